@@ -1,0 +1,1 @@
+"""Agents, saved policies and search baselines."""

@@ -1,0 +1,1 @@
+"""Searchers that do not learn, behind the same interface as the agents."""

@@ -1,0 +1,1 @@
+"""The Gymnasium environment in which an agent prunes one network."""

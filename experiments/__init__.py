@@ -1,0 +1,1 @@
+"""Running things: configuration, run folders, reports and the command line."""

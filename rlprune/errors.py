@@ -1,0 +1,61 @@
+"""Errors a user can cause or must know about.
+
+Every message states the rule, what came, and what to do. The command line prints the message alone and exits with 2.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class RlpruneError(ValueError):
+    """Base of every error this project raises on purpose."""
+
+
+class NetworkError(RlpruneError):
+    """A network that cannot be loaded, run or pruned."""
+
+
+class PlanError(RlpruneError):
+    """A plan that is malformed or belongs to another network."""
+
+
+class TaskError(RlpruneError):
+    """Data that is missing, malformed or does not fit the network."""
+
+
+class DeviceError(RlpruneError):
+    """A device, runtime or meter that is unknown or not present."""
+
+
+class ProfileError(RlpruneError):
+    """A device profile that is malformed or of another network."""
+
+
+class BudgetError(RlpruneError):
+    """A budget that is malformed or cannot be met."""
+
+
+class ActionError(RlpruneError):
+    """An action outside the action space."""
+
+
+class PolicyError(RlpruneError):
+    """A saved policy that is malformed or of another observation version."""
+
+
+class ConfigError(RlpruneError):
+    """A setting that is unknown or out of range."""
+
+
+class RunError(RlpruneError):
+    """A run folder that cannot be written or read."""
+
+
+def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
+    """Message for an unknown name: the nearest known one, then all of them."""
+    names = sorted(known)
+    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
+    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
+    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}."

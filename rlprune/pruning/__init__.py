@@ -1,0 +1,1 @@
+"""Pruning operators: which channels go, and what repairs the layers that read them."""
