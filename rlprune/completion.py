@@ -19,8 +19,9 @@ Usage = Callable[[IntArray], FloatArray]
 FITS = 1 + 1e-9  # the same plan may cost one rounding error more in a batch of another size
 _EXHAUSTIVE_ROWS = 512  # completions tried at once while walking
 _EXHAUSTIVE_PLANS = 20_000  # plans tried once, at construction
-_FILL_ROUNDS = 3
+_FILL_ROUNDS = 4
 _RANDOM_CHAINS = 48
+_NEIGHBOURS = 256
 
 
 class WidthSearch:
@@ -41,9 +42,11 @@ class WidthSearch:
         self.full = np.array([choice[-1] for choice in self.allowed], dtype=np.int64)
         self.usage = usage
         steps = [(int(w) / int(choice[-1]), g, int(w)) for g, choice in enumerate(self.allowed) for w in choice[1:]]
-        order = np.array([(g, w) for _, g, w in sorted(steps)], dtype=np.int64).reshape(-1, 2)
-        self._steps = [order[order[:, 0] >= first] for first in range(len(self.allowed) + 1)]
-        self._chains = [self._chain(steps) for steps in self._steps]
+        self._steps = np.array([(g, w) for _, g, w in sorted(steps)], dtype=np.int64).reshape(-1, 2)
+        self._chains = [self._chain(self._steps[self._steps[:, 0] >= first]) for first in range(len(self.allowed) + 1)]
+        self._next = np.tile(self.full[:, None], int(self.full.max(initial=0)) + 1)  # [group, width] -> next width
+        for group, choice in enumerate(self.allowed):
+            self._next[group, choice[:-1]] = choice[1:]
 
     def complete(self, heads: IntArray, enough: float) -> tuple[IntArray, FloatArray]:
         """Complete every decided prefix so that it fits and, where possible, uses at least ``enough``.
@@ -59,7 +62,7 @@ class WidthSearch:
         if len(heads) * math.prod(len(choice) for choice in rest) <= _EXHAUSTIVE_ROWS:
             return self._try_all(heads, rest)
         rows, used = self._along_chain(heads, self._chains[heads.shape[1]])
-        return self._fill(rows, used, self._steps[heads.shape[1]], enough)
+        return self._fill(rows, used, heads.shape[1], enough)
 
     def uniform(self, enough: float) -> tuple[IntArray, float]:
         """The plan with the most equal keep ratios that fits, filled up in the chain's order.
@@ -117,26 +120,29 @@ class WidthSearch:
         at = np.maximum((used <= FITS).cumprod(axis=1).sum(axis=1) - 1, 0)
         return at, used[np.arange(len(heads)), at]
 
-    def _fill(self, rows: IntArray, used: FloatArray, steps: IntArray, enough: float) -> tuple[IntArray, FloatArray]:
-        """Widen, in each plan that uses too little, the one free group that then uses most; a few rounds of it."""
-        every = np.arange(len(steps))
-        for _ in range(_FILL_ROUNDS if len(steps) else 0):
+    def _fill(self, rows: IntArray, used: FloatArray, first: int, enough: float) -> tuple[IntArray, FloatArray]:
+        """Where a plan uses too little, widen by one step the free group that then uses most; a few rounds of it."""
+        free = np.arange(first, len(self.allowed))
+        for _ in range(_FILL_ROUNDS):
             short = np.flatnonzero(used < enough)
-            if not len(short):
+            if not len(short) or not len(free):
                 break
-            wider = np.repeat(rows[short][:, None], len(steps), axis=1)
-            wider[:, every, steps[:, 0]] = np.maximum(wider[:, every, steps[:, 0]], steps[:, 1])
-            usage = self._usage_of(wider)
-            usage[usage > FITS] = -1.0
+            wider = np.repeat(rows[short][:, None], len(free), axis=1)
+            wider[:, free - first, free] = self._next[free, rows[short][:, free]]
+            usage = np.where((usage := self._usage_of(wider)) <= FITS, usage, -1.0)
             best = usage.argmax(axis=1)
-            rows[short], used[short] = wider[np.arange(len(short)), best], usage[np.arange(len(short)), best]
+            better = np.flatnonzero(usage.max(axis=1) > used[short])
+            if not len(better):
+                break
+            rows[short[better]] = wider[better, best[better]]
+            used[short[better]] = usage[better, best[better]]
         return rows, used
 
     def _top_up(self, row: IntArray) -> tuple[IntArray, float]:
         """Take every step of the chain that still fits, in its order."""
         row, used = row.copy(), float(self.usage(row[None])[0])
         closed: set[int] = set()
-        for group, width in self._steps[0]:
+        for group, width in self._steps:
             if group in closed or width <= row[group]:
                 continue
             wider = row.copy()
@@ -153,12 +159,13 @@ class WidthSearch:
         if math.prod(len(choice) for choice in self.allowed) <= _EXHAUSTIVE_PLANS:
             plans = _product(self.allowed)
             return plans, self.usage(plans)
-        pool = np.vstack([self._narrowed(row), *self._random_ends()])
-        return self._fill(pool, self.usage(pool), self._steps[0], enough)
+        pool = np.vstack([self._narrowed(row)[:_NEIGHBOURS], *self._random_ends()])
+        return self._fill(pool, self.usage(pool), 0, enough)
 
     def _narrowed(self, row: IntArray) -> IntArray:
-        """``row`` with one group narrower, in every way."""
+        """``row`` with one group narrower, in every way, by the fewest channels first."""
         narrower = [(g, w) for g, choice in enumerate(self.allowed) for w in choice if w < row[g]]
+        narrower.sort(key=lambda step: row[step[0]] - step[1])
         rows = np.repeat(row[None], len(narrower), axis=0)
         for at, (group, width) in enumerate(narrower):
             rows[at, group] = width
@@ -168,9 +175,9 @@ class WidthSearch:
         random = np.random.default_rng(0)
         empty, ends = np.empty((1, 0), dtype=np.int64), []
         for _ in range(_RANDOM_CHAINS):
-            shuffled = random.permutation(self._steps[0][:, 0])
+            shuffled = random.permutation(self._steps[:, 0])
             taken = np.zeros(len(self.allowed), dtype=np.int64)
-            steps = np.empty_like(self._steps[0])
+            steps = np.empty_like(self._steps)
             for at, group in enumerate(shuffled):
                 taken[group] += 1
                 steps[at] = group, self.allowed[group][taken[group]]

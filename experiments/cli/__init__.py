@@ -1,1 +1,107 @@
-"""The command line, one file per verb."""
+"""The command line, one file per verb.
+
+Exit codes: 0 done, 2 a setting or an input is wrong (one line on stderr), 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import Protocol
+
+from rlprune.errors import ConfigError, RlpruneError, unknown_name
+
+VERBS = {
+    "demo": "the whole job on a small network that ships with the project, within three minutes",
+    "profile": "measure latency and energy of pruned networks on this device",
+    "train": "train an agent to prune a network within a budget",
+    "replay": "walk a learned policy over another network",
+    "apply": "prune a network as a plan says, and export it",
+    "report": "make the report and the pictures of a run again",
+}
+OK, WRONG, INTERRUPTED = 0, 2, 130
+
+
+class Answer(Protocol):
+    """What a verb hands back."""
+
+    def as_dict(self) -> dict[str, object]:
+        """One JSON object."""
+        ...
+
+    def show(self) -> None:
+        """Print it for people, on stdout."""
+        ...
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run ``rlprune VERB ...`` and return its exit code.
+
+    Args:
+        argv: the arguments after the program's name; those of the process by default.
+    """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    try:
+        return _main(arguments)
+    except RlpruneError as reason:
+        print(f"rlprune: {reason}", file=sys.stderr)
+        return WRONG
+    except KeyboardInterrupt:
+        print("rlprune: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return OK
+    except SystemExit as reason:  # how the parser ends after --help
+        return reason.code if isinstance(reason.code, int) else OK
+
+
+def _main(arguments: list[str]) -> int:
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+        return OK if arguments else WRONG
+    if arguments[0] == "--version":
+        from rlprune import __version__
+
+        print(f"rlprune {__version__}")
+        return OK
+    verb, *rest = arguments
+    if verb not in VERBS:
+        raise ConfigError(unknown_name("verb", verb, VERBS))
+    module = importlib.import_module(f"rlprune.experiments.cli.{verb}")
+    command = shlex.join(["rlprune", *arguments])
+    config, as_json = _settings(verb, module, rest)
+    with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints, stdout is for the answer
+        answer: Answer = module.run(config, command)
+    if as_json:
+        print(json.dumps(answer.as_dict(), allow_nan=False))
+    else:
+        answer.show()
+    return OK
+
+
+def _settings(verb: str, module: object, arguments: Sequence[str]) -> tuple[object, bool]:
+    from rlprune.experiments.cli.arguments import parse
+
+    return parse(verb, module.CONFIG, VERBS[verb].capitalize() + ".", module.EXAMPLE, arguments)  # type: ignore[attr-defined]
+
+
+def _usage() -> str:
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in VERBS.items()]
+    return "\n".join(
+        [
+            "usage: rlprune VERB [flags]",
+            "",
+            "An agent learns, layer by layer, how much of a neural network to prune for one device.",
+            "",
+            *lines,
+            "",
+            "rlprune VERB --help tells the flags of a verb. Example:  rlprune demo",
+        ]
+    )

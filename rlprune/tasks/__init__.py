@@ -41,7 +41,7 @@ def load_task(name: str, data_dir: str | Path | None = None) -> Task:
     """The task of that name, or what ``module:function`` returns; its calibration and validation splits are checked.
 
     Args:
-        name: a key of ``TASKS``, or ``module:function``; the function is called without arguments and returns a ``Task``.
+        name: a key of ``TASKS``, or ``module:function``: it is called without arguments and returns a ``Task``.
         data_dir: folder of the data set's files, for the tasks that read files; the others have no use for it.
 
     Raises:

@@ -13,9 +13,10 @@ import numpy as np
 import torch
 
 from rlprune.errors import TaskError
-from rlprune.tasks.base import Split, Task, check_labels
+from rlprune.tasks.base import Split, Task
 from rlprune.tasks.folders import find_folder
 from rlprune.tasks.images import LabelledImages, cut_train, image_task
+from rlprune.tasks.split import check_labels
 
 NAME = "cifar10"
 CLASSES = 10
@@ -29,16 +30,18 @@ STD = (0.2470, 0.2435, 0.2616)
 TRAIN_FILES = tuple(f"data_batch_{number}.bin" for number in range(1, 6))
 TEST_FILE = "test_batch.bin"
 ADVICE = (
-    "Unpack the binary version (cifar-10-binary.tar.gz of www.cs.toronto.edu/~kriz/cifar.html) into ./data, or state its "
-    "folder (--data-dir, or the environment variable RLPRUNE_DATA)."
+    "Unpack the binary version (cifar-10-binary.tar.gz of www.cs.toronto.edu/~kriz/cifar.html) into ./data, or state "
+    "its folder (--data-dir, or the environment variable RLPRUNE_DATA)."
 )
 
 
-def cifar10(data_dir: str | Path | None = None, *, validation: int = VALIDATION, calibration: int = CALIBRATION) -> Task:
+def cifar10(
+    data_dir: str | Path | None = None, *, validation: int = VALIDATION, calibration: int = CALIBRATION
+) -> Task:
     """60000 images [3, 32, 32]: 10000 test, 5000 validation, 45000 train of which 1024 calibrate; always the same.
 
-    The folder is ``data_dir``, or the first that holds the files of: the environment variable RLPRUNE_DATA, ``data``, and
-    ``cifar-10-batches-bin`` in either. The test file is read when the test split is first used.
+    The folder is ``data_dir``, or the first that holds the files of: the environment variable RLPRUNE_DATA, ``data``,
+    and ``cifar-10-batches-bin`` in either. The test file is read when the test split is first used.
 
     Raises:
         TaskError: files are missing, truncated, or hold labels out of range.
@@ -66,8 +69,8 @@ def _records(path: Path) -> torch.Tensor:
         raise TaskError(f"Cannot read {path}: {reason.strerror or reason}. {ADVICE}") from reason
     if len(content) == 0 or len(content) % RECORD_BYTES:
         raise TaskError(
-            f"{path} must hold whole records of {RECORD_BYTES} bytes; it has {len(content)} bytes, so it is truncated or "
-            "another file. Get it again."
+            f"{path} must hold whole records of {RECORD_BYTES} bytes; it has {len(content)} bytes, so it is "
+            "truncated or another file. Get it again."
         )
     records = torch.from_numpy(content).reshape(-1, RECORD_BYTES)
     check_labels(records[:, 0], CLASSES, f"file {path}")

@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 import torch
-from sklearn.datasets import load_digits  # type: ignore[import-untyped]
+from sklearn.datasets import load_digits
 
 from rlprune.tasks.base import Task
 from rlprune.tasks.images import Cut, LabelledImages, image_task, stratified_order

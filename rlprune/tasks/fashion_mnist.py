@@ -9,10 +9,11 @@ import numpy as np
 import torch
 
 from rlprune.errors import TaskError
-from rlprune.tasks.base import Split, Task, check_labels
+from rlprune.tasks.base import Split, Task
 from rlprune.tasks.folders import find_file, find_folder
 from rlprune.tasks.idx import read_idx
 from rlprune.tasks.images import LabelledImages, cut_train, image_task
+from rlprune.tasks.split import check_labels
 
 NAME = "fashion-mnist"
 CLASSES = 10
@@ -64,8 +65,8 @@ def _read(folder: Path, part: str) -> LabelledImages:
     labels = read_idx(_file(folder, f"{part}-labels-idx1-ubyte"), dimensions=1)
     if pixels.shape != (len(labels), SIDE, SIDE) or len(labels) == 0:
         raise TaskError(
-            f"Fashion-MNIST has one label per image of {SIDE}x{SIDE}; {folder} holds {part} images {list(pixels.shape)} "
-            f"and {len(labels)} labels. Get the files again."
+            f"Fashion-MNIST has one label per image of {SIDE}x{SIDE}; {folder} holds {part} images "
+            f"{list(pixels.shape)} and {len(labels)} labels. Get the files again."
         )
     targets = torch.from_numpy(labels.astype(np.int64))
     check_labels(targets, CLASSES, f"{part} labels in {folder}")

@@ -32,7 +32,9 @@ def read_idx(path: str | Path, dimensions: int) -> npt.NDArray[np.uint8]:
     content = _content(Path(path))
     magic = bytes((0, 0, UNSIGNED_BYTE, dimensions))
     if content[:4] != magic:
-        raise TaskError(f"An idx file of {dimensions}-d bytes starts with {magic.hex()}; {path} starts with {content[:4].hex()!r}.")
+        raise TaskError(
+            f"An idx file of {dimensions}-d bytes starts with {magic.hex()}; {path} starts with {content[:4].hex()!r}."
+        )
     start = 4 + 4 * dimensions
     if len(content) < start:
         raise TaskError(f"{path} is truncated: {len(content)} bytes do not hold its header. Get the file again.")

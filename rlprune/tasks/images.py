@@ -43,7 +43,7 @@ class LabelledImages:
 
 @dataclass(frozen=True, eq=False)
 class Cut:
-    """Indices into the training images; ``calibration`` is the start of ``train``, ``validation`` is apart from both."""
+    """Indices of images; ``calibration`` is the start of ``train``, ``validation`` is apart from both."""
 
     train: IntArray
     calibration: IntArray
@@ -74,8 +74,8 @@ def cut_train(labels: npt.ArrayLike, *, validation: int, calibration: int, seed:
     order = stratified_order(labels, seed)
     if validation < 1 or calibration < 1 or validation + calibration > len(order):
         raise TaskError(
-            f"{validation} validation and {calibration} calibration images (each at least 1) must be cut from the training "
-            f"images; there are {len(order)}. Give fewer, or the whole data set."
+            f"{validation} validation and {calibration} calibration images (each at least 1) must be cut from the "
+            f"training images; there are {len(order)}. Give fewer, or the whole data set."
         )
     train = order[validation:]
     return Cut(train=train, calibration=train[:calibration], validation=order[:validation])

@@ -26,7 +26,7 @@ class InvertedResidual(nn.Module):
         self.skip = stride == 1 and inputs == outputs
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        y = self.project(torch.relu(self.depthwise(torch.relu(self.expand(x)))))
+        y: torch.Tensor = self.project(torch.relu(self.depthwise(torch.relu(self.expand(x)))))
         return x + y if self.skip else y
 
 

@@ -48,7 +48,9 @@ class ResNet(nn.Module):
         inputs = widths[0]
         for number, width in enumerate(widths):
             strides = [1 if number == 0 else 2] + [1] * (blocks - 1)
-            stages.append(nn.Sequential(*(BasicBlock(inputs if i == 0 else width, width, s) for i, s in enumerate(strides))))
+            stages.append(
+                nn.Sequential(*(BasicBlock(inputs if i == 0 else width, width, s) for i, s in enumerate(strides)))
+            )
             inputs = width
         self.stages = nn.Sequential(*stages)
         self.pool = nn.AdaptiveAvgPool2d(1)

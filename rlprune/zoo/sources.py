@@ -14,8 +14,8 @@ from rlprune.zoo.registry import load_zoo, zoo_entry
 
 ExampleInputs = tuple[Any, ...] | dict[str, Any]
 EXPECTED = (
-    "an nn.Module, a pair (nn.Module, example inputs) or a rlprune.zoo.LoadedNetwork, where example inputs are a tensor, "
-    "a tuple of forward's arguments or a dict of its keyword arguments"
+    "an nn.Module, a pair (nn.Module, example inputs) or a rlprune.zoo.LoadedNetwork, where example inputs are a "
+    "tensor, a tuple of forward's arguments or a dict of its keyword arguments"
 )
 
 
@@ -40,9 +40,10 @@ class LoadedNetwork:
 def resolve_network(name: str) -> LoadedNetwork:
     """Load a network by its zoo name, or from ``module:function``.
 
-    The function is called without arguments and returns one of: an ``nn.Module`` (``example_inputs`` is then None, and the
-    caller takes samples of the task's calibration split), a pair ``(model, example_inputs)``, or a ``LoadedNetwork``.
-    A single tensor as example inputs means one argument. Weights are the function's business: it returns a trained network.
+    The function is called without arguments and returns one of: an ``nn.Module`` (``example_inputs`` is then None, and
+    the caller takes samples of the task's calibration split), a pair ``(model, example_inputs)``, or a
+    ``LoadedNetwork``. A single tensor as example inputs means one argument. Weights are the function's business: it
+    returns a trained network.
 
     Raises:
         NetworkError: unknown name, weights that cannot be loaded, a function that fails or returns another thing.

@@ -1,0 +1,52 @@
+"""Tree-structured Parzen estimator (Bergstra et al., NeurIPS 2011), as Optuna implements it."""
+
+from __future__ import annotations
+
+import numpy as np
+import optuna
+
+from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.envs import LayerPruningEnv
+from rlprune.envs.actions import ACTION_NAMES
+
+
+class OptunaSearcher:
+    """Lets an Optuna sampler choose the actions of a whole episode.
+
+    Args:
+        name: ``tpe`` or ``evolutionary`` (Optuna's NSGA-II on one objective: crossover and mutation).
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+
+    def _sampler(self, seed: int) -> optuna.samplers.BaseSampler:
+        if self.name == "evolutionary":
+            return optuna.samplers.NSGAIISampler(seed=seed, population_size=30)
+        return optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=20)
+
+    def search(
+        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`rlprune.agents.search.Searcher`."""
+        require_episodes(episodes)
+        log = EpisodeLog(env, callback)
+        previous = optuna.logging.get_verbosity()
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        try:
+            study = optuna.create_study(direction="maximize", sampler=self._sampler(seed))
+            study.optimize(lambda trial: _episode(trial, env, log), n_trials=episodes)
+        finally:
+            optuna.logging.set_verbosity(previous)
+        return SearchResult(log.episodes)
+
+
+def _episode(trial: optuna.Trial, env: LayerPruningEnv, log: EpisodeLog) -> float:
+    env.reset()
+    terminated, step = False, 0
+    while not terminated:
+        numbers = [trial.suggest_float(f"{step}.{entry}", -1, 1) for entry in range(len(ACTION_NAMES))]
+        _, _, terminated, _, info = env.step(np.array(numbers, dtype=np.float32))
+        step += 1
+    log.add(info["outcome"])
+    return float(info["outcome"].reward)

@@ -1,0 +1,31 @@
+"""Random plans within the budget."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.envs import LayerPruningEnv
+from rlprune.envs.actions import ACTION_NAMES
+
+
+class RandomSearcher:
+    """Draws every action uniformly from the action space."""
+
+    name = "random"
+
+    def search(
+        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`rlprune.agents.search.Searcher`."""
+        require_episodes(episodes)
+        log = EpisodeLog(env, callback)
+        random = np.random.default_rng(seed)
+        for _ in range(episodes):
+            env.reset(seed=seed)
+            terminated = False
+            while not terminated:
+                action = random.uniform(-1, 1, len(ACTION_NAMES)).astype(np.float32)
+                _, _, terminated, _, info = env.step(action)
+            log.add(info["outcome"])
+        return SearchResult(log.episodes)

@@ -1,0 +1,28 @@
+"""The uniform plan: the same keep ratio everywhere, as far as the widths allow, filled up to the budget."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.envs import LayerPruningEnv
+from rlprune.envs.actions import ACTION_NAMES
+
+
+class UniformSearcher:
+    """Walks the environment once with the neutral action; more episodes would only repeat it."""
+
+    name = "uniform"
+
+    def search(
+        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`rlprune.agents.search.Searcher`."""
+        require_episodes(episodes)
+        log = EpisodeLog(env, callback)
+        env.reset(seed=seed)
+        terminated = False
+        while not terminated:
+            _, _, terminated, _, info = env.step(np.zeros(len(ACTION_NAMES), dtype=np.float32))
+        log.add(info["outcome"])
+        return SearchResult(log.episodes)

@@ -1,0 +1,177 @@
+"""The environment: one episode is one walk over the groups of a network, and one evaluation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gymnasium
+import numpy.typing as npt
+
+from rlprune.budget import Walk, cost_name
+from rlprune.envs.actions import action_space, decode, encode
+from rlprune.envs.observations import Observation, Observer, observation_space, observation_table
+from rlprune.errors import ActionError, ConfigError
+from rlprune.problem import Outcome, PruningProblem
+
+
+class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
+    """Decide, group by group, how many channels of a network to keep within a budget.
+
+    ## Description
+    The network is an ordered list of groups: layers that must lose the same channels together. Each step decides one
+    group, in forward order. The decision is moved to the nearest width from which the rest of the network can still
+    meet every budget and make use of the tightest one, so each episode ends in a plan that is within budget. After
+    the last group the plan is evaluated once, and that is the reward. After AMC (He et al., ECCV 2018,
+    arXiv:1802.03494), with two-sided budgets on any cost and observations that carry over to other networks.
+
+    ## Action space
+    `Box(-1, 1, (1,), float32)`
+
+    | Num | Action     | -1                              | 0                              | 1              |
+    |-----|------------|---------------------------------|--------------------------------|----------------|
+    | 0   | keep ratio | the smallest allowed keep ratio | what the uniform plan has here | keep all (1.0) |
+
+    Linear between these points. What was executed may differ from what was asked: see `info`.
+
+    ## Observation space
+    `Box` of float32, one entry a slot (`rlprune.envs.observations.SLOTS`). The observation after the last group has
+    position 1, the final costs and zeros.
+
+    <observation table>
+
+    ## Reward
+    0 until the last group, then the problem's reward (`rlprune.rewards`):
+
+    | Name       | Reward of the plan                                                                         |
+    |------------|--------------------------------------------------------------------------------------------|
+    | agreement  | log(divergence of the uniform plan / divergence of the plan), from the dense outputs        |
+    | accuracy   | validation score                                                                           |
+    | amc        | -(1 - score)                                                                               |
+    | amc-cost   | -(1 - score) log(cost)                                                                     |
+    | weighted   | w_a score - w_l latency / dense latency - w_e energy / dense energy                        |
+
+    Episodes are short and of equal length, so returns need no discount.
+
+    ## Info
+    | Key                | When  | Value                                                                              |
+    |--------------------|-------|------------------------------------------------------------------------------------|
+    | group              | step  | name of the group that was decided; on reset, the first to decide                  |
+    | width              | step  | channels kept                                                                      |
+    | keep_ratio         | step  | width / channels of the dense group                                                |
+    | executed_action    | step  | the action that would have asked for exactly this, float32 of the action's shape   |
+    | outcome            | end   | the `rlprune.problem.Outcome`                                                      |
+    | score              | end   | validation score of the plan                                                       |
+    | divergence         | end   | divergence of its outputs from the dense network's                                 |
+    | macs, params, latency_ms, energy_mj | end | its costs, those that the problem has                               |
+    | reward_terms       | end   | what the reward is made of, by name                                                |
+    | plan_widths        | end   | channels kept in every group, int64                                                |
+    | evaluations        | end   | plans evaluated so far, by anyone who shares the evaluator                          |
+    | cache_hits         | end   | plans that were asked for again                                                    |
+
+    ## Starting state
+    Nothing is decided; the previous action is 0 and the previous keep ratio 1. Nothing is drawn at random.
+
+    ## Episode end
+    Terminates after the last group. Never truncates.
+
+    ## Arguments
+    - `problem`: the `rlprune.problem.PruningProblem` to solve.
+    - `render_mode`: `"ansi"` makes `render()` return one line a group; None, nothing.
+
+    ## Errors
+    `ActionError`: an action that is NaN, outside the box or of another shape, or a step after the end.
+    `ConfigError`: an unknown `render_mode`.
+
+    ## Example
+    ```python
+    import gymnasium
+    import rlprune.envs
+
+    env = gymnasium.make("rlprune/LayerPruning-v0", problem=problem)
+    observation, info = env.reset(seed=0)
+    terminated = False
+    while not terminated:
+        observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
+    print(reward, info["score"], info["plan_widths"])
+    ```
+    """
+
+    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 (as Gymnasium declares it)
+
+    def __init__(self, problem: PruningProblem, render_mode: str | None = None) -> None:
+        if render_mode not in (None, *self.metadata["render_modes"]):
+            raise ConfigError(f"render_mode is None or one of {self.metadata['render_modes']}, not {render_mode!r}.")
+        self.problem = problem
+        self.render_mode = render_mode
+        self.action_space = action_space()
+        self.observation_space = observation_space()
+        self._observer = Observer(problem)
+        self._walk = problem.planner.start()
+
+    @property
+    def walk(self) -> Walk:
+        """The episode's way so far."""
+        return self._walk
+
+    def reset(
+        self, *, seed: int | None = None, options: dict[str, Any] | None = None
+    ) -> tuple[Observation, dict[str, Any]]:
+        """Start a new walk. ``seed`` only seeds ``np_random``; ``options`` are not used."""
+        super().reset(seed=seed)
+        self._walk = self.problem.planner.start()
+        return self._observer.observe(self._walk, 0.0, 1.0), {"group": self.problem.network.groups[0].name}
+
+    def step(self, action: npt.ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
+        """Decide the current group; after the last one, evaluate the plan.
+
+        Raises:
+            ActionError: see the class.
+        """
+        if self._walk.done:
+            raise ActionError("The episode is over: every group is decided. Call reset() before the next step.")
+        info = self._decide(action)
+        observation = self._observer.observe(self._walk, float(info["executed_action"][0]), info["keep_ratio"])
+        if not self._walk.done:
+            return observation, 0.0, False, False, info
+        outcome = self.problem.outcome(self._walk.widths)
+        return observation, outcome.reward, True, False, info | self._summary(outcome)
+
+    def render(self) -> str | None:
+        """With ``render_mode="ansi"``, one line a group: channels kept of those it has, or that it is not decided."""
+        if self.render_mode is None:
+            return None
+        names = [group.name for group in self.problem.network.groups]
+        longest = max(map(len, names))
+        return "\n".join(f"{name:<{longest}}  {self._shown(index)}" for index, name in enumerate(names))
+
+    def _decide(self, action: npt.ArrayLike) -> dict[str, Any]:
+        index = self._walk.index
+        group = self.problem.network.groups[index]
+        low, centre = group.widths[0] / group.width, float(self.problem.planner.uniform[index]) / group.width
+        width = self._walk.decide(round(decode(action, low, centre) * group.width))
+        keep_ratio = width / group.width
+        executed = encode(keep_ratio, low, centre)
+        return {"group": group.name, "width": width, "keep_ratio": keep_ratio, "executed_action": executed}
+
+    def _summary(self, outcome: Outcome) -> dict[str, Any]:
+        return {
+            "outcome": outcome,
+            "score": outcome.quality.score,
+            "divergence": outcome.quality.divergence,
+            **{cost_name(metric): cost for metric, cost in outcome.costs.items()},
+            "reward_terms": dict(outcome.terms),
+            "plan_widths": outcome.widths.copy(),
+            "evaluations": self.problem.evaluations,
+            "cache_hits": self.problem.cache_hits,
+        }
+
+    def _shown(self, index: int) -> str:
+        full, kept = self.problem.network.groups[index].width, int(self._walk.widths[index])
+        if index >= self._walk.index:
+            return f"{'-':>5} / {full}"
+        return f"{kept:>5} / {full:<5} {kept / full:4.2f}  {'#' * round(20 * kept / full)}"
+
+
+LayerPruningEnv.__doc__ = (LayerPruningEnv.__doc__ or "").replace(
+    "<observation table>", observation_table().replace("\n", "\n    ")
+)

@@ -1,0 +1,120 @@
+"""A plan put into practice: the pruned network as files, beside the dense one in a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from torch import nn
+
+from rlprune.devices import resolve_device
+from rlprune.devices.promise import PlanTiming, measure_plans
+from rlprune.errors import RunError
+from rlprune.evaluation import Evaluator
+from rlprune.experiments.config import ApplyConfig
+from rlprune.experiments.progress import Progress
+from rlprune.experiments.rows import Row
+from rlprune.experiments.run_folder import PLAN, RESULT, check_free
+from rlprune.experiments.scoring import weights
+from rlprune.experiments.setup import load_material, make_evaluator, torch_threads
+from rlprune.experiments.tables import print_rows
+from rlprune.export import export_onnx_bytes
+from rlprune.files import write_atomic, write_json
+from rlprune.network import IntArray, Network
+from rlprune.plan import PruningPlan
+
+SAMPLES = 300
+ANY_WIDTH = 1
+
+
+@dataclass(frozen=True)
+class ApplyAnswer:
+    """What became of the network."""
+
+    result: dict[str, Any]
+
+    def as_dict(self) -> dict[str, object]:
+        """The result as plain values."""
+        return self.result
+
+    def show(self) -> None:
+        """Print the table and where the files are."""
+        result = self.result
+        rows = [Row.from_dict(row) for row in result["rows"]]
+        print_rows(f"{result['network']} pruned by {result['plan']}", result["metric"], rows)
+        for name, path in result["files"].items():
+            print(f"{name + ':':<13}{path}")
+
+
+def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAnswer:
+    """Prune as the plan says, measure, and write safetensors and ONNX.
+
+    Raises:
+        RlpruneError: a setting or an input is wrong, or the plan is of another network.
+    """
+    progress = progress or Progress()
+    config.check()
+    plan = PruningPlan.load(config.plan)
+    check_free(config.out)
+    device = resolve_device("cpu", threads=config.threads)
+    assert device.runtime is not None  # "cpu" always has one
+    with torch_threads(config.threads):
+        progress.note(f"Loading {config.network}")
+        material = load_material(config, ANY_WIDTH)  # the plan's own widths, whatever they were rounded to
+        network, widths = material.network, plan.widths(material.network)
+        progress.note("Pruning" if config.no_repair else "Pruning and repairing")
+        evaluator = make_evaluator(material, len(material.task.validation), config.seed)
+        module = plan.apply(network).eval() if config.no_repair else evaluator.repaired(widths).eval()
+        onnx = export_onnx_bytes(module, network.example_inputs)
+        progress.note("Measuring beside the dense network")
+        timings = measure_plans(network, device.runtime, [module], samples=SAMPLES, seed=config.seed, progress=True)
+        rows = [
+            _row("dense", network.dense_widths, network.model, network, evaluator, timings.dense),
+            _row("pruned", widths, module, network, evaluator, timings.plans[0]),
+        ]
+    result = _result(config, evaluator, rows, device.runtime.device_name())
+    _write(config, plan, module, onnx, result)
+    return ApplyAnswer(result)
+
+
+def _row(
+    name: str, widths: IntArray, module: nn.Module, network: Network, evaluator: Evaluator, timing: PlanTiming
+) -> Row:
+    validation = evaluator.on(module, evaluator.task.validation)
+    return Row(
+        name=name,
+        role="dense" if name == "dense" else "plan",
+        score_validation=validation.score,
+        divergence=validation.divergence,
+        macs=float(network.macs(widths)[0]),
+        params=float(network.params(widths)[0]),
+        size_bytes=len(weights(module)),
+        widths=tuple(int(width) for width in widths),
+        score_test=evaluator.on(module, evaluator.task.test).score,
+        latency_measured_ms=timing.latency_ms,
+    )
+
+
+def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], device: str) -> dict[str, Any]:
+    folder = Path(config.out)
+    files = {"safetensors": "pruned.safetensors", "onnx": "pruned.onnx", "plan": PLAN, "result": RESULT}
+    return {
+        "schema": "rlprune-applied/1",
+        "network": config.network,
+        "task": evaluator.task.name,
+        "metric": evaluator.task.metric,
+        "plan": config.plan,
+        "repaired": not config.no_repair,
+        "device": device,
+        "rows": [row.as_dict() for row in rows],
+        "files": {kind: str(folder / name) for kind, name in files.items()},
+    }
+
+
+def _write(config: ApplyConfig, plan: PruningPlan, module: nn.Module, onnx: bytes, result: dict[str, Any]) -> None:
+    folder = Path(config.out)
+    write_atomic(folder / "pruned.safetensors", weights(module), RunError)
+    write_atomic(folder / "pruned.onnx", onnx, RunError)
+    plan.save(folder / PLAN)
+    write_json(folder / RESULT, result, RunError)

@@ -1,0 +1,89 @@
+"""From a settings class to a parser, and from a command line (and YAML) to settings."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Sequence
+from typing import Any, TypeVar, get_type_hints
+
+from rlprune.errors import ConfigError
+
+T = TypeVar("T")
+Fields = Sequence[dataclasses.Field[Any]]
+
+
+def parse(verb: str, kind: type[T], summary: str, example: str, argv: Sequence[str]) -> tuple[T, bool]:
+    """Settings from flags over ``--config`` YAML over defaults, and whether ``--json`` was asked for.
+
+    Raises:
+        ConfigError: an unknown flag or YAML key, or a value of the wrong kind.
+        SystemExit: help was asked for.
+    """
+    from jsonargparse import ArgumentError
+
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    parser = _parser(verb, kind, fields, summary, example)
+    try:
+        values = parser.parse_args(_gathered(fields, argv)).as_dict()
+    except ArgumentError as reason:
+        raise ConfigError(f"{' '.join(str(reason).split())}. See rlprune {verb} --help.") from reason
+    as_json = bool(values.pop("json"))
+    return kind(**{field.name: values[field.name] for field in fields}), as_json
+
+
+def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: str) -> Any:
+    from jsonargparse import ArgumentParser
+
+    parser = ArgumentParser(
+        prog=f"rlprune {verb}",
+        description=summary,
+        epilog=f"Example:  {example}",
+        exit_on_error=False,
+        default_meta=False,
+    )
+    parser.add_argument("--config", action="config", help="YAML file with these settings; flags win over it")
+    hints = get_type_hints(kind)
+    for field in fields:
+        text = field.metadata["help"]
+        if field.metadata["positional"]:
+            parser.add_argument(field.name, type=hints[field.name], help=text)
+        elif hints[field.name] is bool:
+            parser.add_argument(_flag(field.name), action="store_true", help=text)
+        else:
+            parser.add_argument(_flag(field.name), type=hints[field.name], default=_default(field), help=text)
+    parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
+    return parser
+
+
+def _flag(name: str) -> str:
+    return f"--{name.replace('_', '-')}"
+
+
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
+
+
+def _gathered(fields: Fields, argv: Sequence[str]) -> list[str]:
+    """The command line with every repeated list flag written once, as a JSON list, at the end."""
+    lists = {_flag(field.name) for field in fields if str(field.type) == "list[str]"}
+    found: dict[str, list[str]] = {}
+    rest: list[str] = []
+    tokens = iter(argv)
+    for token in tokens:
+        name, equals, value = token.partition("=")
+        if name not in lists:
+            rest.append(token)
+            continue
+        given = value if equals else next(tokens, None)
+        if given is None:
+            raise ConfigError(f"{name} needs a value; none came.")
+        found.setdefault(name, []).extend(_items(name, given))
+    return rest + [f"{name}={json.dumps(values)}" for name, values in found.items()]
+
+
+def _items(name: str, given: str) -> list[str]:
+    """One value, or the values of a list that is written out: ``[a, b]``."""
+    if not (given.startswith("[") and given.endswith("]")):
+        return [given]
+    return [part.strip().strip("'\"") for part in given[1:-1].split(",") if part.strip()]

@@ -1,0 +1,20 @@
+"""``rlprune profile``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlprune.experiments.config import ProfileConfig
+
+if TYPE_CHECKING:
+    from rlprune.experiments.profiling import ProfileAnswer
+
+CONFIG = ProfileConfig
+EXAMPLE = "rlprune profile --network fashion-resnet20 --out resnet20-here.json"
+
+
+def run(config: ProfileConfig, command: str) -> ProfileAnswer:
+    """Measure and write the profile."""
+    from rlprune.experiments.profiling import measure_profile
+
+    return measure_profile(config)

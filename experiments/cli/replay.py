@@ -1,0 +1,20 @@
+"""``rlprune replay``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlprune.experiments.config import ReplayConfig
+
+if TYPE_CHECKING:
+    from rlprune.experiments.replaying import ReplayAnswer
+
+CONFIG = ReplayConfig
+EXAMPLE = "rlprune replay runs/resnet20 --network fashion-vgg --budget latency=0.4"
+
+
+def run(config: ReplayConfig, command: str) -> ReplayAnswer:
+    """Walk the policy of a run over a network."""
+    from rlprune.experiments.replaying import replay_run
+
+    return replay_run(config, command)

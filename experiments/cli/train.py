@@ -1,0 +1,51 @@
+"""``rlprune train``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from rlprune.experiments.config import TrainConfig
+
+if TYPE_CHECKING:
+    from rlprune.experiments.run_folder import RunFolder
+
+CONFIG = TrainConfig
+EXAMPLE = "rlprune train --network fashion-resnet20 --budget latency=0.5 --episodes 300 --out runs/resnet20"
+
+
+@dataclass(frozen=True)
+class RunAnswer:
+    """A finished run: its table, what it says, and where its files are."""
+
+    run: RunFolder
+    result: dict[str, Any]
+
+    def as_dict(self) -> dict[str, object]:
+        """``result.json`` and the folder."""
+        return {"run": str(self.run.path), **self.result}
+
+    def show(self) -> None:
+        """Print the table, the verdict and where to look next."""
+        from rlprune.experiments.rows import Row
+        from rlprune.experiments.tables import print_rows
+
+        result, path = self.result, self.run.path
+        title = f"{result['network']} on {result['task']}, {', '.join(result['budgets'])}"
+        print_rows(title, result["metric"], [Row.from_dict(row) for row in result["rows"]])
+        print(result["verdict"].replace("**", ""))
+        for note in result["notes"]:
+            print(f"- {note}")
+        print(f"\nPlan:        {path / 'plan.json'}")
+        print(f"Network:     {path / 'pruned.onnx'}, {path / 'pruned.safetensors'}")
+        print(f"Report:      {path / 'report.md'}")
+        print(f"Pictures:    {path / 'pictures'}")
+        print(f"TensorBoard: tensorboard --logdir {path / 'tensorboard'}")
+
+
+def run(config: TrainConfig, command: str) -> RunAnswer:
+    """Train, and read the result back."""
+    from rlprune.experiments.training import train
+
+    folder = train(config, command)
+    return RunAnswer(folder, folder.result())

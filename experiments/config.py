@@ -1,0 +1,238 @@
+"""Settings of every verb, typed. YAML is read by the command line only; here nothing is imported that takes time."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+from rlprune.errors import ConfigError, unknown_name
+from rlprune.limits import Budget
+
+T = TypeVar("T")
+
+
+def option(default: T, text: str, *, positional: bool = False) -> T:
+    """A dataclass field with the help text that the command line shows."""
+    metadata = {"help": text, "positional": positional}
+    if isinstance(default, list):
+        return field(default_factory=default.copy, metadata=metadata)  # type: ignore[return-value]
+    return field(default=default, metadata=metadata)
+
+
+@dataclass(frozen=True)
+class NetworkConfig:
+    """Which network is pruned, on which data."""
+
+    network: str = option("digits-resnet", "a network of the zoo, or module:function that returns one")
+    task: str | None = option(
+        None, "data and metric: a task's name, or module:function; default: what the network was trained on"
+    )
+    data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
+    ignore: list[str] = option([], "layer whose channels stay whole, or a pattern such as head*; repeatable")
+    seed: int = option(0, "seed of everything that is drawn at random")
+    threads: int = option(1, "threads of torch, and of the runtime that is measured")
+
+    def check(self) -> None:
+        """Refuse settings out of range.
+
+        Raises:
+            ConfigError: it names the setting.
+        """
+        at_least(self, 1, "threads")
+        at_least(self, 0, "seed")
+
+
+MULTIPLE_HELP = "widths are multiples of this (finer where a layer is narrow)"
+
+
+@dataclass(frozen=True)
+class ProblemConfig(NetworkConfig):
+    """What counts: device, budgets and reward."""
+
+    device: str = option("cpu", "cpu, cuda, or a device profile that was made before (PROFILE.json)")
+    budget: list[str] = option(
+        ["latency=0.5"], "hard limit: a fraction of the dense network (latency=0.5), or a value (macs=20M); repeatable"
+    )
+    multiple: int = option(8, MULTIPLE_HELP)
+    reward: str = option(
+        "agreement", "what is maximised inside the budget: agreement, accuracy, amc, amc-cost or weighted"
+    )
+    samples: int = option(256, "validation images of one evaluation")
+    watts: float | None = option(None, "power of the device, where no meter can be read")
+    profile_plans: int = option(64, "plans that are measured for a new profile")
+    profile_checks: int = option(16, "further plans on which a new profile is checked")
+    profile_samples: int = option(300, "timings of each plan in a new profile, and in the final measurement")
+
+    def check(self) -> None:
+        """Refuse settings out of range, and budgets or rewards that do not exist."""
+        from rlprune.rewards import reward_function
+
+        super().check()
+        at_least(self, 1, "multiple", "samples", "profile_plans", "profile_checks", "profile_samples")
+        check_watts(self.watts)
+        self.budgets()
+        reward_function(self.reward)
+
+    def budgets(self) -> list[Budget]:
+        """The budgets, parsed.
+
+        Raises:
+            BudgetError: one that does not read as metric=value, or is out of range.
+            ConfigError: there is none.
+        """
+        if not self.budget:
+            raise ConfigError("A search needs a budget; none came. Use --budget latency=0.5, say.")
+        return [Budget.parse(text) for text in self.budget]
+
+
+@dataclass(frozen=True)
+class TrainConfig(ProblemConfig):
+    """One training run."""
+
+    agent: str = option("ddpg", "what learns: ddpg or ppo; or another searcher: random, tpe")
+    episodes: int = option(300, "episodes of the agent and of each baseline; one costs at most one evaluation")
+    baselines: list[str] = option(
+        ["random"], "searcher run for comparison (uniform is always there); repeatable; [] for none"
+    )
+    finalists: int = option(8, "best plans of each method that are scored again on all validation images")
+    out: str | None = option(None, "run folder, new or empty; default: runs/ and a name made of the settings")
+
+    def check(self) -> None:
+        """Refuse settings out of range; the agent's and the baselines' names are checked where they are known."""
+        super().check()
+        at_least(self, 1, "episodes", "finalists")
+
+    def folder(self) -> str:
+        """The run folder: ``out``, or a name made of network, budgets, agent and seed."""
+        parts = [self.network.replace(":", "."), *(text.replace("=", "") for text in self.budget), self.agent]
+        return self.out or f"runs/{'-'.join(parts)}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """The whole job, small."""
+
+    episodes: int = option(150, "episodes of the agent and of random search")
+    budget: list[str] = option(["latency=0.5"], "hard limit; repeatable")
+    seed: int = option(0, "seed of everything that is drawn at random")
+    out: str | None = option(None, "run folder; default: a new one under runs/")
+
+
+@dataclass(frozen=True)
+class ProfileConfig(NetworkConfig):
+    """How a device profile is measured."""
+
+    device: str = option("cpu", "cpu or cuda")
+    out: str = option(
+        "profile.json", "where the profile is written; a measurement that was interrupted goes on from there"
+    )
+    multiple: int = option(8, MULTIPLE_HELP)
+    plans: int = option(64, "plans that are measured")
+    checks: int = option(16, "further plans on which the profile is checked")
+    samples: int = option(300, "timings of each plan")
+    batch: int = option(1, "samples in one inference")
+    watts: float | None = option(None, "power of the device, where no meter can be read")
+
+    def check(self) -> None:
+        """Refuse settings out of range."""
+        super().check()
+        at_least(self, 1, "multiple", "plans", "checks", "samples", "batch")
+        check_watts(self.watts)
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """A learned policy on another network; what is not given is taken from the run."""
+
+    run: str = option("", "run folder of `rlprune train`", positional=True)
+    network: str | None = option(None, "the other network; default: the run's own")
+    task: str | None = option(None, "data and metric; default: what the network was trained on")
+    data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
+    budget: list[str] = option([], "hard limit; repeatable; default: the run's")
+    device: str | None = option(
+        None, "cpu, cuda or PROFILE.json; default: the run's profile where it fits, else measured now"
+    )
+    samples: int | None = option(None, "validation images of one evaluation; default: the run's")
+    out: str | None = option(None, "new or empty folder for plan.json and result.json; default: nothing is written")
+
+    def check(self) -> None:
+        """Refuse settings out of range."""
+        if self.samples is not None:
+            at_least(self, 1, "samples")
+
+
+@dataclass(frozen=True)
+class ApplyConfig(NetworkConfig):
+    """A plan put into practice."""
+
+    plan: str = option("", "the plan, a JSON file", positional=True)
+    out: str = option("pruned", "new or empty folder for the pruned network")
+    no_repair: bool = option(False, "only cut, largest L1 norms stay: no least squares, BatchNorm as it was")
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """A report made again from the files of a run."""
+
+    run: str = option("", "run folder of `rlprune train`", positional=True)
+
+
+def at_least(config: Any, minimum: int, *names: str) -> None:
+    """Refuse integers below ``minimum``.
+
+    Raises:
+        ConfigError: it names the flag.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value < minimum:
+            raise ConfigError(f"--{name.replace('_', '-')} must be at least {minimum}; {value} came.")
+
+
+def check_watts(watts: float | None) -> None:
+    """Refuse a power that is not a positive number."""
+    if watts is not None and not (math.isfinite(watts) and watts > 0):
+        raise ConfigError(f"--watts must be a positive number; {watts} came.")
+
+
+def check_known(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
+    """Refuse names that are not known; the nearest is offered.
+
+    Raises:
+        ConfigError: see above.
+    """
+    for name in names:
+        if name not in known:
+            raise ConfigError(unknown_name(kind, name, known))
+
+
+def as_dict(config: Any) -> dict[str, Any]:
+    """The settings as plain values, in the order of the class."""
+    return dataclasses.asdict(config)
+
+
+def from_dict(kind: type[T], values: dict[str, Any]) -> T:
+    """Settings from plain values, such as those of a run folder's ``config.yaml``.
+
+    Raises:
+        ConfigError: a name that is no setting, or a value of the wrong kind.
+    """
+    known = {item.name: str(item.type) for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(unknown_name("setting", name, known))
+        if not _fits(value, known[name]):
+            raise ConfigError(f"Setting {name!r} must be {known[name]}; {value!r} came.")
+    return kind(**values)
+
+
+def _fits(value: Any, wanted: str) -> bool:
+    if wanted == "list[str]":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if isinstance(value, bool):
+        return wanted == "bool"
+    kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "None": type(None)}
+    return any(isinstance(value, kinds[part]) for part in wanted.split(" | ") if part in kinds)

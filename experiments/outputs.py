@@ -1,0 +1,204 @@
+"""What a training writes at its end: result, plans, the pruned network, report, pictures and TensorBoard's summary."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlprune.budget import cost_name
+from rlprune.devices import DeviceProfile
+from rlprune.errors import RunError
+from rlprune.experiments.config import TrainConfig
+from rlprune.experiments.device import PowerFacts
+from rlprune.experiments.progress import Progress
+from rlprune.experiments.report import notes, plan_table, write_report
+from rlprune.experiments.rows import Row
+from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
+from rlprune.experiments.scoring import Candidate, weights
+from rlprune.experiments.searches import Search
+from rlprune.experiments.tables import markdown_rows
+from rlprune.experiments.tensorboard import EpisodeWriter, HParam
+from rlprune.experiments.verdict import verdict, winner
+from rlprune.export import export_onnx
+from rlprune.files import write_atomic
+from rlprune.plan import PruningPlan
+from rlprune.problem import PruningProblem
+
+SCHEMA = "rlprune-result/1"
+
+
+@dataclass(frozen=True, eq=False)
+class Facts:
+    """Everything a finished training knows."""
+
+    config: TrainConfig
+    problem: PruningProblem
+    profile: DeviceProfile | None
+    power: PowerFacts
+    searches: Mapping[str, Search]
+    candidates: list[Candidate]
+
+    @property
+    def learned(self) -> Candidate:
+        """The agent's plan."""
+        return next(item for item in self.candidates if item.role == "learned")
+
+    def rows(self) -> list[Row]:
+        """The table."""
+        return [item.row(self.problem, self.power.watts, self.power.batch) for item in self.candidates]
+
+
+def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter], progress: Progress) -> dict[str, Any]:
+    """Write plans, the pruned network, ``result.json``, the report, and what TensorBoard shows beside curves."""
+    rows = facts.rows()
+    with progress.phase("write", f"Writing {run.path}"):
+        _write_plans(run, facts, rows)
+        write_network(run, facts.learned, facts.problem, facts.power.batch)
+    run.write_json(RESULT, result_of(facts, rows, progress.seconds))
+    result = write_report(run)
+    _write_summaries(run, facts, rows, result, writers)
+    return result
+
+
+def _write_plans(run: RunFolder, facts: Facts, rows: list[Row]) -> None:
+    for item, row in zip(facts.candidates, rows, strict=True):
+        if item.role == "dense":
+            continue
+        plan = PruningPlan.from_widths(facts.problem.network, item.widths, plan_notes(facts, row))
+        plan.save(run.path / "plans" / f"{item.name}.json")
+        if item.role == "learned":
+            plan.save(run.path / PLAN)
+
+
+def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
+    """For readers of a plan: where it comes from and what it is worth."""
+    return {
+        "network": facts.config.network,
+        "method": row.name,
+        "budgets": [str(budget) for budget in facts.problem.planner.budgets],
+        "seed": facts.config.seed,
+        "score_validation": row.score_validation,
+        "score_test": row.score_test,
+        "latency_promised_ms": row.latency_promised_ms,
+        "latency_measured_ms": row.latency_measured_ms,
+        "macs": row.macs,
+        "params": row.params,
+    }
+
+
+def write_network(run: RunFolder, item: Candidate, problem: PruningProblem, batch: int) -> None:
+    """The pruned network as safetensors (fits the module of ``plan.apply``) and as ONNX."""
+    write_atomic(run.path / "pruned.safetensors", weights(item.module), RunError)
+    export_onnx(item.module, problem.network.example_inputs, run.path / "pruned.onnx", batch=batch)
+
+
+def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> dict[str, Any]:
+    """The content of ``result.json``: plain values, units in the names."""
+    config, problem, planner = facts.config, facts.problem, facts.problem.planner
+    task = problem.evaluator.task
+    return {
+        "schema": SCHEMA,
+        "network": config.network,
+        "task": task.name,
+        "metric": task.metric,
+        "agent": config.agent,
+        "episodes": config.episodes,
+        "seed": config.seed,
+        "reward": config.reward,
+        "samples": problem.evaluator.dense.samples,
+        "budgets": [str(budget) for budget in planner.budgets],
+        "limits": {cost_name(metric): limit for metric, limit in planner.limits.items()},
+        "device": facts.power.facts,
+        "energy_source": facts.power.source,
+        "groups": [{"name": group.name, "width": group.width} for group in problem.network.groups],
+        "rows": [row.as_dict() for row in rows],
+        "winner": winner(rows).name,
+        "verdict": verdict(config.agent, task.metric, [str(b) for b in planner.budgets], rows, config.episodes),
+        "notes": _notes(facts),
+        "marks": {item.name: _mark(item) for item in facts.candidates},
+        "finalists": {item.name: _finalists(item) for item in facts.candidates if item.finalists},
+        "searches": {name: _counts(search) for name, search in facts.searches.items()},
+        "evaluation_seconds": problem.evaluator.seconds,
+        "seconds": dict(seconds),
+    }
+
+
+def _notes(facts: Facts) -> list[str]:
+    sizes = {item.quality.samples for item in facts.candidates}
+    return [
+        f"Validation: all {max(sizes)} validation images, weights repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
+        "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
+        *facts.power.notes,
+    ]
+
+
+def _mark(item: Candidate) -> dict[str, Any]:
+    costs = {cost_name(metric): cost for metric, cost in item.costs.items()}
+    return {"score": item.searched.score, "divergence": item.searched.divergence, "costs": costs, "reward": item.reward}
+
+
+def _finalists(item: Candidate) -> list[dict[str, Any]]:
+    return [
+        {
+            "widths": finalist.outcome.widths.tolist(),
+            "reward": finalist.outcome.reward,
+            "score_validation": finalist.quality.score,
+            "divergence": finalist.quality.divergence,
+        }
+        for finalist in item.finalists
+    ]
+
+
+def _counts(search: Search) -> dict[str, Any]:
+    last = search.episodes[-1]
+    return {
+        "episodes": len(search.episodes),
+        "evaluations": last.evaluations,
+        "cache_hits": last.cache_hits,
+        "seconds": last.seconds,
+        "best_reward": search.best(1)[0].reward,
+    }
+
+
+def _write_summaries(
+    run: RunFolder, facts: Facts, rows: list[Row], result: dict[str, Any], writers: Mapping[str, EpisodeWriter]
+) -> None:
+    for row in rows:
+        if row.name in writers:
+            writers[row.name].finish(_settings(facts, row), _final(row, result["metric"]))
+    learned = writers[facts.config.agent]
+    learned.add_pictures(sorted((run.path / "pictures").glob("*.png")))
+    table = "\n\n".join([result["verdict"], markdown_rows(result["metric"], rows), notes(result)])
+    command = (run.path / "command.txt").read_text(encoding="utf-8").strip()
+    learned.add_texts({"table": table, "plan": plan_table(result, rows), "command": f"`{command}`"})
+
+
+def _settings(facts: Facts, row: Row) -> dict[str, HParam]:
+    config = facts.config
+    return {
+        "method": row.name,
+        "network": config.network,
+        "task": facts.problem.evaluator.task.name,
+        "budget": ", ".join(str(budget) for budget in facts.problem.planner.budgets),
+        "episodes": config.episodes,
+        "reward": config.reward,
+        "samples": config.samples,
+        "seed": config.seed,
+    }
+
+
+def _final(row: Row, metric: str) -> dict[str, float]:
+    values = {
+        f"{metric}_test": row.score_test,
+        f"{metric}_validation": row.score_validation,
+        "divergence": row.divergence,
+        "reward": row.reward,
+        "latency_promised_ms": row.latency_promised_ms,
+        "latency_measured_ms": row.latency_measured_ms,
+        "images_per_second": row.images_per_second,
+        "energy_mj": row.energy_mj,
+        "macs": row.macs,
+        "params": row.params,
+    }
+    return {name: float(value) for name, value in values.items() if value is not None}

@@ -1,0 +1,63 @@
+"""What a person sees while a job runs: one line a phase and a bar with the time left, all on stderr."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from tqdm import tqdm
+
+Tick = Callable[[int, int], None]
+"""Called with how many steps are done, and of how many."""
+
+
+class Progress:
+    """Phases, bars and the time each phase took.
+
+    Attributes:
+        seconds: phase to wall time in seconds.
+    """
+
+    def __init__(self) -> None:
+        self.seconds: dict[str, float] = {}
+
+    def note(self, text: str) -> None:
+        """One line for people."""
+        tqdm.write(text, file=sys.stderr)
+
+    @contextmanager
+    def phase(self, name: str, text: str | None = None) -> Iterator[None]:
+        """Time a phase, and announce it where there is a text."""
+        if text is not None:
+            self.note(text)
+        start = time.perf_counter()
+        try:
+            yield
+        finally:
+            self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
+
+    @contextmanager
+    def bar(self, text: str, total: int | None = None) -> Iterator[Bar]:
+        """A bar with the time left."""
+        interval = 0.2 if sys.stderr.isatty() else 5.0
+        with tqdm(total=total, desc=text, file=sys.stderr, mininterval=interval, dynamic_ncols=True, leave=True) as bar:
+            yield Bar(bar)
+
+
+class Bar:
+    """A running bar."""
+
+    def __init__(self, bar: tqdm[None]) -> None:
+        self._bar = bar
+
+    def tick(self, done: int, total: int) -> None:
+        """Set how far it is."""
+        self._bar.total = total
+        self._bar.update(done - self._bar.n)
+
+    def step(self, best: str) -> None:
+        """One step further; ``best`` tells the best so far and what it costs."""
+        self._bar.set_postfix_str(best, refresh=False)
+        self._bar.update(1)

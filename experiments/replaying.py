@@ -1,0 +1,165 @@
+"""A learned policy on another network: one walk, one evaluation, beside uniform at the same budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rlprune.agents import Policy, replay
+from rlprune.devices import Device, DeviceProfile, resolve_device
+from rlprune.errors import ProfileError, RunError
+from rlprune.experiments.config import ReplayConfig, TrainConfig
+from rlprune.experiments.device import PowerFacts, measure
+from rlprune.experiments.progress import Progress
+from rlprune.experiments.rows import Row
+from rlprune.experiments.run_folder import PLAN, PROFILE, RESULT, RunFolder, check_free
+from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
+from rlprune.experiments.searches import UNIFORM, finalists
+from rlprune.experiments.setup import load_material, torch_threads
+from rlprune.experiments.tables import print_rows
+from rlprune.experiments.training import prepare
+from rlprune.experiments.verdict import verdict
+from rlprune.files import write_json
+from rlprune.network import Network
+from rlprune.plan import PruningPlan
+from rlprune.problem import PruningProblem
+
+
+@dataclass(frozen=True)
+class ReplayAnswer:
+    """What a replay found."""
+
+    result: dict[str, Any]
+
+    def as_dict(self) -> dict[str, object]:
+        """The result as plain values."""
+        return self.result
+
+    def show(self) -> None:
+        """Print table, plan and verdict."""
+        result = self.result
+        title = f"Policy of {result['run']} on {result['network']}, {', '.join(result['budgets'])}"
+        rows = [Row.from_dict(row) for row in result["rows"]]
+        print_rows(title, result["metric"], rows)
+        print(result["verdict"].replace("**", ""))
+        for note in result["notes"]:
+            print(f"- {note}")
+        widest = max(len(name) for name in result["plan"])
+        print("Channels kept:")
+        for (name, ratio), kept in zip(result["plan"].items(), rows[-1].widths, strict=True):
+            print(f"  {name:<{widest}}  {kept:>5}  {ratio:.2f}")
+        if result["out"]:
+            print(f"Plan: {Path(result['out']) / PLAN}")
+
+
+def replay_run(config: ReplayConfig, command: str, progress: Progress | None = None) -> ReplayAnswer:
+    """Replay the policy of a run.
+
+    Raises:
+        RlpruneError: a setting or an input is wrong.
+    """
+    progress = progress or Progress()
+    config.check()
+    run = RunFolder.open(config.run)
+    settings = _settings(run.config(), config)
+    settings.check()
+    if not (run.path / "policy.json").is_file():
+        raise RunError(
+            f"The run in {run.path} holds no policy: {settings.agent} learns none. Replay a run of ddpg or ppo."
+        )
+    policy = Policy.load(run.path)
+    if config.out is not None:
+        check_free(config.out)
+    with torch_threads(settings.threads):
+        material = load_material(settings, settings.multiple)
+        device = _device(run, config, settings, material.network)
+        problem, profile = prepare(settings, material, device, progress)
+        candidates = _candidates(settings.agent, policy, problem)
+        power = measure(candidates, material.network, profile, device, settings, progress)
+        score_on_test(candidates, problem.evaluator)
+    result = _result(config, settings, command, problem, candidates, power)
+    if config.out is not None:
+        _write(Path(config.out), result, problem, candidates[-1], profile)
+    return ReplayAnswer(result)
+
+
+def _settings(base: TrainConfig, config: ReplayConfig) -> TrainConfig:
+    """The run's settings with what was given in their place."""
+    other = config.network is not None and config.network != base.network
+    return replace(
+        base,
+        network=config.network or base.network,
+        task=config.task or (None if other else base.task),
+        data_dir=config.data_dir or base.data_dir,
+        ignore=[] if other else base.ignore,
+        budget=config.budget or base.budget,
+        samples=config.samples or base.samples,
+    )
+
+
+def _device(run: RunFolder, config: ReplayConfig, settings: TrainConfig, network: Network) -> Device:
+    """The device that was named; else the run's profile where it fits; else the kind of device the run had."""
+    if config.device is not None:
+        return resolve_device(config.device, threads=settings.threads)
+    path = run.path / PROFILE
+    if not path.is_file():
+        named = settings.device if settings.device in ("cpu", "cuda") else "cpu"
+        return resolve_device(named, threads=settings.threads)
+    device = resolve_device(str(path))
+    try:
+        DeviceProfile.load(path).check(network)
+    except ProfileError:
+        return resolve_device(device.kind, threads=settings.threads)
+    return device
+
+
+def _candidates(agent: str, policy: Policy, problem: PruningProblem) -> list[Candidate]:
+    evaluator = problem.evaluator
+    outcome = replay(policy, problem)
+    uniform = finalists([problem.uniform], evaluator)
+    replayed = finalists([outcome], evaluator)
+    return [
+        dense_candidate(problem),
+        candidate(UNIFORM, UNIFORM, uniform, evaluator),
+        candidate(agent, "learned", replayed, evaluator),
+    ]
+
+
+def _result(
+    config: ReplayConfig,
+    settings: TrainConfig,
+    command: str,
+    problem: PruningProblem,
+    candidates: Sequence[Candidate],
+    power: PowerFacts,
+) -> dict[str, Any]:
+    rows = [item.row(problem, power.watts, power.batch) for item in candidates]
+    task, budgets = problem.evaluator.task, [str(budget) for budget in problem.planner.budgets]
+    return {
+        "schema": "rlprune-replay/1",
+        "run": config.run,
+        "command": command,
+        "network": settings.network,
+        "task": task.name,
+        "metric": task.metric,
+        "budgets": budgets,
+        "device": power.facts,
+        "energy_source": power.source,
+        "rows": [row.as_dict() for row in rows],
+        "plan": {g.name: width / g.width for g, width in zip(problem.network.groups, rows[-1].widths, strict=True)},
+        "verdict": verdict(settings.agent, task.metric, budgets, rows, 1),
+        "notes": ["The policy was replayed as it is: one walk, one evaluation, no fine-tuning.", *power.notes],
+        "out": config.out,
+    }
+
+
+def _write(
+    folder: Path, result: dict[str, Any], problem: PruningProblem, replayed: Candidate, profile: DeviceProfile | None
+) -> None:
+    notes = {"network": result["network"], "policy_of": result["run"], "budgets": result["budgets"]}
+    PruningPlan.from_widths(problem.network, replayed.widths, notes).save(folder / PLAN)
+    write_json(folder / RESULT, result, RunError)
+    if profile is not None:
+        profile.save(folder / PROFILE)

@@ -1,0 +1,123 @@
+"""One line of the table at the end: what a network is worth and what it costs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from rlprune.errors import RunError
+
+
+@dataclass(frozen=True)
+class Row:
+    """A network in the table.
+
+    Attributes:
+        name: dense, uniform, or the method that found it.
+        role: dense, uniform, baseline, learned or plan.
+        score_test: the task's metric on the test images; None where they were not touched.
+        score_validation: on all validation images, BatchNorm re-estimated.
+        divergence: from the dense network's outputs on the same images.
+        latency_promised_ms: of one inference, as the profile predicts.
+        latency_measured_ms: of the exported network, timed beside the other rows.
+        latency_corrected_ms: the same with the machine's drift since the profile taken out.
+        batch: samples in one inference.
+        watts: power while it runs, measured or stated.
+        macs: multiply-adds of one sample.
+        params: parameters.
+        size_bytes: of the weights as float32 safetensors.
+        widths: channels of each group.
+        reward: in the search; None where the row was not searched.
+    """
+
+    name: str
+    role: str
+    score_validation: float
+    divergence: float
+    macs: float
+    params: float
+    size_bytes: int
+    widths: tuple[int, ...]
+    score_test: float | None = None
+    latency_promised_ms: float | None = None
+    latency_measured_ms: float | None = None
+    latency_corrected_ms: float | None = None
+    batch: int = 1
+    watts: float | None = None
+    reward: float | None = None
+
+    @property
+    def latency_ms(self) -> float | None:
+        """Measured where it was measured, else promised."""
+        return self.latency_promised_ms if self.latency_measured_ms is None else self.latency_measured_ms
+
+    @property
+    def images_per_second(self) -> float | None:
+        """Speed S = 1/T, for a batch of one; batch/T in general."""
+        return None if self.latency_ms is None else 1e3 * self.batch / self.latency_ms
+
+    @property
+    def energy_mj(self) -> float | None:
+        """Energy of one inference, E = P x T: watts times milliseconds."""
+        return None if self.latency_ms is None or self.watts is None else self.watts * self.latency_ms
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values, the derived ones among them."""
+        derived = {"images_per_second": self.images_per_second, "energy_mj": self.energy_mj}
+        return {**asdict(self), "widths": list(self.widths), **derived}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Row:
+        """The row that :meth:`as_dict` wrote.
+
+        Raises:
+            RunError: it is malformed.
+        """
+        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
+        try:
+            return cls(**{**known, "widths": tuple(known["widths"])})
+        except (KeyError, TypeError) as reason:
+            raise RunError(f"A row of the result is malformed ({reason}). Train again.") from reason
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of the table: its head in two lines, and a cell's text."""
+
+    head: str
+    unit: str
+    cell: Any
+
+    @property
+    def title(self) -> str:
+        """Head and unit in one line."""
+        return f"{self.head} ({self.unit})" if self.unit else self.head
+
+
+def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
+    """The columns of the table; those without any value are left out, except the measured ones."""
+    found = [
+        Column("network", "", lambda row: row.name if row.role != "learned" else f"{row.name} (learned)"),
+        Column(metric, "test", lambda row: score_text(row.score_test)),
+        Column(metric, "validation", lambda row: score_text(row.score_validation)),
+        Column("latency", "promised, ms", lambda row: _number(row.latency_promised_ms, ".3f")),
+        Column("latency", "measured, ms", lambda row: _number(row.latency_measured_ms, ".3f")),
+        Column("speed", "images/s", lambda row: _number(row.images_per_second, ".0f")),
+        Column("energy", "mJ", lambda row: _number(row.energy_mj, ".3g")),
+        Column("MACs", "M", lambda row: f"{row.macs / 1e6:.2f}"),
+        Column("params", "k", lambda row: f"{row.params / 1e3:.1f}"),
+        Column("size", "kB", lambda row: f"{row.size_bytes / 1e3:.0f}"),
+    ]
+    return [column for column in found if any(column.cell(row) != "-" for row in rows)]
+
+
+def score_text(value: float | None) -> str:
+    """A score for people: as a percentage where it is in [0, 1]."""
+    if value is None:
+        return "-"
+    return f"{100 * value:.2f}%" if 0 <= value <= 1 else f"{value:.4f}"
+
+
+def _number(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)

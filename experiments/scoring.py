@@ -1,0 +1,104 @@
+"""The networks of the table: dense, uniform, and the plan chosen of each method."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from safetensors.torch import save
+from torch import nn
+
+from rlprune.evaluation import Evaluator, Quality
+from rlprune.experiments.rows import Row
+from rlprune.experiments.searches import Finalist
+from rlprune.network import IntArray
+from rlprune.problem import PruningProblem
+
+
+@dataclass(eq=False)
+class Candidate:
+    """A network of the table while it is being scored.
+
+    Attributes:
+        name, role: as in :class:`rlprune.experiments.rows.Row`.
+        widths: channels of each group, ``int64 [G]``.
+        costs: promised costs by metric.
+        quality: on all validation images.
+        module: the network itself, repaired as it is delivered.
+        reward: in the search; None for the dense network.
+        searched: quality on the images of the search.
+        finalists: the plans it was chosen from, best first.
+        test: quality on the test images, once they were touched.
+        latency_ms: measured, once it was.
+        corrected_ms: the same with the machine's drift since the profile taken out.
+    """
+
+    name: str
+    role: str
+    widths: IntArray
+    costs: dict[str, float]
+    quality: Quality
+    module: nn.Module
+    searched: Quality
+    reward: float | None = None
+    finalists: Sequence[Finalist] = field(default_factory=list)
+    test: Quality | None = None
+    latency_ms: float | None = None
+    corrected_ms: float | None = None
+
+    def row(self, problem: PruningProblem, watts: float | None, batch: int) -> Row:
+        """The finished line of the table."""
+        return Row(
+            name=self.name,
+            role=self.role,
+            score_validation=self.quality.score,
+            divergence=self.quality.divergence,
+            macs=float(problem.network.macs(self.widths)[0]),
+            params=float(problem.network.params(self.widths)[0]),
+            size_bytes=len(weights(self.module)),
+            widths=tuple(int(width) for width in self.widths),
+            score_test=None if self.test is None else self.test.score,
+            latency_promised_ms=self.costs.get("latency"),
+            latency_measured_ms=self.latency_ms,
+            latency_corrected_ms=self.corrected_ms,
+            batch=batch,
+            watts=watts,
+            reward=self.reward,
+        )
+
+
+def dense_candidate(problem: PruningProblem) -> Candidate:
+    """The dense network on all validation images."""
+    evaluator = problem.evaluator
+    module = evaluator.tables.network.model
+    quality = evaluator.on(module, evaluator.task.validation)
+    widths = problem.network.dense_widths
+    return Candidate("dense", "dense", widths, problem.dense_costs, quality, module, evaluator.dense)
+
+
+def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evaluator) -> Candidate:
+    """The best finalist of a method."""
+    outcome = ranked[0].outcome
+    module = evaluator.repaired(outcome.widths).eval()
+    return Candidate(
+        name,
+        role,
+        outcome.widths,
+        outcome.costs,
+        ranked[0].quality,
+        module,
+        searched=outcome.quality,
+        reward=outcome.reward,
+        finalists=ranked,
+    )
+
+
+def score_on_test(candidates: Sequence[Candidate], evaluator: Evaluator) -> None:
+    """The one use of the test images: every candidate, after all choices were made."""
+    for item in candidates:
+        item.test = evaluator.on(item.module, evaluator.task.test)
+
+
+def weights(module: nn.Module) -> bytes:
+    """The tensors of a network as safetensors, each its own copy."""
+    return save({name: tensor.detach().clone().contiguous() for name, tensor in module.state_dict().items()})

@@ -1,0 +1,102 @@
+"""Running the searchers, and choosing the best plan of each."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from rlprune.agents import Episode, Policy, best_outcomes, make_searcher
+from rlprune.budget import format_cost
+from rlprune.envs import LayerPruningEnv
+from rlprune.evaluation import Evaluator, Quality
+from rlprune.experiments.progress import Bar, Progress
+from rlprune.experiments.tensorboard import EpisodeWriter
+from rlprune.network import Network
+from rlprune.problem import Outcome, PruningProblem
+
+UNIFORM = "uniform"
+
+
+@dataclass(frozen=True)
+class Search:
+    """What one method found.
+
+    Attributes:
+        name: of the method.
+        episodes: all of them, in order.
+        policy: what it learned, if anything.
+    """
+
+    name: str
+    episodes: list[Episode]
+    policy: Policy | None
+
+    def best(self, count: int) -> list[Outcome]:
+        """The ``count`` different plans of highest reward."""
+        return best_outcomes(self.episodes, count)
+
+
+@dataclass(frozen=True, eq=False)
+class Finalist:
+    """A plan scored again on all validation images, BatchNorm re-estimated."""
+
+    outcome: Outcome
+    quality: Quality
+
+
+def methods(agent: str, baselines: Sequence[str]) -> list[str]:
+    """The searchers to run: baselines first, the agent last, each once; uniform needs no search."""
+    names = dict.fromkeys([*baselines, agent])
+    return [name for name in names if name not in (UNIFORM, agent)] + ([] if agent == UNIFORM else [agent])
+
+
+def run_search(
+    name: str, problem: PruningProblem, episodes: int, seed: int, progress: Progress, writer: EpisodeWriter
+) -> Search:
+    """Search with one method; every episode is drawn on the bar and written to TensorBoard as it ends."""
+    with progress.bar(f"{name:>8}", episodes) as bar:
+        follower = _Follower(bar, writer, problem)
+        result = make_searcher(name).search(LayerPruningEnv(problem), episodes, seed, follower)
+    return Search(name, result.episodes, result.policy)
+
+
+class _Follower:
+    """Hands each episode on, and remembers the best."""
+
+    def __init__(self, bar: Bar, writer: EpisodeWriter, problem: PruningProblem) -> None:
+        self._bar, self._writer = bar, writer
+        self._metric = next(iter(problem.planner.limits), "macs")
+        self._score = problem.evaluator.task.metric
+        self._best: Outcome | None = None
+
+    def __call__(self, episode: Episode) -> None:
+        if self._best is None or episode.outcome.reward > self._best.reward:
+            self._best = episode.outcome
+        self._writer.add(episode, self._best)
+        self._bar.step(self._describe(self._best))
+
+    def _describe(self, best: Outcome) -> str:
+        quality = f"{self._score} {best.quality.score:.4f}, divergence {best.quality.divergence:.4f}"
+        cost = f"{self._metric} {format_cost(self._metric, best.costs[self._metric])}"
+        return f"best: reward {best.reward:.3f}, {quality}, {cost}"
+
+
+def finalists(outcomes: Sequence[Outcome], evaluator: Evaluator) -> list[Finalist]:
+    """Score plans again on all validation images; the best comes first.
+
+    Higher score first, then smaller divergence from the dense network, then higher reward in the search.
+    """
+    scored = [Finalist(outcome, evaluator.finalist(outcome.widths)) for outcome in outcomes]
+    return sorted(scored, key=rank)
+
+
+def rank(finalist: Finalist) -> tuple[float, float, float]:
+    """Sort key: the better finalist has the smaller one."""
+    quality = finalist.quality
+    return -quality.score, quality.divergence, -finalist.outcome.reward
+
+
+def keep_ratios(network: Network, outcome: Outcome) -> dict[str, float]:
+    """Group name to the fraction of its channels that are kept."""
+    pairs = zip(network.groups, outcome.widths, strict=True)
+    return {group.name: float(width) / group.width for group, width in pairs}

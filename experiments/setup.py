@@ -1,0 +1,111 @@
+"""From settings to the things a job works with: network, task, evaluator, problem."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+import torch
+
+from rlprune.budget import Budget
+from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost
+from rlprune.devices import DeviceProfile
+from rlprune.errors import TaskError
+from rlprune.evaluation import Evaluator
+from rlprune.experiments.config import NetworkConfig
+from rlprune.network import Network
+from rlprune.problem import PruningProblem
+from rlprune.pruning.tables import PruningTables
+from rlprune.tasks import Task, load_task
+from rlprune.zoo import resolve_network
+
+NEEDS_PROFILE = ("latency", "energy")
+
+
+@dataclass(frozen=True, eq=False)
+class Material:
+    """What is pruned, and on which data.
+
+    Attributes:
+        name: as the network was asked for.
+        network: with every width that rounding allows.
+        task: None only where none is known and none was asked for.
+    """
+
+    name: str
+    network: Network
+    known_task: Task | None
+
+    @property
+    def task(self) -> Task:
+        """Data and metric.
+
+        Raises:
+            TaskError: none is known for this network.
+        """
+        if self.known_task is None:
+            raise TaskError(f"Network {self.name!r} does not say which task it was trained for. Name one with --task.")
+        return self.known_task
+
+
+@contextmanager
+def torch_threads(count: int) -> Iterator[None]:
+    """Run with ``count`` threads of torch, then as before."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
+
+
+def load_material(config: NetworkConfig, multiple: int) -> Material:
+    """Load network and task; widths are multiples of ``multiple``.
+
+    Raises:
+        NetworkError, TaskError: see :func:`rlprune.zoo.resolve_network` and :func:`rlprune.tasks.load_task`.
+    """
+    loaded = resolve_network(config.network)
+    name = config.task or loaded.task
+    task = load_task(name, config.data_dir) if name else None
+    examples = loaded.example_inputs
+    if examples is None:
+        if task is None:
+            raise TaskError(
+                f"Network {config.network!r} gives no example inputs; name a --task that has samples of them."
+            )
+        examples = task.calibration.take(1).tensors
+    network = Network(loaded.model, examples, ignore=config.ignore, multiple=multiple)
+    return Material(config.network, network, task)
+
+
+def make_evaluator(material: Material, samples: int, seed: int) -> Evaluator:
+    """Prepare the tables of a network and the evaluator on its task."""
+    tables = PruningTables(material.network, material.task.calibration, seed=seed)
+    return Evaluator(tables, material.task, samples=samples)
+
+
+def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:
+    """Whether a budget or the reward asks for measured costs."""
+    return reward == "weighted" or any(budget.metric in NEEDS_PROFILE for budget in budgets)
+
+
+def costs_of(network: Network, profile: DeviceProfile | None) -> dict[str, CostModel]:
+    """Every cost that is known: MACs and parameters, and with a profile latency and energy."""
+    costs: dict[str, CostModel] = {"macs": MacsCost(network), "params": ParamsCost(network)}
+    if profile is not None:
+        costs |= {"latency": LatencyCost(network, profile), "energy": EnergyCost(network, profile)}
+    return costs
+
+
+def make_problem(
+    material: Material, evaluator: Evaluator, profile: DeviceProfile | None, budgets: Sequence[Budget], reward: str
+) -> PruningProblem:
+    """The problem on the widths that the profile allows.
+
+    Raises:
+        BudgetError: a budget that cannot be met.
+    """
+    network = material.network if profile is None else material.network.restricted(profile.widths)
+    return PruningProblem(network, evaluator, costs_of(network, profile), budgets, reward)

@@ -1,0 +1,216 @@
+"""Budgets: hard upper limits, used to at least 97% wherever the widths allow.
+
+An agent decides one group at a time. :class:`BudgetPlanner` tells it, at each group, which widths still lead to a plan
+within every budget that also makes use of the tightest one. The idea of clipping an action to what the rest of the
+network still allows is AMC's (He et al. 2018, algorithm 1); here the clip has two sides and any cost can be limited.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from rlprune.completion import FITS, FloatArray, IntArray, WidthSearch
+from rlprune.errors import BudgetError
+from rlprune.limits import Budget, cost_name, format_cost
+
+if TYPE_CHECKING:
+    from rlprune.costs import CostModel
+    from rlprune.network import Group
+
+__all__ = ["Budget", "BudgetPlanner", "Walk", "cost_name", "format_cost"]
+
+MIN_USAGE = 0.97
+_CACHED_STEPS = 4096
+
+
+@dataclass(frozen=True)
+class Step:
+    """What can be decided at one group: allowed widths, and for each a whole plan that meets the budgets.
+
+    ``cheapest`` and ``dearest``: cost per metric of what is decided, with the rest at its minimum and at full width.
+    """
+
+    options: IntArray
+    plans: IntArray
+    cheapest: dict[str, float]
+    dearest: dict[str, float]
+
+
+class BudgetPlanner:
+    """Leads every walk over the groups to a plan that is within all budgets and uses one of them.
+
+    Guaranteed, for costs that never fall when a width rises: no plan of a walk costs more than any limit; and it uses
+    at least ``target`` of one limit, where ``target`` is 0.97, or what the uniform plan uses if that is less because
+    the widths are too coarse. It holds because every option comes with a plan that was costed (a *witness*).
+
+    Args:
+        groups: what is decided, in forward order.
+        costs: cost models by metric; those with a budget are limited.
+        budgets: at most one for a metric; none leaves every width allowed.
+
+    Attributes:
+        limits: metric to absolute limit, in the order of ``budgets``.
+        dense_costs: metric to the dense network's cost, for every cost model.
+        uniform: the most equal keep ratios that meet the budgets, filled up, ``[G]``.
+        target: the usage that every walk reaches.
+
+    Raises:
+        BudgetError: a budget without its cost model, two for one metric, or one that cannot be met.
+    """
+
+    def __init__(self, groups: Sequence[Group], costs: Mapping[str, CostModel], budgets: Sequence[Budget]) -> None:
+        self.groups = tuple(groups)
+        self.costs = dict(costs)
+        self.budgets = tuple(budgets)
+        self._search = WidthSearch([group.widths for group in groups], self.usage)
+        self.lowest, self.full = self._search.low, self._search.full
+        self.dense_costs = self.costs_of(self.full)
+        self.limits = {b.metric: b.limit(self.dense_costs[b.metric]) for b in self._checked(self.budgets)}
+        for metric in self.limits:
+            self._refuse_impossible(metric)
+        self.uniform, used = self._search.uniform(MIN_USAGE if self.limits else 0.0)
+        self.uniform.setflags(write=False)
+        self.target = min(MIN_USAGE, used)
+        self._steps: OrderedDict[tuple[int, ...], Step] = OrderedDict()
+
+    def usage(self, widths: IntArray) -> FloatArray:
+        """Share of the tightest budget each plan uses, ``[N, G] -> [N]``: over 1 is too much; 0 without budgets."""
+        shares = [self.costs[metric](widths) / limit for metric, limit in self.limits.items()]
+        return np.max(shares, axis=0) if shares else np.zeros(len(widths))
+
+    def start(self) -> Walk:
+        """A new walk, at the first group, with the uniform plan as its witness."""
+        return Walk(self)
+
+    def step(self, decided: tuple[int, ...], witness: IntArray) -> Step:
+        """The options behind the decided widths; remembered, because agents come back to the same prefixes."""
+        known = self._steps.get(decided)
+        if known is None:
+            known = self._steps[decided] = self._expand(decided, witness)
+            if len(self._steps) > _CACHED_STEPS:
+                self._steps.popitem(last=False)
+        self._steps.move_to_end(decided)
+        return known
+
+    def _expand(self, decided: tuple[int, ...], witness: IntArray) -> Step:
+        index = len(decided)
+        ends = self._ends(decided)
+        if index == len(self.groups):
+            return Step(np.empty(0, dtype=np.int64), np.empty((0, index), dtype=np.int64), *ends)
+        candidates = self._search.allowed[index]
+        heads = np.empty((len(candidates), index + 1), dtype=np.int64)
+        heads[:, :index], heads[:, index] = decided, candidates
+        plans, used = self._search.complete(heads, self.target)
+        own = candidates == witness[index]
+        plans[own] = witness
+        possible = own | ((used <= FITS) & (used >= self.target))
+        options = candidates[possible]
+        options.setflags(write=False)
+        return Step(options, plans[possible], *ends)
+
+    def _ends(self, decided: tuple[int, ...]) -> tuple[dict[str, float], dict[str, float]]:
+        ends = np.stack([self.lowest, self.full])
+        ends[:, : len(decided)] = decided
+        costs = {metric: cost(ends) for metric, cost in self.costs.items()}
+        return {m: float(c[0]) for m, c in costs.items()}, {m: float(c[1]) for m, c in costs.items()}
+
+    def costs_of(self, widths: IntArray) -> dict[str, float]:
+        """Cost per metric of one plan, ``[G]``."""
+        return {metric: float(cost(widths[None])[0]) for metric, cost in self.costs.items()}
+
+    def _checked(self, budgets: Sequence[Budget]) -> Sequence[Budget]:
+        metrics = [budget.metric for budget in budgets]
+        for budget in budgets:
+            if metrics.count(budget.metric) > 1:
+                raise BudgetError(
+                    f"Each metric takes one budget; {budget.metric} has {metrics.count(budget.metric)}. Keep one."
+                )
+            if budget.metric not in self.costs:
+                raise BudgetError(
+                    f"Budget {budget} needs a cost model for {budget.metric}; "
+                    f"there are {', '.join(self.costs) or 'none'}. Latency and energy need a device profile."
+                )
+        return budgets
+
+    def _refuse_impossible(self, metric: str) -> None:
+        needed, limit = float(self.costs[metric](self.lowest[None])[0]), self.limits[metric]
+        if needed <= limit * FITS:
+            return
+        name, share = self._largest_at_minimum(metric, needed)
+        largest = f" (largest: `{name}`, {format_cost(metric, share)})" if share > 0 else ""
+        raise BudgetError(
+            f"Budget of {format_cost(metric, limit)} {metric} cannot be met: keeping the minimum everywhere "
+            f"still needs {format_cost(metric, needed)}{largest}. Raise the budget."
+        )
+
+    def _largest_at_minimum(self, metric: str, needed: float) -> tuple[str, float]:
+        """The group that costs most at its minimum: its marginal cost per channel there, times its channels."""
+        shares = [("", 0.0)]
+        for index, group in enumerate(self.groups):
+            if len(group.widths) > 1:
+                wider = self.lowest.copy()
+                wider[index] = group.widths[1]
+                slope = (float(self.costs[metric](wider[None])[0]) - needed) / (group.widths[1] - group.widths[0])
+                shares.append((group.name, slope * group.widths[0]))
+        return max(shares, key=lambda share: share[1])
+
+
+class Walk:
+    """One episode's way through the groups.
+
+    Attributes:
+        index: the group to decide now; the number of groups when the walk is done.
+        widths: the decided widths, then the witness: a plan that meets the budgets, ``[G]``.
+    """
+
+    def __init__(self, planner: BudgetPlanner) -> None:
+        self._planner = planner
+        self.index = 0
+        self.widths = planner.uniform.copy()
+        self._step = planner.step((), self.widths)
+
+    @property
+    def done(self) -> bool:
+        """True when every group is decided; ``widths`` is then the plan."""
+        return self.index == len(self.widths)
+
+    @property
+    def cheapest(self) -> dict[str, float]:
+        """Cost per metric of the decided widths with the rest at its minimum."""
+        return self._step.cheapest
+
+    @property
+    def dearest(self) -> dict[str, float]:
+        """Cost per metric of the decided widths with the rest at full width."""
+        return self._step.dearest
+
+    def options(self) -> IntArray:
+        """Widths of the current group from which the budgets can be met and used, ascending; never empty.
+
+        Raises:
+            BudgetError: every group is decided.
+        """
+        if self.done:
+            raise BudgetError("Every group of this walk is decided. Start a new one.")
+        return self._step.options
+
+    def decide(self, width: int) -> int:
+        """Give the current group the option nearest to ``width`` (the smaller of two) and go to the next.
+
+        Returns:
+            The executed width.
+
+        Raises:
+            BudgetError: every group is decided.
+        """
+        chosen = int(np.abs(self.options() - width).argmin())
+        self.widths = self._step.plans[chosen].copy()
+        executed = int(self.widths[self.index])
+        self.index += 1
+        self._step = self._planner.step(tuple(self.widths[: self.index].tolist()), self.widths)
+        return executed

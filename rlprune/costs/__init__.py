@@ -1,0 +1,11 @@
+"""Costs of a plan: one file for each metric."""
+
+from __future__ import annotations
+
+from rlprune.costs.base import CostModel
+from rlprune.costs.energy import EnergyCost
+from rlprune.costs.latency import LatencyCost
+from rlprune.costs.macs import MacsCost
+from rlprune.costs.params import ParamsCost
+
+__all__ = ["CostModel", "EnergyCost", "LatencyCost", "MacsCost", "ParamsCost"]

@@ -1,0 +1,24 @@
+"""What every cost offers."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from rlprune.network import FloatArray, IntArray
+
+
+@runtime_checkable
+class CostModel(Protocol):
+    """A cost of many plans at once. It never falls when a width rises: budgets are searched on that promise.
+
+    Attributes:
+        metric: ``macs``, ``params``, ``latency`` or ``energy``.
+        unit: ``macs``, ``params``, ``ms`` or ``mJ``.
+    """
+
+    metric: str
+    unit: str
+
+    def __call__(self, widths: IntArray) -> FloatArray:
+        """Cost of plans with ``widths`` ``[N, G]``, ``[N]``."""
+        ...

@@ -1,0 +1,144 @@
+"""Small changes to an exported ONNX graph, so that its parameters can be sliced."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from onnx import GraphProto, NodeProto, helper, numpy_helper
+
+Arrays = Mapping[str, npt.NDArray[Any]]
+
+
+def drop_computed_biases(graph: GraphProto) -> None:
+    """Remove the all-zero biases the exporter computes for convolutions without one, and nodes nobody reads then.
+
+    ONNX Runtime neither folds those zeros away nor fuses such a convolution with its BatchNorm and activation.
+    """
+    producers = _producers(graph)
+    for node in graph.node:
+        if node.op_type == "Conv" and len(node.input) == 3 and _is_expanded_zero(node.input[2], producers):
+            del node.input[2]
+    _drop_unread(graph)
+
+
+def free_reshapes(graph: GraphProto) -> None:
+    """Make the shapes of ``Reshape`` nodes follow their input: fixed channel counts would refuse a sliced graph.
+
+    A dimension that is only handed through becomes 0 ("as in the input"), and the first merged or split one -1.
+    """
+    producers = _producers(graph)
+    shapes = _known_shapes(graph)
+    for node in graph.node:
+        if node.op_type != "Reshape":
+            continue
+        target = _constant_integers(node.input[1], producers, graph)
+        source = shapes.get(node.input[0])
+        if target is None or source is None or -1 in target or 0 in target or 0 in source:
+            continue
+        name = f"{node.output[0]}__shape"
+        graph.initializer.append(numpy_helper.from_array(np.array(_free(source, target), dtype=np.int64), name))
+        node.input[1] = name
+        for attribute in [a for a in node.attribute if a.name == "allowzero"]:
+            node.attribute.remove(attribute)
+    _drop_unread(graph)
+
+
+def correct_groups(graph: GraphProto, dense: Arrays) -> None:
+    """Set ``group`` of depthwise convolutions to what their sliced weights say."""
+    sliced = {tensor.name: tensor.dims for tensor in graph.initializer}
+    for node in graph.node:
+        if node.op_type not in ("Conv", "ConvTranspose") or node.input[1] not in sliced:
+            continue
+        group = next((a for a in node.attribute if a.name == "group"), None)
+        before, now = dense[node.input[1]].shape, sliced[node.input[1]]
+        if group is not None and group.i > 1 and before[1] == 1:
+            group.i = group.i * now[0] // before[0]
+
+
+def _free(source: Sequence[int], target: Sequence[int]) -> list[int]:
+    """``target`` with handed-through dimensions as 0 and the first other one that may change as -1."""
+    freed = list(target)
+    merged: list[int] = []
+    split: list[int] = []
+    for sources, targets in _blocks(source, target):
+        if len(sources) == len(targets) == 1 and sources == targets:
+            freed[targets[0]] = 0
+        elif len(sources) > 1 or len(targets) == 1:
+            merged.append(targets[0])
+        elif targets:
+            split.append(targets[0])
+    for position in (merged or split)[:1]:
+        freed[position] = -1
+    return freed
+
+
+def _blocks(source: Sequence[int], target: Sequence[int]) -> list[tuple[list[int], list[int]]]:
+    """Consecutive dimensions of both shapes that hold the same number of elements, as positions."""
+    blocks: list[tuple[list[int], list[int]]] = []
+    i = j = 0
+    while i < len(source) and j < len(target):
+        left, right = [i], [j]
+        a, b = source[i], target[j]
+        i, j = i + 1, j + 1
+        while a != b and (i < len(source) if a < b else j < len(target)):
+            if a < b:
+                a, left, i = a * source[i], [*left, i], i + 1
+            else:
+                b, right, j = b * target[j], [*right, j], j + 1
+        blocks.append((left, right))
+    return blocks
+
+
+def _producers(graph: GraphProto) -> dict[str, NodeProto]:
+    return {output: node for node in graph.node for output in node.output}
+
+
+def _known_shapes(graph: GraphProto) -> dict[str, list[int]]:
+    values = [*graph.value_info, *graph.input, *graph.output]
+    return {value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim] for value in values}
+
+
+def _is_expanded_zero(name: str, producers: Mapping[str, NodeProto]) -> bool:
+    """True for a constant 0 behind casts and expansions."""
+    node = producers.get(name)
+    while node is not None and node.op_type in ("Expand", "CastLike", "Cast"):
+        node = producers.get(node.input[0])
+    if node is None or node.op_type != "Constant":
+        return False
+    value = _constant_value(node)
+    return value is not None and not np.any(value)
+
+
+def _constant_value(node: NodeProto) -> npt.NDArray[Any] | None:
+    value = helper.get_attribute_value(node.attribute[0])
+    return numpy_helper.to_array(value) if node.attribute[0].name == "value" else np.asarray(value)
+
+
+def _constant_integers(name: str, producers: Mapping[str, NodeProto], graph: GraphProto) -> list[int] | None:
+    """The integers a shape is made of, where they are constants."""
+    for tensor in graph.initializer:
+        if tensor.name == name:
+            return [int(x) for x in numpy_helper.to_array(tensor).ravel()]
+    node = producers.get(name)
+    if node is None:
+        return None
+    if node.op_type == "Constant":
+        value = _constant_value(node)
+        return None if value is None or value.dtype.kind != "i" else [int(x) for x in value.ravel()]
+    if node.op_type != "Concat":
+        return None
+    parts = [_constant_integers(part, producers, graph) for part in node.input]
+    return None if None in parts else [x for part in parts if part is not None for x in part]
+
+
+def _drop_unread(graph: GraphProto) -> None:
+    while True:
+        read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+        unread = [node for node in graph.node if not any(name in read for name in node.output)]
+        if not unread:
+            return
+        for node in unread:
+            graph.node.remove(node)

@@ -1,0 +1,152 @@
+"""Latency of any plan as a sum over layers: never falls when a width rises.
+
+    latency(widths) = c0 + sum over layers l and features f of c[l, f] * f(channels of l),   all c >= 0
+
+Features are the multiply-adds, output elements and input elements of a layer, each also with its channels rounded up to
+the block in which the runtime computes (8 or 16 floats: 24 channels can cost as much as 32). All of them rise with
+every width, and so does their sum.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from rlprune.errors import ProfileError
+from rlprune.layers import Layer
+from rlprune.network import FloatArray, IntArray, Network
+
+FEATURES = ("macs", "outputs", "inputs", "block_macs", "block_outputs", "block_inputs")
+Coefficients = Mapping[str, Mapping[str, float]]
+
+
+def timed_layers(network: Network) -> tuple[Layer, ...]:
+    """Layers that take time of their own: runtimes fold BatchNorms into the layer before."""
+    return tuple(layer for layer in network.layers if layer.kind != "batchnorm")
+
+
+class LayerFeatures:
+    """Features of every timed layer as functions of the widths.
+
+    Attributes:
+        layers: the timed layers, L of them.
+        block: channels are rounded up to this for the ``block_`` features.
+    """
+
+    def __init__(self, network: Network, block: int) -> None:
+        self.layers = timed_layers(network)
+        self.block = block
+        self._of_network = [network.layers.index(layer) for layer in self.layers]
+        groups = len(network.groups)
+        base = np.hstack(self._axes(network, np.zeros((1, groups), dtype=np.int64)))
+        self.base = base[0]
+        self.slope = np.hstack(self._axes(network, np.eye(groups, dtype=np.int64))) - base
+        self.macs, self.outputs, self.inputs = _per_channel(self.layers)
+        self.paired = np.array([layer.in_width > 0 for layer in self.layers])
+
+    def _axes(self, network: Network, widths: IntArray) -> tuple[FloatArray, FloatArray]:
+        out, into = network.axis_widths(widths)
+        return out[:, self._of_network].astype(np.float64), into[:, self._of_network].astype(np.float64)
+
+    def channels(self, widths: IntArray) -> FloatArray:
+        """Output and input channels, ``[N, G] -> [N, 2 L]``. Sums of small integers: exact."""
+        return np.asarray(self.base + widths @ self.slope)
+
+    def rounded(self, channels: FloatArray) -> FloatArray:
+        """``channels`` rounded up to whole blocks."""
+        return np.asarray(np.ceil(channels / self.block) * self.block)
+
+    def __call__(self, widths: IntArray) -> FloatArray:
+        """All features, ``[N, G] -> [N, L, 6]`` in the order of ``FEATURES``."""
+        channels = self.channels(widths)
+        return np.concatenate([self._plain(channels), self._plain(self.rounded(channels))], axis=2)
+
+    def _plain(self, channels: FloatArray) -> FloatArray:
+        out, into = np.split(channels, 2, axis=1)
+        pairs = out * np.where(self.paired, into, 1.0)
+        return np.stack([pairs * self.macs, out * self.outputs, into * self.inputs], axis=2)
+
+
+def _per_channel(layers: tuple[Layer, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Multiply-adds for each pair of channels, elements for each output channel, and for each input channel."""
+    macs = [layer.macs_per_pair for layer in layers]
+    sides = []
+    for layer in layers:
+        strides = float(np.prod(layer.stride)) if layer.stride else 1.0
+        larger = layer.positions * strides
+        sides.append((larger, layer.positions) if layer.kind == "transposed" else (layer.positions, larger))
+    return np.array(macs), np.array([out for out, _ in sides]), np.array([into for _, into in sides])
+
+
+@dataclass(frozen=True)
+class LatencyPredictor:
+    """A fitted predictor, free of any network object.
+
+    Attributes:
+        intercept_ms: c0.
+        block: channels are rounded up to this for the ``block_`` features; 1 where they are not used.
+        layers: layer name -> feature -> milliseconds per unit; zeros are left out.
+    """
+
+    intercept_ms: float
+    block: int
+    layers: Coefficients
+
+    def bind(self, network: Network) -> Callable[[IntArray], FloatArray]:
+        """A quick function from widths ``[N, G]`` to milliseconds ``[N]``.
+
+        Raises:
+            ProfileError: a layer of the predictor is not in ``network``.
+        """
+        features = LayerFeatures(network, self.block)
+        position = {layer.name: index for index, layer in enumerate(features.layers)}
+        table = np.zeros((len(features.layers), len(FEATURES)))
+        for name, coefficients in self.layers.items():
+            if name not in position:
+                raise ProfileError(
+                    f"The profile knows a layer {name!r} that this network does not have. Profile it anew."
+                )
+            for feature, value in coefficients.items():
+                table[position[name], FEATURES.index(feature)] = value
+        return _Bound(features, self.intercept_ms, table)
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form."""
+        return {
+            "intercept_ms": self.intercept_ms,
+            "block": self.block,
+            "layers": {name: dict(values) for name, values in self.layers.items()},
+        }
+
+
+class _Bound:
+    """The predictor as two products, so that a search can call it thousands of times."""
+
+    def __init__(self, features: LayerFeatures, intercept: float, table: FloatArray) -> None:
+        self._features = features
+        self._intercept = intercept
+        plain, block = table[:, :3], table[:, 3:]
+        self._plain = _weights(features, plain)
+        self._block = _weights(features, block) if block.any() else None
+        self._count = len(features.layers)
+
+    def __call__(self, widths: IntArray) -> FloatArray:
+        channels = self._features.channels(widths)
+        latency = self._intercept + self._sum(channels, *self._plain)
+        if self._block is not None:
+            latency += self._sum(self._features.rounded(channels), *self._block)
+        return latency
+
+    def _sum(self, channels: FloatArray, of_pairs: FloatArray, of_channels: FloatArray) -> FloatArray:
+        pairs = channels[:, : self._count] * channels[:, self._count :]
+        return np.asarray(pairs @ of_pairs + channels @ of_channels)
+
+
+def _weights(features: LayerFeatures, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Milliseconds for each pair of channels ``[L]``, and for each output and input channel ``[2 L]``."""
+    macs = coefficients[:, 0] * features.macs
+    outputs = coefficients[:, 1] * features.outputs + np.where(features.paired, 0.0, macs)
+    return np.where(features.paired, macs, 0.0), np.concatenate([outputs, coefficients[:, 2] * features.inputs])

@@ -1,0 +1,56 @@
+"""Interleaved timing: every round runs every plan, in random order, so that slow spells of the machine hit all alike.
+
+On a shared machine timings drift several-fold between minutes, and medians of different windows differ by 5 to 16%.
+The minimum over a few hundred samples that are spread over the whole time is steady to 1 to 2%, and so is its ratio to
+the minimum of the dense network, timed in the same rounds.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+
+import numpy as np
+
+from rlprune.devices.runtimes.base import Inference, Runtime
+from rlprune.network import FloatArray
+
+ESTIMATOR = "minimum over interleaved rounds"
+REPEATS = 5
+"""Runs of one plan back to back in a round: the first finds the caches cold, the others do not."""
+
+
+def rounds_for(samples: int) -> int:
+    """Rounds that give at least ``samples`` samples of each plan."""
+    return max(1, -(-samples // REPEATS))
+
+
+def time_round(
+    runtime: Runtime, inferences: Sequence[Inference], number: int, seed: int, repeats: int = REPEATS
+) -> FloatArray:
+    """One round: milliseconds ``[P, repeats]``; the order depends on ``seed`` and ``number`` only."""
+    start = time.perf_counter()
+    order = np.random.default_rng([seed, number]).permutation(len(inferences))
+    samples = np.empty((len(inferences), repeats))
+    for index in order:
+        samples[index] = runtime.time(inferences[index], repeats)
+    time.sleep(max(0.0, runtime.round_s - (time.perf_counter() - start)))
+    return samples
+
+
+def minima(rounds: FloatArray) -> FloatArray:
+    """Latency of each plan in milliseconds, ``[P]``, from the shortest run of each round, ``[R, P]``."""
+    return np.asarray(rounds.min(axis=0))
+
+
+def spread(rounds: FloatArray) -> float:
+    """How far the two halves of a measurement disagree: median over plans of the relative difference.
+
+    Compared are ratios to the dense network, which is plan 0. Below two rounds nothing can be said: 0.
+    """
+    if len(rounds) < 2 or rounds.shape[1] < 2:
+        return 0.0
+    half = len(rounds) // 2
+    first, second = minima(rounds[:half]), minima(rounds[half:])
+    ratios = (first / first[0]) / (second / second[0])
+    return float(np.median(np.abs(ratios[1:] - 1)))

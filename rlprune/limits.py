@@ -1,0 +1,111 @@
+"""What a budget limits and how it is written. Use it as ``rlprune.budget.Budget``."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+
+from rlprune.errors import BudgetError, unknown_name
+
+_COUNTS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
+_UNITS: dict[str, tuple[str, dict[str, float]]] = {  # metric: its base unit, and what others are worth in it
+    "macs": ("macs", _COUNTS),
+    "params": ("params", _COUNTS),
+    "latency": ("ms", {"us": 1e-3, "ms": 1.0, "s": 1e3}),
+    "energy": ("mJ", {"uJ": 1e-3, "mJ": 1.0, "J": 1e3}),
+}
+_VALUE = re.compile(r"\s*([+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|nan|inf(?:inity)?))\s*([a-z]*)\s*", re.I)
+
+
+@dataclass(frozen=True)
+class Budget:
+    """An upper limit on one cost.
+
+    Attributes:
+        metric: "macs", "params", "latency" or "energy".
+        value: the limit, in ``unit``; or a fraction of the dense network's cost, in (0, 1].
+        unit: "macs", "params", "ms" or "mJ"; None for a fraction.
+
+    Raises:
+        BudgetError: unknown metric, wrong unit, a value that is not finite and positive, a fraction over 1.
+    """
+
+    metric: str
+    value: float
+    unit: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.metric not in _UNITS:
+            raise BudgetError(unknown_name("budget metric", self.metric, _UNITS))
+        if not (np.isfinite(self.value) and self.value > 0):
+            raise BudgetError(
+                f"A budget must be a finite number over 0, not {self.metric}={self.value}. {_usage(self.metric)}"
+            )
+        if self.unit not in (None, _UNITS[self.metric][0]):
+            raise BudgetError(f"A {self.metric} budget is kept in {_UNITS[self.metric][0]!r}, not {self.unit!r}.")
+        if self.unit is None and self.value > 1:
+            raise BudgetError(
+                f"A budget without a unit is a fraction of the dense network, at most 1, "
+                f"not {self.metric}={self.value:g}. {_usage(self.metric)}"
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> Budget:
+        """Read ``metric=value[unit]``: ``latency=0.5``, ``latency=8ms``, ``macs=20M``, ``params=250000``.
+
+        A bare number in (0, 1] is a fraction of the dense network. Units: us, ms, s; uJ, mJ, J; k, M, G for counts,
+        or a whole number over 1.
+
+        Raises:
+            BudgetError: the text does not read so, or see the class.
+        """
+        metric, equals, given = (part.strip() for part in text.partition("="))
+        if not equals:
+            raise BudgetError(f"A budget reads metric=value, such as latency=0.5 or macs=20M, not {text!r}.")
+        if metric not in _UNITS:
+            raise BudgetError(unknown_name("budget metric", metric, _UNITS))
+        match = _VALUE.fullmatch(given)
+        if match is None:
+            raise BudgetError(f"{given!r} in {text!r} is not a number with an optional unit. {_usage(metric)}")
+        value, unit = float(match[1]), match[2]
+        base, units = _UNITS[metric]
+        if unit:
+            if unit not in units:
+                raise BudgetError(f"{metric} has no unit {unit!r} (in {text!r}). {_usage(metric)}")
+            return cls(metric, value * units[unit], base)
+        if units is _COUNTS and value > 1 and value.is_integer():
+            return cls(metric, value, base)
+        return cls(metric, value)
+
+    def limit(self, dense_cost: float) -> float:
+        """The limit in the metric's own unit; never over the dense cost, because no plan can use more."""
+        return dense_cost * self.value if self.unit is None else min(self.value, dense_cost)
+
+    def __str__(self) -> str:
+        """Text that :meth:`parse` reads back."""
+        counted = self.unit == self.metric
+        shown = f"{self.value:.0f}" if counted and self.value.is_integer() else repr(float(self.value))
+        return f"{self.metric}={shown}{'' if counted else self.unit or ''}"
+
+
+def cost_name(metric: str) -> str:
+    """The metric with its unit, as tables and files name it: ``latency_ms``, ``energy_mj``, ``macs``, ``params``."""
+    unit = _UNITS[metric][0]
+    return metric if unit == metric else f"{metric}_{unit.lower()}"
+
+
+def format_cost(metric: str, value: float) -> str:
+    """A cost for people: ``61.3 M``, ``8.20 ms``."""
+    unit = _UNITS[metric][0]
+    if unit != metric:
+        return f"{value:.3g} {unit}"
+    scale, prefix = next(((s, p) for s, p in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= s), (1.0, ""))
+    return f"{value / scale:.1f}{prefix}" if prefix else f"{value:g}"
+
+
+def _usage(metric: str) -> str:
+    base, units = _UNITS[metric]
+    example = f"{metric}=20M" if units is _COUNTS else f"{metric}=8{base}"
+    return f"Write {metric}=0.5 for half the dense network, or {example} (units: {', '.join(units)})."
