@@ -43,6 +43,9 @@ class DDPGSettings:
     elite: float = 0.0
     adaptive: bool = False
     heads: int = 1
+    still: float = 0.0
+    top: int = 1
+    warm: float = 0.5
     tau: float = 0.0
     up: float = 1.5
     down: float = 0.9
@@ -94,6 +97,9 @@ class DDPGSearcher:
             candidates=settings.candidates,
             caution=settings.caution,
             elite=settings.elite,
+            still=settings.still,
+            top=settings.top,
+            warm=settings.warm,
             tau=settings.tau,
             up=settings.up,
             down=settings.down,

@@ -87,8 +87,8 @@ class EpisodeReturnBuffer(ReplayBuffer):
         a = self.actions[: self._finished, 0, 0].reshape(-1, self.episode_length)
         return len(a) > 1 and bool((np.abs(a[:-1] - a[-1]).max(1) < 1e-6).any())
 
-    def best_episode(self):
-        k=int(self.rewards[: self._finished : self.episode_length, 0].argmax())*self.episode_length
+    def best_episode(self, pick):
+        r=self.rewards[: self._finished : self.episode_length, 0]; u,i=np.unique(r,return_index=True); k=int(i[-1-min(pick,len(i)-1)])*self.episode_length
         return self.actions[k:k+self.episode_length,0]
 
     @property

@@ -47,6 +47,9 @@ class ScreenedDDPG(DDPG):
         noise_seed: int,
         caution: float,
         adaptive: bool,
+        still: float,
+        top: int,
+        warm: float,
         tau: float,
         up: float,
         down: float,
@@ -59,6 +62,8 @@ class ScreenedDDPG(DDPG):
         self._random = np.random.default_rng(noise_seed)
         self.caution, self.elite = caution, elite
         self._tau, self.up, self.down = tau, up, down
+        self.warm = warm
+        self.still, self.top = still, top
         self.adaptive, self._adapted, self._head = adaptive, noise, 0
         self._follow = False
         super().__init__(*args, **kwargs)
@@ -77,7 +82,7 @@ class ScreenedDDPG(DDPG):
         if episode == 0:
             action = np.zeros(shape, dtype=np.float32)
         elif episode <= self.warmup:
-            action = self._random.uniform(-1, 1, shape).astype(np.float32)
+            action = self._random.normal(0, self.warm, shape).clip(-1, 1).astype(np.float32)
         else:
             action = self._screened(self._sigma(episode))
         return action, action
@@ -90,8 +95,11 @@ class ScreenedDDPG(DDPG):
             step = self.num_timesteps % self.episode_length
             if step == 0:
                 self._follow = self._random.random() < self.elite
+                self._pick = int(self._random.integers(self.top))
             if self._follow:
-                centre = torch.from_numpy(self.replay_buffer.best_episode()[step][None])
+                centre = torch.from_numpy(self.replay_buffer.best_episode(self._pick)[step][None])
+            if self._random.random() < self.still:
+                sigma = 0.02
             noise = self._random.normal(0, sigma, (self.candidates, centre.shape[1])).astype(np.float32)
             actions = (centre + torch.from_numpy(noise)).clamp(-1, 1)
             if self.candidates == 1:

@@ -14,12 +14,18 @@ from rlprune.limits import Budget
 T = TypeVar("T")
 
 
+def described(text: str, *, positional: bool = False) -> dict[str, Any]:
+    """Metadata of a field: the help text that the command line shows, and whether it needs no flag."""
+    return {"help": text, "positional": positional}
+
+
 def option(default: T, text: str, *, positional: bool = False) -> T:
-    """A dataclass field with the help text that the command line shows."""
-    metadata = {"help": text, "positional": positional}
-    if isinstance(default, list):
-        return field(default_factory=default.copy, metadata=metadata)  # type: ignore[return-value]
-    return field(default=default, metadata=metadata)
+    """A dataclass field with an immutable default and a help text."""
+    return field(default=default, metadata=described(text, positional=positional))
+
+
+BUDGET_HELP = "hard limit: a fraction of the dense network (latency=0.5), or a value (macs=20M); repeatable"
+MULTIPLE_HELP = "widths are multiples of this (finer where a layer is narrow)"
 
 
 @dataclass(frozen=True)
@@ -31,7 +37,10 @@ class NetworkConfig:
         None, "data and metric: a task's name, or module:function; default: what the network was trained on"
     )
     data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
-    ignore: list[str] = option([], "layer whose channels stay whole, or a pattern such as head*; repeatable")
+    ignore: list[str] = field(
+        default_factory=list,
+        metadata=described("layer whose channels stay whole, or a pattern such as head*; repeatable"),
+    )
     seed: int = option(0, "seed of everything that is drawn at random")
     threads: int = option(1, "threads of torch, and of the runtime that is measured")
 
@@ -45,17 +54,12 @@ class NetworkConfig:
         at_least(self, 0, "seed")
 
 
-MULTIPLE_HELP = "widths are multiples of this (finer where a layer is narrow)"
-
-
 @dataclass(frozen=True)
 class ProblemConfig(NetworkConfig):
     """What counts: device, budgets and reward."""
 
     device: str = option("cpu", "cpu, cuda, or a device profile that was made before (PROFILE.json)")
-    budget: list[str] = option(
-        ["latency=0.5"], "hard limit: a fraction of the dense network (latency=0.5), or a value (macs=20M); repeatable"
-    )
+    budget: list[str] = field(default_factory=lambda: ["latency=0.5"], metadata=described(BUDGET_HELP))
     multiple: int = option(8, MULTIPLE_HELP)
     reward: str = option(
         "agreement", "what is maximised inside the budget: agreement, accuracy, amc, amc-cost or weighted"
@@ -94,8 +98,9 @@ class TrainConfig(ProblemConfig):
 
     agent: str = option("ddpg", "what learns: ddpg or ppo; or another searcher: random, tpe")
     episodes: int = option(300, "episodes of the agent and of each baseline; one costs at most one evaluation")
-    baselines: list[str] = option(
-        ["random"], "searcher run for comparison (uniform is always there); repeatable; [] for none"
+    baselines: list[str] = field(
+        default_factory=lambda: ["random"],
+        metadata=described("searcher run for comparison (uniform is always there); repeatable; [] for none"),
     )
     finalists: int = option(8, "best plans of each method that are scored again on all validation images")
     out: str | None = option(None, "run folder, new or empty; default: runs/ and a name made of the settings")
@@ -116,7 +121,7 @@ class DemoConfig:
     """The whole job, small."""
 
     episodes: int = option(150, "episodes of the agent and of random search")
-    budget: list[str] = option(["latency=0.5"], "hard limit; repeatable")
+    budget: list[str] = field(default_factory=lambda: ["latency=0.5"], metadata=described("hard limit; repeatable"))
     seed: int = option(0, "seed of everything that is drawn at random")
     out: str | None = option(None, "run folder; default: a new one under runs/")
 
@@ -151,7 +156,7 @@ class ReplayConfig:
     network: str | None = option(None, "the other network; default: the run's own")
     task: str | None = option(None, "data and metric; default: what the network was trained on")
     data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
-    budget: list[str] = option([], "hard limit; repeatable; default: the run's")
+    budget: list[str] = field(default_factory=list, metadata=described("hard limit; repeatable; default: the run's"))
     device: str | None = option(
         None, "cpu, cuda or PROFILE.json; default: the run's profile where it fits, else measured now"
     )

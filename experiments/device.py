@@ -76,11 +76,12 @@ def fitting_profile(device: Device, network: Network, watts: float | None) -> De
 
 def describe(profile: DeviceProfile) -> str:
     """The profile and its own error in one line."""
-    error = profile.held_out
+    error, runtime = profile.held_out, profile.runtime
+    threads = f"{runtime.threads} thread(s), batch {runtime.batch}"
+    errors = f"error on {error.plans} unseen plans: median {error.median:.1%}, p90 {error.p90:.1%}"
     return (
-        f"Profile: {profile.device}, {profile.runtime.name} {profile.runtime.version}, {profile.runtime.threads} thread(s), "
-        f"batch {profile.runtime.batch}; dense {profile.dense_latency_ms:.3f} ms; error on {error.plans} unseen plans: "
-        f"median {error.median:.1%}, p90 {error.p90:.1%}; energy: {profile.power.source}"
+        f"Profile: {profile.device}, {runtime.name} {runtime.version}, {threads}; "
+        f"dense {profile.dense_latency_ms:.3f} ms; {errors}; energy: {profile.power.source}"
     )
 
 
@@ -120,7 +121,7 @@ def measure(
 
 def _timing_notes(pruned: Sequence[Candidate], timings: PlanTimings, dense: float | None) -> list[str]:
     notes = [
-        f"Latency is the minimum of interleaved runs of the exported networks; two halves agree to {timings.spread:.1%}."
+        f"Latency: minimum of interleaved runs of the exported networks; two halves agree to {timings.spread:.1%}."
     ]
     if dense is None:
         return notes

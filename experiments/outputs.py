@@ -19,7 +19,7 @@ from rlprune.experiments.scoring import Candidate, weights
 from rlprune.experiments.searches import Search
 from rlprune.experiments.tables import markdown_rows
 from rlprune.experiments.tensorboard import EpisodeWriter, HParam
-from rlprune.experiments.verdict import verdict, winner
+from rlprune.experiments.verdict import collapse, ranked, verdict
 from rlprune.export import export_onnx
 from rlprune.files import write_atomic
 from rlprune.plan import PruningPlan
@@ -113,21 +113,28 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "energy_source": facts.power.source,
         "groups": [{"name": group.name, "width": group.width} for group in problem.network.groups],
         "rows": [row.as_dict() for row in rows],
-        "winner": winner(rows).name,
-        "verdict": verdict(config.agent, task.metric, [str(b) for b in planner.budgets], rows, config.episodes),
+        "winner": ranked(rows)[0].name,
+        "verdict": _verdict(facts, rows),
         "notes": _notes(facts),
         "marks": {item.name: _mark(item) for item in facts.candidates},
         "finalists": {item.name: _finalists(item) for item in facts.candidates if item.finalists},
         "searches": {name: _counts(search) for name, search in facts.searches.items()},
-        "evaluation_seconds": problem.evaluator.seconds,
         "seconds": dict(seconds),
     }
+
+
+def _verdict(facts: Facts, rows: list[Row]) -> str:
+    config, problem = facts.config, facts.problem
+    budgets = [str(budget) for budget in problem.planner.budgets]
+    words = verdict(config.agent, problem.evaluator.task.metric, budgets, rows)
+    best = facts.searches[config.agent].best(1)[0]
+    return words + collapse(config.agent, config.episodes, best.reward, problem.uniform.reward)
 
 
 def _notes(facts: Facts) -> list[str]:
     sizes = {item.quality.samples for item in facts.candidates}
     return [
-        f"Validation: all {max(sizes)} validation images, weights repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
+        f"Validation: all {max(sizes)} images, repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
         "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
         *facts.power.notes,
     ]
@@ -157,6 +164,7 @@ def _counts(search: Search) -> dict[str, Any]:
         "evaluations": last.evaluations,
         "cache_hits": last.cache_hits,
         "seconds": last.seconds,
+        "inference_seconds": search.inference_seconds,
         "best_reward": search.best(1)[0].reward,
     }
 

@@ -20,12 +20,15 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 DENSE, UNIFORM, LEARNED = "#000000", "#6f6f6f", "#0072b2"
-OTHERS = ("#e69f00", "#009e73", "#cc79a7", "#d55e00", "#56b4e9")
+LIMIT = "#d55e00"
+MARKS = {"dense": ("s", 9), "uniform": ("D", 9)}
+OTHERS = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442")
+# Cost to the label of its axis, and what it is divided by.
 AXES = {
-    "latency_ms": "latency (ms, promised by the profile)",
-    "energy_mj": "energy (mJ)",
-    "macs": "MACs (multiply-adds of one sample)",
-    "params": "parameters",
+    "latency_ms": ("latency in ms, promised by the profile", 1.0),
+    "energy_mj": ("energy in mJ", 1.0),
+    "macs": ("MACs in millions, of one sample", 1e6),
+    "params": ("parameters in thousands", 1e3),
 }
 DPI = 130
 
@@ -107,29 +110,27 @@ def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) 
 
 
 def _scatter(axes: Axes, result: Mapping[str, Any], tables: Mapping[str, EpisodeTable], cost: str) -> None:
+    label, unit = AXES[cost]
     for name, table in tables.items():
-        axes.plot(table[cost], table["score"], ".", color=colour_of(name, result), alpha=0.4, label=f"{name}: plans")
-    shapes = {"dense": "s", "uniform": "D"}
+        colour = colour_of(name, result)
+        axes.plot(table[cost] / unit, table["score"], ".", color=colour, alpha=0.4, label=f"{name}: plans")
     for name, mark in result["marks"].items():
-        shape = shapes.get(name, "*")
-        style = {"markeredgecolor": "white", "markersize": 15 if shape == "*" else 9, "zorder": 5}
+        shape, size = MARKS.get(name, ("*", 15))
         axes.plot(
-            mark["costs"][cost],
+            mark["costs"][cost] / unit,
             mark["score"],
             shape,
             color=colour_of(name, result),
-            label=_label(name, result),
-            **style,
+            label=name if name in MARKS else f"{name}: chosen plan",
+            markeredgecolor="white",
+            markersize=size,
+            zorder=5,
         )
     limit = result["limits"].get(cost)
     if limit is not None:
-        axes.axvline(limit, color="#d55e00", ls="--", lw=1.3, label="budget")
-    axes.set_xlabel(AXES[cost] + (f"; {result['energy_source']}" if cost == "energy_mj" else ""))
+        axes.axvline(limit / unit, color=LIMIT, ls="--", lw=1.3, label="budget")
+    axes.set_xlabel(label + (f"; {result['energy_source']}" if cost == "energy_mj" else ""))
     axes.set_xlim(left=0)
-
-
-def _label(name: str, result: Mapping[str, Any]) -> str:
-    return name if name in ("dense", "uniform") else f"{name}: chosen plan"
 
 
 def colour_of(name: str, result: Mapping[str, Any]) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from rlprune.devices import DeviceProfile, resolve_device
 from rlprune.devices.meters import choose_meter
@@ -57,12 +56,15 @@ class ProfileAnswer:
 
 def _facts(profile: DeviceProfile) -> dict[str, str]:
     error, runtime = profile.held_out, profile.runtime
+    threads = f"{runtime.threads} thread(s), batch {runtime.batch}"
+    speed = runtime.batch * 1e3 / profile.dense_latency_ms
+    errors = f"median {error.median:.1%}, p90 {error.p90:.1%}, worst {error.worst:.1%}"
     return {
         "device": profile.device,
-        "runtime": f"{runtime.name} {runtime.version}, {runtime.provider}, {runtime.threads} thread(s), batch {runtime.batch}",
-        "dense network": f"{profile.dense_latency_ms:.3f} ms, {runtime.batch * 1e3 / profile.dense_latency_ms:.0f} images/s",
+        "runtime": f"{runtime.name} {runtime.version}, {runtime.provider}, {threads}",
+        "dense network": f"{profile.dense_latency_ms:.3f} ms, {speed:.0f} images/s",
         "estimator": f"{profile.estimator}, {profile.samples} samples a plan, {len(profile.measured)} plans",
-        "error": f"median {error.median:.1%}, p90 {error.p90:.1%}, worst {error.worst:.1%} on {error.plans} unseen plans",
+        "error": f"{errors} on {error.plans} unseen plans",
         "repeatability": f"two halves of the measurement differ by {profile.spread:.1%} (median)",
         "energy": f"E = P x T with {profile.power.watts:g} W: {profile.power.source}",
     }

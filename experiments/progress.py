@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Any
 
 from tqdm import tqdm
-
-Tick = Callable[[int, int], None]
-"""Called with how many steps are done, and of how many."""
 
 
 class Progress:
@@ -42,6 +40,7 @@ class Progress:
     def bar(self, text: str, total: int | None = None) -> Iterator[Bar]:
         """A bar with the time left."""
         interval = 0.2 if sys.stderr.isatty() else 5.0
+        bar: tqdm[Any]
         with tqdm(total=total, desc=text, file=sys.stderr, mininterval=interval, dynamic_ncols=True, leave=True) as bar:
             yield Bar(bar)
 
@@ -49,13 +48,8 @@ class Progress:
 class Bar:
     """A running bar."""
 
-    def __init__(self, bar: tqdm[None]) -> None:
+    def __init__(self, bar: tqdm[Any]) -> None:
         self._bar = bar
-
-    def tick(self, done: int, total: int) -> None:
-        """Set how far it is."""
-        self._bar.total = total
-        self._bar.update(done - self._bar.n)
 
     def step(self, best: str) -> None:
         """One step further; ``best`` tells the best so far and what it costs."""

@@ -67,7 +67,7 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
     settings.check()
     if not (run.path / "policy.json").is_file():
         raise RunError(
-            f"The run in {run.path} holds no policy: {settings.agent} learns none. Replay a run of ddpg or ppo."
+            f"The run in {run.path} has no policy: {settings.agent} learns none. Replay a run of ddpg or ppo."
         )
     policy = Policy.load(run.path)
     if config.out is not None:
@@ -149,7 +149,7 @@ def _result(
         "energy_source": power.source,
         "rows": [row.as_dict() for row in rows],
         "plan": {g.name: width / g.width for g, width in zip(problem.network.groups, rows[-1].widths, strict=True)},
-        "verdict": verdict(settings.agent, task.metric, budgets, rows, 1),
+        "verdict": verdict(settings.agent, task.metric, budgets, rows),
         "notes": ["The policy was replayed as it is: one walk, one evaluation, no fine-tuning.", *power.notes],
         "out": config.out,
     }

@@ -87,10 +87,14 @@ def plan_table(result: Mapping[str, Any], rows: list[Row]) -> str:
 
 def search_table(result: Mapping[str, Any]) -> str:
     """Episodes, evaluations and time of each method."""
-    heads = ["method", "episodes", "evaluations", "cache hits", "best reward", "seconds"]
+    heads = ["method", "episodes", "evaluations", "cache hits", "best reward", "seconds", "of them inference"]
     cells = [
-        [name, *(str(item[key]) for key in ("episodes", "evaluations", "cache_hits"))]
-        + [f"{item['best_reward']:.4f}", f"{item['seconds']:.1f}"]
+        [
+            name,
+            *(str(item[key]) for key in ("episodes", "evaluations", "cache_hits")),
+            f"{item['best_reward']:.4f}",
+            *(f"{item[key]:.1f}" for key in ("seconds", "inference_seconds")),
+        ]
         for name, item in result["searches"].items()
     ]
     return markdown(heads, cells)

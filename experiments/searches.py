@@ -25,11 +25,13 @@ class Search:
         name: of the method.
         episodes: all of them, in order.
         policy: what it learned, if anything.
+        inference_seconds: spent in forward passes of pruned networks.
     """
 
     name: str
     episodes: list[Episode]
     policy: Policy | None
+    inference_seconds: float
 
     def best(self, count: int) -> list[Outcome]:
         """The ``count`` different plans of highest reward."""
@@ -54,10 +56,11 @@ def run_search(
     name: str, problem: PruningProblem, episodes: int, seed: int, progress: Progress, writer: EpisodeWriter
 ) -> Search:
     """Search with one method; every episode is drawn on the bar and written to TensorBoard as it ends."""
+    before = problem.evaluator.seconds
     with progress.bar(f"{name:>8}", episodes) as bar:
         follower = _Follower(bar, writer, problem)
         result = make_searcher(name).search(LayerPruningEnv(problem), episodes, seed, follower)
-    return Search(name, result.episodes, result.policy)
+    return Search(name, result.episodes, result.policy, problem.evaluator.seconds - before)
 
 
 class _Follower:

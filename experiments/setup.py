@@ -86,6 +86,13 @@ def make_evaluator(material: Material, samples: int, seed: int) -> Evaluator:
     return Evaluator(tables, material.task, samples=samples)
 
 
+def fresh(problem: PruningProblem) -> PruningProblem:
+    """The same problem with nothing evaluated yet, so that no method profits from what another one tried."""
+    known = problem.evaluator
+    evaluator = Evaluator(known.tables, known.task, samples=known.dense.samples)
+    return PruningProblem(problem.network, evaluator, problem.costs, problem.planner.budgets, problem.reward)
+
+
 def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:
     """Whether a budget or the reward asks for measured costs."""
     return reward == "weighted" or any(budget.metric in NEEDS_PROFILE for budget in budgets)

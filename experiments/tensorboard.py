@@ -34,7 +34,7 @@ class EpisodeWriter:
     def __init__(self, folder: Path, groups: Sequence[str], dense_widths: Sequence[int], metric: str) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer: SummaryWriter = SummaryWriter(str(folder))  # type: ignore[no-untyped-call]
+        self.writer: SummaryWriter = SummaryWriter(str(folder))
         self._groups = list(zip(groups, dense_widths, strict=True))
         self._metric = metric
 
@@ -44,7 +44,7 @@ class EpisodeWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.writer.close()  # type: ignore[no-untyped-call]
+        self.writer.close()
 
     def add(self, episode: Episode, best: Outcome) -> None:
         """Write one finished episode."""
@@ -73,17 +73,17 @@ class EpisodeWriter:
 
     def _write(self, scalars: Mapping[str, float], step: int) -> None:
         for tag, value in scalars.items():
-            self.writer.add_scalar(tag, value, step)  # type: ignore[no-untyped-call]
+            self.writer.add_scalar(tag, value, step)
 
     def finish(self, settings: Mapping[str, HParam], final: Mapping[str, float]) -> None:
         """Write settings and final metrics for the HParams tab, where runs compare at a glance."""
         metrics = {f"final/{name}": value for name, value in final.items()}
-        self.writer.add_hparams(dict(settings), metrics, run_name=".")  # type: ignore[no-untyped-call]
+        self.writer.add_hparams(dict(settings), metrics, run_name=".")
 
     def add_texts(self, texts: Mapping[str, str]) -> None:
         """Write Markdown texts by tag."""
         for tag, text in texts.items():
-            self.writer.add_text(tag, text)  # type: ignore[no-untyped-call]
+            self.writer.add_text(tag, text)
 
     def add_pictures(self, pictures: Sequence[Path]) -> None:
         """Write PNG files as images, each tagged by its name."""
@@ -91,7 +91,7 @@ class EpisodeWriter:
 
         for path in pictures:
             image = imread(path)[..., :3]
-            self.writer.add_image(f"pictures/{path.stem}", image, dataformats="HWC")  # type: ignore[no-untyped-call]
+            self.writer.add_image(f"pictures/{path.stem}", image, dataformats="HWC")
 
 
 def _costs(outcome: Outcome) -> dict[str, float]:

@@ -22,6 +22,7 @@ from rlprune.experiments.setup import (
     NEEDS_PROFILE,
     Material,
     costs_of,
+    fresh,
     load_material,
     make_evaluator,
     make_problem,
@@ -127,10 +128,9 @@ class Job:
     def _searches(self, writers: dict[str, EpisodeWriter]) -> dict[str, Search]:
         found = {}
         for name in self._methods():
+            problem = fresh(self.problem)
             with self.progress.phase(f"search {name}"):
-                search = run_search(
-                    name, self.problem, self.config.episodes, self.config.seed, self.progress, writers[name]
-                )
+                search = run_search(name, problem, self.config.episodes, self.config.seed, self.progress, writers[name])
             self.run.write_text(f"episodes-{name}.csv", to_csv(search.episodes))
             if name == self.config.agent and search.policy is not None:
                 search.policy.save(self.run.path)

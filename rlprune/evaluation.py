@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rlprune.errors import NetworkError
-from rlprune.pruning import batchnorm, surgery
+from rlprune.pruning import batchnorm
 from rlprune.pruning.tables import PruningTables, batches
 from rlprune.tasks.base import Split, Task
 
@@ -60,7 +60,7 @@ class Evaluator:
         self._split = task.validation.take(samples)
         self._inputs = list(batches(self._split, BATCH, tables.device))
         self._shell = tables.shell()
-        self._dense_outputs = self._forward(self._shell)
+        self._dense_outputs = self._forward(self._shell.module)
         if not torch.isfinite(self._dense_outputs).all():
             raise NetworkError("The dense network's outputs on the validation samples must be finite; NaN or infinity came out.")
         self._known: dict[tuple[int, ...], Quality] = {}
@@ -80,9 +80,9 @@ class Evaluator:
         if key in self._known:
             self.cache_hits += 1
             return self._known[key]
-        surgery.assign(self._shell, self.tables.tensors(key))
+        pruned = self._shell.fill(self.tables.tensors(key))
         start = time.perf_counter()
-        outputs = self._forward(self._shell)
+        outputs = self._forward(pruned)
         self.seconds += time.perf_counter() - start
         self.evaluations += 1
         self._known[key] = self._quality(outputs)
@@ -104,7 +104,7 @@ class Evaluator:
 
     def on(self, model: nn.Module, split: Split) -> Quality:
         """Quality of any network with the same outputs on any split; the dense network is run beside it."""
-        dense = self.tables.shell()
+        dense = self.tables.shell().module
         with torch.inference_mode():
             inputs = list(batches(split, BATCH, self.tables.device))
             outputs = torch.cat([model(*batch) for batch in inputs])

@@ -134,7 +134,7 @@ def open_session(model: bytes, threads: int = 1) -> Any:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # what goes wrong is raised, not printed
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
@@ -144,5 +144,13 @@ def open_session(model: bytes, threads: int = 1) -> Any:
 
 
 def run_onnx(model: bytes, feed: Feed) -> list[npt.NDArray[Any]]:
-    """Outputs of an ONNX model in ONNX Runtime, once."""
-    return [np.asarray(output) for output in open_session(model).run(None, feed)]
+    """Outputs of an ONNX model in ONNX Runtime, once.
+
+    Raises:
+        DeviceError: ONNX Runtime cannot load or run it.
+    """
+    session = open_session(model)
+    try:
+        return [np.asarray(output) for output in session.run(None, feed)]
+    except Exception as reason:
+        raise DeviceError(f"ONNX Runtime cannot run this network: {str(reason).splitlines()[0]}") from reason

@@ -161,14 +161,15 @@ class Network:
 
     def _index(self) -> None:
         """Linear maps from group widths to the channel counts of every layer side."""
+        # Counts are kept as float64, exact up to 2**53, because numpy multiplies integer matrices without BLAS.
         position = {layer.name: index for index, layer in enumerate(self.layers)}
         self.dense_widths: IntArray = np.array([group.width for group in self.groups], dtype=np.int64)
         self._base = {
-            "out": np.array([layer.out_width for layer in self.layers], dtype=np.int64),
-            "in": np.array([layer.in_width for layer in self.layers], dtype=np.int64),
+            "out": np.array([float(layer.out_width) for layer in self.layers]),
+            "in": np.array([float(layer.in_width) for layer in self.layers]),
         }
         shape = (len(self.groups), len(self.layers))
-        self._slope = {"out": np.zeros(shape, dtype=np.int64), "in": np.zeros(shape, dtype=np.int64)}
+        self._slope = {"out": np.zeros(shape), "in": np.zeros(shape)}
         for row, group in enumerate(self.groups):
             for member in group.members:
                 repeats = member.slots.shape[0]
@@ -190,12 +191,16 @@ class Network:
 
     def axis_widths(self, widths: npt.ArrayLike) -> tuple[IntArray, IntArray]:
         """Output and input channel counts of every layer, both ``int64 [N, L]``, for widths ``[N, G]``."""
-        matrix = self.as_matrix(widths)
+        out, into = self._axes(widths)
+        return out.astype(np.int64), into.astype(np.int64)
+
+    def _axes(self, widths: npt.ArrayLike) -> tuple[FloatArray, FloatArray]:
+        matrix = self.as_matrix(widths).astype(np.float64)
         return self._base["out"] + matrix @ self._slope["out"], self._base["in"] + matrix @ self._slope["in"]
 
     def layer_macs(self, widths: npt.ArrayLike) -> FloatArray:
         """Multiply-adds of one sample by layer, ``[N, L]``. Only convolutions and linear layers count."""
-        out, into = self.axis_widths(widths)
+        out, into = self._axes(widths)
         return np.asarray(self._macs_per_pair * out * np.maximum(into, 1))
 
     def macs(self, widths: npt.ArrayLike) -> FloatArray:
@@ -204,7 +209,7 @@ class Network:
 
     def params(self, widths: npt.ArrayLike) -> FloatArray:
         """Parameters of the whole network, ``[N, G] -> [N]``."""
-        out, into = self.axis_widths(widths)
+        out, into = self._axes(widths)
         of_layers = self._params_per_pair * out * into + self._params_per_out * out
         return np.asarray(of_layers.sum(axis=1) + self._other_params)
 

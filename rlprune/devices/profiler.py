@@ -23,7 +23,7 @@ from rlprune.devices.fitting import fit_predictor, paying_widths
 from rlprune.devices.host import operating_system
 from rlprune.devices.meters import PowerMeter
 from rlprune.devices.partial import PartialProfile
-from rlprune.devices.plans import CORNER_LEVELS, choose_plans
+from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.records import ErrorSummary, MeasuredPlan, Power
 from rlprune.devices.runtimes.base import Inference, Runtime
@@ -33,6 +33,7 @@ from rlprune.network import FloatArray, IntArray, Network
 
 PROBES = 0.5
 """Probes for each fitted plan."""
+LEAST_PROBES = 24
 LEAST_PLANS = 8
 IDLE_NAP_S = 0.05
 
@@ -136,7 +137,7 @@ def _check_counts(plans: int, checks: int, samples: int) -> None:
 
 
 def _probe_count(plans: int) -> int:
-    return max(LEAST_PLANS, int(plans * PROBES))
+    return max(LEAST_PROBES, int(plans * PROBES))
 
 
 class _Stage:
@@ -176,10 +177,10 @@ class _Stage:
 
 
 def _hold_out(plans: IntArray, checks: int, seed: int) -> BoolArray:
-    """Which plans the fit never sees, ``[P]``: none of the corners, and at most a quarter of all."""
+    """Which plans the fit never sees, ``[P]``: neither the dense nor the narrowest, and at most a quarter of all."""
     held_out = np.zeros(len(plans), dtype=np.bool_)
-    free = np.arange(min(len(CORNER_LEVELS), len(plans)), len(plans))
-    count = min(checks, len(plans) // 4, len(free))
+    free = np.arange(2, len(plans))
+    count = min(checks, max(1, len(plans) // 4), len(free))
     held_out[np.random.default_rng(seed).choice(free, count, replace=False)] = True
     return held_out
 

@@ -76,43 +76,50 @@ def cut(tensor: torch.Tensor, dims: Mapping[int, torch.Tensor]) -> torch.Tensor:
     return tensor.contiguous()
 
 
-def assign(module: nn.Module, tensors: Mapping[str, torch.Tensor], *, trainable: bool = False) -> None:
-    """Put tensors of other sizes into the layers of ``module`` and correct the sizes the layers repeat.
+class Shell:
+    """A network into which tensors of other sizes can be put, again and again.
 
     Args:
-        tensors: ``state_dict`` key -> tensor; it is stored as it is, not copied.
-        trainable: whether the new parameters require gradients.
+        module: it is changed in place; the sizes its layers repeat as attributes follow the tensors.
     """
-    modules = dict(module.named_modules())
-    for key, tensor in tensors.items():
-        layer_name, _, tensor_name = key.rpartition(".")
-        layer = modules[layer_name]
-        if tensor_name in layer._parameters:
-            layer._parameters[tensor_name] = nn.Parameter(tensor, requires_grad=trainable)
-        else:
-            layer._buffers[tensor_name] = tensor
-        kind = _layout(layer)
-        for dim, side in enumerate(kind.get(tensor_name, ())):
-            if side is not None:
-                for attribute in _repeats(layer, side):
-                    setattr(layer, attribute, tensor.shape[dim])
 
+    def __init__(self, module: nn.Module) -> None:
+        self.module = module
+        self._layers = dict(module.named_modules())
+        self._places: dict[str, tuple[nn.Module, str, tuple[tuple[int, str], ...]]] = {}
 
-def _layout(layer: nn.Module) -> Mapping[str, tuple[Side | None, ...]]:
-    """Tensor layout of a layer, or nothing for layers of no known kind."""
-    kind = kind_of(layer)
-    return kind.tensors if kind else {}
+    def _place(self, key: str) -> tuple[nn.Module, str, tuple[tuple[int, str], ...]]:
+        """The layer and tensor name of a ``state_dict`` key, and which dimension each size attribute repeats."""
+        if key not in self._places:
+            layer_name, _, tensor_name = key.rpartition(".")
+            layer = self._layers[layer_name]
+            kind = kind_of(layer)
+            sizes = ()
+            if kind is not None:
+                sides = kind.tensors[tensor_name]
+                sizes = tuple((sides.index(side), name) for name, side in kind.attributes.items() if side in sides)
+            self._places[key] = (layer, tensor_name, sizes)
+        return self._places[key]
 
+    def fill(self, tensors: Mapping[str, torch.Tensor], *, trainable: bool = False) -> nn.Module:
+        """Put in ``tensors`` (``state_dict`` key -> tensor, stored as it is) and return the module.
 
-def _repeats(layer: nn.Module, side: Side) -> list[str]:
-    kind = kind_of(layer)
-    return [attribute for attribute, of in kind.attributes.items() if of == side] if kind else []
+        Args:
+            trainable: whether the new parameters require gradients.
+        """
+        for key, tensor in tensors.items():
+            layer, name, sizes = self._place(key)
+            if name in layer._parameters:
+                layer._parameters[name] = nn.Parameter(tensor, requires_grad=trainable)
+            else:
+                layer._buffers[name] = tensor
+            for dim, attribute in sizes:
+                setattr(layer, attribute, tensor.shape[dim])
+        return self.module
 
 
 def prune(network: Network, channels: Channels) -> nn.Module:
     """A plain, physically smaller copy of the dense network that keeps only ``channels``."""
     state = network.model.state_dict()
-    pruned = copy.deepcopy(network.model)
-    with torch.no_grad():
-        assign(pruned, {key: cut(state[key], dims) for key, dims in tensor_cuts(network, channels).items()}, trainable=True)
-    return pruned.requires_grad_(True)
+    tensors = {key: cut(state[key], dims) for key, dims in tensor_cuts(network, channels).items()}
+    return Shell(copy.deepcopy(network.model)).fill(tensors).requires_grad_(True)

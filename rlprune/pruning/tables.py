@@ -206,7 +206,7 @@ class PruningTables:
         return self._repaired[key]
 
     def tensors(self, widths: npt.ArrayLike) -> dict[str, torch.Tensor]:
-        """``state_dict`` key -> tensor of the plan with ``widths`` (``[G]``), for :func:`surgery.assign` on a shell."""
+        """``state_dict`` key -> tensor of the plan with ``widths`` (``[G]``), for :meth:`surgery.Shell.fill`."""
         row = [int(width) for width in self.network.as_matrix(widths)[0]]
         result = {}
         for layer, name, sides in self._recipes:
@@ -224,15 +224,14 @@ class PruningTables:
             result[key] = tensor
         return result
 
-    def shell(self) -> nn.Module:
+    def shell(self) -> surgery.Shell:
         """A copy of the permuted dense network into which the tensors of plans can be put, one after the other."""
-        return copy.deepcopy(self._permuted)
+        return surgery.Shell(copy.deepcopy(self._permuted))
 
     def pruned(self, widths: npt.ArrayLike) -> nn.Module:
         """A plain, physically smaller network with repaired weights, independent of the tables."""
-        model = self.shell()
-        surgery.assign(model, {key: value.clone().contiguous() for key, value in self.tensors(widths).items()})
-        return model.requires_grad_(True)
+        tensors = {key: value.clone().contiguous() for key, value in self.tensors(widths).items()}
+        return self.shell().fill(tensors).requires_grad_(True)
 
 
 def batches(split: Split, size: int, device: torch.device) -> Iterator[tuple[torch.Tensor, ...]]:

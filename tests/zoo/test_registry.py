@@ -125,3 +125,18 @@ def test_a_missing_record_is_told(weights: Path) -> None:
     (weights / "index.json").write_text("{}")
     with pytest.raises(NetworkError, match="no record of 'fashion-vgg'"):
         _ = ZOO["fashion-vgg"].test_accuracy
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_docs_state_the_recorded_figures(name: str) -> None:
+    text = (Path(__file__).parents[2] / "docs" / "zoo.md").read_text()
+    row = next(line for line in text.splitlines() if line.startswith(f"| `{name}`"))
+    record = ZOO[name].record
+    figures = (
+        f"{record['macs'] / 1e6:.1f} M",
+        f"{record['params']:,}",
+        f"{record['test_accuracy']:.2%}",
+        f"{record['validation_accuracy']:.2%}",
+        str(record["recipe"]["epochs"]),
+    )
+    assert [cell.strip() for cell in row.split("|")][3:8] == list(figures)

@@ -57,9 +57,10 @@ class EnergyCounter(PowerMeter):
         """Energy in millijoules since an arbitrary start; never falls."""
 
     def _average_watts(self, work: Work, seconds: float) -> float:
-        energy, start = self.energy_mj(), self.clock()
-        elapsed = 0.0
+        before, start = self.energy_mj(), self.clock()
+        after, elapsed = before, 0.0
         while elapsed < seconds:
             work()
+            after = self.energy_mj()  # every time: a counter that wraps around must be read before it does so twice
             elapsed = self.clock() - start
-        return (self.energy_mj() - energy) / 1e3 / elapsed
+        return (after - before) / 1e3 / elapsed

@@ -1,0 +1,156 @@
+"""The profile's JSON: round trip, and one clear error for everything that can be wrong with it."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from rlprune.costs import EnergyCost, LatencyCost
+from rlprune.devices.meters import PowerModel
+from rlprune.devices.plans import choose_plans
+from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profiler import build_profile
+from rlprune.devices.records import ErrorSummary
+from rlprune.errors import ProfileError
+from rlprune.network import Network
+
+from .conftest import Residual
+
+
+@pytest.fixture(scope="module")
+def profile(residual_network: Network, recording: Callable[..., Any]) -> DeviceProfile:
+    return build_profile(residual_network, recording(), PowerModel(12.5), plans=16, checks=4, samples=20)
+
+
+@pytest.fixture
+def saved(profile: DeviceProfile, tmp_path: Path) -> Path:
+    return profile.save(tmp_path / "profile.json")
+
+
+def edit(path: Path, *keys: Any, value: Any = None) -> Path:
+    """Change one value of a JSON file; without a value, delete it."""
+    whole = inner = json.loads(path.read_text())
+    for key in keys[:-1]:
+        inner = inner[key]
+    if value is None:
+        del inner[keys[-1]]
+    else:
+        inner[keys[-1]] = value
+    path.write_text(json.dumps(whole))
+    return path
+
+
+def test_round_trip(profile: DeviceProfile, saved: Path, residual_network: Network) -> None:
+    loaded = DeviceProfile.load(saved)
+    assert loaded == profile
+    plans = choose_plans(residual_network, 10, 0)
+    cost = LatencyCost(residual_network, loaded)
+    assert (cost(plans) == LatencyCost(residual_network, profile)(plans)).all()
+
+
+def test_energy_is_watts_times_milliseconds(profile: DeviceProfile, residual_network: Network) -> None:
+    plans = choose_plans(residual_network, 10, 0)
+    latency, energy = LatencyCost(residual_network, profile), EnergyCost(residual_network, profile)
+    assert energy(plans) == pytest.approx(12.5 * latency(plans))
+    assert (latency.unit, energy.unit) == ("ms", "mJ")
+
+
+def test_a_missing_file(tmp_path: Path) -> None:
+    with pytest.raises(ProfileError, match="Cannot read"):
+        DeviceProfile.load(tmp_path / "nowhere.json")
+
+
+def test_a_truncated_file(saved: Path) -> None:
+    saved.write_text(saved.read_text()[:-100])
+    with pytest.raises(ProfileError, match="truncated"):
+        DeviceProfile.load(saved)
+
+
+@pytest.mark.parametrize("schema", ["rlprune-device-profile/2", "something else", 1, None])
+def test_another_schema(saved: Path, schema: Any) -> None:
+    with pytest.raises(ProfileError, match="rlprune-device-profile/1"):
+        DeviceProfile.load(edit(saved, "schema", value=schema))
+
+
+def test_every_key_is_needed(profile: DeviceProfile, saved: Path) -> None:
+    content = saved.read_text()
+    for key in profile.to_dict():
+        saved.write_text(content)
+        with pytest.raises(ProfileError, match=key):
+            DeviceProfile.load(edit(saved, key))
+
+
+@pytest.mark.parametrize(
+    ("keys", "value"),
+    [
+        (("dense_latency_ms",), -1.0),
+        (("dense_latency_ms",), 0),
+        (("dense_latency_ms",), math.nan),
+        (("dense_latency_ms",), "fast"),
+        (("measured", 0, "latency_ms"), math.nan),
+        (("measured", 0, "latency_ms"), -0.5),
+        (("measured", 0, "widths"), [16]),
+        (("measured", 0, "held_out"), "no"),
+        (("measured",), {"widths": []}),
+        (("widths", "stem"), [4, 8.5, 16]),
+        (("widths", "stem"), [8, 4, 16]),
+        (("widths", "stem"), [0, 16]),
+        (("widths", "stem"), "all"),
+        (("widths",), {}),
+        (("widths",), [16]),
+        (("power", "watts"), 0),
+        (("power", "measured"), 1),
+        (("power", "idle_watts"), -1),
+        (("predictor", "intercept_ms"), math.inf),
+        (("predictor", "block"), 0),
+        (("predictor", "layers", "stem"), {"macs": -1e-6}),
+        (("predictor", "layers", "stem"), {"weight": 1.0}),
+        (("runtime", "threads"), -1),
+        (("runtime", "name"), 7),
+        (("samples",), True),
+        (("held_out", "median"), None),
+    ],
+)
+def test_wrong_values(saved: Path, keys: tuple[Any, ...], value: Any) -> None:
+    edit(saved, *keys, value="null" if value is None else value)
+    with pytest.raises(ProfileError):
+        DeviceProfile.load(saved)
+
+
+def test_the_network_it_was_made_for(profile: DeviceProfile, residual_network: Network) -> None:
+    profile.check(residual_network)
+    profile.check(residual_network.restricted(profile.widths))
+
+
+def test_another_network_names_the_first_group_that_differs(
+    profile: DeviceProfile, depthwise_network: Network, residual_network: Network
+) -> None:
+    with pytest.raises(ProfileError, match="'stem' with 16 channels where this network has '0' with 16"):
+        profile.check(depthwise_network)
+    with pytest.raises(ProfileError, match="another network"):
+        LatencyCost(depthwise_network, profile)
+    wider = Residual()
+    wider.first.out_channels = 32
+    narrow = Network(Residual(), residual_network.example_inputs, multiple=4, ignore=("first",))
+    with pytest.raises(ProfileError, match="group 'first'"):
+        profile.check(narrow)
+
+
+def test_other_input_sizes_are_another_network(profile: DeviceProfile, residual_network: Network) -> None:
+    import torch
+
+    larger = Network(residual_network.model, torch.randn(1, 1, 16, 16), multiple=4)
+    with pytest.raises(ProfileError, match="input sizes differ"):
+        profile.check(larger)
+
+
+def test_error_summary() -> None:
+    summary = ErrorSummary.of(np.array([-0.1, 0.02, 0.03]))
+    assert (summary.median, summary.worst, summary.plans) == (0.03, 0.1, 3)
+    assert ErrorSummary.of(np.array([])).plans == 0

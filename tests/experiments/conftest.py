@@ -1,0 +1,223 @@
+"""A tiny network, its task and a profile of an invented device, as a user would bring them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from torch import nn
+
+from rlprune.devices.meters import PowerModel
+from rlprune.devices.profiler import build_profile
+from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
+from rlprune.experiments.cli import main
+from rlprune.network import FloatArray, IntArray, Network
+from rlprune.zoo import resolve_network
+
+MODULE = '''
+import torch
+from torch import nn
+
+from rlprune.tasks import Split, Task
+
+
+def build(widths, seed):
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        layers, into = [], 1
+        for width in widths:
+            layers += [nn.Conv2d(into, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU()]
+            into = width
+        return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(into, 4)).eval()
+
+
+def images(count, seed):
+    return torch.randn(count, 1, 8, 8, generator=torch.Generator().manual_seed(seed))
+
+
+def network():
+    return build((16, 16, 32, 32), 0), images(1, 0)
+
+
+def wider():
+    return build((16, 32, 32, 16), 1), images(1, 0)
+
+
+def make_task(model, shift=0):
+    def split(count, seed):
+        x = images(count, seed)
+        with torch.no_grad():
+            return Split(x, model(x).argmax(dim=1) + shift)
+
+    return Task("tiny", calibration=split(64, 1), validation=split(48, 2), test=split(40, 3), classes=4)
+
+
+def task():
+    return make_task(network()[0])
+
+
+def wider_task():
+    return make_task(wider()[0])
+
+
+def bad_labels():
+    return make_task(network()[0], shift=4)
+
+
+def bad_weights():
+    model, inputs = network()
+    with torch.no_grad():
+        model[0].weight[0] = float("nan")
+    return model, inputs
+
+
+def bad_outputs():
+    class Logarithm(nn.Module):
+        def forward(self, x):
+            return x.log()
+
+    model, inputs = network()
+    return nn.Sequential(*model, Logarithm()), inputs
+
+
+def bad_inputs():
+    return network()[0], torch.zeros(1, 3, 8, 8)
+
+
+def nothing_to_prune():
+    return nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), images(1, 0)
+
+
+def number():
+    return 3
+
+
+def fails():
+    raise OSError("the disk is on fire")
+'''
+
+
+class InventedRuntime(Runtime):
+    """A device whose latency is a sum over layers, exactly."""
+
+    identity = RuntimeIdentity("onnxruntime", "0.0", "InventedProvider", 1, 1, "float32")
+
+    def available(self) -> str | None:
+        return None
+
+    def device_name(self) -> str:
+        return "Invented processor"
+
+    def load(self, network: Network, widths: IntArray) -> Inference:
+        latency = 0.01 + float(network.macs(widths)[0]) / 1e6
+        return lambda: latency
+
+    def load_module(self, module: nn.Module, example_inputs: Any) -> Inference:
+        raise NotImplementedError
+
+    def time(self, inference: Inference, repeats: int) -> FloatArray:
+        return np.full(repeats, inference())
+
+
+@dataclass(frozen=True)
+class Called:
+    """What a command did."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        value: dict[str, Any] = json.loads(self.out)
+        return value
+
+    @property
+    def errors(self) -> list[str]:
+        return [line for line in self.err.splitlines() if line.startswith("rlprune:")]
+
+
+def call(*arguments: object) -> Called:
+    """Run the command line in this process."""
+    out, err = io.StringIO(), io.StringIO()
+    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
+        code = main([str(argument) for argument in arguments])
+    return Called(code, out.getvalue(), err.getvalue())
+
+
+@contextlib.contextmanager
+def inside(folder: Path) -> Iterator[None]:
+    before = Path.cwd()
+    os.chdir(folder)
+    try:
+        yield
+    finally:
+        os.chdir(before)
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``tiny_networks.py`` and a ``profile.json`` of its network."""
+    folder = tmp_path_factory.mktemp("workplace")
+    (folder / "tiny_networks.py").write_text(MODULE)
+    with inside(folder):
+        loaded = resolve_network("tiny_networks:network")
+        network = Network(loaded.model, loaded.example_inputs, multiple=2)
+        path = folder / "profile.json"
+        build_profile(network, InventedRuntime(), PowerModel(5.0), plans=24, checks=4, samples=10, path=path)
+    return folder
+
+
+@pytest.fixture
+def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """The workplace, as the working folder."""
+    monkeypatch.chdir(workplace)
+    return workplace
+
+
+TINY = ("--network", "tiny_networks:network", "--task", "tiny_networks:task", "--samples", "32", "--multiple", "2")
+QUICK = ("--device", "profile.json", "--budget", "latency=0.5", "--episodes", "12", "--finalists", "3")
+
+Call = Callable[..., Called]
+Train = Callable[..., Called]
+
+
+def _train(out: object, *more: object) -> Called:
+    return call("train", *TINY, *QUICK, "--out", out, *more)
+
+
+@pytest.fixture(name="call")
+def call_fixture() -> Call:
+    """Runs the command line in this process."""
+    return call
+
+
+@pytest.fixture
+def train(here: Path) -> Train:
+    """Runs a quick training on the invented device into a folder; later flags win."""
+    return _train
+
+
+@dataclass(frozen=True)
+class Trained:
+    """A run that every test may read."""
+
+    path: Path
+    called: Called
+
+
+@pytest.fixture(scope="session")
+def trained(workplace: Path) -> Trained:
+    """One quick run with the DDPG agent, answered as JSON."""
+    with inside(workplace):
+        called = _train("run", "--json")
+    assert called.code == 0, called.err
+    return Trained(workplace / "run", called)

@@ -1,0 +1,79 @@
+from __future__ import annotations
+
+import pytest
+import torch
+from tests.models import build, images
+
+from rlprune.errors import NetworkError
+from rlprune.evaluation import Evaluator
+from rlprune.network import Network
+from rlprune.pruning.tables import PruningTables
+from rlprune.tasks.base import Split, Task
+
+
+def make_task(network: Network, shape: tuple[int, ...] = (1, 8, 8)) -> Task:
+    def split(seed: int, count: int) -> Split:
+        inputs = images(count, seed) if shape == (1, 8, 8) else torch.zeros(count, *shape)
+        with torch.no_grad():
+            labels = network.model(images(count, seed)).argmax(1)
+        return Split(inputs, labels)
+
+    return Task("toy", calibration=split(1, 128), validation=split(2, 96), test=split(3, 32), classes=10)
+
+
+@pytest.fixture(scope="module")
+def evaluator() -> Evaluator:
+    network = Network(build("residual"), images(1))
+    task = make_task(network)
+    return Evaluator(PruningTables(network, task.calibration), task, samples=64)
+
+
+def test_the_dense_network_agrees_with_itself(evaluator: Evaluator) -> None:
+    quality = evaluator(evaluator.tables.network.dense_widths)
+    assert quality.score == 1.0
+    assert quality.divergence == pytest.approx(0, abs=1e-6)
+    assert quality.samples == 64
+
+
+def test_a_known_plan_is_not_run_again(evaluator: Evaluator) -> None:
+    before, hits = evaluator.evaluations, evaluator.cache_hits
+    first = evaluator([4, 4, 8, 8])
+    assert evaluator.known([4, 4, 8, 8])
+    assert evaluator([4, 4, 8, 8]) is first
+    assert (evaluator.evaluations, evaluator.cache_hits) == (before + 1, hits + 1)
+
+
+def test_evaluating_equals_running_the_pruned_module(evaluator: Evaluator) -> None:
+    widths = [6, 2, 12, 8]
+    quality = evaluator(widths)
+    split = evaluator.task.validation.take(64)
+    apart = evaluator.on(evaluator.tables.pruned(widths).eval(), split)
+    assert quality.score == apart.score
+    assert quality.divergence == pytest.approx(apart.divergence, rel=1e-4)
+
+
+def test_order_of_evaluation_does_not_matter() -> None:
+    network = Network(build("residual"), images(1))
+    task = make_task(network)
+    plans = [[2, 8, 4, 16], [8, 2, 16, 4], [4, 4, 8, 8]]
+    forth = Evaluator(PruningTables(network, task.calibration), task)
+    back = Evaluator(PruningTables(network, task.calibration), task)
+    assert [forth(plan) for plan in plans] == [back(plan) for plan in reversed(plans)][::-1]
+
+
+def test_finalists_use_all_validation_samples_and_leave_the_search_alone(evaluator: Evaluator) -> None:
+    before = evaluator([4, 6, 8, 8])
+    assert evaluator.finalist([4, 6, 8, 8]).samples == 96
+    fresh = Evaluator(evaluator.tables, evaluator.task, samples=64)
+    assert fresh([4, 6, 8, 8]) == before
+
+
+def test_test_images_are_not_touched(evaluator: Evaluator) -> None:
+    evaluator.finalist([4, 4, 4, 4])
+    assert "test" not in evaluator.task.loaded
+
+
+def test_samples_the_network_cannot_take_are_named() -> None:
+    network = Network(build("residual"), images(1))
+    with pytest.raises(NetworkError, match="calibration samples"):
+        PruningTables(network, make_task(network, (3, 8, 8)).calibration)
