@@ -13,6 +13,9 @@ from torch import nn
 
 from rlprune.agents.search import EpisodeLog
 
+NO_LOG = 10**9
+"""Episodes between SB3's own tables on stdout: never."""
+
 
 @contextmanager
 def isolated_random_state(seed: int) -> Iterator[None]:

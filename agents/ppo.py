@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from stable_baselines3 import PPO
 from torch import nn
 
-from rlprune.agents.learning import EpisodeCollector, isolated_random_state, linears_of
+from rlprune.agents.learning import NO_LOG, EpisodeCollector, isolated_random_state, linears_of
 from rlprune.agents.policy import Policy
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
@@ -66,6 +66,6 @@ class PPOSearcher:
                 seed=seed,
                 device="cpu",
             )
-            model.learn(episodes * length, callback=EpisodeCollector(log, episodes), log_interval=None)  # type: ignore[arg-type]
+            model.learn(episodes * length, callback=EpisodeCollector(log, episodes), log_interval=NO_LOG)
             actor = linears_of(model.policy.mlp_extractor.policy_net, model.policy.action_net)
         return SearchResult(log.episodes, Policy.from_layers(self.name, actor, "tanh", squash=False))

@@ -52,7 +52,6 @@ class EpisodeReturnBuffer(ReplayBuffer):
         self._random = np.random.default_rng(seed)
         self._targets = np.zeros(whole_episodes, dtype=np.float32)
         self._finished = 0
-        self._mask = torch.from_numpy(self._random.binomial(1, 0.7, (16, whole_episodes // episode_length)).astype(np.float32))
 
     def add(
         self,
@@ -79,17 +78,10 @@ class EpisodeReturnBuffer(ReplayBuffer):
             returns = 2 * place / max(len(distinct) - 1, 1) - 1
         self._targets[: self._finished] = np.repeat(returns, self.episode_length)
 
-    def masks(self, heads):
-        e = torch.from_numpy(self._last // self.episode_length)
-        return [self._mask[h, e, None] for h in range(heads)]
-    def repeated(self):
-        k = self._finished - self.episode_length
-        a = self.actions[: self._finished, 0, 0].reshape(-1, self.episode_length)
-        return len(a) > 1 and bool((np.abs(a[:-1] - a[-1]).max(1) < 1e-6).any())
-
-    def best_episode(self, pick):
-        r=self.rewards[: self._finished : self.episode_length, 0]; u,i=np.unique(r,return_index=True); k=int(i[-1-min(pick,len(i)-1)])*self.episode_length
-        return self.actions[k:k+self.episode_length,0]
+    def best_actions(self) -> npt.NDArray[np.float32]:
+        """Executed actions of the episode of highest return, ``[episode_length, entries]``; of equals, the first."""
+        best = int(self.rewards[: self._finished : self.episode_length, 0].argmax()) * self.episode_length
+        return np.asarray(self.actions[best : best + self.episode_length, 0])
 
     @property
     def finished(self) -> int:
@@ -98,8 +90,7 @@ class EpisodeReturnBuffer(ReplayBuffer):
 
     def sample(self, batch_size: int, env: VecNormalize | None = None) -> ReplayBufferSamples:
         """Draw transitions of finished episodes, with replacement."""
-        self._last = self._random.integers(0, self._finished, size=batch_size)
-        return self._get_samples(self._last, env)
+        return self._get_samples(self._random.integers(0, self._finished, size=batch_size), env)
 
     def _get_samples(self, batch_inds: npt.NDArray[Any], env: VecNormalize | None = None) -> ReplayBufferSamples:
         samples = super()._get_samples(batch_inds, env)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -12,25 +13,72 @@ from stable_baselines3.common.noise import ActionNoise
 from torch.nn import functional
 
 from rlprune.agents.returns import EpisodeReturnBuffer
+from rlprune.envs import LayerPruningEnv
+from rlprune.errors import ConfigError
+
+Actions = npt.NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Exploration:
+    """How :class:`ScreenedDDPG` explores.
+
+    Attributes:
+        warmup: share of all episodes that are random around the uniform plan before the actor decides, at most
+            ``warmup_most`` of them; the very first is the uniform plan itself.
+        warmup_noise: standard deviation of their actions.
+        candidates: noisy actions the critic chooses from at each step; 1 is plain exploration.
+        temperature: spread of the Gumbel noise on the critic's values, which are ranks in [-1, 1]; 0 takes the best.
+        noise, final_noise: standard deviation around the centre, falling geometrically over the search.
+        elite: share of episodes that explore around the best plan so far instead of around the actor.
+        fresh: whether the last step of an episode avoids plans that were evaluated before.
+    """
+
+    warmup: float = 0.1
+    warmup_most: int = 20
+    warmup_noise: float = 0.5
+    candidates: int = 32
+    temperature: float = 0.2
+    noise: float = 0.4
+    final_noise: float = 0.3
+    elite: float = 0.8
+    fresh: bool = True
+
+    def __post_init__(self) -> None:
+        if self.candidates < 1:
+            raise ConfigError(f"Exploration needs at least 1 candidate; {self.candidates} came.")
+        if not 0 < self.final_noise <= self.noise:
+            raise ConfigError(f"Noise must fall: 0 < final_noise <= noise; {self.final_noise} and {self.noise} came.")
+        if not (0 <= self.elite <= 1 and 0 <= self.warmup <= 1 and self.temperature >= 0):
+            raise ConfigError("Exploration needs elite and warmup in [0, 1] and a temperature of at least 0.")
+
+    def warmup_episodes(self, episodes: int) -> int:
+        """Random episodes of a search, the uniform one included."""
+        return 1 + min(int(self.warmup * episodes), self.warmup_most)
+
+    def sigma(self, episode: int, episodes: int) -> float:
+        """Standard deviation of the noise in an episode after the warm-up, counted from 0."""
+        first = self.warmup_episodes(episodes)
+        share = (episode - first) / max(episodes - first - 1, 1)
+        return float(self.noise * (self.final_noise / self.noise) ** min(max(share, 0.0), 1.0))
 
 
 class ScreenedDDPG(DDPG):
     """DDPG (Lillicrap et al., ICLR 2016) for short searches over episodes with one reward.
 
-    - *Screening*: around the actor's action, ``candidates`` noisy ones are drawn, and the critic's favourite is
-      executed; with one candidate this is plain exploration.
-    - *Noise* falls geometrically from ``noise`` to ``final_noise`` over the episodes after the warm-up.
-    - *Warm-up*: the first episode is the neutral action (the uniform plan), the next ``warmup`` ones are random.
-    - *Targets*: with :class:`EpisodeReturnBuffer` every transition is final, so no target network is needed and an
-      update is a regression of the critic and one ascent step of the actor.
+    An actor that climbs its critic settles after a few dozen episodes, far too early, and repeats one plan. So each
+    episode explores around a centre, the actor's action or that of the best plan so far; at each step the critic
+    chooses among noisy candidates around it, and the last step avoids plans that are known already.
+
+    With :class:`EpisodeReturnBuffer` every transition is final: no target network is needed, and an update is one
+    regression step of the critic and one ascent step of the actor.
 
     Args:
-        candidates: actions the critic compares at each step.
-        noise, final_noise: standard deviation of exploration at its start and end.
-        warmup: random episodes before the actor decides.
-        episodes: length of the search, over which the noise falls.
+        exploration: see :class:`Exploration`.
+        episodes: length of the search.
         episode_length: steps of an episode.
-        noise_seed: of the exploration.
+        pruning_env: the environment itself, asked which plans are known.
+        exploration_seed: of the exploration.
     """
 
     replay_buffer: EpisodeReturnBuffer
@@ -38,104 +86,69 @@ class ScreenedDDPG(DDPG):
     def __init__(
         self,
         *args: Any,
-        candidates: int,
-        noise: float,
-        final_noise: float,
-        warmup: int,
+        exploration: Exploration,
         episodes: int,
         episode_length: int,
-        noise_seed: int,
-        caution: float,
-        adaptive: bool,
-        still: float,
-        top: int,
-        warm: float,
-        tau: float,
-        up: float,
-        down: float,
-        elite: float,
+        pruning_env: LayerPruningEnv,
+        exploration_seed: int,
         **kwargs: Any,
     ) -> None:
-        self.candidates = candidates
-        self.noise, self.final_noise = noise, final_noise
-        self.warmup, self.episodes, self.episode_length = warmup, episodes, episode_length
-        self._random = np.random.default_rng(noise_seed)
-        self.caution, self.elite = caution, elite
-        self._tau, self.up, self.down = tau, up, down
-        self.warm = warm
-        self.still, self.top = still, top
-        self.adaptive, self._adapted, self._head = adaptive, noise, 0
-        self._follow = False
+        self.exploration = exploration
+        self.episodes, self.episode_length = episodes, episode_length
+        self._pruning_env = pruning_env
+        self._random = np.random.default_rng(exploration_seed)
+        self._elite: Actions | None = None
         super().__init__(*args, **kwargs)
-
-    def _sigma(self, episode: int) -> float:
-        if self.adaptive:
-            return self._adapted
-        share = (episode - self.warmup - 1) / max(self.episodes - self.warmup - 2, 1)
-        return float(self.noise * (self.final_noise / self.noise) ** min(max(share, 0.0), 1.0))
 
     def _sample_action(
         self, learning_starts: int, action_noise: ActionNoise | None = None, n_envs: int = 1
-    ) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-        episode = self.num_timesteps // self.episode_length
-        shape = (1, self.action_space.shape[0]) if self.action_space.shape else (1, 1)
+    ) -> tuple[Actions, Actions]:
+        episode, step = divmod(self.num_timesteps, self.episode_length)
+        entries = cast(tuple[int, ...], self.action_space.shape)[0]
         if episode == 0:
-            action = np.zeros(shape, dtype=np.float32)
-        elif episode <= self.warmup:
-            action = self._random.normal(0, self.warm, shape).clip(-1, 1).astype(np.float32)
+            action = np.zeros((1, entries), dtype=np.float32)
+        elif episode < self.exploration.warmup_episodes(self.episodes):
+            noise = self._random.normal(0, self.exploration.warmup_noise, (1, entries))
+            action = noise.clip(-1, 1).astype(np.float32)
         else:
-            action = self._screened(self._sigma(episode))
+            action = self._explore(episode, step)
         return action, action
 
-    def _screened(self, sigma: float) -> npt.NDArray[np.float32]:
-        """The critic's favourite among the actor's action and noisy versions of it, ``[1, entries]``."""
+    def _explore(self, episode: int, step: int) -> Actions:
+        if step == 0:
+            follow = self._random.random() < self.exploration.elite
+            self._elite = self.replay_buffer.best_actions() if follow else None
         with torch.inference_mode():
             observation = torch.as_tensor(self._last_obs)
-            centre = self.actor(observation)
-            step = self.num_timesteps % self.episode_length
-            if step == 0:
-                self._follow = self._random.random() < self.elite
-                self._pick = int(self._random.integers(self.top))
-            if self._follow:
-                centre = torch.from_numpy(self.replay_buffer.best_episode(self._pick)[step][None])
-            if self._random.random() < self.still:
-                sigma = 0.02
-            noise = self._random.normal(0, sigma, (self.candidates, centre.shape[1])).astype(np.float32)
-            actions = (centre + torch.from_numpy(noise)).clamp(-1, 1)
-            if self.candidates == 1:
-                return actions.numpy()
-            if step == 0:
-                self._head = int(self._random.integers(len(self.critic.q_networks)))
-            features = torch.cat([observation.expand(self.candidates, -1), actions], dim=1)
-            values = self.critic.q_networks[self._head](features)
-            values = values + self._tau * torch.from_numpy(self._random.gumbel(size=(self.candidates, 1)).astype(np.float32))
-            return actions[values.argmax()][None].numpy()
+            centre = self.actor(observation).numpy() if self._elite is None else self._elite[step][None]
+            actions = self._candidates(centre, self.exploration.sigma(episode, self.episodes))
+            if self.exploration.fresh and step == self.episode_length - 1:
+                actions = self._unknown(actions)
+            values = self.critic.q1_forward(observation.expand(len(actions), -1), torch.from_numpy(actions))[:, 0].numpy()
+        luck = self.exploration.temperature * self._random.gumbel(size=len(values))
+        return actions[np.argmax(values + luck)][None]
+
+    def _candidates(self, centre: Actions, sigma: float) -> Actions:
+        noise = self._random.normal(0, sigma, (self.exploration.candidates, centre.shape[1]))
+        return np.asarray((centre + noise).clip(-1, 1), dtype=np.float32)
+
+    def _unknown(self, actions: Actions) -> Actions:
+        """Those that end in a plan that was not evaluated yet; all where there is none."""
+        fresh = [action for action in actions if not self._pruning_env.repeats(action)]
+        return np.stack(fresh) if fresh else actions
 
     def train(self, gradient_steps: int, batch_size: int = 64) -> None:
         """Regress the critic on returns and climb it with the actor, ``gradient_steps`` times."""
-        if self.replay_buffer.finished:
-            if self.replay_buffer.repeated():
-                self._adapted = min(self._adapted * 1.15, 1.0)
-                self._tau = min(self._tau * self.up, 1.0)
-            else:
-                self._adapted = max(self._adapted * 0.97, self.final_noise)
-                self._tau = max(self._tau * self.down, 0.01)
-        if self.replay_buffer.finished == 0 or self.num_timesteps <= self.warmup * self.episode_length:
+        if self.num_timesteps < self.exploration.warmup_episodes(self.episodes) * self.episode_length:
             return
         self.policy.set_training_mode(True)
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size)
-            values = self.critic(batch.observations, batch.actions)
-            if len(values) > 1:
-                masks = self.replay_buffer.masks(len(values))
-                critic_loss = sum((m * (v - batch.rewards).square()).mean() for m, v in zip(masks, values))
-            else:
-                critic_loss = functional.mse_loss(values[0], batch.rewards)
+            critic_loss = functional.mse_loss(self.critic.q1_forward(batch.observations, batch.actions), batch.rewards)
             self.critic.optimizer.zero_grad()
             critic_loss.backward()
             self.critic.optimizer.step()
-            chosen = self.actor(batch.observations)
-            actor_loss = -torch.stack(self.critic(batch.observations, chosen)).mean() + self.caution * chosen.square().mean()
+            actor_loss = -self.critic.q1_forward(batch.observations, self.actor(batch.observations)).mean()
             self.actor.optimizer.zero_grad()
             actor_loss.backward()
             self.actor.optimizer.step()

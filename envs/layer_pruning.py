@@ -144,10 +144,25 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
         longest = max(map(len, names))
         return "\n".join(f"{name:<{longest}}  {self._shown(index)}" for index, name in enumerate(names))
 
+    def repeats(self, action: npt.ArrayLike) -> bool:
+        """Whether ``action`` would end the episode in a plan that was evaluated before. False before the last group."""
+        index = self._walk.index
+        group = self.problem.network.groups[index]
+        if group is not self.problem.network.groups[-1]:
+            return False
+        low, centre = self._anchors(index)
+        width = self._walk.nearest(round(decode(action, low, centre) * group.width))
+        return self.problem.evaluator.known([*self._walk.widths[:-1], width])
+
+    def _anchors(self, index: int) -> tuple[float, float]:
+        """Keep ratios that the actions -1 and 0 mean at a group."""
+        group = self.problem.network.groups[index]
+        return group.widths[0] / group.width, float(self.problem.planner.uniform[index]) / group.width
+
     def _decide(self, action: npt.ArrayLike) -> dict[str, Any]:
         index = self._walk.index
         group = self.problem.network.groups[index]
-        low, centre = group.widths[0] / group.width, float(self.problem.planner.uniform[index]) / group.width
+        low, centre = self._anchors(index)
         width = self._walk.decide(round(decode(action, low, centre) * group.width))
         keep_ratio = width / group.width
         executed = encode(keep_ratio, low, centre)

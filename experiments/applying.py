@@ -16,7 +16,7 @@ from rlprune.experiments.config import ApplyConfig
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import PLAN, RESULT, check_free
-from rlprune.experiments.scoring import weights
+from rlprune.experiments.scoring import score_of_test, weights
 from rlprune.experiments.setup import load_material, make_evaluator, torch_threads
 from rlprune.experiments.tables import print_rows
 from rlprune.export import export_onnx_bytes
@@ -24,7 +24,6 @@ from rlprune.files import write_atomic, write_json
 from rlprune.network import IntArray, Network
 from rlprune.plan import PruningPlan
 
-SAMPLES = 300
 ANY_WIDTH = 1
 
 
@@ -68,7 +67,9 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         module = plan.apply(network).eval() if config.no_repair else evaluator.repaired(widths).eval()
         onnx = export_onnx_bytes(module, network.example_inputs)
         progress.note("Measuring beside the dense network")
-        timings = measure_plans(network, device.runtime, [module], samples=SAMPLES, seed=config.seed, progress=True)
+        timings = measure_plans(
+            network, device.runtime, [module], samples=config.samples, seed=config.seed, progress=True
+        )
         rows = [
             _row("dense", network.dense_widths, network.model, network, evaluator, timings.dense),
             _row("pruned", widths, module, network, evaluator, timings.plans[0]),
@@ -91,7 +92,7 @@ def _row(
         params=float(network.params(widths)[0]),
         size_bytes=len(weights(module)),
         widths=tuple(int(width) for width in widths),
-        score_test=evaluator.on(module, evaluator.task.test).score,
+        score_test=score_of_test(module, evaluator),
         latency_measured_ms=timing.latency_ms,
     )
 

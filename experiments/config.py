@@ -96,7 +96,7 @@ class ProblemConfig(NetworkConfig):
 class TrainConfig(ProblemConfig):
     """One training run."""
 
-    agent: str = option("ddpg", "what learns: ddpg or ppo; or another searcher: random, tpe")
+    agent: str = option("ddpg", "what learns: ddpg or ppo; or another searcher: random, tpe, evolutionary")
     episodes: int = option(300, "episodes of the agent and of each baseline; one costs at most one evaluation")
     baselines: list[str] = field(
         default_factory=lambda: ["random"],
@@ -175,7 +175,13 @@ class ApplyConfig(NetworkConfig):
 
     plan: str = option("", "the plan, a JSON file", positional=True)
     out: str = option("pruned", "new or empty folder for the pruned network")
+    samples: int = option(300, "timings of each network")
     no_repair: bool = option(False, "only cut, largest L1 norms stay: no least squares, BatchNorm as it was")
+
+    def check(self) -> None:
+        """Refuse settings out of range."""
+        super().check()
+        at_least(self, 1, "samples")
 
 
 @dataclass(frozen=True)

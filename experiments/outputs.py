@@ -200,13 +200,13 @@ def _final(row: Row, metric: str) -> dict[str, float]:
     values = {
         f"{metric}_test": row.score_test,
         f"{metric}_validation": row.score_validation,
-        "divergence": row.divergence,
-        "reward": row.reward,
-        "latency_promised_ms": row.latency_promised_ms,
         "latency_measured_ms": row.latency_measured_ms,
-        "images_per_second": row.images_per_second,
         "energy_mj": row.energy_mj,
+        "images_per_second": row.images_per_second,
         "macs": row.macs,
         "params": row.params,
+        "latency_promised_ms": row.latency_promised_ms,
+        "divergence": row.divergence,
+        "reward": row.reward,
     }
     return {name: float(value) for name, value in values.items() if value is not None}

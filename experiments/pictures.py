@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 DENSE, UNIFORM, LEARNED = "#000000", "#6f6f6f", "#0072b2"
 LIMIT = "#d55e00"
-MARKS = {"dense": ("s", 9), "uniform": ("D", 9)}
 OTHERS = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442")
 # Cost to the label of its axis, and what it is divided by.
 AXES = {
@@ -110,27 +109,36 @@ def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) 
 
 
 def _scatter(axes: Axes, result: Mapping[str, Any], tables: Mapping[str, EpisodeTable], cost: str) -> None:
+    """One panel. It spans the pruned plans, which lie close to the budget; the dense network is a level line."""
     label, unit = AXES[cost]
     for name, table in tables.items():
-        colour = colour_of(name, result)
-        axes.plot(table[cost] / unit, table["score"], ".", color=colour, alpha=0.4, label=f"{name}: plans")
-    for name, mark in result["marks"].items():
-        shape, size = MARKS.get(name, ("*", 15))
         axes.plot(
-            mark["costs"][cost] / unit,
-            mark["score"],
-            shape,
-            color=colour_of(name, result),
-            label=name if name in MARKS else f"{name}: chosen plan",
-            markeredgecolor="white",
-            markersize=size,
-            zorder=5,
+            table[cost] / unit, table["score"], ".", color=colour_of(name, result), alpha=0.4, label=f"{name}: plans"
         )
+    for name, mark in result["marks"].items():
+        if name != "dense":
+            _mark(axes, name, mark["costs"][cost] / unit, mark["score"], result)
     limit = result["limits"].get(cost)
     if limit is not None:
         axes.axvline(limit / unit, color=LIMIT, ls="--", lw=1.3, label="budget")
+    dense = result["marks"]["dense"]
+    axes.axhline(dense["score"], color=DENSE, ls=":", lw=1.3, label="dense")
+    axes.text(
+        0.02,
+        dense["score"],
+        f"dense: {dense['costs'][cost] / unit:.3g}",
+        va="bottom",
+        transform=axes.get_yaxis_transform(),
+    )
+    axes.margins(x=0.08, y=0.08)
     axes.set_xlabel(label + (f"; {result['energy_source']}" if cost == "energy_mj" else ""))
-    axes.set_xlim(left=0)
+
+
+def _mark(axes: Axes, name: str, x: float, y: float, result: Mapping[str, Any]) -> None:
+    """The uniform plan as a diamond, the plan chosen of a method as a star."""
+    shape, size, label = ("D", 9, name) if name == "uniform" else ("*", 16, f"{name}: chosen plan")
+    colour = colour_of(name, result)
+    axes.plot(x, y, shape, color=colour, label=label, markeredgecolor="black", markersize=size, zorder=5)
 
 
 def colour_of(name: str, result: Mapping[str, Any]) -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
-from rlprune.evaluation import Evaluator, Quality
+from rlprune.evaluation import BATCH, Evaluator, Quality
 from rlprune.experiments.rows import Row
 from rlprune.experiments.searches import Finalist
 from rlprune.network import IntArray
 from rlprune.problem import PruningProblem
+from rlprune.pruning.tables import batches
 
 
 @dataclass(eq=False)
@@ -28,7 +30,7 @@ class Candidate:
         reward: in the search; None for the dense network.
         searched: quality on the images of the search.
         finalists: the plans it was chosen from, best first.
-        test: quality on the test images, once they were touched.
+        score_test: on the test images, once they were touched.
         latency_ms: measured, once it was.
         corrected_ms: the same with the machine's drift since the profile taken out.
     """
@@ -42,7 +44,7 @@ class Candidate:
     searched: Quality
     reward: float | None = None
     finalists: Sequence[Finalist] = field(default_factory=list)
-    test: Quality | None = None
+    score_test: float | None = None
     latency_ms: float | None = None
     corrected_ms: float | None = None
 
@@ -57,7 +59,7 @@ class Candidate:
             params=float(problem.network.params(self.widths)[0]),
             size_bytes=len(weights(self.module)),
             widths=tuple(int(width) for width in self.widths),
-            score_test=None if self.test is None else self.test.score,
+            score_test=self.score_test,
             latency_promised_ms=self.costs.get("latency"),
             latency_measured_ms=self.latency_ms,
             latency_corrected_ms=self.corrected_ms,
@@ -96,7 +98,15 @@ def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evalu
 def score_on_test(candidates: Sequence[Candidate], evaluator: Evaluator) -> None:
     """The one use of the test images: every candidate, after all choices were made."""
     for item in candidates:
-        item.test = evaluator.on(item.module, evaluator.task.test)
+        item.score_test = score_of_test(item.module, evaluator)
+
+
+def score_of_test(module: nn.Module, evaluator: Evaluator) -> float:
+    """The task's metric on the test images."""
+    split, device = evaluator.task.test, evaluator.tables.device
+    with torch.inference_mode():
+        outputs = torch.cat([module.to(device)(*inputs) for inputs in batches(split, BATCH, device)])
+    return float(evaluator.task.score(outputs, split.targets.to(device)))
 
 
 def weights(module: nn.Module) -> bytes:

@@ -9,19 +9,26 @@ from rlprune.experiments.rows import Row, score_text
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
     """The pruned networks, best first: by validation score, then by divergence; of equals, the first stays first."""
-    pruned = [row for row in rows if row.role != "dense"]
-    return sorted(pruned, key=lambda row: (-row.score_validation, row.divergence))
+    return sorted((row for row in rows if row.role != "dense"), key=_worth)
+
+
+def _worth(row: Row) -> tuple[float, float]:
+    return -row.score_validation, row.divergence
 
 
 def verdict(agent: str, metric: str, budgets: Sequence[str], rows: Sequence[Row]) -> str:
     """Which method won and by how much, decided on the validation images: the test images only report."""
-    best, *others = ranked(rows)
-    begin = f"{agent} wins" if best.name == agent else f"{best.name} wins, not {agent}"
-    worth = ", ".join(
-        f"{row.name} {score_text(row.score_validation)} ({row.divergence:.4f})" for row in [best, *others]
-    )
+    order = ranked(rows)
+    first = [row.name for row in order if _worth(row) == _worth(order[0])]
+    if first == [agent]:
+        begin = f"{agent} wins"
+    elif agent in first:
+        begin = f"{' and '.join(first)} are equal"
+    else:
+        begin = f"{' and '.join(first)} wins, not {agent}"
+    shown = ", ".join(f"{row.name} {score_text(row.score_validation)} ({row.divergence:.4f})" for row in order)
     measure = f"by validation {metric} (in brackets: divergence from the dense network)"
-    return f"Within {', '.join(budgets)}, **{begin}** {measure}: {worth}."
+    return f"Within {', '.join(budgets)}, **{begin}** {measure}: {shown}."
 
 
 def collapse(agent: str, episodes: int, best_reward: float, uniform_reward: float) -> str:

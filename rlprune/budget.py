@@ -199,6 +199,11 @@ class Walk:
             raise BudgetError("Every group of this walk is decided. Start a new one.")
         return self._step.options
 
+    def nearest(self, width: int) -> int:
+        """The current group's option nearest to ``width``; the smaller of two."""
+        options = self.options()
+        return int(options[np.abs(options - width).argmin()])
+
     def decide(self, width: int) -> int:
         """Give the current group the option nearest to ``width`` (the smaller of two) and go to the next.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -89,7 +89,7 @@ class PruningPlan:
         rows = []
         for group in network.groups:
             wanted = self.decisions[group.name].keep_ratio * group.width
-            rows.append(min(group.widths, key=lambda width, wanted=wanted: (abs(width - wanted), -width)))
+            rows.append(_nearest(group.widths, wanted))
         return np.array(rows, dtype=np.int64)
 
     def _check(self, network: Network) -> None:
@@ -119,6 +119,11 @@ class PruningPlan:
             order = importance.l1(network, group).argsort(descending=True, stable=True)
             kept[group.name] = order[: int(width)].sort().values
         return surgery.prune(network, kept)
+
+
+def _nearest(widths: Sequence[int], wanted: float) -> int:
+    """The nearest width; of two equally near ones the larger."""
+    return min(widths, key=lambda width: (abs(width - wanted), -width))
 
 
 def _decision(path: str | Path, name: str, item: Any) -> Decision:

@@ -51,7 +51,9 @@ def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: s
         elif hints[field.name] is bool:
             parser.add_argument(_flag(field.name), action="store_true", help=text)
         else:
-            parser.add_argument(_flag(field.name), type=hints[field.name], default=_default(field), help=text)
+            given = _default(field)
+            metavar = "VALUE" if isinstance(given, list) else None
+            parser.add_argument(_flag(field.name), type=hints[field.name], default=given, metavar=metavar, help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     return parser
 

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
+CONVOLUTIONS = ("Conv", "ConvTranspose")
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 
@@ -19,7 +20,7 @@ def drop_computed_biases(graph: GraphProto) -> None:
     """
     producers = _producers(graph)
     for node in graph.node:
-        if node.op_type == "Conv" and len(node.input) == 3 and _is_expanded_zero(node.input[2], producers):
+        if node.op_type in CONVOLUTIONS and len(node.input) == 3 and _is_expanded_zero(node.input[2], producers):
             del node.input[2]
     _drop_unread(graph)
 
@@ -50,7 +51,7 @@ def correct_groups(graph: GraphProto, dense: Arrays) -> None:
     """Set ``group`` of depthwise convolutions to what their sliced weights say."""
     sliced = {tensor.name: tensor.dims for tensor in graph.initializer}
     for node in graph.node:
-        if node.op_type not in ("Conv", "ConvTranspose") or node.input[1] not in sliced:
+        if node.op_type not in CONVOLUTIONS or node.input[1] not in sliced:
             continue
         group = next((a for a in node.attribute if a.name == "group"), None)
         before, now = dense[node.input[1]].shape, sliced[node.input[1]]

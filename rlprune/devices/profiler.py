@@ -10,10 +10,10 @@ from __future__ import annotations
 import datetime
 import sys
 import time
-from collections.abc import Collection, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -27,7 +27,7 @@ from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.records import ErrorSummary, MeasuredPlan, Power
 from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.devices.timing import ESTIMATOR, REPEATS, minima, rounds_for, spread, time_round
+from rlprune.devices.timing import ESTIMATOR, REPEATS, minima, rounds_for, spread, time_round, wants_more
 from rlprune.errors import DeviceError
 from rlprune.network import FloatArray, IntArray, Network
 
@@ -38,7 +38,6 @@ LEAST_PLANS = 8
 IDLE_NAP_S = 0.05
 
 BoolArray = npt.NDArray[np.bool_]
-T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -74,7 +73,7 @@ def build_profile(
         meter: gives the watts; see :func:`rlprune.devices.meters.choose_meter`.
         plans: plans the predictor is fitted to.
         checks: more plans that it never sees, for its stated error. Networks with few plans get fewer of both.
-        samples: of each plan.
+        samples: of each plan, at least; a busy machine is measured up to three times as long.
         seed: of the choice and the order of plans.
         path: where the profile will be saved. After every round the samples are kept in ``<path>.partial.json``; a
             second call with the same arguments goes on from there. The profile itself is saved here too.
@@ -109,7 +108,7 @@ def build_profile(
         os=operating_system(),
         runtime=runtime.identity,
         estimator=ESTIMATOR,
-        samples=rounds_for(samples) * REPEATS,
+        samples=len(main.rounds) * REPEATS,
         created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         fingerprint=network.fingerprint,
         dense_latency_ms=float(main.latency_ms[0]),
@@ -148,15 +147,24 @@ class _Stage:
         self._seed, self._progress = seed, progress
 
     def measure(self, phase: str, plans: IntArray, samples: int) -> _Timed:
-        total = rounds_for(samples)
-        rounds = self._stored.rounds(phase, len(plans))[:total]
-        if len(rounds) < total:
-            inferences = [self._load(widths) for widths in self._bar(plans, f"{phase}: load {len(plans)} plans")]
-            for number in self._bar(range(len(rounds), total), f"{phase}: time {len(plans)} plans"):
-                timed = time_round(self._runtime, inferences, number, self._seed)
-                rounds.append(timed.min(axis=1))
-                self._stored.store(phase, rounds)
+        least = rounds_for(samples)
+        rounds = self._stored.rounds(phase, len(plans))
+        if wants_more(rounds, least):
+            inferences = [self._load(widths) for widths in self._loading(plans, phase)]
+            with self._bar(f"{phase}: time {len(plans)} plans", least, len(rounds)) as bar:
+                while wants_more(rounds, least):
+                    timed = time_round(self._runtime, inferences, len(rounds), self._seed)
+                    rounds.append(timed.min(axis=1))
+                    self._stored.store(phase, rounds)
+                    bar.total = max(least, len(rounds))
+                    bar.update()
         return _Timed(plans, np.array(rounds))
+
+    def _loading(self, plans: IntArray, phase: str) -> Iterator[IntArray]:
+        with self._bar(f"{phase}: load {len(plans)} plans", len(plans), 0) as bar:
+            for widths in plans:
+                yield widths
+                bar.update()
 
     def power(self, meter: PowerMeter, plans: IntArray) -> Power:
         """Mean watts of the dense and the narrowest of ``plans``; a stated figure is taken as it is."""
@@ -172,8 +180,9 @@ class _Stage:
     def _load(self, widths: IntArray) -> Inference:
         return self._runtime.load(self._network, widths)
 
-    def _bar(self, items: Collection[T], description: str) -> Iterator[T]:
-        return iter(tqdm(items, desc=description, disable=not self._progress, file=sys.stderr, leave=False))
+    def _bar(self, description: str, total: int, done: int) -> tqdm[Any]:
+        hidden = not self._progress
+        return tqdm(desc=description, total=total, initial=done, disable=hidden, file=sys.stderr, leave=False)
 
 
 def _hold_out(plans: IntArray, checks: int, seed: int) -> BoolArray:

@@ -11,9 +11,12 @@ from torch import nn
 from tqdm import tqdm
 
 from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.devices.timing import REPEATS, rounds_for, spread, time_round
+from rlprune.devices.timing import REPEATS, rounds_for, spread, time_round, wants_more
 from rlprune.errors import DeviceError
 from rlprune.network import FloatArray, IntArray, Network
+
+RUNS_OF_A_ROUND = 100
+"""A handful of networks leaves time for more samples in each round; at least so many runs are made."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +62,7 @@ def measure_plans(
     Args:
         network: the dense network.
         plans: pruned modules, truly exported, or width vectors ``[G]`` where the values do not matter.
-        samples: of each plan.
+        samples: of each plan, at least.
         seed: of the order of plans.
         dense_latency_ms: of the profile whose promise is checked.
         progress: show a bar on stderr.
@@ -73,9 +76,16 @@ def measure_plans(
     if samples < REPEATS:
         raise DeviceError(f"At least {REPEATS} samples of each plan are needed; {samples} came.")
     inferences = [runtime.load(network, network.dense_widths), *(_load(runtime, network, plan) for plan in plans)]
-    rounds = tqdm(range(rounds_for(samples)), desc="measure", disable=not progress, file=sys.stderr, leave=False)
-    cube = np.stack([time_round(runtime, inferences, number, seed) for number in rounds])
-    return _summary(cube, dense_latency_ms)
+    least, repeats = rounds_for(samples), max(REPEATS, RUNS_OF_A_ROUND // len(inferences))
+    rounds: list[FloatArray] = []
+    shortest: list[FloatArray] = []
+    with tqdm(desc="measure", total=least, disable=not progress, file=sys.stderr, leave=False) as bar:
+        while wants_more(shortest, least):
+            rounds.append(time_round(runtime, inferences, len(rounds), seed, repeats))
+            shortest.append(rounds[-1].min(axis=1))
+            bar.total = max(least, len(rounds))
+            bar.update()
+    return _summary(np.stack(rounds), dense_latency_ms)
 
 
 def _load(runtime: Runtime, network: Network, plan: nn.Module | IntArray) -> Inference:

@@ -18,6 +18,8 @@ from rlprune.network import FloatArray
 ESTIMATOR = "minimum over interleaved rounds"
 REPEATS = 5
 """Runs of one plan back to back in a round: the first finds the caches cold, the others do not."""
+SETTLED = 0.03
+MOST = 3
 
 
 def rounds_for(samples: int) -> int:
@@ -43,14 +45,32 @@ def minima(rounds: FloatArray) -> FloatArray:
     return np.asarray(rounds.min(axis=0))
 
 
-def spread(rounds: FloatArray) -> float:
-    """How far the two halves of a measurement disagree: median over plans of the relative difference.
+def halves(rounds: FloatArray) -> FloatArray:
+    """Relative difference of each plan between the two halves of a measurement, ``[P - 1]``.
 
-    Compared are ratios to the dense network, which is plan 0. Below two rounds nothing can be said: 0.
+    Compared are ratios to the dense network, which is plan 0. Below two rounds nothing can be compared: empty.
     """
-    if len(rounds) < 2 or rounds.shape[1] < 2:
-        return 0.0
+    if len(rounds) < 2:
+        return np.zeros(0)
     half = len(rounds) // 2
     first, second = minima(rounds[:half]), minima(rounds[half:])
-    ratios = (first / first[0]) / (second / second[0])
-    return float(np.median(np.abs(ratios[1:] - 1)))
+    return np.asarray(np.abs((first / first[0]) / (second / second[0]) - 1)[1:])
+
+
+def spread(rounds: FloatArray) -> float:
+    """How far the two halves of a measurement disagree: the median over plans; 0 where nothing can be compared."""
+    differences = halves(rounds)
+    return float(np.median(differences)) if len(differences) else 0.0
+
+
+def wants_more(rounds: Sequence[FloatArray], least: int) -> bool:
+    """Whether another round is needed: up to ``least``, then while some plans have not settled.
+
+    On a busy machine a plan may meet no quiet moment in one half of the rounds. Where that is true of more than one
+    plan in twenty, measuring goes on, to three times ``least``.
+    """
+    if len(rounds) < least:
+        return True
+    differences = halves(np.array(rounds))
+    settled = not len(differences) or float(np.quantile(differences, 0.95)) <= SETTLED
+    return not settled and len(rounds) < MOST * least

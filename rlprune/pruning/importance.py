@@ -90,7 +90,8 @@ class _Elimination:
         blocks[self.gone] = torch.eye(self.size, dtype=torch.float64)
         weight = self.weight.view(self.outputs, self.channels, self.size)
         solved = torch.linalg.solve(blocks, weight.permute(1, 2, 0))
-        return (weight.permute(1, 2, 0) * solved).sum((1, 2)) / self.energy
+        cost: torch.Tensor = (weight.permute(1, 2, 0) * solved).sum((1, 2))
+        return cost / self.energy
 
     def remove(self, channel: int) -> None:
         rows = slice(channel * self.size, (channel + 1) * self.size)

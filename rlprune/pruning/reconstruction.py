@@ -207,4 +207,5 @@ def solve_subset(statistics: LayerStatistics, kept: torch.Tensor) -> torch.Tenso
     if len(columns) == statistics.theta.shape[1]:
         return statistics.theta[:, columns]
     matrix = statistics.matrix()[columns]
-    return torch.cholesky_solve(matrix @ statistics.theta.T, torch.linalg.cholesky(matrix[:, columns])).T
+    theta: torch.Tensor = torch.cholesky_solve(matrix @ statistics.theta.T, torch.linalg.cholesky(matrix[:, columns]))
+    return theta.T

@@ -94,7 +94,7 @@ class Shell:
             layer_name, _, tensor_name = key.rpartition(".")
             layer = self._layers[layer_name]
             kind = kind_of(layer)
-            sizes = ()
+            sizes: tuple[tuple[int, str], ...] = ()
             if kind is not None:
                 sides = kind.tensors[tensor_name]
                 sizes = tuple((sides.index(side), name) for name, side in kind.attributes.items() if side in sides)

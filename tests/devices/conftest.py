@@ -12,6 +12,7 @@ from torch import nn
 from rlprune.devices.plans import choose_plans
 from rlprune.devices.recorded import RecordedRuntime
 from rlprune.devices.runtimes.base import RuntimeIdentity
+from rlprune.devices.template import OnnxTemplate
 from rlprune.network import FloatArray, IntArray, Network
 
 IDENTITY = RuntimeIdentity("onnxruntime", "1.0", "CPUExecutionProvider", 1, 1, "float32")
@@ -32,7 +33,8 @@ class Residual(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         features = torch.relu(self.norm(self.stem(images)))
         inner = torch.relu(self.first_norm(self.first(features)))
-        return self.head(torch.relu(features + self.second(inner)).mean((2, 3)))
+        output: torch.Tensor = self.head(torch.relu(features + self.second(inner)).mean((2, 3)))
+        return output
 
 
 def depthwise() -> nn.Module:
@@ -50,10 +52,10 @@ def prepared(model: nn.Module, seed: int = 0) -> nn.Module:
     generator = torch.Generator().manual_seed(seed)
     for module in model.modules():
         if isinstance(module, nn.BatchNorm2d):
-            for tensor in (module.running_mean, module.bias):
-                tensor.data = torch.randn(tensor.shape, generator=generator)
-            for tensor in (module.running_var, module.weight):
-                tensor.data = torch.rand(tensor.shape, generator=generator) + 0.5
+            width = module.num_features
+            state = {name: torch.randn(width, generator=generator) for name in ("running_mean", "bias")}
+            state |= {name: torch.rand(width, generator=generator) + 0.5 for name in ("running_var", "weight")}
+            module.load_state_dict(state | {"num_batches_tracked": torch.tensor(1)})
     return model.eval()
 
 
@@ -70,6 +72,16 @@ def residual_network(images: torch.Tensor) -> Network:
 @pytest.fixture(scope="session")
 def depthwise_network(images: torch.Tensor) -> Network:
     return Network(prepared(depthwise()), images, multiple=4)
+
+
+@pytest.fixture(scope="session")
+def residual_template(residual_network: Network) -> OnnxTemplate:
+    return OnnxTemplate(residual_network, batch=2)
+
+
+@pytest.fixture(scope="session")
+def depthwise_template(depthwise_network: Network) -> OnnxTemplate:
+    return OnnxTemplate(depthwise_network, batch=2)
 
 
 def true_latency(network: Network, widths: IntArray) -> FloatArray:

@@ -154,7 +154,7 @@ class FakeNvml(SimpleNamespace):
     def nvmlDeviceGetPowerUsage(self, handle: int) -> int:
         if not self.power:
             raise NvmlError("Not Supported")
-        return next(self.readings)
+        return int(next(self.readings))
 
 
 def advance(clock: Clock, seconds: float) -> Callable[[], None]:

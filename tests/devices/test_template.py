@@ -20,34 +20,34 @@ from rlprune.pruning import surgery
 def pruned_outputs(network: Network, widths: IntArray) -> torch.Tensor:
     module = surgery.prune(network, surgery.leading_channels(network, widths)).eval()
     with torch.no_grad():
-        return module(*network.example_inputs)
+        output: torch.Tensor = module(*network.example_inputs)
+        return output
 
 
-@pytest.mark.parametrize("fixture", ["residual_network", "depthwise_network"])
+@pytest.mark.parametrize("fixture", ["residual_template", "depthwise_template"])
 def test_sliced_equals_pruned(fixture: str, request: pytest.FixtureRequest) -> None:
-    network: Network = request.getfixturevalue(fixture)
-    template = OnnxTemplate(network, batch=2)
+    template: OnnxTemplate = request.getfixturevalue(fixture)
+    network = template.network
     assert template.exact, template.reason
     for widths in choose_plans(network, 8, seed=4):
         (output,) = run_onnx(template.sliced(widths), template.feed)
         np.testing.assert_allclose(output, pruned_outputs(network, widths).numpy(), rtol=1e-4, atol=1e-5)
 
 
-def test_depthwise_groups_follow_their_weights(depthwise_network: Network) -> None:
-    template = OnnxTemplate(depthwise_network)
+def test_depthwise_groups_follow_their_weights(depthwise_template: OnnxTemplate) -> None:
     widths = np.array([8, 20, 16])
-    graph = onnx.load_from_string(template.sliced(widths)).graph
+    graph = onnx.load_from_string(depthwise_template.sliced(widths)).graph
     convolutions = [node for node in graph.node if node.op_type == "Conv"]
     groups = [a.i for node in convolutions for a in node.attribute if a.name == "group"]
     assert groups == [1, 8, 1]
-    onnx.checker.check_model(template.sliced(widths))
+    onnx.checker.check_model(depthwise_template.sliced(widths))
 
 
-def test_the_template_is_left_as_it_was(residual_network: Network) -> None:
-    template = OnnxTemplate(residual_network)
-    before = template.sliced(residual_network.dense_widths)
-    template.sliced(np.array([4, 4]))
-    assert template.sliced(residual_network.dense_widths) == before
+def test_the_template_is_left_as_it_was(residual_template: OnnxTemplate) -> None:
+    dense = residual_template.network.dense_widths
+    before = residual_template.sliced(dense)
+    residual_template.sliced(np.array([4, 4]))
+    assert residual_template.sliced(dense) == before
 
 
 def forget(graph: onnx.GraphProto, dense: onnx_graph.Arrays) -> None:

@@ -14,7 +14,7 @@ from rlprune.devices.promise import _summary, measure_plans
 from rlprune.devices.recorded import RecordedRuntime
 from rlprune.devices.runtimes import OnnxRuntimeCpu, Runtime, RuntimeIdentity
 from rlprune.devices.runtimes.base import Inference
-from rlprune.devices.timing import REPEATS, minima, rounds_for, spread, time_round
+from rlprune.devices.timing import REPEATS, minima, rounds_for, spread, time_round, wants_more
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.network import FloatArray, IntArray, Network
 from rlprune.pruning import surgery
@@ -92,6 +92,21 @@ def test_spread_compares_halves_relative_to_the_dense_network() -> None:
     assert list(minima(slower_machine)) == [2, 1]
 
 
+@pytest.mark.parametrize(
+    ("rounds", "more"),
+    [
+        ([], True),
+        ([[2.0, 1.0]] * 3, True),
+        ([[2.0, 1.0]] * 4, False),
+        ([[2.0, 1.0]] * 2 + [[2.0, 1.2]] * 2, True),
+        ([[2.0, 1.0]] * 2 + [[2.0, 1.2]] * 3 + [[2.0, 1.0]], False),
+        ([[2.0, 1.0]] * 6 + [[2.0, 1.2]] * 6, False),
+    ],
+)
+def test_measures_on_until_both_halves_agree(rounds: list[list[float]], more: bool) -> None:
+    assert wants_more([np.array(item) for item in rounds], least=4) == more
+
+
 def test_summary_corrects_for_drift() -> None:
     cube: FloatArray = np.array([[[2.0, 2.5], [1.0, 4.0]], [[2.2, 2.4], [1.2, 3.0]]])
     timings = _summary(cube, dense_latency_ms=1.0)
@@ -129,8 +144,9 @@ def test_refuses_too_few_samples(residual_network: Network) -> None:
 def test_onnxruntime_sessions_use_the_stated_batch(residual_network: Network) -> None:
     runtime = OnnxRuntimeCpu(threads=1, batch=3)
     inference = runtime.load(residual_network, residual_network.dense_widths)
-    (outputs,) = inference()  # type: ignore[misc]
-    assert outputs.shape == (3, 4)
+    outputs = inference()
+    assert isinstance(outputs, list)
+    assert outputs[0].shape == (3, 4)
     with pytest.raises(DeviceError, match="1 or more"):
         OnnxRuntimeCpu(threads=0)
 

@@ -22,7 +22,7 @@ from rlprune.experiments.cli import main
 from rlprune.network import FloatArray, IntArray, Network
 from rlprune.zoo import resolve_network
 
-MODULE = '''
+MODULE = """
 import torch
 from torch import nn
 
@@ -68,6 +68,11 @@ def wider_task():
     return make_task(wider()[0])
 
 
+def colour_task():
+    split = Split(torch.zeros(8, 3, 8, 8), torch.zeros(8, dtype=torch.long))
+    return Task("colours", calibration=split, validation=split, test=split, classes=4)
+
+
 def bad_labels():
     return make_task(network()[0], shift=4)
 
@@ -102,7 +107,7 @@ def number():
 
 def fails():
     raise OSError("the disk is on fire")
-'''
+"""
 
 
 class InventedRuntime(Runtime):
@@ -184,7 +189,8 @@ def here(workplace: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 TINY = ("--network", "tiny_networks:network", "--task", "tiny_networks:task", "--samples", "32", "--multiple", "2")
-QUICK = ("--device", "profile.json", "--budget", "latency=0.5", "--episodes", "12", "--finalists", "3")
+INVENTED = ("--device", "profile.json", "--budget", "latency=0.5", "--profile-samples", "10")
+QUICK = (*INVENTED, "--episodes", "12", "--finalists", "3")
 
 Call = Callable[..., Called]
 Train = Callable[..., Called]

@@ -36,12 +36,28 @@ def test_json_is_one_object_on_stdout_and_all_else_is_on_stderr(trained: Any) ->
 
 
 def test_the_run_folder_is_complete(trained: Any) -> None:
-    expected = """
-        status.json config.yaml command.txt versions.json profile.json plan.json policy.json policy.safetensors
-        episodes-ddpg.csv episodes-random.csv result.json pruned.safetensors pruned.onnx report.md
-        plans/uniform.json plans/random.json plans/ddpg.json
-        pictures/learning-curve.png pictures/keep-ratios.png pictures/accuracy-against-cost.png
-    """.split()
+    expected = [
+        "status.json",
+        "config.yaml",
+        "command.txt",
+        "versions.json",
+        "profile.json",
+        "plan.json",
+        "policy.json",
+        "policy.safetensors",
+        "episodes-ddpg.csv",
+        "episodes-random.csv",
+        "result.json",
+        "pruned.safetensors",
+        "pruned.onnx",
+        "report.md",
+        "plans/uniform.json",
+        "plans/random.json",
+        "plans/ddpg.json",
+        "pictures/learning-curve.png",
+        "pictures/keep-ratios.png",
+        "pictures/accuracy-against-cost.png",
+    ]
     assert [name for name in expected if not (trained.path / name).is_file()] == []
     assert json.loads((trained.path / "status.json").read_text())["status"] == "complete"
     assert not [path for path in trained.path.rglob(".*") if path.is_file()], "left-overs of writing"
@@ -134,11 +150,25 @@ def events(trained: Any) -> dict[str, EventAccumulator]:
 
 def test_tensorboard_has_a_scalar_an_episode(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
     tags = set(events["ddpg"].Tags()["scalars"])
-    expected = """
-        reward/total reward/score reward/divergence quality/accuracy quality/divergence cost/latency_ms cost/energy_mj
-        cost/macs cost/params search/evaluations search/cache_hits best/reward best/accuracy best/latency_ms
-        final/accuracy_test final/accuracy_validation final/latency_promised_ms
-    """.split()
+    expected = [
+        "reward/total",
+        "reward/score",
+        "reward/divergence",
+        "quality/accuracy",
+        "quality/divergence",
+        "cost/latency_ms",
+        "cost/energy_mj",
+        "cost/macs",
+        "cost/params",
+        "search/evaluations",
+        "search/cache_hits",
+        "best/reward",
+        "best/accuracy",
+        "best/latency_ms",
+        "final/accuracy_test",
+        "final/accuracy_validation",
+        "final/latency_promised_ms",
+    ]
     assert set(expected) <= tags
     assert {f"keep_ratio/{group['name']}" for group in result["groups"]} <= tags
     rewards = events["ddpg"].Scalars("reward/total")
@@ -185,7 +215,18 @@ def test_another_seed_gives_another_search(trained: Any, train: Any, tmp_path: P
 
 
 def test_yaml_gives_the_same_settings_and_flags_win(trained: Any, call: Any, here: Path, tmp_path: Path) -> None:
-    flags = ("--out", tmp_path / "yaml", "--episodes", 2, "--agent", "random", "--budget", "macs=0.6", "--device", "cpu")
+    flags = (
+        "--out",
+        tmp_path / "yaml",
+        "--episodes",
+        2,
+        "--agent",
+        "random",
+        "--budget",
+        "macs=0.6",
+        "--device",
+        "cpu",
+    )
     called = call("train", "--config", trained.path / "config.yaml", *flags, "--profile-samples", 5, "--json")
     assert called.code == 0, called.err
     assert called.json["network"] == "tiny_networks:network"

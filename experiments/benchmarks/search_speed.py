@@ -1,0 +1,135 @@
+"""Wall time of a search divided by bare inference of the same pruned networks on the same samples.
+
+    python -m rlprune.experiments.benchmarks.search_speed --network fashion-resnet20 --out speed.json
+
+1.00 would be a search that costs nothing but running the networks it tries. Inference is timed inside the search, one
+evaluation after the other, so that a machine whose speed drifts slows both alike; a second figure times the same
+distinct plans again afterwards, as finished modules.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from rich.console import Console
+from rich.table import Table
+
+from rlprune.agents import make_searcher
+from rlprune.budget import Budget
+from rlprune.envs import LayerPruningEnv
+from rlprune.errors import RlpruneError
+from rlprune.evaluation import BATCH, Evaluator
+from rlprune.experiments.config import NetworkConfig
+from rlprune.experiments.setup import load_material, make_evaluator, make_problem, torch_threads
+from rlprune.files import write_json
+from rlprune.network import IntArray
+from rlprune.pruning.tables import batches
+
+SCHEMA = "rlprune-search-speed/1"
+
+
+def bare_inference(evaluator: Evaluator, plans: Sequence[IntArray]) -> float:
+    """Seconds to run finished pruned networks on the search samples; building them is not timed."""
+    split = evaluator.task.validation.take(evaluator.dense.samples)
+    inputs = list(batches(split, BATCH, evaluator.tables.device))
+    seconds = 0.0
+    for widths in plans:
+        model = evaluator.tables.pruned(widths).eval()
+        start = time.perf_counter()
+        with torch.inference_mode():
+            for arguments in inputs:
+                model(*arguments)
+        seconds += time.perf_counter() - start
+    return seconds
+
+
+def measure(network: str, samples: int, method: str, options: argparse.Namespace) -> dict[str, Any]:
+    """One search from an empty cache."""
+    material = load_material(NetworkConfig(network=network, data_dir=options.data_dir), 8)
+    start = time.perf_counter()
+    evaluator = make_evaluator(material, samples, options.seed)
+    prepared = time.perf_counter() - start
+    problem = make_problem(material, evaluator, None, [Budget.parse(options.budget)], "agreement")
+    env = LayerPruningEnv(problem)
+    before, start = evaluator.seconds, time.perf_counter()
+    result = make_searcher(method).search(env, options.episodes, options.seed)
+    wall, inside = time.perf_counter() - start, evaluator.seconds - before
+    plans = {tuple(episode.outcome.widths.tolist()): episode.outcome.widths for episode in result.episodes}
+    afterwards = bare_inference(evaluator, list(plans.values()))
+    return {
+        "network": network,
+        "method": method,
+        "samples": samples,
+        "episodes": options.episodes,
+        "evaluations": result.episodes[-1].evaluations,
+        "table_seconds": prepared,
+        "wall_seconds": wall,
+        "inference_seconds": inside,
+        "inference_again_seconds": afterwards,
+        "ratio": wall / inside,
+        "ratio_again": wall / afterwards,
+        "agent_ms_per_episode": (wall - inside) / options.episodes * 1e3,
+    }
+
+
+def show(rows: Sequence[dict[str, Any]]) -> None:
+    """Print one row a search."""
+    table = Table(title="search wall time / bare inference")
+    columns = (
+        "network",
+        "method",
+        "samples",
+        "evaluations",
+        "wall s",
+        "inference s",
+        "ratio",
+        "ratio, run again",
+        "rest, ms/episode",
+    )
+    for column in columns:
+        table.add_column(column, justify="left" if column in ("network", "method") else "right")
+    for row in rows:
+        table.add_row(
+            row["network"], row["method"], str(row["samples"]), str(row["evaluations"]),
+            f"{row['wall_seconds']:.1f}", f"{row['inference_seconds']:.1f}", f"{row['ratio']:.2f}",
+            f"{row['ratio_again']:.2f}", f"{row['agent_ms_per_episode']:.1f}",
+        )  # fmt: skip
+    Console().print(table)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line; exit code 2 for anything a user got wrong."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--network", nargs="+", default=["fashion-resnet20"], help="zoo names or module:function")
+    parser.add_argument("--samples", nargs="+", type=int, default=[512], help="validation samples of one evaluation")
+    parser.add_argument("--method", nargs="+", default=["ddpg", "random"])
+    parser.add_argument("--budget", default="macs=0.5")
+    parser.add_argument("--episodes", type=int, default=300)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--data-dir")
+    parser.add_argument("--out", help="JSON file")
+    options = parser.parse_args(arguments)
+    try:
+        with torch_threads(1):
+            rows = [
+                measure(network, samples, method, options)
+                for network in options.network
+                for samples in options.samples
+                for method in options.method
+            ]
+        show(rows)
+        if options.out:
+            write_json(options.out, {"schema": SCHEMA, "settings": vars(options), "rows": rows})
+    except RlpruneError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,198 @@
+"""The parts of a run on their own."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlprune.agents.search import Episode
+from rlprune.errors import ConfigError, RunError
+from rlprune.evaluation import Quality
+from rlprune.experiments.cli.arguments import parse
+from rlprune.experiments.cli.demo import free_folder
+from rlprune.experiments.config import ReportConfig, TrainConfig, as_dict, from_dict
+from rlprune.experiments.episodes import read_csv, to_csv
+from rlprune.experiments.rows import Row, columns
+from rlprune.experiments.run_folder import RunFolder, check_free
+from rlprune.experiments.searches import methods
+from rlprune.experiments.tables import markdown_rows
+from rlprune.experiments.verdict import collapse, verdict
+from rlprune.experiments.versions import versions
+from rlprune.problem import Outcome
+
+
+def settings(*argv: str) -> TrainConfig:
+    return parse("train", TrainConfig, "Train.", "rlprune train", list(argv))[0]
+
+
+def test_flags_default_and_repeat() -> None:
+    assert settings() == TrainConfig()
+    assert settings("--budget", "latency=0.5", "--budget=macs=0.3").budget == ["latency=0.5", "macs=0.3"]
+    assert settings("--baselines", "[]").baselines == []
+    assert settings("--baselines", "[random, tpe]").baselines == ["random", "tpe"]
+    assert settings("--watts", "12").watts == 12.0
+
+
+def test_flags_win_over_yaml_and_yaml_over_defaults(tmp_path: Path) -> None:
+    path = tmp_path / "run.yaml"
+    path.write_text("episodes: 7\nseed: 3\nbudget: [macs=0.4, params=0.5]\nout: null\n")
+    found = settings("--seed", "4", "--config", str(path))
+    assert (found.episodes, found.budget) == (7, ["macs=0.4", "params=0.5"])
+    assert settings("--config", str(path), "--seed", "4").seed == 4
+    assert settings("--config", str(path), "--budget", "macs=0.9").budget == ["macs=0.9"]
+
+
+def test_positional_arguments_and_json() -> None:
+    config, as_json = parse("report", ReportConfig, "Report.", "rlprune report", ["runs/a", "--json"])
+    assert (config.run, as_json) == ("runs/a", True)
+    with pytest.raises(ConfigError, match="run"):
+        parse("report", ReportConfig, "Report.", "rlprune report", [])
+    with pytest.raises(ConfigError, match="--budget needs a value"):
+        settings("--budget")
+
+
+@pytest.mark.parametrize("name", ["digits", "fashion-resnet20"])
+def test_shipped_settings_are_read_and_in_range(name: str) -> None:
+    import rlprune.experiments
+
+    path = Path(rlprune.experiments.__file__).parent / "configs" / f"{name}.yaml"
+    config = settings("--config", str(path))
+    config.check()
+    assert config.agent == "ddpg"
+
+
+def test_settings_survive_the_run_folder(tmp_path: Path) -> None:
+    config = TrainConfig(network="a.b:c", budget=["macs=20M"], ignore=["head*"], watts=3.5)
+    run = RunFolder.create(tmp_path / "run", config, "rlprune train", {})
+    assert run.config() == config
+
+
+def test_settings_from_a_file_are_checked() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'episodes'"):
+        from_dict(TrainConfig, {"episods": 3})
+    for wrong in ({"episodes": "3"}, {"episodes": True}, {"budget": "macs=1"}, {"network": None}, {"seed": 1.5}):
+        with pytest.raises(ConfigError, match="must be"):
+            from_dict(TrainConfig, wrong)
+    assert from_dict(TrainConfig, as_dict(TrainConfig())) == TrainConfig()
+
+
+def test_the_default_folder_is_named_by_the_settings() -> None:
+    config = TrainConfig(network="my.nets:small", budget=["latency=0.5", "macs=2M"], seed=3)
+    assert config.folder() == "runs/my.nets.small-latency0.5-macs2M-ddpg-seed3"
+    assert dataclasses.replace(config, out="here").folder() == "here"
+
+
+def test_checking_a_folder_leaves_nothing_behind(tmp_path: Path) -> None:
+    check_free(tmp_path / "a" / "b")
+    assert list(tmp_path.iterdir()) == []
+    (tmp_path / "empty").mkdir()
+    check_free(tmp_path / "empty")
+    assert list((tmp_path / "empty").iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
+def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
+    tmp_path.chmod(0o500)
+    with pytest.raises(RunError, match="Cannot write"):
+        check_free(tmp_path / "run")
+
+
+def test_the_status_tells_how_a_run_ended(tmp_path: Path) -> None:
+    run = RunFolder.create(tmp_path / "run", TrainConfig(), "rlprune train", {})
+    with pytest.raises(RunError, match=r"not complete \(running\)"):
+        RunFolder.open(run.path)
+    with pytest.raises(ZeroDivisionError), run.recording():
+        raise ZeroDivisionError
+    with pytest.raises(RunError, match=r"not complete \(failed\)"):
+        RunFolder.open(run.path)
+    with pytest.raises(KeyboardInterrupt), run.recording():
+        raise KeyboardInterrupt
+    with pytest.raises(RunError, match=r"not complete \(interrupted\)"):
+        RunFolder.open(run.path)
+    with run.recording():
+        pass
+    assert RunFolder.open(run.path, "config.yaml").path == run.path
+    with pytest.raises(RunError, match=r"has no result\.json"):
+        RunFolder.open(run.path, "result.json")
+    with pytest.raises(RunError, match=r"another run \(complete\)"):
+        RunFolder.create(run.path, TrainConfig(), "rlprune train", {})
+
+
+def episode(number: int, reward: float) -> Episode:
+    outcome = Outcome(
+        np.array([8, 16]), Quality(0.9, 0.1, 64), {"macs": 1e6, "latency": 0.5}, reward, {"score": 0.9, "log_cost": 2.0}
+    )
+    return Episode(number, outcome, 0.25 * number, number, 0)
+
+
+def test_the_table_of_episodes_reads_back(tmp_path: Path) -> None:
+    path = tmp_path / "episodes.csv"
+    path.write_text(to_csv([episode(1, 1 / 3), episode(2, -2.0)]))
+    table = read_csv(path)
+    assert table["reward"].tolist() == [1 / 3, -2.0]
+    assert table["latency_ms"].tolist() == [0.5, 0.5]
+    assert table["term_log_cost"].tolist() == [2.0, 2.0]
+    assert table.widths.tolist() == [[8, 16], [8, 16]]
+
+
+def row(name: str, role: str, score: float, divergence: float, **more: float) -> Row:
+    return Row(name, role, score, divergence, macs=2e6, params=3e3, size_bytes=12_000, widths=(4,), **more)
+
+
+ROWS = [
+    row("dense", "dense", 0.99, 0.0),
+    row("uniform", "uniform", 0.90, 0.3),
+    row("random", "baseline", 0.95, 0.2),
+    row("ddpg", "learned", 0.95, 0.1),
+]
+
+
+def test_speed_is_one_over_latency_and_energy_is_power_times_time() -> None:
+    measured = row("a", "learned", 0.9, 0.1, latency_promised_ms=3.0, latency_measured_ms=2.0, watts=15.0, batch=4)
+    assert measured.images_per_second == pytest.approx(4 / 0.002)
+    assert measured.energy_mj == pytest.approx(30.0)
+    promised = dataclasses.replace(measured, latency_measured_ms=None)
+    assert promised.energy_mj == pytest.approx(45.0)
+    unknown = dataclasses.replace(promised, latency_promised_ms=None)
+    assert (unknown.images_per_second, unknown.energy_mj) == (None, None)
+    assert Row.from_dict(measured.as_dict()) == measured
+
+
+def test_columns_without_values_are_left_out_and_scores_are_percentages() -> None:
+    assert [column.head for column in columns("accuracy", ROWS)] == ["network", "accuracy", "MACs", "params", "size"]
+    text = markdown_rows("accuracy", ROWS)
+    assert "| ddpg (learned) | 95.00% | 2.00 | 3.0 | 12 |" in text
+    assert "-3.1000" in markdown_rows("r2", [row("a", "learned", -3.1, 0.1)])
+
+
+def test_the_verdict_names_the_winner_even_where_it_is_not_the_agent() -> None:
+    assert "**ddpg wins**" in verdict("ddpg", "accuracy", ["macs=0.5"], ROWS)  # equal score, smaller divergence
+    worse = [*ROWS[:3], row("ddpg", "learned", 0.80, 0.5)]
+    assert "**random wins, not ddpg**" in verdict("ddpg", "accuracy", ["macs=0.5"], worse)
+    alike = [*ROWS[:3], row("ddpg", "learned", 0.95, 0.2)]
+    assert "**random and ddpg are equal**" in verdict("ddpg", "accuracy", ["macs=0.5"], alike)
+
+
+def test_collapse_is_told_in_words() -> None:
+    assert collapse("ddpg", 10, best_reward=0.1, uniform_reward=0.0) == ""
+    assert "found no plan that earns more than the uniform one" in collapse("ddpg", 10, 0.0, 0.0)
+
+
+def test_every_method_runs_once_and_the_agent_last() -> None:
+    assert methods("ddpg", ["uniform", "random", "ddpg", "random", "tpe"]) == ["random", "tpe", "ddpg"]
+    assert methods("random", []) == ["random"]
+
+
+def test_the_demo_takes_the_first_free_folder(tmp_path: Path) -> None:
+    (tmp_path / "demo-1").mkdir()
+    assert free_folder(tmp_path) == tmp_path / "demo-2"
+
+
+def test_versions_name_what_a_run_stands_on() -> None:
+    found = versions()
+    assert {"rlprune", "python", "torch", "numpy", "stable-baselines3", "gymnasium", "onnxruntime", "cpu"} <= set(found)
+    assert found["torch"]

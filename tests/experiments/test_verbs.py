@@ -1,0 +1,169 @@
+"""replay, apply, report and profile on what a training left, and what every verb shares."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import onnxruntime
+import pytest
+import yaml
+from safetensors.torch import load_file
+
+from rlprune.devices import DeviceProfile
+from rlprune.experiments.cli import VERBS
+from rlprune.network import Network
+from rlprune.plan import PruningPlan
+from rlprune.zoo import resolve_network
+
+WIDER = ("--network", "tiny_networks:wider", "--task", "tiny_networks:wider_task")
+
+
+def test_replay_on_another_network_needs_no_profile_for_macs(
+    call: Any, trained: Any, here: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "replayed"
+    called = call("replay", "run", *WIDER, "--budget", "macs=0.5", "--out", out, "--json")
+    assert called.code == 0, called.err
+    dense, uniform, learned = called.json["rows"]
+    assert (dense["role"], uniform["role"], learned["role"]) == ("dense", "uniform", "learned")
+    assert max(uniform["macs"], learned["macs"]) <= 0.5 * dense["macs"]
+    assert all(row["latency_measured_ms"] > 0 for row in called.json["rows"])
+    assert "Profiling" not in called.err
+    loaded = resolve_network("tiny_networks:wider")
+    network = Network(loaded.model, loaded.example_inputs, multiple=2)
+    assert PruningPlan.load(out / "plan.json").widths(network).tolist() == learned["widths"]
+    assert json.loads((out / "result.json").read_text()) == called.json
+
+
+def test_replay_uses_the_profile_of_the_run_where_it_fits(call: Any, trained: Any, here: Path) -> None:
+    called = call("replay", "run", "--budget", "latency=0.6")
+    assert called.code == 0, called.err
+    assert "Invented processor" in called.err
+    assert "Profiling" not in called.err
+    assert "Channels kept:" in called.out
+    assert "latency=0.6" in called.out
+
+
+def test_replay_measures_a_profile_where_the_budget_asks_for_one(
+    call: Any, trained: Any, here: Path, tmp_path: Path
+) -> None:
+    config = yaml.safe_load((trained.path / "config.yaml").read_text())
+    other = tmp_path / "run"
+    shutil.copytree(trained.path, other)
+    quick = {"profile_plans": 8, "profile_checks": 1, "profile_samples": 5}
+    (other / "config.yaml").write_text(yaml.safe_dump({**config, **quick}))
+    called = call("replay", other, *WIDER, "--budget", "latency=0.95", "--json")
+    assert called.code == 0, called.err
+    assert "Profiling" in called.err
+    assert all(row["latency_measured_ms"] > 0 and row["latency_promised_ms"] > 0 for row in called.json["rows"])
+
+
+def test_replay_of_a_run_without_policy_is_refused(call: Any, trained: Any, here: Path, tmp_path: Path) -> None:
+    other = tmp_path / "run"
+    shutil.copytree(trained.path, other)
+    (other / "policy.json").unlink()
+    called = call("replay", other)
+    assert called.code == 2
+    assert "has no policy" in called.errors[0]
+
+
+@pytest.mark.parametrize("flags", [(), ("--no-repair",)])
+def test_apply_writes_a_network_that_runs(
+    call: Any, trained: Any, here: Path, tmp_path: Path, flags: tuple[str, ...]
+) -> None:
+    out = tmp_path / "pruned"
+    task = ("--network", "tiny_networks:network", "--task", "tiny_networks:task")
+    called = call("apply", "run/plan.json", *task, "--out", out, "--samples", 10, "--json", *flags)
+    assert called.code == 0, called.err
+    dense, pruned = called.json["rows"]
+    learned = json.loads((trained.path / "result.json").read_text())["rows"][-1]
+    assert pruned["widths"] == learned["widths"]
+    if not flags:  # repaired, it is the network of the training
+        assert pruned["score_test"] == learned["score_test"]
+        assert pruned["divergence"] == pytest.approx(learned["divergence"], rel=1e-4)
+    assert pruned["macs"] < dense["macs"]
+    assert dense["score_test"] == 1.0
+    assert pruned["latency_measured_ms"] > 0
+    loaded = resolve_network("tiny_networks:network")
+    module = PruningPlan.load(out / "plan.json").apply(Network(loaded.model, loaded.example_inputs, multiple=1))
+    module.load_state_dict(load_file(out / "pruned.safetensors"))
+    session = onnxruntime.InferenceSession(out / "pruned.onnx", providers=["CPUExecutionProvider"])
+    assert session.run(None, {session.get_inputs()[0].name: loaded.example_inputs[0].numpy()})[0].shape == (1, 4)
+
+
+def test_report_is_made_again_from_the_files_alone(call: Any, trained: Any, tmp_path: Path, monkeypatch: Any) -> None:
+    run = tmp_path / "moved"
+    shutil.copytree(trained.path, run)
+    before = (run / "report.md").read_text()
+    (run / "report.md").unlink()
+    shutil.rmtree(run / "pictures")
+    monkeypatch.chdir(tmp_path)  # the user's own module is out of reach
+    called = call("report", "moved")
+    assert called.code == 0, called.err
+    assert (run / "report.md").read_text() == before
+    assert len(list((run / "pictures").iterdir())) == 3
+    assert "ddpg (learned)" in called.out
+
+
+@pytest.mark.parametrize(("name", "content"), [("result.json", "{}"), ("episodes-ddpg.csv", "a,b\n1,2\n")])
+def test_report_of_damaged_files_is_refused(call: Any, trained: Any, tmp_path: Path, name: str, content: str) -> None:
+    run = tmp_path / "damaged"
+    shutil.copytree(trained.path, run)
+    (run / name).write_text(content)
+    called = call("report", run)
+    assert called.code == 2
+    assert len(called.errors) == 1
+    assert "Train again" in called.errors[0]
+
+
+def test_profile_is_written_and_used(call: Any, here: Path, tmp_path: Path) -> None:
+    path = tmp_path / "here.json"
+    few = ("--plans", 8, "--checks", 1, "--samples", 5, "--watts", 7, "--multiple", 8)
+    called = call("profile", "--network", "tiny_networks:network", "--out", path, *few, "--json")
+    assert called.code == 0, called.err
+    profile = DeviceProfile.load(path)
+    assert called.json["dense_latency_ms"] == profile.dense_latency_ms > 0
+    assert called.json["runtime"]["threads"] == 1
+    assert not list(tmp_path.glob("*.partial.json"))
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_that_ends_with_an_example(call: Any, verb: str) -> None:
+    called = call(verb, "--help")
+    assert called.code == 0
+    assert f"rlprune {verb}" in " ".join(called.out.split("Example:")[-1].split())
+    assert "--json" in called.out
+
+
+def test_help_is_quick_because_nothing_heavy_is_imported() -> None:
+    script = (
+        "import sys; from rlprune.experiments.cli import main; main(['--help']); main(['train', '--help']);"
+        "sys.exit(any(name in sys.modules for name in ('torch', 'stable_baselines3', 'matplotlib', 'onnx')))"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+def test_the_module_runs_as_a_program() -> None:
+    command = [sys.executable, "-m", "rlprune.experiments.cli", "--version"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.startswith("rlprune ")
+
+
+@pytest.mark.slow
+def test_the_demo_measures_searches_and_reports(call: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    called = call("demo", "--episodes", 20, "--json")
+    assert called.code == 0, called.err
+    assert called.json["run"] == "runs/demo-1"
+    by_name = {row["name"]: row for row in called.json["rows"]}
+    limit = called.json["limits"]["latency_ms"]
+    assert all(by_name[name]["latency_promised_ms"] <= limit * 1.000001 for name in ("uniform", "random", "ddpg"))
+    assert by_name["ddpg"]["latency_measured_ms"] < by_name["dense"]["latency_measured_ms"]
+    assert (tmp_path / "runs" / "demo-1" / "report.md").is_file()
