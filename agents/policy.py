@@ -11,6 +11,7 @@ import numpy.typing as npt
 import torch
 from safetensors.torch import load, save
 from torch import nn
+from torch.nn.utils import skip_init
 
 from rlprune.envs.actions import ACTION_NAMES
 from rlprune.envs.observations import OBSERVATION_VERSION, SLOTS
@@ -45,7 +46,7 @@ class PolicySpec:
 
 
 class Policy(nn.Module):
-    """From an observation to an action in [-1, 1].
+    """From an observation to an action in [-1, 1]. Its weights are undefined until they are loaded.
 
     Raises:
         PolicyError: the layer sizes do not fit observation and action.
@@ -60,7 +61,7 @@ class Policy(nn.Module):
         self.spec = spec
         layers: list[nn.Module] = []
         for inputs, outputs in zip(spec.sizes[:-1], spec.sizes[1:], strict=True):
-            layers += [nn.Linear(inputs, outputs), ACTIVATIONS[spec.activation]()]
+            layers += [skip_init(nn.Linear, inputs, outputs), ACTIVATIONS[spec.activation]()]
         layers[-1] = nn.Tanh() if spec.squash else nn.Hardtanh()
         self.layers = nn.Sequential(*layers)
         self.requires_grad_(False)
@@ -111,7 +112,9 @@ class Policy(nn.Module):
             raise
         except Exception as reason:
             first = str(reason).splitlines()[0]
-            raise PolicyError(f"{path} does not hold the weights that policy.json describes ({first}). Train again.") from reason
+            raise PolicyError(
+                f"{path} does not hold the weights that policy.json describes ({first}). Train again."
+            ) from reason
         if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
             raise PolicyError(f"The weights of a policy must be finite; {path} holds NaN or infinity. Train again.")
         return policy
@@ -121,11 +124,16 @@ def _spec(path: Path, data: dict[str, Any]) -> PolicySpec:
     if data.get("schema") != SCHEMA:
         raise PolicyError(f"{path} must have schema {SCHEMA!r}; {data.get('schema')!r} came.")
     sizes, activation, squash = data.get("sizes"), data.get("activation"), data.get("squash")
-    whole = isinstance(sizes, list) and all(type(size) is int and 0 < size <= 4096 for size in sizes) and len(sizes) <= 16
+    whole = (
+        isinstance(sizes, list) and all(type(size) is int and 0 < size <= 4096 for size in sizes) and len(sizes) <= 16
+    )
     if not whole or activation not in ACTIVATIONS or not isinstance(squash, bool):
         raise PolicyError(f"{path} must hold 'sizes', 'activation' and 'squash' of an MLP. Is it a policy?")
     spec = PolicySpec(str(data.get("algorithm")), tuple(sizes or ()), activation, squash)
-    if (data.get("observation_version"), tuple(data.get("observation") or ())) != (spec.observation_version, spec.observation):
+    if (data.get("observation_version"), tuple(data.get("observation") or ())) != (
+        spec.observation_version,
+        spec.observation,
+    ):
         raise PolicyError(
             f"{path} was trained on observation version {data.get('observation_version')}; this rlprune has version "
             f"{spec.observation_version}. Train the policy again."

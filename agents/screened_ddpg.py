@@ -124,7 +124,9 @@ class ScreenedDDPG(DDPG):
             actions = self._candidates(centre, self.exploration.sigma(episode, self.episodes))
             if self.exploration.fresh and step == self.episode_length - 1:
                 actions = self._unknown(actions)
-            values = self.critic.q1_forward(observation.expand(len(actions), -1), torch.from_numpy(actions))[:, 0].numpy()
+            values = self.critic.q1_forward(observation.expand(len(actions), -1), torch.from_numpy(actions))[
+                :, 0
+            ].numpy()
         luck = self.exploration.temperature * self._random.gumbel(size=len(values))
         return actions[np.argmax(values + luck)][None]
 

@@ -13,6 +13,7 @@ from rlprune.devices.promise import PlanTiming, measure_plans
 from rlprune.errors import RunError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import ApplyConfig
+from rlprune.experiments.device import PowerFacts, facts_here
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import PLAN, RESULT, check_free
@@ -21,7 +22,7 @@ from rlprune.experiments.setup import load_material, make_evaluator, torch_threa
 from rlprune.experiments.tables import print_rows
 from rlprune.export import export_onnx_bytes
 from rlprune.files import write_atomic, write_json
-from rlprune.network import IntArray, Network
+from rlprune.network import IntArray
 from rlprune.plan import PruningPlan
 
 ANY_WIDTH = 1
@@ -42,6 +43,8 @@ class ApplyAnswer:
         result = self.result
         rows = [Row.from_dict(row) for row in result["rows"]]
         print_rows(f"{result['network']} pruned by {result['plan']}", result["metric"], rows)
+        for note in result["notes"]:
+            print(f"- {note}")
         for name, path in result["files"].items():
             print(f"{name + ':':<13}{path}")
 
@@ -70,18 +73,20 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         timings = measure_plans(
             network, device.runtime, [module], samples=config.samples, seed=config.seed, progress=True
         )
+        power = facts_here(network, device, config.watts, [])
         rows = [
-            _row("dense", network.dense_widths, network.model, network, evaluator, timings.dense),
-            _row("pruned", widths, module, network, evaluator, timings.plans[0]),
+            _row("dense", network.dense_widths, network.model, evaluator, timings.dense, power.watts),
+            _row("pruned", widths, module, evaluator, timings.plans[0], power.watts),
         ]
-    result = _result(config, evaluator, rows, device.runtime.device_name())
+    result = _result(config, evaluator, rows, power)
     _write(config, plan, module, onnx, result)
     return ApplyAnswer(result)
 
 
 def _row(
-    name: str, widths: IntArray, module: nn.Module, network: Network, evaluator: Evaluator, timing: PlanTiming
+    name: str, widths: IntArray, module: nn.Module, evaluator: Evaluator, timing: PlanTiming, watts: float | None
 ) -> Row:
+    network = evaluator.tables.network
     validation = evaluator.on(module, evaluator.task.validation)
     return Row(
         name=name,
@@ -94,10 +99,11 @@ def _row(
         widths=tuple(int(width) for width in widths),
         score_test=score_of_test(module, evaluator),
         latency_measured_ms=timing.latency_ms,
+        watts=watts,
     )
 
 
-def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], device: str) -> dict[str, Any]:
+def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: PowerFacts) -> dict[str, Any]:
     folder = Path(config.out)
     files = {"safetensors": "pruned.safetensors", "onnx": "pruned.onnx", "plan": PLAN, "result": RESULT}
     return {
@@ -107,7 +113,9 @@ def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], device: 
         "metric": evaluator.task.metric,
         "plan": config.plan,
         "repaired": not config.no_repair,
-        "device": device,
+        "device": power.facts,
+        "energy_source": power.source,
+        "notes": power.notes,
         "rows": [row.as_dict() for row in rows],
         "files": {kind: str(folder / name) for kind, name in files.items()},
     }

@@ -176,12 +176,14 @@ class ApplyConfig(NetworkConfig):
     plan: str = option("", "the plan, a JSON file", positional=True)
     out: str = option("pruned", "new or empty folder for the pruned network")
     samples: int = option(300, "timings of each network")
+    watts: float | None = option(None, "power of the device, where no meter can be read")
     no_repair: bool = option(False, "only cut, largest L1 norms stay: no least squares, BatchNorm as it was")
 
     def check(self) -> None:
         """Refuse settings out of range."""
         super().check()
         at_least(self, 1, "samples")
+        check_watts(self.watts)
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,8 @@ from rlprune.experiments.progress import Progress
 from rlprune.experiments.scoring import Candidate
 from rlprune.network import Network
 
+RUNS_BETWEEN_LOOKS = 5  # inferences between two looks at the clock of a meter
+
 
 @dataclass(frozen=True)
 class PowerFacts:
@@ -98,7 +100,8 @@ def measure(
     Where this machine is not the profile's, nothing is timed and the notes say why.
     """
     if device.runtime is None:
-        return _facts(profile, device, config, [f"Nothing was measured: {device.absent}."])
+        assert profile is not None  # a device without a runtime came with its profile
+        return _facts_of_profile(profile, [f"Nothing was measured: {device.absent}."])
     progress.note("Measuring the exported networks side by side")
     dense = None if profile is None else profile.dense_latency_ms
     pruned = [item for item in candidates if item.role != "dense"]
@@ -116,7 +119,8 @@ def measure(
     for item in candidates:
         if item.role == "dense":
             item.latency_ms, item.corrected_ms = timings.dense.latency_ms, timings.dense.corrected_ms
-    return _facts(profile, device, config, _timing_notes(pruned, timings, dense))
+    notes = _timing_notes(pruned, timings, dense)
+    return facts_here(network, device, config.watts, notes) if profile is None else _facts_of_profile(profile, notes)
 
 
 def _timing_notes(pruned: Sequence[Candidate], timings: PlanTimings, dense: float | None) -> list[str]:
@@ -137,31 +141,28 @@ def _timing_notes(pruned: Sequence[Candidate], timings: PlanTimings, dense: floa
     return [*notes, f"{words}; with that taken out, measured against promised: {', '.join(found)}."]
 
 
-def _facts(profile: DeviceProfile | None, device: Device, config: ProblemConfig, notes: list[str]) -> PowerFacts:
-    if profile is not None:
-        facts: dict[str, Any] = {
-            "device": profile.device,
-            **_named(asdict(profile.runtime)),
-            "power": profile.power.source,
-        }
-        error = profile.held_out
-        facts["profile error"] = f"median {error.median:.1%}, p90 {error.p90:.1%} on {error.plans} unseen plans"
-        power = profile.power
-        kind = "measured" if power.measured else "stated, not measured"
-        notes = [*notes, f"Energy: {power.source} ({kind})."]
-        return PowerFacts(power.watts, power.source, profile.runtime.batch, facts, notes)
+def _facts_of_profile(profile: DeviceProfile, notes: list[str]) -> PowerFacts:
+    power, error = profile.power, profile.held_out
+    facts: dict[str, Any] = {"device": profile.device, **_named(asdict(profile.runtime)), "power": power.source}
+    facts["profile error"] = f"median {error.median:.1%}, p90 {error.p90:.1%} on {error.plans} unseen plans"
+    note = _energy_note(power.source, power.measured)
+    return PowerFacts(power.watts, power.source, profile.runtime.batch, facts, [*notes, note])
+
+
+def facts_here(network: Network, device: Device, watts: float | None, notes: list[str]) -> PowerFacts:
+    """What the measured columns rest on where there is no profile; power is read from a meter or stated."""
     runtime = device.runtime
     assert runtime is not None  # a device without a profile always has one
     facts = {"device": runtime.device_name(), **_named(asdict(runtime.identity))}
-    meter, _ = choose_meter(device.kind, config.watts)
-    if meter.measured:
-        return PowerFacts(
-            None, "not measured", runtime.identity.batch, facts, [*notes, "Energy: no profile, so no watts."]
-        )
-    watts = meter.average_watts(lambda: None)
-    return PowerFacts(
-        watts, meter.source, runtime.identity.batch, facts, [*notes, f"Energy: {meter.source} (not measured)."]
-    )
+    meter, _ = choose_meter(device.kind, watts)
+    inference = runtime.load(network, network.dense_widths) if meter.measured else None
+    power = meter.average_watts(lambda: None if inference is None else runtime.time(inference, RUNS_BETWEEN_LOOKS))
+    note = _energy_note(meter.source, meter.measured)
+    return PowerFacts(power, meter.source, runtime.identity.batch, facts, [*notes, note])
+
+
+def _energy_note(source: str, measured: bool) -> str:
+    return f"Energy: {source} ({'measured' if measured else 'stated, not measured'})."
 
 
 def _named(identity: dict[str, Any]) -> dict[str, Any]:

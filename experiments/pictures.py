@@ -103,7 +103,7 @@ def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) 
         _scatter(axes, result, tables, cost)
     panels[0].set_ylabel(f"{result['metric']} on {result['samples']} validation images")
     handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=min(len(labels), 6), fontsize=8, frameon=False)
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     figure.suptitle(f"Every plan that was evaluated on {result['network']}")
     return figure
 
@@ -126,7 +126,7 @@ def _scatter(axes: Axes, result: Mapping[str, Any], tables: Mapping[str, Episode
     axes.text(
         0.02,
         dense["score"],
-        f"dense: {dense['costs'][cost] / unit:.3g}",
+        f"dense, at {dense['costs'][cost] / unit:.3g}",
         va="bottom",
         transform=axes.get_yaxis_transform(),
     )

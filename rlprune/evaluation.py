@@ -62,7 +62,9 @@ class Evaluator:
         self._shell = tables.shell()
         self._dense_outputs = self._forward(self._shell.module)
         if not torch.isfinite(self._dense_outputs).all():
-            raise NetworkError("The dense network's outputs on the validation samples must be finite; NaN or infinity came out.")
+            raise NetworkError(
+                "The dense network's outputs on the validation samples must be finite; NaN or infinity came out."
+            )
         self._known: dict[tuple[int, ...], Quality] = {}
         self.dense = self._quality(self._dense_outputs)
 

@@ -36,7 +36,9 @@ def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneErro
     except OSError as reason:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise error(f"Cannot write {path}: {reason.strerror or reason}. Choose a folder that can be written.") from reason
+        raise error(
+            f"Cannot write {path}: {reason.strerror or reason}. Choose a folder that can be written."
+        ) from reason
     return path
 
 

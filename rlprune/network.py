@@ -82,9 +82,7 @@ class Network:
         NetworkError: the model holds NaN, cannot take the inputs, cannot be traced, or has nothing to prune.
     """
 
-    def __init__(
-        self, model: nn.Module, example_inputs: Any, *, ignore: Sequence[str] = (), multiple: int = 8
-    ) -> None:
+    def __init__(self, model: nn.Module, example_inputs: Any, *, ignore: Sequence[str] = (), multiple: int = 8) -> None:
         if not isinstance(model, nn.Module):
             raise NetworkError(f"A network must be a torch.nn.Module; {type(model).__name__} came.")
         if multiple < 1:
@@ -97,7 +95,9 @@ class Network:
         self.left_whole: dict[str, str] = {}
         traced = copy.deepcopy(self.model).requires_grad_(True)
         ignored = _matching_layers(self.model, ignore)
-        self.groups = self._sound(self._groups(tracing.find_couplings(traced, self.example_inputs), calls, ignored, multiple))
+        self.groups = self._sound(
+            self._groups(tracing.find_couplings(traced, self.example_inputs), calls, ignored, multiple)
+        )
         self._total_params = sum(parameter.numel() for parameter in self.model.parameters())
         self._index()
 
@@ -153,10 +153,16 @@ class Network:
             groups = tuple(sound)
             self.groups = groups
             if groups and (reason := verification.disagreement(self, groups)) is not None:
-                raise NetworkError(f"Pruning these groups together gives a wrong network: {reason}. Use ignore= to leave some out.")
+                raise NetworkError(
+                    f"Pruning these groups together gives a wrong network: {reason}. Use ignore= to leave some out."
+                )
         if not groups:
-            reasons = "; ".join(f"{name}: {why}" for name, why in list(self.left_whole.items())[:5]) or "no layers found"
-            raise NetworkError(f"A network needs at least one group of channels that can be pruned; there is none ({reasons}).")
+            reasons = (
+                "; ".join(f"{name}: {why}" for name, why in list(self.left_whole.items())[:5]) or "no layers found"
+            )
+            raise NetworkError(
+                f"A network needs at least one group of channels that can be pruned; there is none ({reasons})."
+            )
         return groups
 
     def _index(self) -> None:
@@ -186,7 +192,9 @@ class Network:
         """``widths`` as ``int64 [N, G]``."""
         matrix = np.atleast_2d(np.asarray(widths, dtype=np.int64))
         if matrix.ndim != 2 or matrix.shape[1] != len(self.groups):
-            raise NetworkError(f"Widths must have one column for each of the {len(self.groups)} groups; shape {matrix.shape} came.")
+            raise NetworkError(
+                f"Widths must have one column for each of the {len(self.groups)} groups; shape {matrix.shape} came."
+            )
         return matrix
 
     def axis_widths(self, widths: npt.ArrayLike) -> tuple[IntArray, IntArray]:
@@ -260,12 +268,16 @@ def _matching_layers(model: nn.Module, patterns: Sequence[str]) -> set[str]:
 def _refuse_bad_weights(model: nn.Module) -> None:
     for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
         if tensor.is_floating_point() and not torch.isfinite(tensor).all():
-            raise NetworkError(f"Weights must be finite; {name} holds NaN or infinity. Train or load the network again.")
+            raise NetworkError(
+                f"Weights must be finite; {name} holds NaN or infinity. Train or load the network again."
+            )
 
 
 def _fingerprint(groups: Sequence[Group], layers: Sequence[Layer]) -> str:
     identity = {
         "groups": [[group.name, group.width, list(group.producers), list(group.consumers)] for group in groups],
-        "layers": [[x.name, x.kind, x.out_width, x.in_width, list(x.kernel), list(x.stride), x.positions] for x in layers],
+        "layers": [
+            [x.name, x.kind, x.out_width, x.in_width, list(x.kernel), list(x.stride), x.positions] for x in layers
+        ],
     }
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()

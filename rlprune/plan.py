@@ -32,7 +32,12 @@ class Decision:
 
     def __post_init__(self) -> None:
         ratio = self.keep_ratio
-        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not math.isfinite(ratio) or not 0 < ratio <= 1:
+        if (
+            isinstance(ratio, bool)
+            or not isinstance(ratio, int | float)
+            or not math.isfinite(ratio)
+            or not 0 < ratio <= 1
+        ):
             raise PlanError(f"keep_ratio must be a number in (0, 1]; {ratio!r} came. Use 1 to keep everything.")
 
 
@@ -51,7 +56,9 @@ class PruningPlan:
     notes: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
-    def from_widths(cls, network: Network, widths: npt.ArrayLike, notes: Mapping[str, Any] | None = None) -> PruningPlan:
+    def from_widths(
+        cls, network: Network, widths: npt.ArrayLike, notes: Mapping[str, Any] | None = None
+    ) -> PruningPlan:
         """The plan that leaves ``widths`` (``[G]``) channels in the groups of ``network``."""
         row = network.as_matrix(widths)[0]
         pairs = zip(network.groups, row, strict=True)

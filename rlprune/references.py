@@ -30,7 +30,9 @@ def load_function(reference: str, error: type[RlpruneError]) -> Callable[..., An
     try:
         module = importlib.import_module(module_name)
     except Exception as reason:
-        raise error(f"{reference!r} must name a function as module:function; importing {module_name!r} failed: {reason}.") from reason
+        raise error(
+            f"{reference!r} must name a function as module:function; importing {module_name!r} failed: {reason}."
+        ) from reason
     function = getattr(module, function_name, None)
     if not callable(function):
         raise error(f"Module {module_name!r} has no function {function_name!r}. Check the name after the colon.")

@@ -81,7 +81,9 @@ def batch_size(inputs: Inputs) -> int:
     """First dimension of the first input tensor."""
     first = next(tensors_in(inputs), None)
     if first is None or first.dim() == 0 or first.shape[0] == 0:
-        raise NetworkError("Example inputs must hold a tensor whose first dimension is a non-empty batch; none was found.")
+        raise NetworkError(
+            "Example inputs must hold a tensor whose first dimension is a non-empty batch; none was found."
+        )
     return int(first.shape[0])
 
 

@@ -107,4 +107,6 @@ def images(count: int, seed: int = 0) -> torch.Tensor:
     """``[count, 1, 8, 8]`` smooth random images."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.randn(count, 1, 4, 4, generator=generator)
-    return nn.functional.interpolate(coarse, size=8, mode="bilinear") + 0.1 * torch.randn(count, 1, 8, 8, generator=generator)
+    return nn.functional.interpolate(coarse, size=8, mode="bilinear") + 0.1 * torch.randn(
+        count, 1, 8, 8, generator=generator
+    )

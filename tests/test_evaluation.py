@@ -2,13 +2,13 @@ from __future__ import annotations
 
 import pytest
 import torch
-from tests.models import build, images
 
 from rlprune.errors import NetworkError
 from rlprune.evaluation import Evaluator
 from rlprune.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Split, Task
+from tests.models import build, images
 
 
 def make_task(network: Network, shape: tuple[int, ...] = (1, 8, 8)) -> Task:

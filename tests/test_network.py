@@ -5,7 +5,6 @@ import copy
 import numpy as np
 import pytest
 import torch
-from tests.models import MODELS, build, images
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
@@ -13,6 +12,7 @@ from rlprune.errors import NetworkError
 from rlprune.network import Network, allowed_widths
 from rlprune.pruning import surgery
 from rlprune.zoo import ZOO, load_zoo
+from tests.models import MODELS, build, images
 
 NAMES = sorted(MODELS)
 
@@ -134,7 +134,13 @@ def test_the_model_given_is_not_touched() -> None:
 
 @pytest.mark.parametrize(
     ("width", "multiple", "wanted"),
-    [(32, 8, (8, 16, 24, 32)), (16, 8, (4, 8, 12, 16)), (3, 8, (1, 2, 3)), (2, 8, (1, 2)), (36, 8, (8, 16, 24, 32, 36))],
+    [
+        (32, 8, (8, 16, 24, 32)),
+        (16, 8, (4, 8, 12, 16)),
+        (3, 8, (1, 2, 3)),
+        (2, 8, (1, 2)),
+        (36, 8, (8, 16, 24, 32, 36)),
+    ],
 )
 def test_allowed_widths(width: int, multiple: int, wanted: tuple[int, ...]) -> None:
     assert allowed_widths(width, multiple) == wanted

@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from tests.models import build, images
 
 from rlprune.errors import PlanError
 from rlprune.network import Network
 from rlprune.plan import Decision, PruningPlan
+from tests.models import build, images
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +39,9 @@ def test_an_applied_plan_is_smaller_and_keeps_the_largest_channels(network: Netw
 
 
 @pytest.mark.parametrize(("ratio", "width"), [(0.37, 2), (0.375, 4), (0.01, 2), (0.99, 8)])
-def test_ratios_round_to_the_nearest_allowed_width_and_never_to_none(network: Network, ratio: float, width: int) -> None:
+def test_ratios_round_to_the_nearest_allowed_width_and_never_to_none(
+    network: Network, ratio: float, width: int
+) -> None:
     decisions = {group.name: Decision(ratio if group.name == "stem" else 1.0) for group in network.groups}
     assert PruningPlan(network.fingerprint, decisions).widths(network)[0] == width
 

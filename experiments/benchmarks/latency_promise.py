@@ -139,7 +139,7 @@ def draw(name: str, comparison: Comparison, path: Path) -> None:
     axes.scatter(comparison.measured_ms, comparison.promised_ms, s=14, color="tab:orange", zorder=3)
     axes.set(xlim=ends, ylim=ends, xlabel="measured latency [ms]", ylabel="promised latency [ms]")
     errors = comparison.errors
-    axes.set_title(f"{name}: median error {errors.median:.1%}, 90th percentile {errors.p90:.1%}")
+    axes.set_title(f"{name}: median error {errors.median:.1%}, 90th percentile {errors.p90:.1%}", fontsize=10)
     axes.legend(loc="upper left")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, dpi=120)

@@ -108,7 +108,11 @@ class LayerStatistics:
         self.weight = weight.flatten(1)
         bias = module.bias
         self.has_bias = isinstance(bias, torch.Tensor)
-        constant = bias.detach().double().cpu()[:, None] if isinstance(bias, torch.Tensor) else weight.new_zeros(len(weight), 0)
+        constant = (
+            bias.detach().double().cpu()[:, None]
+            if isinstance(bias, torch.Tensor)
+            else weight.new_zeros(len(weight), 0)
+        )
         self.theta = torch.cat([constant, self.weight], dim=1)
         self._sum = torch.zeros(self.theta.shape[1], self.theta.shape[1], dtype=torch.float64)
         self.rows = 0

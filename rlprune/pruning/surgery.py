@@ -40,7 +40,9 @@ def axis_sources(network: Network, channels: Channels) -> dict[tuple[str, Side],
             slot = member.slots[:, : len(kept)].flatten()
             source = member.slots[:, kept].flatten()
             axes.setdefault((member.layer, member.side), []).append((slot, source, member.slots.flatten()))
-    sizes = {("out", x.name): x.out_width for x in network.layers} | {("in", x.name): x.in_width for x in network.layers}
+    sizes = {("out", x.name): x.out_width for x in network.layers} | {
+        ("in", x.name): x.in_width for x in network.layers
+    }
     sources = {}
     for (layer, side), parts in axes.items():
         owned = torch.cat([everything for _, _, everything in parts])

@@ -86,7 +86,9 @@ class PruningTables:
         self._permuted = surgery.prune(network, self.order).eval().requires_grad_(False).to(self.device)
         self._axes = self._find_axes()
         self._statistics = {name: self._permute(name, item) for name, item in statistics.items()}
-        self._solvers = {name: self._solver(name, None) for name in repaired if len(self._axes[(name, "in")].groups) == 1}
+        self._solvers = {
+            name: self._solver(name, None) for name in repaired if len(self._axes[(name, "in")].groups) == 1
+        }
         self._curves = {group.name: self._error_curve(group) for group in network.groups}
         self._kept: dict[tuple[str, Side, tuple[int, ...]], int | torch.Tensor] = {}
         self._repaired: dict[tuple[str, tuple[int, ...]], tuple[torch.Tensor, torch.Tensor | None]] = {}
@@ -115,7 +117,9 @@ class PruningTables:
                 for inputs in batches(calibration, BATCH, self.device):
                     model(*inputs)
         except Exception as reason:
-            raise NetworkError(f"The network must accept the task's calibration samples; its forward failed: {reason}") from reason
+            raise NetworkError(
+                f"The network must accept the task's calibration samples; its forward failed: {reason}"
+            ) from reason
         return statistics
 
     def _channel_order(self, group: Group, statistics: dict[str, LayerStatistics], importance: str) -> torch.Tensor:
@@ -196,7 +200,9 @@ class PruningTables:
             kept = axis.kept(widths)
             if layer in self._solvers:
                 theta = self._solvers[layer].solve(len(kept))
-                rank = {position: place for place, position in enumerate(self._solvers[layer].order[: len(kept)].tolist())}
+                rank = {
+                    position: place for place, position in enumerate(self._solvers[layer].order[: len(kept)].tolist())
+                }
                 places = torch.tensor([rank[position] for position in kept.tolist()])
                 theta = theta[:, torch.cat([statistics.constant(), statistics.inputs_of(places)])]
             else:

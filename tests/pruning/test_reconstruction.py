@@ -3,7 +3,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 import torch
-from tests.models import MODELS, build, images
 from torch import nn
 
 from rlprune.network import Network
@@ -11,6 +10,7 @@ from rlprune.pruning import batchnorm
 from rlprune.pruning.reconstruction import LayerStatistics, PrefixSolver, sample_rows, solve_subset
 from rlprune.pruning.tables import IMPORTANCES, PruningTables
 from rlprune.tasks.base import Split
+from tests.models import MODELS, build, images
 
 LAYERS = {
     "conv3x3": (nn.Conv2d(6, 5, 3, padding=1, bias=False), (6, 9, 9)),
@@ -96,7 +96,9 @@ def test_tables_of_whole_networks(name: str, importance: str) -> None:
     network = Network(build(name), images(2))
     tables = PruningTables(network, Split(images(256), torch.zeros(256)), importance=importance)
     dense = network.model(images(16, seed=7))
-    torch.testing.assert_close(tables.pruned(network.dense_widths).eval()(images(16, seed=7)), dense, atol=1e-5, rtol=1e-4)
+    torch.testing.assert_close(
+        tables.pruned(network.dense_widths).eval()(images(16, seed=7)), dense, atol=1e-5, rtol=1e-4
+    )
     half = [group.widths[len(group.widths) // 2] for group in network.groups]
     pruned = tables.pruned(half)
     assert sum(p.numel() for p in pruned.parameters()) == network.params(half)[0]
@@ -128,7 +130,9 @@ def test_repair_helps_and_elimination_chooses_better_than_l1() -> None:
 
     unrepaired = error(surgery.prune(network, cut))
     assert error(by["l1"].pruned(half)) < unrepaired
-    curves = {name: sum(tables.error_curve(g.name)[1][g.width // 2] for g in network.groups) for name, tables in by.items()}
+    curves = {
+        name: sum(tables.error_curve(g.name)[1][g.width // 2] for g in network.groups) for name, tables in by.items()
+    }
     assert curves["elimination"] < curves["l1"]
 
 

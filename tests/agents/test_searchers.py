@@ -1,0 +1,119 @@
+from __future__ import annotations
+
+import random
+
+import numpy as np
+import pytest
+import torch
+
+from rlprune.agents import SEARCHERS, Episode, best_outcomes, make_searcher, replay
+from rlprune.budget import Budget
+from rlprune.costs import MacsCost
+from rlprune.envs import LayerPruningEnv
+from rlprune.errors import ConfigError
+from rlprune.evaluation import Evaluator
+from rlprune.network import Network
+from rlprune.problem import PruningProblem
+from rlprune.pruning.tables import PruningTables
+from rlprune.tasks import load_task
+from rlprune.zoo import load_zoo, zoo_entry
+from tests.agents.conftest import MakeEnv
+
+LEARNERS = ["ddpg", "ppo"]
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHERS))
+def test_every_searcher_stays_within_the_budget_and_counts(name: str, make_env: MakeEnv) -> None:
+    env = make_env()
+    seen: list[Episode] = []
+    result = make_searcher(name).search(env, 12, 0, seen.append)
+    limit = env.problem.planner.limits["macs"]
+    assert seen == result.episodes
+    assert len(seen) == (1 if name == "uniform" else 12)
+    assert [episode.number for episode in seen] == list(range(1, len(seen) + 1))
+    assert all(episode.outcome.costs["macs"] <= limit * (1 + 1e-9) for episode in seen)
+    last = seen[-1]
+    assert last.evaluations + last.cache_hits == len(seen)
+    distinct = {tuple(episode.outcome.widths) for episode in seen} - {tuple(env.problem.uniform.widths)}
+    assert last.evaluations == len(distinct)
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHERS))
+def test_the_same_seed_gives_the_same_plans(name: str, make_env: MakeEnv) -> None:
+    def plans(seed: int) -> list[list[int]]:
+        return [e.outcome.widths.tolist() for e in make_searcher(name).search(make_env(), 16, seed).episodes]
+
+    first = plans(1)
+    torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
+    assert plans(1) == first
+    if name != "uniform":
+        assert plans(2) != first
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_learning_leaves_the_global_generators_alone(name: str, make_env: MakeEnv) -> None:
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    random.seed(5)
+    wanted = torch.rand(1), np.random.rand(), random.random()  # noqa: NPY002
+    torch.manual_seed(5)
+    np.random.seed(5)  # noqa: NPY002
+    random.seed(5)
+    make_searcher(name).search(make_env(), 10, 0)
+    assert (torch.rand(1), np.random.rand(), random.random()) == wanted  # noqa: NPY002
+
+
+def test_uniform_is_the_planner_s_uniform_plan(make_env: MakeEnv) -> None:
+    env = make_env()
+    [episode] = make_searcher("uniform").search(env, 5, 0).episodes
+    np.testing.assert_array_equal(episode.outcome.widths, env.problem.planner.uniform)
+    assert episode.outcome.reward == pytest.approx(0)
+
+
+@pytest.mark.parametrize("name", LEARNERS)
+def test_learners_return_a_policy_that_can_be_replayed_elsewhere(name: str, make_env: MakeEnv) -> None:
+    policy = make_searcher(name).search(make_env(), 16, 0).policy
+    assert policy is not None
+    assert policy.spec.algorithm == name
+    other = make_env("depthwise", "params=0.6").problem
+    outcome = replay(policy, other)
+    assert outcome.costs["params"] <= other.planner.limits["params"] * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHERS))
+def test_a_search_of_no_episodes_is_refused(name: str, make_env: MakeEnv) -> None:
+    with pytest.raises(ConfigError, match="at least 1 episode; 0 came"):
+        make_searcher(name).search(make_env(), 0, 0)
+
+
+@pytest.mark.parametrize("name", sorted(SEARCHERS))
+def test_a_search_of_one_episode_works(name: str, make_env: MakeEnv) -> None:
+    assert len(make_searcher(name).search(make_env(), 1, 0).episodes) == 1
+
+
+def test_an_unknown_searcher_is_named_with_the_nearest() -> None:
+    with pytest.raises(ConfigError, match="Did you mean 'ddpg'"):
+        make_searcher("dpg")
+
+
+def test_best_outcomes_are_distinct_and_in_order(make_env: MakeEnv) -> None:
+    episodes = make_searcher("random").search(make_env(), 20, 0).episodes
+    best = best_outcomes([*episodes, *episodes], 5)
+    assert len({tuple(outcome.widths) for outcome in best}) == 5
+    rewards = [outcome.reward for outcome in best]
+    assert rewards == sorted(rewards, reverse=True)
+    assert rewards[0] == max(episode.outcome.reward for episode in episodes)
+
+
+@pytest.mark.slow
+def test_the_agent_beats_uniform_clearly_on_a_trained_network() -> None:
+    entry = zoo_entry("digits-resnet")
+    network, task = Network(load_zoo(entry.name), entry.example_inputs()), load_task(entry.task)
+    tables = PruningTables(network, task.calibration)
+    for seed in range(3):
+        problem = PruningProblem(
+            network, Evaluator(tables, task), {"macs": MacsCost(network)}, [Budget.parse("macs=0.35")]
+        )
+        episodes = make_searcher("ddpg").search(LayerPruningEnv(problem), 60, seed).episodes
+        [best] = best_outcomes(episodes, 1)
+        assert best.quality.divergence < 0.75 * problem.uniform.quality.divergence
