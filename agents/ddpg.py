@@ -30,8 +30,8 @@ class DDPGSettings:
 
     hidden: tuple[int, ...] = (64, 64)
     learning_rate: float = 1e-3
-    batch: int = 128
-    updates: int = 12
+    batch: int = 256
+    updates: int = 4
     ranks: bool = True
     exploration: Exploration = field(default_factory=Exploration)
 

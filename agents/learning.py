@@ -20,7 +20,7 @@ NO_LOG = 10**9
 @contextmanager
 def isolated_random_state(seed: int) -> Iterator[None]:
     """SB3 seeds and draws from the global generators; seed them inside, and put back what was there outside."""
-    python, legacy = random.getstate(), np.random.get_state()
+    python, legacy = random.getstate(), np.random.get_state()  # noqa: NPY002
     with torch.random.fork_rng(devices=[]):
         random.seed(seed)
         np.random.seed(seed)  # noqa: NPY002
@@ -29,7 +29,7 @@ def isolated_random_state(seed: int) -> Iterator[None]:
             yield
         finally:
             random.setstate(python)
-            np.random.set_state(legacy)
+            np.random.set_state(legacy)  # noqa: NPY002
 
 
 class EpisodeCollector(BaseCallback):

@@ -56,12 +56,14 @@ class Policy(nn.Module):
         super().__init__()
         if len(spec.sizes) < 2 or spec.sizes[0] != len(spec.observation) or spec.sizes[-1] != len(spec.actions):
             raise PolicyError(
-                f"A policy maps {len(spec.observation)} observation slots to {len(spec.actions)} actions; its layers are {spec.sizes}."
+                f"A policy maps {len(spec.observation)} observation slots to {len(spec.actions)} actions; its layers "
+                f"are {spec.sizes}. Train again."
             )
         self.spec = spec
         layers: list[nn.Module] = []
         for inputs, outputs in zip(spec.sizes[:-1], spec.sizes[1:], strict=True):
-            layers += [skip_init(nn.Linear, inputs, outputs), ACTIVATIONS[spec.activation]()]
+            # Random initial weights would draw from the global generator.
+            layers += [skip_init(nn.Linear, inputs, outputs), ACTIVATIONS[spec.activation]()]  # type: ignore[no-untyped-call]
         layers[-1] = nn.Tanh() if spec.squash else nn.Hardtanh()
         self.layers = nn.Sequential(*layers)
         self.requires_grad_(False)

@@ -124,11 +124,9 @@ class ScreenedDDPG(DDPG):
             actions = self._candidates(centre, self.exploration.sigma(episode, self.episodes))
             if self.exploration.fresh and step == self.episode_length - 1:
                 actions = self._unknown(actions)
-            values = self.critic.q1_forward(observation.expand(len(actions), -1), torch.from_numpy(actions))[
-                :, 0
-            ].numpy()
-        luck = self.exploration.temperature * self._random.gumbel(size=len(values))
-        return actions[np.argmax(values + luck)][None]
+            value = self.critic.q1_forward(observation.expand(len(actions), -1), torch.from_numpy(actions))
+        luck = self.exploration.temperature * self._random.gumbel(size=len(actions))
+        return np.asarray(actions[np.argmax(value[:, 0].numpy() + luck)][None])
 
     def _candidates(self, centre: Actions, sigma: float) -> Actions:
         noise = self._random.normal(0, sigma, (self.exploration.candidates, centre.shape[1]))
@@ -147,14 +145,17 @@ class ScreenedDDPG(DDPG):
         for _ in range(gradient_steps):
             batch = self.replay_buffer.sample(batch_size)
             critic_loss = functional.mse_loss(self.critic.q1_forward(batch.observations, batch.actions), batch.rewards)
-            self.critic.optimizer.zero_grad()
-            critic_loss.backward()
-            self.critic.optimizer.step()
+            _step(self.critic.optimizer, critic_loss)
             actor_loss = -self.critic.q1_forward(batch.observations, self.actor(batch.observations)).mean()
-            self.actor.optimizer.zero_grad()
-            actor_loss.backward()
-            self.actor.optimizer.step()
+            _step(self.actor.optimizer, actor_loss)
             self._n_updates += 1
         self.policy.set_training_mode(False)
         self.logger.record("train/critic_loss", float(critic_loss.detach()))
         self.logger.record("train/actor_loss", float(actor_loss.detach()))
+
+
+def _step(optimizer: torch.optim.Optimizer, loss: torch.Tensor) -> None:
+    """Clear the gradients, compute them anew, and take one step."""
+    optimizer.zero_grad()
+    torch.autograd.backward(loss)
+    optimizer.step()

@@ -141,7 +141,7 @@ def describe(name: str, module: nn.Module, kind: LayerKind, positions: float) ->
             paired += tensor.numel() / out_width
     multiplies = pair
     if kind.name == "depthwise":
-        multiplies = module.weight.numel() / out_width
+        multiplies = module.get_parameter("weight").numel() / out_width
     return Layer(
         name=name,
         kind=kind.name,

@@ -1,6 +1,6 @@
 """Which way of searching finds better plans in the same number of evaluations.
 
-    python -m rlprune.experiments.benchmarks.search_quality --network fashion-resnet20 --budget macs=0.5 --out quality.json
+    python -m rlprune.experiments.benchmarks.search_quality --network fashion-resnet20 --budget macs=0.5 --out out.json
 
 Every method and seed starts with an empty cache on the same problem. Reported are the divergence from the dense network
 on the search samples (what is searched for) after some numbers of evaluations, and the accuracy on all validation

@@ -202,7 +202,8 @@ class PrefixSolver:
         k = self._columns(inputs)
         if k == self.theta.shape[1]:
             return self.theta
-        return torch.linalg.solve_triangular(self._factor[:k, :k].T, self._target[:k], upper=True).T
+        solved: torch.Tensor = torch.linalg.solve_triangular(self._factor[:k, :k].T, self._target[:k], upper=True)
+        return solved.T
 
 
 def solve_subset(statistics: LayerStatistics, kept: torch.Tensor) -> torch.Tensor:
