@@ -98,6 +98,7 @@ class ScreenedDDPG(DDPG):
         self._pruning_env = pruning_env
         self._random = np.random.default_rng(exploration_seed)
         self._elite: Actions | None = None
+        self._evaluations, self._bold = -1, False
         super().__init__(*args, **kwargs)
 
     def _sample_action(
@@ -116,15 +117,21 @@ class ScreenedDDPG(DDPG):
 
     def _explore(self, episode: int, step: int) -> Actions:
         if step == 0:
+            evaluations = self._pruning_env.problem.evaluations
+            self._bold = self.exploration.fresh and evaluations == self._evaluations
+            self._evaluations = evaluations
             follow = self._random.random() < self.exploration.elite
             self._elite = self.replay_buffer.best_actions() if follow else None
         with torch.inference_mode():
             observation = torch.as_tensor(self._last_obs)
             centre = self.actor(observation).numpy() if self._elite is None else self._elite[step][None]
-            actions = self._candidates(centre, self.exploration.sigma(episode, self.episodes))
+            sigma = self.exploration.warmup_noise if self._bold else self.exploration.sigma(episode, self.episodes)
+            actions = self._candidates(centre, sigma)
             if self.exploration.fresh and step == self.episode_length - 1:
                 actions = self._unknown(actions)
             value = self.critic.q1_forward(observation.expand(len(actions), -1), torch.from_numpy(actions))
+        if self._bold:
+            return actions[:1]
         luck = self.exploration.temperature * self._random.gumbel(size=len(actions))
         return np.asarray(actions[np.argmax(value[:, 0].numpy() + luck)][None])
 
