@@ -64,7 +64,7 @@ class ProblemConfig(NetworkConfig):
     reward: str = option(
         "agreement", "what is maximised inside the budget: agreement, accuracy, amc, amc-cost or weighted"
     )
-    samples: int = option(256, "validation images of one evaluation")
+    samples: int = option(512, "validation images of one evaluation")
     watts: float | None = option(None, "power of the device, where no meter can be read")
     profile_plans: int = option(64, "plans that are measured for a new profile")
     profile_checks: int = option(16, "further plans on which a new profile is checked")

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 import torch
+from torch import nn
 
 from rlprune.errors import NetworkError
 from rlprune.evaluation import Evaluator
@@ -29,10 +30,13 @@ def evaluator() -> Evaluator:
 
 
 def test_the_dense_network_agrees_with_itself(evaluator: Evaluator) -> None:
-    quality = evaluator(evaluator.tables.network.dense_widths)
-    assert quality.score == 1.0
+    dense = evaluator.tables.network.dense_widths
+    quality = evaluator(dense)
     assert quality.divergence == pytest.approx(0, abs=1e-6)
     assert quality.samples == 64
+    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)(dense)
+    assert plain.score == 1.0
+    assert plain.divergence == pytest.approx(0, abs=1e-6)
 
 
 def test_a_known_plan_is_not_run_again(evaluator: Evaluator) -> None:
@@ -45,11 +49,34 @@ def test_a_known_plan_is_not_run_again(evaluator: Evaluator) -> None:
 
 def test_evaluating_equals_running_the_pruned_module(evaluator: Evaluator) -> None:
     widths = [6, 2, 12, 8]
-    quality = evaluator(widths)
-    split = evaluator.task.validation.take(64)
-    apart = evaluator.on(evaluator.tables.pruned(widths).eval(), split)
+    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)
+    quality = plain(widths)
+    apart = plain.on(plain.tables.pruned(widths).eval(), plain.task.validation.take(64))
     assert quality.score == apart.score
     assert quality.divergence == pytest.approx(apart.divergence, rel=1e-4)
+
+
+def test_batch_statistics_equal_normalising_by_the_search_batch(evaluator: Evaluator) -> None:
+    """What a plan is scored with is what re-estimation on exactly the search samples would give."""
+    widths = [6, 2, 12, 8]
+    split = evaluator.task.validation.take(64)
+    model = evaluator.tables.pruned(widths).eval()
+    for norm in (module for module in model.modules() if isinstance(module, nn.BatchNorm2d)):
+        norm.train()
+    with torch.no_grad():
+        outputs = model(*split.tensors)
+    assert evaluator(widths).score == evaluator.task.score(outputs, split.targets)
+    assert (
+        evaluator(widths).divergence
+        != Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)(widths).divergence
+    )
+
+
+@pytest.mark.parametrize("samples", [1, 31, 33])
+def test_any_number_of_samples_works(evaluator: Evaluator, samples: int) -> None:
+    few = Evaluator(evaluator.tables, evaluator.task, samples=samples)
+    assert few([4, 4, 8, 8]).samples == samples
+    assert few(few.tables.network.dense_widths).divergence == pytest.approx(0, abs=1e-6)
 
 
 def test_order_of_evaluation_does_not_matter() -> None:

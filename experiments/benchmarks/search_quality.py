@@ -157,7 +157,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--methods", nargs="+", default=["uniform", "random", "evolutionary", "tpe", "ppo", "ddpg"])
     parser.add_argument("--episodes", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--samples", type=int, default=256, help="validation samples of one evaluation")
+    parser.add_argument("--samples", type=int, default=512, help="validation samples of one evaluation")
     parser.add_argument("--data-dir")
     parser.add_argument("--out", help="JSON file; the picture stands beside it")
     options = parser.parse_args(arguments)

@@ -10,6 +10,20 @@ from torch import nn
 from rlprune.layers import BatchNorm
 
 
+def use_batch_statistics(model: nn.Module) -> set[str]:
+    """Drop the running statistics, so that each batch is normalised by its own, also in eval mode.
+
+    Returns:
+        The ``state_dict`` keys of what was dropped.
+    """
+    dropped = set()
+    for name, norm in model.named_modules():
+        if isinstance(norm, BatchNorm) and norm.track_running_stats:
+            norm.running_mean = norm.running_var = None
+            dropped |= {f"{name}.running_mean", f"{name}.running_var"}
+    return dropped
+
+
 def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
     """Replace running means and variances of ``model`` by their averages over ``batches``. Nothing else changes."""
     norms = [m for m in model.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
