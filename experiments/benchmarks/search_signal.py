@@ -3,8 +3,8 @@
     python -m rlprune.experiments.benchmarks.search_signal --network fashion-resnet20 --out signal.json
 
 Random plans within a budget are scored with few and many samples, with and without BatchNorm's batch statistics. The
-truth is the pruned network as it is delivered: BatchNorm re-estimated, on all validation samples. Printed are Spearman's
-rho of divergence and of accuracy with the final accuracy, and the time of one evaluation.
+truth is the pruned network as it is delivered: BatchNorm re-estimated, on all validation samples. Printed are
+Spearman's rho of divergence and of accuracy with the final accuracy, and the time of one evaluation.
 """
 
 from __future__ import annotations

@@ -172,7 +172,7 @@ class PruningTables:
         return widths, np.clip(np.mean(curves, axis=0), 0.0, 1.0)
 
     def error_curve(self, name: str) -> tuple[IntArray, FloatArray]:
-        """Widths ``0..width``, and the share of the consumers' output energy that least squares cannot restore at each."""
+        """Widths ``0..width`` and, at each, the share of the consumers' output energy that cannot be restored."""
         return self._curves[name]
 
     def _find_recipes(self) -> Iterator[tuple[str, str, tuple[Side | None, ...]]]:
