@@ -25,6 +25,7 @@ def option(default: T, text: str, *, positional: bool = False) -> T:
 
 
 BUDGET_HELP = "hard limit: a fraction of the dense network (latency=0.5), or a value (macs=20M); repeatable"
+SEEDS = 2**32  # NumPy and SB3 take no larger seed
 MULTIPLE_HELP = "widths are multiples of this (finer where a layer is narrow)"
 
 
@@ -52,6 +53,8 @@ class NetworkConfig:
         """
         at_least(self, 1, "threads")
         at_least(self, 0, "seed")
+        if self.seed >= SEEDS:
+            raise ConfigError(f"--seed must be below 2**32; {self.seed} came.")
 
 
 @dataclass(frozen=True)

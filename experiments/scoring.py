@@ -5,16 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-import torch
 from safetensors.torch import save
 from torch import nn
 
-from rlprune.evaluation import BATCH, Evaluator, Quality
+from rlprune.evaluation import Evaluator, Quality
 from rlprune.experiments.rows import Row
 from rlprune.experiments.searches import Finalist
 from rlprune.network import IntArray
 from rlprune.problem import PruningProblem
-from rlprune.pruning.tables import batches
 
 
 @dataclass(eq=False)
@@ -103,10 +101,7 @@ def score_on_test(candidates: Sequence[Candidate], evaluator: Evaluator) -> None
 
 def score_of_test(module: nn.Module, evaluator: Evaluator) -> float:
     """The task's metric on the test images."""
-    split, device = evaluator.task.test, evaluator.tables.device
-    with torch.inference_mode():
-        outputs = torch.cat([module.to(device)(*inputs) for inputs in batches(split, BATCH, device)])
-    return float(evaluator.task.score(outputs, split.targets.to(device)))
+    return evaluator.score(module, evaluator.task.test)
 
 
 def weights(module: nn.Module) -> bytes:

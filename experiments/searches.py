@@ -11,7 +11,6 @@ from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation import Evaluator, Quality
 from rlprune.experiments.progress import Bar, Progress
 from rlprune.experiments.tensorboard import EpisodeWriter
-from rlprune.network import Network
 from rlprune.problem import Outcome, PruningProblem
 
 UNIFORM = "uniform"
@@ -97,9 +96,3 @@ def rank(finalist: Finalist) -> tuple[float, float, float]:
     """Sort key: the better finalist has the smaller one."""
     quality = finalist.quality
     return -quality.score, quality.divergence, -finalist.outcome.reward
-
-
-def keep_ratios(network: Network, outcome: Outcome) -> dict[str, float]:
-    """Group name to the fraction of its channels that are kept."""
-    pairs = zip(network.groups, outcome.widths, strict=True)
-    return {group.name: float(width) / group.width for group, width in pairs}

@@ -67,12 +67,16 @@ def _check_searchers(config: TrainConfig) -> None:
 def prepare(
     config: ProblemConfig, material: Material, target: Device, progress: Progress
 ) -> tuple[PruningProblem, DeviceProfile | None]:
-    """Prepare the tables, profile if a budget or the reward needs it, and state the problem."""
+    """Prepare the tables, export, profile if a budget or the reward needs it, and state the problem."""
     budgets = config.budgets()
     profile = fitting_profile(target, material.network, config.watts)
     with progress.phase("tables", f"Preparing the tables of {len(material.network.groups)} groups"):
         evaluator = make_evaluator(material, config.samples, config.seed)
     _check_countable(material, budgets)
+    if target.runtime is not None:
+        # What cannot be exported is refused before the search; the measurements use this export again.
+        with progress.phase("export", f"Exporting {material.name}"):
+            target.runtime.load(material.network, material.network.dense_widths)
     if profile is None and needs_profile(budgets, config.reward):
         with progress.phase("profile"):
             profile = new_profile(material.network, target, config, progress)

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import math
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from rlprune.errors import NetworkError
+from rlprune import layout
+from rlprune.errors import NetworkError, TaskError
 from rlprune.pruning import batchnorm
-from rlprune.pruning.tables import PruningTables, batches
+from rlprune.pruning.tables import PruningTables, batches, even_batches
 from rlprune.tasks.base import Split, Task
 
 BATCH = 128
 SEARCH_BATCH = 512
 FEWEST_FOR_STATISTICS = 32
+WORST_DIVERGENCE = 1e6
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class Quality:
 
     Attributes:
         score: the task's metric, higher is better (top-1 accuracy for classification).
-        divergence: disagreement with the dense network's outputs, 0 where they are equal (KL in nats for classes).
+        divergence: disagreement with the dense network's outputs, 0 where they are equal (KL in nats for classes); at
+            most 1e6.
         samples: how many samples both were measured on.
     """
 
@@ -52,7 +56,8 @@ class Evaluator:
         dense: quality of the dense network on the same samples.
 
     Raises:
-        NetworkError: the dense network's outputs on the validation samples are not finite.
+        NetworkError: the dense network's outputs on the validation samples are not one tensor, or not finite.
+        TaskError: the task's score or divergence gives no number.
     """
 
     def __init__(self, tables: PruningTables, task: Task, *, samples: int = 512, batch_statistics: bool = True) -> None:
@@ -63,7 +68,7 @@ class Evaluator:
         self.seconds = 0.0
         self._split = task.validation.take(samples)
         count = len(self._split)
-        self._inputs = list(batches(self._split, math.ceil(count / math.ceil(count / SEARCH_BATCH)), tables.device))
+        self._inputs = list(even_batches(self._split, SEARCH_BATCH, tables.device, tables.channels_last))
         self._shell = tables.shell()
         own = batch_statistics and count >= FEWEST_FOR_STATISTICS
         self._left_out = batchnorm.use_batch_statistics(self._shell.module) if own else set()
@@ -74,15 +79,13 @@ class Evaluator:
                 "The dense network's outputs on the validation samples must be finite; NaN or infinity came out."
             )
         self._known: dict[tuple[int, ...], Quality] = {}
-        self.dense = self._quality(self._dense_outputs)
+        self.dense = self._quality(self._dense_outputs, self._split, self._dense_outputs)
 
     def _forward(self, model: nn.Module) -> torch.Tensor:
-        with torch.inference_mode():
-            return torch.cat([model(*inputs) for inputs in self._inputs])
+        return _joined(model, self._inputs)
 
     def _outputs(self, model: nn.Module, split: Split) -> torch.Tensor:
-        with torch.inference_mode():
-            return torch.cat([model(*inputs) for inputs in batches(split, BATCH, self.tables.device)])
+        return _joined(model, batches(split, BATCH, self.tables.device, self.tables.channels_last))
 
     def _reference(self, split: Split) -> torch.Tensor:
         """Outputs of the dense network on a split, computed once."""
@@ -90,9 +93,14 @@ class Evaluator:
             self._references[id(split)] = (split, self._outputs(self.tables.shell().module, split))
         return self._references[id(split)][1]
 
-    def _quality(self, outputs: torch.Tensor) -> Quality:
-        score = self.task.score(outputs, self._split.targets.to(outputs.device))
-        return Quality(float(score), float(self.task.divergence(outputs, self._dense_outputs)), len(self._split))
+    def _quality(self, outputs: torch.Tensor, split: Split, dense_outputs: torch.Tensor) -> Quality:
+        divergence = self.task.divergence(outputs, dense_outputs)
+        if divergence != math.inf:
+            divergence = _number(divergence, "divergence", self.task)
+        return Quality(self._score(outputs, split), min(divergence, WORST_DIVERGENCE), len(split))
+
+    def _score(self, outputs: torch.Tensor, split: Split) -> float:
+        return _number(self.task.score(outputs, split.targets.to(outputs.device)), "score", self.task)
 
     def __call__(self, widths: npt.ArrayLike) -> Quality:
         """Quality of the plan with ``widths`` (``[G]``) on the search samples."""
@@ -106,7 +114,7 @@ class Evaluator:
         outputs = self._forward(pruned)
         self.seconds += time.perf_counter() - start
         self.evaluations += 1
-        self._known[key] = self._quality(outputs)
+        self._known[key] = self._quality(outputs, self._split, self._dense_outputs)
         return self._known[key]
 
     def known(self, widths: npt.ArrayLike) -> bool:
@@ -116,16 +124,42 @@ class Evaluator:
     def repaired(self, widths: npt.ArrayLike) -> nn.Module:
         """The pruned network as it is delivered: least squares, then BatchNorm re-estimated on calibration samples."""
         model = self.tables.pruned(widths).eval()
-        batchnorm.reestimate(model, batches(self.task.calibration, BATCH, self.tables.device))
+        batchnorm.reestimate(model, even_batches(self.task.calibration, BATCH, self.tables.device))
         return model
 
     def finalist(self, widths: npt.ArrayLike) -> Quality:
         """Quality on all validation samples with BatchNorm re-estimated."""
-        return self.on(self.repaired(widths), self.task.validation)
+        model = self.repaired(widths)
+        return self.on(layout.to_channels_last(model) if self.tables.channels_last else model, self.task.validation)
 
     def on(self, model: nn.Module, split: Split) -> Quality:
         """Quality of any network with the same outputs on any split; BatchNorms use their running statistics."""
-        outputs = self._outputs(model, split)
-        score = self.task.score(outputs, split.targets.to(outputs.device))
-        divergence = self.task.divergence(outputs, self._reference(split))
-        return Quality(float(score), float(divergence) if math.isfinite(divergence) else math.inf, len(split))
+        return self._quality(self._outputs(model, split), split, self._reference(split))
+
+    def score(self, model: nn.Module, split: Split) -> float:
+        """The task's metric of any network on any split; the dense network is not run."""
+        return self._score(self._outputs(model, split), split)
+
+
+def _joined(model: nn.Module, inputs: Iterable[tuple[torch.Tensor, ...]]) -> torch.Tensor:
+    """Outputs of all batches together, ``[samples, ...]``."""
+    with torch.inference_mode():
+        outputs = [model(*batch) for batch in inputs]
+    if not isinstance(outputs[0], torch.Tensor):
+        raise NetworkError(
+            f"The network must answer with one tensor, samples first; it returned {type(outputs[0]).__name__}. Wrap it "
+            "in a module that returns what the task scores."
+        )
+    return torch.cat(outputs)
+
+
+def _number(value: object, what: str, task: Task) -> float:
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if not math.isfinite(number):
+        raise TaskError(
+            f"The {what} of task {task.name!r} must be a finite number; {value!r} came. Correct Task.{what}."
+        )
+    return number

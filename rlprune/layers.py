@@ -91,7 +91,7 @@ KINDS: tuple[LayerKind, ...] = (
 
 def kind_of(module: nn.Module) -> LayerKind | None:
     """The kind of ``module``, or None where its channels cannot be cut."""
-    if hasattr(module, "parametrizations"):
+    if hasattr(module, "parametrizations") or "weight" not in module._parameters:  # computed anew at each call
         return None
     return next((kind for kind in KINDS if kind.matches(module)), None)
 
@@ -120,6 +120,13 @@ class Layer:
     macs_per_pair: float
     params_per_pair: float
     params_per_out: float
+
+
+def fixed_macs(module: nn.Module, positions: float) -> float:
+    """Multiply-adds of one sample in a convolution or linear layer whose channels cannot be cut; 0 for other layers."""
+    if not isinstance(module, Convolution | Transposed | nn.Linear):
+        return 0.0
+    return positions * module.weight.numel()
 
 
 def _sizes(value: Any) -> tuple[int, ...]:

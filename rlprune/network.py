@@ -17,7 +17,7 @@ from torch import nn
 
 from rlprune import tracing
 from rlprune.errors import NetworkError
-from rlprune.layers import Layer, describe, kind_of
+from rlprune.layers import Layer, describe, fixed_macs, kind_of
 from rlprune.pruning import verification
 from rlprune.tracing import Coupling, Member
 
@@ -25,6 +25,7 @@ IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 
 CHOICES_AT_LEAST = 4
+PRODUCERS = ("conv", "transposed", "linear", "embedding")
 
 
 @dataclass(frozen=True, eq=False)
@@ -79,7 +80,7 @@ class Network:
         fingerprint: SHA-256 of groups and layer shapes; weight values do not enter.
 
     Raises:
-        NetworkError: the model holds NaN, cannot take the inputs, cannot be traced, or has nothing to prune.
+        NetworkError: the model cannot be copied or traced, holds NaN, cannot take the inputs, or has nothing to prune.
     """
 
     def __init__(self, model: nn.Module, example_inputs: Any, *, ignore: Sequence[str] = (), multiple: int = 8) -> None:
@@ -88,16 +89,18 @@ class Network:
         if multiple < 1:
             raise NetworkError(f"The width multiple must be at least 1; {multiple} came.")
         self.example_inputs = tracing.as_inputs(example_inputs)
-        self.model = copy.deepcopy(model).eval().requires_grad_(False)
+        self.model = _private_copy(model)
         _refuse_bad_weights(self.model)
         calls = tracing.trace_calls(self.model, self.example_inputs)
         self.layers = self._describe_layers(calls)
+        self._fixed_macs = self._count_fixed_macs(calls)
         self.left_whole: dict[str, str] = {}
         traced = copy.deepcopy(self.model).requires_grad_(True)
         ignored = _matching_layers(self.model, ignore)
         self.groups = self._sound(
             self._groups(tracing.find_couplings(traced, self.example_inputs), calls, ignored, multiple)
         )
+        self._name_untraced()
         self._total_params = sum(parameter.numel() for parameter in self.model.parameters())
         self._index()
 
@@ -110,6 +113,12 @@ class Network:
                 found.append(describe(name, modules[name], kind, calls.positions[name]))
         return tuple(found)
 
+    def _count_fixed_macs(self, calls: tracing.Calls) -> float:
+        """Multiply-adds of one sample in layers of no known kind, such as grouped convolutions."""
+        modules = dict(self.model.named_modules())
+        unknown = [name for name in calls.order if kind_of(modules[name]) is None]
+        return sum(fixed_macs(modules[name], calls.positions[name]) for name in unknown)
+
     def _groups(
         self, couplings: list[Coupling], calls: tracing.Calls, ignored: set[str], multiple: int
     ) -> tuple[Group, ...]:
@@ -119,7 +128,7 @@ class Network:
         for coupling in couplings:
             members = sorted(coupling.members, key=lambda m: (order.get(m.layer, len(order)), m.side))
             outs = [m.layer for m in members if m.side == "out"]
-            producers = tuple(name for name in outs if kinds.get(name) in ("conv", "transposed", "linear", "embedding"))
+            producers = tuple(name for name in outs if kinds.get(name) in PRODUCERS)
             if not producers:
                 continue
             obstacle = coupling.obstacle or _obstacle(coupling.width, producers, members, ignored, order)
@@ -165,6 +174,13 @@ class Network:
             )
         return groups
 
+    def _name_untraced(self) -> None:
+        """Give a reason for producers that stand in no group and have none yet."""
+        grouped = {name for group in self.groups for name in group.producers}
+        for layer in self.layers:
+            if layer.kind in PRODUCERS and layer.name not in grouped:
+                self.left_whole.setdefault(layer.name, "what depends on its channels could not be traced")
+
     def _index(self) -> None:
         """Linear maps from group widths to the channel counts of every layer side."""
         # Counts are kept as float64, exact up to 2**53, because numpy multiplies integer matrices without BLAS.
@@ -207,13 +223,13 @@ class Network:
         return self._base["out"] + matrix @ self._slope["out"], self._base["in"] + matrix @ self._slope["in"]
 
     def layer_macs(self, widths: npt.ArrayLike) -> FloatArray:
-        """Multiply-adds of one sample by layer, ``[N, L]``. Only convolutions and linear layers count."""
+        """Multiply-adds of one sample by layer of ``layers``, ``[N, L]``; convolutions and linear layers count."""
         out, into = self._axes(widths)
         return np.asarray(self._macs_per_pair * out * np.maximum(into, 1))
 
     def macs(self, widths: npt.ArrayLike) -> FloatArray:
-        """Multiply-adds of one sample, ``[N, G] -> [N]``."""
-        return np.asarray(self.layer_macs(widths).sum(axis=1))
+        """Multiply-adds of one sample in all convolution and linear modules, ``[N, G] -> [N]``."""
+        return np.asarray(self.layer_macs(widths).sum(axis=1) + self._fixed_macs)
 
     def params(self, widths: npt.ArrayLike) -> FloatArray:
         """Parameters of the whole network, ``[N, G] -> [N]``."""
@@ -263,6 +279,16 @@ def _matching_layers(model: nn.Module, patterns: Sequence[str]) -> set[str]:
             raise NetworkError(f"ignore= must name layers of the network; nothing matches {pattern!r}.")
         matched |= hits
     return matched
+
+
+def _private_copy(model: nn.Module) -> nn.Module:
+    try:
+        return copy.deepcopy(model).eval().requires_grad_(False)
+    except Exception as reason:
+        raise NetworkError(
+            f"A network must be a plain module that can be copied; copying failed: {str(reason).splitlines()[0]} Give "
+            "it before scripting, and remove hooks that compute weights (remove_weight_norm, prune.remove)."
+        ) from reason
 
 
 def _refuse_bad_weights(model: nn.Module) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -32,12 +31,7 @@ class Decision:
 
     def __post_init__(self) -> None:
         ratio = self.keep_ratio
-        if (
-            isinstance(ratio, bool)
-            or not isinstance(ratio, int | float)
-            or not math.isfinite(ratio)
-            or not 0 < ratio <= 1
-        ):
+        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 1:
             raise PlanError(f"keep_ratio must be a number in (0, 1]; {ratio!r} came. Use 1 to keep everything.")
 
 

@@ -29,7 +29,7 @@ def load_function(reference: str, error: type[RlpruneError]) -> Callable[..., An
         sys.path.insert(0, folder)
     try:
         module = importlib.import_module(module_name)
-    except Exception as reason:
+    except (Exception, SystemExit) as reason:
         raise error(
             f"{reference!r} must name a function as module:function; importing {module_name!r} failed: {reason}."
         ) from reason
@@ -46,5 +46,5 @@ def call_function(reference: str, error: type[RlpruneError]) -> Any:
         return function()
     except RlpruneError:
         raise
-    except Exception as reason:
+    except (Exception, SystemExit) as reason:
         raise error(f"Calling {reference}() failed: {type(reason).__name__}: {reason}.") from reason

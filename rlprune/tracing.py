@@ -93,7 +93,7 @@ def _positions(module: nn.Module, inputs: tuple[Any, ...], output: Any) -> int:
     kind = kind_of(module)
     channels = next((getattr(module, a) for a, side in kind.attributes.items() if side == "out"), 1) if kind else 0
     if not channels:
-        channels = getattr(module, "out_channels", 0)
+        channels = getattr(module, "out_channels", 0) or getattr(module, "out_features", 0)
     return int(output.numel()) // int(channels) if channels and isinstance(output, torch.Tensor) else 0
 
 

@@ -4,10 +4,10 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.errors import NetworkError
-from rlprune.evaluation import Evaluator
+from rlprune.errors import NetworkError, TaskError
+from rlprune.evaluation import WORST_DIVERGENCE, Evaluator
 from rlprune.network import Network
-from rlprune.pruning.tables import PruningTables
+from rlprune.pruning.tables import PruningTables, even_batches
 from rlprune.tasks.base import Split, Task
 from tests.models import build, images
 
@@ -104,3 +104,87 @@ def test_samples_the_network_cannot_take_are_named() -> None:
     network = Network(build("residual"), images(1))
     with pytest.raises(NetworkError, match="calibration samples"):
         PruningTables(network, make_task(network, (3, 8, 8)).calibration)
+
+
+def test_infinite_outputs_are_the_worst_and_not_the_best(evaluator: Evaluator) -> None:
+    class Overflowing(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.full((len(x), 10), torch.inf)
+
+    assert evaluator.on(Overflowing(), evaluator.task.validation).divergence == WORST_DIVERGENCE
+
+
+@pytest.mark.parametrize(("samples", "sizes"), [(5, [2, 3]), (4, [4]), (9, [3, 3, 3]), (13, [3, 3, 3, 4])])
+def test_batches_for_statistics_are_even(samples: int, sizes: list[int]) -> None:
+    split = Split(torch.arange(samples), torch.arange(samples))
+    found = [inputs[0] for inputs in even_batches(split, 4, torch.device("cpu"))]
+    assert [len(batch) for batch in found] == sizes
+    assert torch.equal(torch.cat(found), split.targets)
+
+
+def test_no_batch_of_one_sample_reaches_a_batchnorm() -> None:
+    torch.manual_seed(0)
+    network = Network(nn.Sequential(nn.Linear(8, 16), nn.BatchNorm1d(16), nn.Linear(16, 3)), torch.randn(2, 8))
+
+    def split(count: int) -> Split:
+        return Split(torch.randn(count, 8), torch.zeros(count, dtype=torch.long))
+
+    task = Task("rows", calibration=split(129), validation=split(40), test=split(8), classes=3)
+    evaluator = Evaluator(PruningTables(network, task.calibration), task)
+    assert evaluator.finalist([8]).samples == 40
+
+
+class Wrapped(nn.Module):
+    """Answers with a dict."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.inner = build("residual")
+
+    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
+        return {"logits": self.inner(x)}
+
+
+def test_an_answer_that_is_no_tensor_is_refused() -> None:
+    network = Network(Wrapped(), images(1))
+    task = make_task(Network(build("residual"), images(1)))
+    with pytest.raises(NetworkError, match="one tensor, samples first; it returned dict"):
+        Evaluator(PruningTables(network, task.calibration), task)
+
+
+@pytest.mark.parametrize("method", ["score", "divergence"])
+@pytest.mark.parametrize("value", [float("nan"), None, "good"])
+def test_a_measure_that_is_no_number_is_refused(
+    evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch, method: str, value: object
+) -> None:
+    monkeypatch.setattr(evaluator.task, method, lambda *_: value)
+    with pytest.raises(TaskError, match=f"The {method} of task 'toy' must be a finite number"):
+        Evaluator(evaluator.tables, evaluator.task, samples=64)
+
+
+class Viewing(nn.Module):
+    """``view`` behind a convolution refuses channels-last tensors."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 8, 3, padding=1)
+        self.second = nn.Conv2d(8, 8, 3, padding=1)
+        self.head = nn.Linear(8 * 64, 10)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.second(torch.relu(self.first(x))))
+        return self.head(x.view(len(x), -1))
+
+
+def test_the_memory_layout_is_the_fast_one_where_the_network_takes_it(evaluator: Evaluator) -> None:
+    assert evaluator.tables.channels_last
+    network = Network(Viewing(), images(2))
+    task = make_task(network)
+    viewing = Evaluator(PruningTables(network, task.calibration), task, samples=64)
+    assert not viewing.tables.channels_last
+    assert viewing(network.dense_widths).divergence == pytest.approx(0, abs=1e-6)
+    assert viewing.finalist([4, 4]).samples == 96
+
+
+def test_delivered_networks_are_stored_in_the_usual_layout(evaluator: Evaluator) -> None:
+    assert all(p.is_contiguous() for p in evaluator.repaired([4, 4, 8, 8]).parameters())

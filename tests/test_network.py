@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlprune.errors import NetworkError
@@ -203,6 +204,57 @@ def test_a_group_whose_pruning_is_wrong_is_found_and_left_whole() -> None:
     assert "mixes" in network.left_whole["first"]
 
 
+class Shuffling(nn.Module):
+    """Reorders channels between layers without biases, so zeros in give zeros everywhere."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Conv2d(1, 16, 3, padding=1, bias=False)
+        self.second = nn.Conv2d(16, 8, 1, bias=False)
+        self.head = nn.Linear(8, 2, bias=False)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.relu(self.first(x))
+        x = x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        return self.head(torch.relu(self.second(x)).mean((2, 3)))
+
+
+def test_example_inputs_of_zeros_hide_nothing() -> None:
+    network = Network(Shuffling(), torch.zeros(1, 1, 8, 8))
+    assert [group.name for group in network.groups] == ["second"]
+    assert "mixes" in network.left_whole["first"]
+
+
+def test_macs_of_grouped_convolutions_count() -> None:
+    layers = (nn.Conv2d(1, 16, 3), nn.Conv2d(16, 16, 3, groups=4), nn.Conv2d(16, 16, 1), nn.Conv2d(16, 2, 1))
+    network = Network(nn.Sequential(*layers), images(2))
+    assert "1 holds its channels" in network.left_whole["0"]
+    for row in random_widths(network, 3):
+        pruned = surgery.prune(network, surgery.leading_channels(network, row)).eval()
+        assert network.macs(row)[0] == measured_macs(pruned, images(1))
+
+
+class TwoInputs(nn.Module):
+    """Joins flattened images and features; the dependency graph gives the features a wrong width."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.image = nn.Conv2d(1, 16, 3)
+        self.features = nn.Linear(4, 24)
+        self.join = nn.Linear(16 * 4 + 24, 32)
+        self.head = nn.Linear(32, 2)
+
+    def forward(self, image: torch.Tensor, features: torch.Tensor) -> torch.Tensor:
+        seen = nn.functional.adaptive_avg_pool2d(self.image(image), 2).flatten(1)
+        return self.head(torch.relu(self.join(torch.cat([seen, torch.relu(self.features(features))], dim=1))))
+
+
+def test_every_producer_stands_in_a_group_or_has_a_reason() -> None:
+    network = Network(TwoInputs(), (images(2), torch.randn(2, 4)))
+    grouped = {name for group in network.groups for name in group.producers}
+    assert grouped | set(network.left_whole) == {"image", "features", "join", "head"}
+
+
 def poisoned() -> nn.Module:
     model = build("residual")
     with torch.no_grad():
@@ -219,6 +271,12 @@ class Overflowing(nn.Module):
         return self.conv(x) / 0
 
 
+def hooked() -> nn.Module:
+    model = build("residual")
+    prune.l1_unstructured(model.get_submodule("stem"), "weight", 0.5)
+    return model
+
+
 @pytest.mark.parametrize(
     ("make", "inputs", "message"),
     [
@@ -228,6 +286,8 @@ class Overflowing(nn.Module):
         (lambda: build("residual"), torch.zeros(0, 1, 8, 8), "non-empty batch"),
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), images(1), "at least one group"),
         (lambda: nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(36, 2)), images(1), "one channel only"),
+        (hooked, images(1), "plain module that can be copied"),
+        (lambda: torch.jit.trace(build("residual"), images(1)), images(1), "before scripting"),
         (lambda: "resnet", images(1), "torch.nn.Module; str came"),
     ],
 )

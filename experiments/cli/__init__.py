@@ -49,7 +49,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _main(arguments)
     except RlpruneError as reason:
-        print(f"rlprune: {reason}", file=sys.stderr)
+        print(f"rlprune: {' '.join(str(reason).split())}", file=sys.stderr)
         return WRONG
     except KeyboardInterrupt:
         print("rlprune: interrupted", file=sys.stderr)

@@ -8,8 +8,9 @@ every plan keeps leading channels, so its tensors are prefixes of tables and cos
 from __future__ import annotations
 
 import copy
+import itertools
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from rlprune import layout
 from rlprune.errors import ConfigError, NetworkError, unknown_name
 from rlprune.layers import Side, kind_of
 from rlprune.network import FloatArray, Group, IntArray, Network
@@ -58,6 +60,7 @@ class PruningTables:
 
     Attributes:
         order: group name -> channels, most important first (``int64 [width]``).
+        channels_last: whether the network runs with that memory layout, which is faster; its tensors are stored so.
         unrepaired: consumers whose weights are cut without least squares, and why.
 
     Raises:
@@ -84,6 +87,7 @@ class PruningTables:
         statistics = self._collect(repaired, calibration, seed)
         self.order = {group.name: self._channel_order(group, statistics, importance) for group in network.groups}
         self._permuted = surgery.prune(network, self.order).eval().requires_grad_(False).to(self.device)
+        self.channels_last = self._choose_layout(calibration)
         self._axes = self._find_axes()
         self._statistics = {name: self._permute(name, item) for name, item in statistics.items()}
         self._solvers = {
@@ -130,6 +134,15 @@ class PruningTables:
         if importance == "contribution":
             return measures.contribution(normals).argsort(descending=True, stable=True)
         return measures.elimination_order(normals)
+
+    def _choose_layout(self, calibration: Split) -> bool:
+        """Store the permuted network with channels last if it runs that way."""
+        inputs = next(batches(calibration.take(2), 2, self.device))
+        candidate = layout.to_channels_last(copy.deepcopy(self._permuted))
+        if layout.runs_channels_last(candidate, inputs):
+            self._permuted = candidate
+            return True
+        return False
 
     def _find_axes(self) -> dict[tuple[str, Side], _Axis]:
         parts: dict[tuple[str, Side], list[tuple[int, torch.Tensor]]] = {}
@@ -208,6 +221,7 @@ class PruningTables:
             else:
                 theta = reconstruction.solve_subset(statistics, kept)
             weight, bias = statistics.split(theta)
+            weight = layout.as_channels_last(weight) if self.channels_last else weight
             self._repaired[key] = (weight.to(self.device), None if bias is None else bias.to(self.device))
         return self._repaired[key]
 
@@ -240,7 +254,30 @@ class PruningTables:
         return self.shell().fill(tensors).requires_grad_(True)
 
 
-def batches(split: Split, size: int, device: torch.device) -> Iterator[tuple[torch.Tensor, ...]]:
+def batches(
+    split: Split, size: int, device: torch.device, channels_last: bool = False
+) -> Iterator[tuple[torch.Tensor, ...]]:
     """Inputs of a split, ``size`` samples at a time."""
-    for start in range(0, len(split), size):
-        yield tuple(tensor[start : start + size].to(device) for tensor in split.tensors)
+    edges = [*range(0, len(split), size), len(split)]
+    return _slices(split, edges, device, channels_last)
+
+
+def even_batches(
+    split: Split, most: int, device: torch.device, channels_last: bool = False
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    """Inputs of a split in batches of at most ``most`` samples whose sizes differ by one at the most.
+
+    For BatchNorm statistics: a short last batch would count as much as a full one, and one of one sample has no
+    variance.
+    """
+    count = math.ceil(len(split) / most)
+    edges = [len(split) * number // count for number in range(count + 1)]
+    return _slices(split, edges, device, channels_last)
+
+
+def _slices(
+    split: Split, edges: Sequence[int], device: torch.device, channels_last: bool
+) -> Iterator[tuple[torch.Tensor, ...]]:
+    for start, stop in itertools.pairwise(edges):
+        parts = tuple(tensor[start:stop].to(device) for tensor in split.tensors)
+        yield tuple(layout.as_channels_last(part) for part in parts) if channels_last else parts

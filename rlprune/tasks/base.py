@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import ClassVar
 
@@ -96,7 +97,7 @@ class Task:
             targets: [N, ...] integer labels.
 
         Raises:
-            TaskError: the shapes do not fit, the labels are not integers, or an output is NaN.
+            TaskError: the shapes do not fit, the labels are not integers in [0, classes), or an output is NaN.
         """
         _check_logits(self.name, outputs, self.classes)
         if targets.is_floating_point() or targets.shape != outputs.shape[:1] + outputs.shape[2:]:
@@ -105,12 +106,13 @@ class Task:
                 f"{tensor_kind(targets)} for {tensor_kind(outputs)}. "
                 "For another metric override Task.score and Task.divergence."
             )
+        check_labels(targets, outputs.shape[1], f"targets of task {self.name!r}")
         return float((outputs.argmax(dim=1) == targets.to(outputs.device)).double().mean())
 
     def divergence(self, outputs: torch.Tensor, dense_outputs: torch.Tensor) -> float:
         """Mean Kullback-Leibler divergence KL(dense || pruned) of the softmax outputs in nats; 0 = they agree.
 
-        Computed in log space and float64 (Kullback and Leibler 1951).
+        Computed in log space and float64 (Kullback and Leibler 1951). Infinite where an output is too large for that.
 
         Args:
             outputs: [N, classes, ...] logits of the pruned network.
@@ -128,7 +130,8 @@ class Task:
         log_q = outputs.double().to(log_p.device).log_softmax(dim=1)
         # A class that the dense network excludes (log p = -inf) adds nothing, by the limit of p log p.
         terms = torch.where(log_p.isneginf(), torch.zeros_like(log_p), log_p.exp() * (log_p - log_q))
-        return max(0.0, float(terms.sum(dim=1).mean()))
+        divergence = float(terms.sum(dim=1).mean())
+        return math.inf if math.isnan(divergence) else max(0.0, divergence)
 
     def _split(self, which: str) -> Split:
         if which not in self._loaded:
@@ -142,8 +145,8 @@ class Task:
             raise TaskError(
                 f"Task {self.name!r} has no {which} split. Give Task(...) one: {which}=Split(inputs, targets)."
             )
-        split = source() if callable(source) else source
         where = f"{which} split of task {self.name!r}"
+        split = _loaded(source, where)
         if not isinstance(split, Split):
             raise TaskError(f"The {where} must be a Split; got {type(split).__name__}.")
         check_finite(split, where)
@@ -154,6 +157,17 @@ class Task:
                 shapes = f"{split.sample_shapes} against {known.sample_shapes} in {other}"
                 raise TaskError(f"Samples of all splits must have one shape; the {where} has {shapes}.")
         return split
+
+
+def _loaded(source: SplitSource, where: str) -> object:
+    if not callable(source):
+        return source
+    try:
+        return source()
+    except TaskError:
+        raise
+    except Exception as reason:
+        raise TaskError(f"Loading the {where} failed: {type(reason).__name__}: {reason}.") from reason
 
 
 def _check_logits(name: str, outputs: torch.Tensor, classes: int | None) -> None:

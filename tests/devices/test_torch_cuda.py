@@ -69,6 +69,13 @@ def test_runs_the_pruned_network(residual_network: Network) -> None:
     assert outputs.is_inference()
 
 
+def test_the_module_given_is_left_as_it_was(residual_network: Network) -> None:
+    module = torch.nn.Linear(2, 2).train()
+    TorchCuda(cuda=FakeCuda(), device="meta").load_module(module, torch.zeros(1, 2))
+    assert module.training
+    assert module.weight.device.type == "cpu"
+
+
 def test_keyword_inputs() -> None:
     class Takes(torch.nn.Module):
         def forward(self, images: torch.Tensor) -> torch.Tensor:

@@ -105,8 +105,21 @@ def number():
     return 3
 
 
+def leaves():
+    raise SystemExit(0)
+
+
+def not_exportable():
+    class Eigenvalues(nn.Module):
+        def forward(self, x):
+            return x + torch.linalg.eigvals(torch.eye(2)).real.sum()
+
+    model, inputs = network()
+    return nn.Sequential(*model, Eigenvalues()), inputs
+
+
 def fails():
-    raise OSError("the disk is on fire")
+    raise OSError("the disk\\nis on fire")
 """
 
 

@@ -102,6 +102,16 @@ def test_outputs_and_targets_must_fit_each_other() -> None:
         TASK.score(torch.zeros(2, 5), torch.tensor([0.5, 1.5]))
 
 
+def test_labels_beyond_the_outputs_are_refused_where_the_classes_are_not_stated() -> None:
+    task = Task("open", calibration=SPLIT, validation=SPLIT, test=SPLIT)
+    with pytest.raises(TaskError, match=r"Labels must be in \[0, 5\)"):
+        task.score(torch.zeros(2, 5), torch.tensor([0, 5]))
+
+
+def test_divergence_of_infinite_outputs_is_infinite() -> None:
+    assert TASK.divergence(torch.full((2, 5), math.inf), torch.zeros(2, 5)) == math.inf
+
+
 class Regression(Task):
     """Scores what is no class."""
 

@@ -134,3 +134,15 @@ def test_a_source_that_gives_no_split_is_refused() -> None:
     wrong = Task("mine", calibration=lambda: (split,), validation=split, test=split)  # type: ignore[arg-type, return-value]
     with pytest.raises(TaskError, match="must be a Split; got tuple"):
         _ = wrong.calibration
+
+
+def test_a_source_that_fails_names_the_split() -> None:
+    def gone() -> Split:
+        raise OSError("the disk is gone")
+
+    split = Split(torch.zeros(2, 4), torch.tensor([0, 1]))
+    task = Task("mine", calibration=gone, validation=split, test=split)
+    with pytest.raises(
+        TaskError, match=r"Loading the calibration split of task 'mine' failed: OSError: the disk is gone"
+    ):
+        _ = task.calibration

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -56,7 +57,7 @@ class TorchCuda(Runtime):
         reason = self.available()
         if reason is not None:
             raise DeviceError(f"Device 'cuda' cannot be used: {reason}.")
-        placed = module.to(self._device).eval()
+        placed = copy.deepcopy(module).to(self._device).eval()
         inputs = as_batch(example_inputs, self.identity.batch, self._device)
 
         def run() -> object:

@@ -1,0 +1,33 @@
+"""Memory layout: convolutions on the CPU run faster with channels last."""
+
+from __future__ import annotations
+
+import torch
+from torch import nn
+
+
+def as_channels_last(tensor: torch.Tensor) -> torch.Tensor:
+    """The same values with channels last in memory where the tensor has four dimensions, else the tensor itself."""
+    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+
+
+def to_channels_last(model: nn.Module) -> nn.Module:
+    """Store the weights of 2-d convolutions with channels last, in place."""
+    for parameter in model.parameters():
+        parameter.data = as_channels_last(parameter.data)
+    return model
+
+
+def runs_channels_last(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> bool:
+    """Whether a model accepts the layout: ``x.view(n, -1)`` behind a convolution, for one, does not.
+
+    Args:
+        model: stored with channels last.
+        inputs: a batch it accepts otherwise.
+    """
+    try:
+        with torch.inference_mode():
+            model(*(as_channels_last(tensor) for tensor in inputs))
+    except RuntimeError:
+        return False
+    return True
