@@ -17,6 +17,7 @@ from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, weights
 from rlprune.experiments.searches import Search
+from rlprune.experiments.setup import untouched
 from rlprune.experiments.tables import markdown_rows
 from rlprune.experiments.tensorboard import EpisodeWriter, HParam
 from rlprune.experiments.verdict import collapse, ranked, verdict
@@ -137,6 +138,7 @@ def _notes(facts: Facts) -> list[str]:
         f"Validation: all {max(sizes)} images, repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
         "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
         *facts.power.notes,
+        *untouched(facts.problem.evaluator.tables),
     ]
 
 

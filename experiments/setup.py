@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -21,6 +21,7 @@ from rlprune.tasks import Task, load_task
 from rlprune.zoo import resolve_network
 
 NEEDS_PROFILE = ("latency", "energy")
+SHOWN_LAYERS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -84,6 +85,18 @@ def make_evaluator(material: Material, samples: int, seed: int) -> Evaluator:
     """Prepare the tables of a network and the evaluator on its task."""
     tables = PruningTables(material.network, material.task.calibration, seed=seed)
     return Evaluator(tables, material.task, samples=samples)
+
+
+def untouched(tables: PruningTables) -> list[str]:
+    """What pruning leaves alone, with the reasons: layers left whole, and consumers that are cut but not repaired."""
+    titles = (("Left whole", tables.network.left_whole), ("Cut, not repaired", tables.unrepaired))
+    return [f"{title}: {_listed(reasons)}." for title, reasons in titles if reasons]
+
+
+def _listed(reasons: Mapping[str, str]) -> str:
+    shown = [f"{name} ({reason})" for name, reason in list(reasons.items())[:SHOWN_LAYERS]]
+    more = len(reasons) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
 
 
 def fresh(problem: PruningProblem) -> PruningProblem:

@@ -28,6 +28,7 @@ from rlprune.experiments.setup import (
     make_problem,
     needs_profile,
     torch_threads,
+    untouched,
 )
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.versions import versions
@@ -72,6 +73,8 @@ def prepare(
     profile = fitting_profile(target, material.network, config.watts)
     with progress.phase("tables", f"Preparing the tables of {len(material.network.groups)} groups"):
         evaluator = make_evaluator(material, config.samples, config.seed)
+    for line in untouched(evaluator.tables):
+        progress.note(line)
     _check_countable(material, budgets)
     if target.runtime is not None:
         # What cannot be exported is refused before the search; the measurements use this export again.

@@ -26,7 +26,7 @@ def make_task(network: Network, shape: tuple[int, ...] = (1, 8, 8)) -> Task:
 def evaluator() -> Evaluator:
     network = Network(build("residual"), images(1))
     task = make_task(network)
-    return Evaluator(PruningTables(network, task.calibration), task, samples=64)
+    return Evaluator(PruningTables(network, task.calibration), task, samples=64, batch_statistics=True)
 
 
 def test_the_dense_network_agrees_with_itself(evaluator: Evaluator) -> None:
@@ -91,7 +91,7 @@ def test_order_of_evaluation_does_not_matter() -> None:
 def test_finalists_use_all_validation_samples_and_leave_the_search_alone(evaluator: Evaluator) -> None:
     before = evaluator([4, 6, 8, 8])
     assert evaluator.finalist([4, 6, 8, 8]).samples == 96
-    fresh = Evaluator(evaluator.tables, evaluator.task, samples=64)
+    fresh = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=True)
     assert fresh([4, 6, 8, 8]) == before
 
 
