@@ -28,10 +28,10 @@ from rlprune.agents import SEARCHERS, Episode, best_outcomes, make_searcher
 from rlprune.budget import Budget
 from rlprune.devices import DeviceProfile
 from rlprune.envs import LayerPruningEnv
-from rlprune.errors import ConfigError, RlpruneError
+from rlprune.errors import ConfigError
+from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import fresh, load_material, make_evaluator, make_problem, torch_threads
-from rlprune.files import write_json
+from rlprune.experiments.setup import fresh, load_material, make_evaluator, make_problem
 from rlprune.network import FloatArray
 from rlprune.problem import PruningProblem
 
@@ -148,29 +148,20 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     return {"schema": SCHEMA, "settings": vars(options), "dense": dense, "results": results}
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; exit code 2 for anything a user got wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this script."""
     parser.add_argument("--network", default="fashion-resnet20", help="zoo name or module:function")
-    parser.add_argument("--budget", action="append", help="repeatable; macs=0.5 where none is given")
+    parser.add_argument("--budget", nargs="+", default=["macs=0.5"])
     parser.add_argument("--profile", help="device profile, for a budget on latency or energy")
     parser.add_argument("--methods", nargs="+", default=["uniform", "random", "evolutionary", "tpe", "ppo", "ddpg"])
     parser.add_argument("--episodes", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=512, help="validation samples of one evaluation")
-    parser.add_argument("--data-dir")
-    parser.add_argument("--out", help="JSON file; the picture stands beside it")
-    options = parser.parse_args(arguments)
-    options.budget = options.budget or ["macs=0.5"]
-    try:
-        with torch_threads(1):
-            report = run(options)
-        if options.out:
-            write_json(options.out, report)
-    except RlpruneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line."""
+    return run_script(__doc__, add_arguments, run, arguments)
 
 
 if __name__ == "__main__":

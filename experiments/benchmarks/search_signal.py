@@ -23,11 +23,10 @@ from rlprune.agents import make_searcher
 from rlprune.budget import Budget
 from rlprune.devices import DeviceProfile
 from rlprune.envs import LayerPruningEnv
-from rlprune.errors import RlpruneError
 from rlprune.evaluation import Evaluator
+from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import load_material, make_evaluator, make_problem, torch_threads
-from rlprune.files import write_json
+from rlprune.experiments.setup import load_material, make_evaluator, make_problem
 
 SCHEMA = "rlprune-search-signal/1"
 
@@ -71,28 +70,26 @@ def show(rows: Sequence[dict[str, Any]], title: str) -> None:
     Console().print(table)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; exit code 2 for anything a user got wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this script."""
     parser.add_argument("--network", default="fashion-resnet20", help="zoo name or module:function")
     parser.add_argument("--budget", default="macs=0.5")
     parser.add_argument("--profile", help="device profile, for a budget on latency or energy")
     parser.add_argument("--plans", type=int, default=60)
     parser.add_argument("--samples", nargs="+", type=int, default=[64, 128, 256, 512, 1024])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir")
-    parser.add_argument("--out", help="JSON file")
-    options = parser.parse_args(arguments)
-    try:
-        with torch_threads(1):
-            rows = run(options)
-        show(rows, f"{options.network}, {options.budget}, {rows[0]['plans']} random plans")
-        if options.out:
-            write_json(options.out, {"schema": SCHEMA, "settings": vars(options), "rows": rows})
-    except RlpruneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+
+def execute(options: argparse.Namespace) -> dict[str, Any]:
+    """Run, print, and return the report."""
+    rows = run(options)
+    show(rows, f"{options.network}, {options.budget}, {rows[0]['plans']} random plans")
+    return {"schema": SCHEMA, "settings": vars(options), "rows": rows}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line."""
+    return run_script(__doc__, add_arguments, execute, arguments)
 
 
 if __name__ == "__main__":

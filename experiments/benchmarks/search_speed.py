@@ -10,6 +10,7 @@ distinct plans again afterwards, as finished modules.
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 import time
 from collections.abc import Sequence
@@ -22,11 +23,10 @@ from rich.table import Table
 from rlprune.agents import make_searcher
 from rlprune.budget import Budget
 from rlprune.envs import LayerPruningEnv
-from rlprune.errors import RlpruneError
 from rlprune.evaluation import BATCH, Evaluator
+from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import load_material, make_evaluator, make_problem, torch_threads
-from rlprune.files import write_json
+from rlprune.experiments.setup import load_material, make_evaluator, make_problem
 from rlprune.network import IntArray
 from rlprune.pruning.tables import batches
 
@@ -102,33 +102,27 @@ def show(rows: Sequence[dict[str, Any]]) -> None:
     Console().print(table)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line; exit code 2 for anything a user got wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Flags of this script."""
     parser.add_argument("--network", nargs="+", default=["fashion-resnet20"], help="zoo names or module:function")
     parser.add_argument("--samples", nargs="+", type=int, default=[512], help="validation samples of one evaluation")
     parser.add_argument("--method", nargs="+", default=["ddpg", "random"])
     parser.add_argument("--budget", default="macs=0.5")
     parser.add_argument("--episodes", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--data-dir")
-    parser.add_argument("--out", help="JSON file")
-    options = parser.parse_args(arguments)
-    try:
-        with torch_threads(1):
-            rows = [
-                measure(network, samples, method, options)
-                for network in options.network
-                for samples in options.samples
-                for method in options.method
-            ]
-        show(rows)
-        if options.out:
-            write_json(options.out, {"schema": SCHEMA, "settings": vars(options), "rows": rows})
-    except RlpruneError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    return 0
+
+
+def execute(options: argparse.Namespace) -> dict[str, Any]:
+    """Run, print, and return the report."""
+    cases = itertools.product(options.network, options.samples, options.method)
+    rows = [measure(network, samples, method, options) for network, samples, method in cases]
+    show(rows)
+    return {"schema": SCHEMA, "settings": vars(options), "rows": rows}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run from the command line."""
+    return run_script(__doc__, add_arguments, execute, arguments)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rlprune.experiments.benchmarks import search_quality, search_signal, search_speed
+from rlprune.experiments.benchmarks.search_quality import Search
+
+DIGITS = ["--network", "digits-resnet"]
+
+
+def test_search_quality_compares_at_equal_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "quality.json"
+    flags = ["--methods", "uniform", "random", "ddpg", "--episodes", "12", "--seeds", "2", "--samples", "64"]
+    assert search_quality.main([*DIGITS, *flags, "--out", str(out)]) == 0
+    report = json.loads(out.read_text())
+    assert list(report["results"]) == ["uniform", "random", "ddpg"]
+    assert all(len(row["accuracy"]["each"]) == 2 for row in report["results"].values())
+    ddpg, uniform = (report["results"][name]["divergence"]["12"]["mean"] for name in ("ddpg", "uniform"))
+    assert ddpg <= uniform
+    assert out.with_suffix(".png").exists()
+    assert "ddpg" in capsys.readouterr().out
+
+
+def test_best_after_more_evaluations_than_there_were_is_the_last() -> None:
+    search = Search("random", 0, np.array([3.0, 2.0, 2.0, 1.0]), 0.9, 1.0)
+    assert [search.after(n) for n in (1, 3, 4, 9)] == [3.0, 2.0, 1.0, 1.0]
+
+
+def test_search_speed_divides_by_inference(tmp_path: Path) -> None:
+    out = tmp_path / "speed.json"
+    flags = ["--samples", "64", "--method", "random", "--episodes", "6"]
+    assert search_speed.main([*DIGITS, *flags, "--out", str(out)]) == 0
+    [row] = json.loads(out.read_text())["rows"]
+    assert row["ratio"] == pytest.approx(row["wall_seconds"] / row["inference_seconds"])
+    assert row["ratio"] > 1
+    assert 0 < row["evaluations"] <= 6
+
+
+def test_search_signal_correlates(tmp_path: Path) -> None:
+    out = tmp_path / "signal.json"
+    flags = ["--plans", "12", "--samples", "64", "360", "--budget", "macs=0.2"]
+    assert search_signal.main([*DIGITS, *flags, "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    assert [(row["samples"], row["batch_statistics"]) for row in rows] == [
+        (64, False), (64, True), (360, False), (360, True)
+    ]  # fmt: skip
+    assert all(-1 <= row["rho_divergence"] <= 1 for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("script", "flags", "message"),
+    [
+        (search_quality, ["--methods", "dpg"], "Did you mean 'ddpg'"),
+        (search_quality, ["--seeds", "0"], "at least 1 seed"),
+        (search_speed, ["--budget", "speed=2"], "speed"),
+        (search_signal, ["--network", "digits-resnt"], "Did you mean 'digits-resnet'"),
+    ],
+)
+def test_mistakes_end_with_exit_code_2(
+    script: object, flags: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert script.main([*DIGITS, *flags]) == 2  # type: ignore[attr-defined]
+    assert message in capsys.readouterr().err
