@@ -7,8 +7,14 @@ from torch import nn
 
 
 def as_channels_last(tensor: torch.Tensor) -> torch.Tensor:
-    """The same values with channels last in memory where the tensor has four dimensions, else the tensor itself."""
-    return tensor.contiguous(memory_format=torch.channels_last) if tensor.dim() == 4 else tensor
+    """The same values with channels last in memory where the tensor has four dimensions, else the tensor itself.
+
+    With one channel or a 1 x 1 kernel both layouts are the same bytes, and ``contiguous`` would keep the strides from
+    which torch chooses its kernels; a copy gets those of the asked layout.
+    """
+    if tensor.dim() != 4:
+        return tensor
+    return torch.empty_like(tensor, memory_format=torch.channels_last).copy_(tensor)
 
 
 def to_channels_last(model: nn.Module) -> nn.Module:
