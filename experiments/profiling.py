@@ -86,6 +86,8 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
     with torch_threads(config.threads):
         progress.note(f"Loading {config.network}")
         network = load_material(config, config.multiple).network
+        if Path(config.out).exists():
+            DeviceProfile.load(config.out).check(network)
         for line in absent:
             progress.note(f"No meter: {line}. Energy rests on the {meter.source}.")
         profile = build_profile(
@@ -104,7 +106,7 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
 
 
 def _check_out(path: Path) -> None:
-    """A profile may be measured anew; any other file is left alone."""
+    """A profile of the same network may be measured anew; any other file is left alone."""
     if path.is_dir():
         raise ProfileError(f"--out must be a file; {path} is a folder. Choose {path / 'profile.json'}, say.")
     if path.exists() and "runtime" not in read_json(path, ProfileError):

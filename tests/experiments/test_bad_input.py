@@ -174,6 +174,7 @@ def test_replay_refuses_bad_settings(call: Any, trained: Any, workshop: Path) ->
 def test_profile_refuses(call: Any, workshop: Path) -> None:
     refused(call("profile", *NET, "--out", "empty"), "is a folder")
     refused(call("profile", *NET, "--out", "truncated.json"), "truncated")
+    refused(call("profile", "--network", "tiny_networks:wider", "--out", "profile.json"), "network")
     refused(call("profile", *NET, "--plans", "0"), "--plans")
     refused(call("profile", *NET, "--plans", "3", "--out", "new.json"), "at least")
     refused(call("profile", *NET, "--device", "profile.json", "--out", "new.json"), "--device")
