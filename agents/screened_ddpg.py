@@ -31,7 +31,8 @@ class Exploration:
         temperature: spread of the Gumbel noise on the critic's values, which are ranks in [-1, 1]; 0 takes the best.
         noise, final_noise: standard deviation around the centre, falling geometrically over the search.
         elite: share of episodes that explore around the best plan so far instead of around the actor.
-        fresh: whether the last step of an episode avoids plans that were evaluated before.
+        fresh: whether the last step of an episode avoids plans that were evaluated before, and an episode that repeated
+            one is followed by one of random actions around its centre.
     """
 
     warmup: float = 0.1

@@ -102,7 +102,9 @@ def _listed(reasons: Mapping[str, str]) -> str:
 def fresh(problem: PruningProblem) -> PruningProblem:
     """The same problem with nothing evaluated yet, so that no method profits from what another one tried."""
     known = problem.evaluator
-    evaluator = Evaluator(known.tables, known.task, samples=known.dense.samples)
+    evaluator = Evaluator(
+        known.tables, known.task, samples=known.dense.samples, batch_statistics=known.batch_statistics
+    )
     return PruningProblem(problem.network, evaluator, problem.costs, problem.planner.budgets, problem.reward)
 
 

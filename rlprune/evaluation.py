@@ -72,8 +72,8 @@ class Evaluator:
         self._inputs = list(even_batches(self._split, SEARCH_BATCH, tables.device, tables.channels_last))
         self._shell = tables.shell()
         enough = len(self._split) >= FEWEST_FOR_STATISTICS
-        own = enough if batch_statistics is None else batch_statistics
-        self._left_out = batchnorm.use_batch_statistics(self._shell.module) if own else set()
+        self.batch_statistics = enough if batch_statistics is None else batch_statistics
+        self._left_out = batchnorm.use_batch_statistics(self._shell.module) if self.batch_statistics else set()
         self._references: dict[int, tuple[Split, torch.Tensor]] = {}
         self._dense_outputs = self._forward(self._shell.module)
         if not torch.isfinite(self._dense_outputs).all():

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlprune.experiments.benchmarks import search_quality, search_signal, search_speed
+from rlprune.experiments.benchmarks import channel_order, search_quality, search_signal, search_speed
 from rlprune.experiments.benchmarks.search_quality import Search
 
 DIGITS = ["--network", "digits-resnet"]
@@ -49,6 +49,16 @@ def test_search_signal_correlates(tmp_path: Path) -> None:
         (64, False), (64, True), (360, False), (360, True)
     ]  # fmt: skip
     assert all(-1 <= row["rho_divergence"] <= 1 for row in rows)
+
+
+def test_channel_order_compares_every_importance(tmp_path: Path) -> None:
+    out = tmp_path / "order.json"
+    assert channel_order.main([*DIGITS, "--keep", "1", "0.5", "--samples", "64", "--out", str(out)]) == 0
+    rows = json.loads(out.read_text())["rows"]
+    whole = [row["divergence"] for row in rows if row["keep_ratio"] == 1]
+    half = {row["importance"]: row["divergence"] for row in rows if row["keep_ratio"] == 0.5}
+    assert whole == pytest.approx([0, 0, 0], abs=1e-6)
+    assert half["elimination"] < half["l1"]
 
 
 @pytest.mark.parametrize(
