@@ -63,7 +63,7 @@ class Policy(nn.Module):
         layers: list[nn.Module] = []
         for inputs, outputs in zip(spec.sizes[:-1], spec.sizes[1:], strict=True):
             # Random initial weights would draw from the global generator.
-            layers += [skip_init(nn.Linear, inputs, outputs), ACTIVATIONS[spec.activation]()]  # type: ignore[no-untyped-call]
+            layers += [skip_init(nn.Linear, inputs, outputs), ACTIVATIONS[spec.activation]()]
         layers[-1] = nn.Tanh() if spec.squash else nn.Hardtanh()
         self.layers = nn.Sequential(*layers)
         self.requires_grad_(False)

@@ -16,7 +16,6 @@ PACKAGES = (
     "numpy",
     "gymnasium",
     "stable-baselines3",
-    "torch-pruning",
     "onnx",
     "onnxruntime",
     "optuna",

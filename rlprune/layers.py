@@ -1,113 +1,48 @@
-"""The layer kinds whose channels can be cut, and what cutting them means.
+"""Layers: the weights of a network, what goes with each, and along which dimensions they hold channels.
 
-A kind says along which dimensions each tensor of the layer holds output and input channels, and which attributes
-repeat those sizes. Everything else in the project (counting, surgery, export) reads this table.
+A layer is one weight, mostly one module. A module with several weights, such as an LSTM, has one layer for each, and so
+has a parameter that stands alone. Multiplications of two activations (attention) are layers without tensors.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Literal
 
+import numpy as np
+import torch
 from torch import nn
 
+from rlprune.tracing.atoms import Label
+from rlprune.tracing.records import Product, Trace
+from rlprune.tracing.tracer import named_tensors
+
 Side = Literal["out", "in"]
+Sides = tuple[Side | None, ...]
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
-Transposed = nn.ConvTranspose1d | nn.ConvTranspose2d | nn.ConvTranspose3d
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
+PRODUCERS = ("conv", "transposed", "depthwise", "linear", "embedding")
 
 
-@dataclass(frozen=True)
-class LayerKind:
-    """How one kind of layer stores channels.
-
-    Attributes:
-        name: ``conv``, ``transposed``, ``depthwise``, ``linear``, ``batchnorm``, ``prelu`` or ``embedding``.
-        matches: whether a module is of this kind.
-        tensors: tensor name -> the side each of its leading dimensions holds (None: no channels).
-        attributes: module attribute -> the side whose size it repeats.
-    """
-
-    name: str
-    matches: Callable[[nn.Module], bool]
-    tensors: dict[str, tuple[Side | None, ...]]
-    attributes: dict[str, Side]
-
-    @property
-    def sides(self) -> frozenset[Side]:
-        return frozenset(self.attributes.values())
-
-
-def _is_depthwise(module: nn.Module) -> bool:
-    return isinstance(module, Convolution) and module.groups == module.in_channels == module.out_channels > 1
-
-
-KINDS: tuple[LayerKind, ...] = (
-    LayerKind(
-        "depthwise",
-        _is_depthwise,
-        {"weight": ("out",), "bias": ("out",)},
-        {"out_channels": "out", "in_channels": "out", "groups": "out"},
-    ),
-    LayerKind(
-        "conv",
-        lambda module: isinstance(module, Convolution) and module.groups == 1,
-        {"weight": ("out", "in"), "bias": ("out",)},
-        {"out_channels": "out", "in_channels": "in"},
-    ),
-    LayerKind(
-        "transposed",
-        lambda module: isinstance(module, Transposed) and module.groups == 1,
-        {"weight": ("in", "out"), "bias": ("out",)},
-        {"out_channels": "out", "in_channels": "in"},
-    ),
-    LayerKind(
-        "linear",
-        lambda module: isinstance(module, nn.Linear),
-        {"weight": ("out", "in"), "bias": ("out",)},
-        {"out_features": "out", "in_features": "in"},
-    ),
-    LayerKind(
-        "batchnorm",
-        lambda module: isinstance(module, BatchNorm),
-        {"weight": ("out",), "bias": ("out",), "running_mean": ("out",), "running_var": ("out",)},
-        {"num_features": "out"},
-    ),
-    LayerKind(
-        "prelu",
-        lambda module: isinstance(module, nn.PReLU) and module.num_parameters > 1,
-        {"weight": ("out",)},
-        {"num_parameters": "out"},
-    ),
-    LayerKind(
-        "embedding",
-        lambda module: isinstance(module, nn.Embedding | nn.EmbeddingBag),
-        {"weight": (None, "out")},
-        {"embedding_dim": "out"},
-    ),
-)
-
-
-def kind_of(module: nn.Module) -> LayerKind | None:
-    """The kind of ``module``, or None where its channels cannot be cut."""
-    if hasattr(module, "parametrizations") or "weight" not in module._parameters:  # computed anew at each call
-        return None
-    return next((kind for kind in KINDS if kind.matches(module)), None)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Layer:
-    """One layer of a network, in forward order.
+    """One weight of a network, in forward order.
 
     Attributes:
-        name: qualified module name.
-        kind: name of its :class:`LayerKind`; ``other`` where its channels cannot be cut.
+        name: module name, or the ``state_dict`` key where the module holds several weights.
+        kind: ``conv``, ``transposed``, ``depthwise``, ``linear``, ``embedding``, ``batchnorm``, ``norm``, ``prelu``,
+            ``scale`` (any other parameter), or ``product`` (two activations are multiplied).
         positions: output positions of one sample, summed over calls (input positions for ``transposed``).
         kernel, stride: spatial sizes; empty for layers without.
-        out_width, in_width: channels of the dense layer; ``in_width`` is 0 for kinds without an input side.
+        out_width, in_width: channels of the dense layer; ``in_width`` is 0 for kinds without an input side, and counts
+            one group's inputs for grouped convolutions.
         macs_per_pair: multiply-adds for each pair of one output and one input channel (or output channel alone).
         params_per_pair, params_per_out: parameters for each such pair, and for each output channel.
+        tensors: ``state_dict`` key -> the side each of its dimensions holds (None: no channels).
+        weight, bias: ``state_dict`` keys of what multiplies and what is added to the product; None where there is none.
+        groups: of a convolution, else 1.
     """
 
     name: str
@@ -120,44 +55,204 @@ class Layer:
     macs_per_pair: float
     params_per_pair: float
     params_per_out: float
+    tensors: Mapping[str, Sides] = field(default_factory=dict)
+    weight: str | None = None
+    bias: str | None = None
+    groups: int = 1
 
 
-def fixed_macs(module: nn.Module, positions: float) -> float:
-    """Multiply-adds of one sample in a convolution or linear layer whose channels cannot be cut; 0 for other layers."""
-    if not isinstance(module, Convolution | Transposed | nn.Linear):
-        return 0.0
-    return positions * module.weight.numel()
+@dataclass(frozen=True, eq=False)
+class LabelledLayer:
+    """A layer and the labels along its sides."""
+
+    layer: Layer
+    labels: Mapping[Side, Label]
 
 
-def _sizes(value: Any) -> tuple[int, ...]:
-    return tuple(value) if isinstance(value, tuple) else ()
+def describe_layers(trace: Trace, model: nn.Module) -> list[LabelledLayer]:
+    """All layers that were used, in the order of their first use."""
+    return _Description(trace, model).layers()
 
 
-def describe(name: str, module: nn.Module, kind: LayerKind, positions: float) -> Layer:
-    """The :class:`Layer` of a module of a known kind."""
-    widths = {side: int(getattr(module, attribute)) for attribute, side in kind.attributes.items()}
-    out_width, in_width = widths["out"], widths.get("in", 0)
-    pair = paired = 0.0
-    for tensor_name, sides in kind.tensors.items():
-        tensor = dict(module.named_parameters(recurse=False)).get(tensor_name)
-        if tensor is None:
-            continue
-        if set(sides) == {"out", "in"}:
-            pair += tensor.numel() / (out_width * in_width)
-        else:
-            paired += tensor.numel() / out_width
-    multiplies = pair
-    if kind.name == "depthwise":
-        multiplies = module.get_parameter("weight").numel() / out_width
-    return Layer(
-        name=name,
-        kind=kind.name,
-        positions=positions,
-        kernel=_sizes(getattr(module, "kernel_size", ())),
-        stride=_sizes(getattr(module, "stride", ())),
-        out_width=out_width,
-        in_width=in_width,
-        macs_per_pair=multiplies * positions,
-        params_per_pair=pair,
-        params_per_out=paired,
-    )
+class _Description:
+    def __init__(self, trace: Trace, model: nn.Module) -> None:
+        self.trace = trace
+        self.model = model
+        self.tensors = {
+            key: tensor
+            for key, tensor in named_tensors(model)
+            if tensor.is_floating_point() and key not in trace.aliases
+        }
+        self.axes = {(axis.tensor, axis.dim): axis for axis in trace.atoms.axes}
+        self.products: dict[str, list[Product]] = defaultdict(list)
+        for product in trace.products:
+            if product.weight is not None:
+                self.products[product.weight].append(product)
+
+    def layers(self) -> list[LabelledLayer]:
+        by_module: dict[str, list[str]] = defaultdict(list)
+        for key in self.tensors:
+            if key in self.trace.first_use:
+                by_module[key.rpartition(".")[0]].append(key)
+        found = [layer for name, keys in by_module.items() for layer in self._of_module(name, keys)]
+        found.sort(key=self._first_use)
+        return [*found, *self._activations()]
+
+    def _first_use(self, labelled: LabelledLayer) -> int:
+        return min(self.trace.first_use[key] for key in labelled.layer.tensors)
+
+    def _of_module(self, name: str, keys: list[str]) -> list[LabelledLayer]:
+        module = self.model.get_submodule(name)
+        weights = [key for key in keys if key in self.products or key in self.trace.tables]
+        result = []
+        free = set(keys) - set(weights)
+        for key in weights:
+            bias = next((p.bias for p in self.products[key] if p.bias is not None), None)
+            result.append(self._weighted(name if len(weights) == 1 else key, key, bias, free, len(weights) == 1))
+        rest = [key for key in keys if key in free]
+        if rest:
+            result += self._carriers(name, module, rest, alone=not weights)
+        return result
+
+    def _weighted(self, name: str, key: str, bias: str | None, free: set[str], alone: bool) -> LabelledLayer:
+        """A weight that multiplies or is looked up; vectors as long as its output go with it."""
+        products = self.products[key]
+        sides = self._sides(key, products)
+        shape = self.tensors[key].shape
+        tensors: dict[str, Sides] = {key: sides}
+        out = shape[sides.index("out")] if "out" in sides else 1
+        for other in sorted(free):
+            if self.tensors[other].shape == (out,) and (alone or other == bias):
+                tensors[other] = ("out",)
+                free.discard(other)
+        form = "embedding" if key in self.trace.tables else products[0].form
+        groups = products[0].groups if products else 1
+        if form == "conv" and "in" not in sides:
+            form = "depthwise"
+        kernel = tuple(products[0].kernel) if products else ()
+        return self._layer(
+            name, form, tensors, sum(p.positions for p in products) or self._positions(key, out), kernel,
+            products[0].stride if products else (), key, bias if bias in tensors else None, groups,
+        )  # fmt: skip
+
+    def _sides(self, key: str, products: list[Product]) -> Sides:
+        shape = self.tensors[key].shape
+        rest: Sides = (None,) * (len(shape) - 2)
+        if key in self.trace.tables:
+            return (None, "out", *rest)
+        first = products[0]
+        if first.form == "transposed":
+            return ("in", "out", *rest)
+        if first.form == "conv":
+            return ("out", None, *rest) if first.groups > 1 and shape[1] == 1 else ("out", "in", *rest)
+        out, into = self._dim_of(key, first.out), self._dim_of(key, first.into)
+        if len(shape) == 2:
+            if out is None and into is None:
+                out = 0 if shape[0] == first.sizes[0] else 1
+            out = 1 - into if out is None and into is not None else out
+            return ("out", "in") if out == 0 else ("in", "out")
+        return tuple("out" if dim == out else "in" if dim == into else None for dim in range(len(shape)))
+
+    def _dim_of(self, key: str, label: Label) -> int | None:
+        """Which dimension of a tensor has these atoms."""
+        known = label[label >= 0] if label is not None else np.zeros(0, dtype=np.int64)
+        for dim in range(self.tensors[key].dim()):
+            axis = self.axes.get((key, dim))
+            if axis is not None and len(known) > 0 and axis.start <= known[0] < axis.start + axis.size:
+                return dim
+        return None
+
+    def _carriers(self, name: str, module: nn.Module, keys: list[str], alone: bool) -> list[LabelledLayer]:
+        """Parameters that only accompany channels: one layer for a module of equal vectors, else one for each."""
+        shapes = {tuple(self.tensors[key].shape) for key in keys}
+        if alone and not list(module.children()) and len(shapes) == 1 and len(next(iter(shapes))) == 1:
+            tensors: dict[str, Sides] = dict.fromkeys(keys, ("out",))
+            size = next(iter(shapes))[0]
+            return [self._layer(name, _kind(module), tensors, self._positions(keys[0], size))]
+        return [
+            self._layer(key, "scale", {key: sides}, self._positions(key, self.tensors[key].shape[sides.index("out")]))
+            for key in keys
+            if "out" in (sides := self._carried_sides(key))
+        ]
+
+    def _carried_sides(self, key: str) -> Sides:
+        """The last two dimensions that are not fixed hold channels; any other stays whole."""
+        fixed = self.trace.fixed_axes()
+        free = [dim for dim, size in enumerate(self.tensors[key].shape) if size > 1 and (key, dim) not in fixed]
+        for dim in free[:-2]:
+            self.trace.atoms.fix(self.axes[(key, dim)].atoms, f"{key} holds channels along three dimensions")
+        sides: list[Side | None] = [None] * self.tensors[key].dim()
+        for dim, side in zip(free[-2:], ("in", "out")[2 - len(free[-2:]) :], strict=True):
+            sides[dim] = "in" if side == "in" else "out"
+        return tuple(sides)
+
+    def _positions(self, key: str, size: int) -> float:
+        return self.trace.uses.get(key, 0.0) / max(size, 1)
+
+    def _layer(
+        self, name: str, kind: str, tensors: dict[str, Sides], positions: float, kernel: tuple[int, ...] = (),
+        stride: tuple[int, ...] = (), weight: str | None = None, bias: str | None = None, groups: int = 1,
+    ) -> LabelledLayer:  # fmt: skip
+        labels: dict[Side, Label] = {"out": None, "in": None}
+        widths = {"out": 1, "in": 0}
+        for key, sides in tensors.items():
+            for dim, side in enumerate(sides):
+                axis = self.axes.get((key, dim))
+                if side is not None:
+                    widths[side] = max(widths[side], self.tensors[key].shape[dim])
+                if side is None or axis is None:
+                    continue
+                own = labels[side]
+                labels[side] = axis.atoms if own is None else own
+                if own is not None:
+                    self.trace.atoms.join(own, axis.atoms, "its bias and its weight differ")
+        pair, paired = self._counts(tensors, widths)
+        multiplies = pair if widths["in"] else 0.0
+        if kind in ("depthwise", "embedding") and weight is not None and weight in self.products:
+            multiplies = self.tensors[weight].numel() / widths["out"]
+        layer = Layer(
+            name, kind, positions, kernel, stride, widths["out"], widths["in"], multiplies * positions, pair, paired,
+            tensors, weight, bias, groups,
+        )  # fmt: skip
+        return LabelledLayer(layer, labels)
+
+    def _counts(self, tensors: Mapping[str, Sides], widths: Mapping[str, int]) -> tuple[float, float]:
+        """Parameters for each pair of an output and an input channel, and for each output channel."""
+        pair = paired = 0.0
+        for key, sides in tensors.items():
+            tensor = self.tensors[key]
+            if not isinstance(tensor, nn.Parameter):
+                continue
+            if "in" in sides:
+                pair += tensor.numel() / (widths["out"] * widths["in"])
+            else:
+                paired += tensor.numel() / widths["out"]
+        return pair, paired
+
+    def _activations(self) -> list[LabelledLayer]:
+        result: list[LabelledLayer] = []
+        count: dict[str, int] = defaultdict(int)
+        for product in self.trace.products:
+            if product.weight is None:
+                count[product.module] += 1
+                number = count[product.module]
+                name = f"{product.module}:product{number if number > 1 else ''}"
+                labels: dict[Side, Label] = {"out": product.out, "in": product.into}
+                out, into = product.sizes
+                layer = Layer(name, "product", 1.0, (), (), out, into, product.positions, 0.0, 0.0)
+                result.append(LabelledLayer(layer, labels))
+        return result
+
+
+def _kind(module: nn.Module) -> str:
+    if isinstance(module, BatchNorm):
+        return "batchnorm"
+    if isinstance(module, nn.PReLU):
+        return "prelu"
+    return "norm" if "norm" in type(module).__name__.lower() else "scale"
+
+
+def parameters_of(layers: Sequence[Layer], model: nn.Module) -> dict[str, torch.Tensor]:
+    """``state_dict`` key -> tensor of all layers."""
+    state = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
+    return {key: state[key] for layer in layers for key in layer.tensors}

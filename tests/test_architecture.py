@@ -18,7 +18,11 @@ BARE = ("envs", "agents", "experiments")
 # Library -> the lowest floor that may import it.
 LOWEST_FLOOR = {"gymnasium": 2, "stable_baselines3": 2, "yaml": 4, "jsonargparse": 4}
 # Library -> the only files that may import it.
-DOORS = {"torch_pruning": {"rlprune/tracing.py"}}
+DOORS = {
+    "transformers": {"rlprune/zoo/huggingface.py", "rlprune/zoo/huggingface_inputs.py"},
+    "torchvision": {"rlprune/zoo/torchvision.py"},
+    "timm": {"rlprune/zoo/timm.py"},
+}
 # Names that run code found in data.
 UNSAFE = {
     *("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"),
@@ -148,7 +152,7 @@ PLANTED = [
     ("rlprune/plan.py", "def late():\n    import gymnasium as gym", "gymnasium may not be imported below floor 2"),
     ("rlprune/plan.py", "from stable_baselines3 import DDPG", "stable_baselines3 may not be imported below floor 2"),
     ("agents/ddpg.py", "import yaml", "yaml may not be imported below floor 4"),
-    ("rlprune/network.py", "import torch_pruning as tp", "torch_pruning may be imported by rlprune/tracing.py only"),
+    ("rlprune/network.py", "import timm", "timm may be imported by rlprune/zoo/timm.py only"),
     ("agents/ddpg.py", "from envs import actions", "import rlprune.envs, not envs"),
     ("rlprune/files.py", "from pickle import loads", "pickle.loads can run code"),
     ("rlprune/files.py", "import torch as t\nt.load('x')", "files.py:2: torch.load can run code"),
@@ -167,7 +171,7 @@ def test_a_planted_violation_is_found(tmp_path: Path, place: str, code: str, mes
 
 
 ALLOWED = [
-    ("rlprune/tracing.py", "import torch_pruning as tp"),
+    ("rlprune/zoo/timm.py", "import timm"),
     ("rlprune/plan.py", "from .errors import PlanError\nfrom rlprune.network import Network\nmodel.eval()"),
     ("envs/pruning.py", "import gymnasium as gym\nfrom . import actions\nfrom rlprune import budget"),
     ("experiments/config.py", "import yaml\nyaml.safe_load('a: 1')\nfrom rlprune.agents import policy"),
@@ -198,7 +202,7 @@ def test_importing_rlprune_is_silent_and_loads_nothing_heavy() -> None:
     printed, loaded = loaded_after("import rlprune")
     assert printed == ""
     assert "rlprune" in loaded
-    assert not loaded & {"torch", "gymnasium", "stable_baselines3", "pynvml", "torch_pruning", "onnxruntime"}
+    assert not loaded & {"torch", "gymnasium", "stable_baselines3", "pynvml", "transformers", "onnxruntime"}
 
 
 def test_the_whole_core_loads_without_gymnasium_and_stable_baselines3() -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,8 +11,9 @@ from torch.nn.utils import prune
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlprune.errors import NetworkError
-from rlprune.network import Network, allowed_widths
-from rlprune.pruning import surgery
+from rlprune.groups import allowed_widths
+from rlprune.network import Network
+from rlprune.pruning import surgery, verification
 from rlprune.zoo import ZOO, load_zoo
 from tests.models import MODELS, build, images
 
@@ -178,14 +180,18 @@ class Attention(nn.Module):
         return self.head(torch.relu(self.hidden(x)).mean(1))
 
 
-def test_layers_of_unknown_kind_are_left_whole_with_a_reason() -> None:
+def test_heads_are_channels_and_torch_s_own_attention_can_lose_them() -> None:
     network = Network(Attention(), images(2))
-    assert [group.name for group in network.groups] == ["hidden"]
-    assert "attend" in network.left_whole["embed"]
+    assert {group.name: group.width for group in network.groups} == {
+        "embed": 16, "attend": 4, "attend.out_proj": 16, "hidden": 32,
+    }  # fmt: skip
+    pruned = surgery.prune(network, {"attend": torch.tensor([1])})
+    assert pruned.attend.num_heads == 1
+    assert pruned.attend.in_proj_weight.shape == (3 * 4, 16)
 
 
 class Mixing(nn.Module):
-    """Mixes channels without parameters, which no dependency graph sees."""
+    """Mixes channels without parameters."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -198,14 +204,14 @@ class Mixing(nn.Module):
         return self.head(torch.relu(self.second(x)).mean((2, 3)))
 
 
-def test_a_group_whose_pruning_is_wrong_is_found_and_left_whole() -> None:
+def test_a_group_that_an_operation_mixes_is_left_whole() -> None:
     network = Network(Mixing(), images(2))
     assert [group.name for group in network.groups] == ["second"]
     assert "mixes" in network.left_whole["first"]
 
 
-class Shuffling(nn.Module):
-    """Reorders channels between layers without biases, so zeros in give zeros everywhere."""
+class FixedShape(nn.Module):
+    """A number of channels stands in its code."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -214,28 +220,38 @@ class Shuffling(nn.Module):
         self.head = nn.Linear(8, 2, bias=False)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        x = torch.relu(self.first(x))
-        x = x.unflatten(1, (2, -1)).transpose(1, 2).flatten(1, 2)
+        x = torch.relu(self.first(x)).reshape(-1, 16, 64).view(-1, 16, 8, 8)
         return self.head(torch.relu(self.second(x)).mean((2, 3)))
 
 
-def test_example_inputs_of_zeros_hide_nothing() -> None:
-    network = Network(Shuffling(), torch.zeros(1, 1, 8, 8))
+def test_a_number_in_the_code_is_found_by_running_the_pruned_network() -> None:
+    network = Network(FixedShape(), images(2))
     assert [group.name for group in network.groups] == ["second"]
-    assert "mixes" in network.left_whole["first"]
+    assert "fails" in network.left_whole["first"]
+
+
+@pytest.mark.parametrize("inputs", [images(2), torch.zeros(1, 1, 8, 8)])
+def test_wrong_slots_are_found_even_where_zeros_in_give_zeros_everywhere(inputs: torch.Tensor) -> None:
+    layers = (nn.Conv2d(1, 8, 3, bias=False), nn.ReLU(), nn.Conv2d(8, 4, 3, bias=False))
+    network = Network(nn.Sequential(*layers), inputs)
+    (group,) = network.groups
+    assert verification.disagreement(network, (group,)) is None
+    wrong = replace(group, members=(group.members[0], replace(group.members[1], slots=group.members[1].slots.flip(1))))
+    network.groups = (wrong,)
+    assert verification.disagreement(network, (wrong,)) is not None
 
 
 def test_macs_of_grouped_convolutions_count() -> None:
     layers = (nn.Conv2d(1, 16, 3), nn.Conv2d(16, 16, 3, groups=4), nn.Conv2d(16, 16, 1), nn.Conv2d(16, 2, 1))
-    network = Network(nn.Sequential(*layers), images(2))
-    assert "1 holds its channels" in network.left_whole["0"]
+    network = Network(nn.Sequential(*layers), images(2), multiple=1)
+    assert [(group.name, group.width, group.unit) for group in network.groups] == [("0", 4, 4), ("2", 16, 1)]
     for row in random_widths(network, 3):
         pruned = surgery.prune(network, surgery.leading_channels(network, row)).eval()
         assert network.macs(row)[0] == measured_macs(pruned, images(1))
 
 
 class TwoInputs(nn.Module):
-    """Joins flattened images and features; the dependency graph gives the features a wrong width."""
+    """Joins flattened images and features: each channel of the image takes four places in the join."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -252,7 +268,8 @@ class TwoInputs(nn.Module):
 def test_every_producer_stands_in_a_group_or_has_a_reason() -> None:
     network = Network(TwoInputs(), (images(2), torch.randn(2, 4)))
     grouped = {name for group in network.groups for name in group.producers}
-    assert grouped | set(network.left_whole) == {"image", "features", "join", "head"}
+    assert grouped == {"image", "features", "join"}
+    assert set(network.left_whole) == {"head"}
 
 
 def poisoned() -> nn.Module:
@@ -287,7 +304,7 @@ def hooked() -> nn.Module:
         (lambda: nn.Sequential(nn.Flatten(), nn.Linear(64, 10)), images(1), "at least one group"),
         (lambda: nn.Sequential(nn.Conv2d(1, 1, 3), nn.Flatten(), nn.Linear(36, 2)), images(1), "one channel only"),
         (hooked, images(1), "plain module that can be copied"),
-        (lambda: torch.jit.trace(build("residual"), images(1)), images(1), "before scripting"),
+        (lambda: torch.jit.trace(build("residual"), images(1)), images(1), "before torch.jit"),
         (lambda: "resnet", images(1), "torch.nn.Module; str came"),
     ],
 )

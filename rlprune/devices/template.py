@@ -19,7 +19,7 @@ from rlprune.errors import DeviceError
 from rlprune.export import Feed, as_batch, export_onnx_bytes, input_arrays, run_onnx
 from rlprune.network import IntArray, Network
 from rlprune.pruning import surgery
-from rlprune.tracing import run, tensors_in
+from rlprune.inputs import call, tensors_in
 
 TOLERANCE = 1e-4
 
@@ -101,5 +101,5 @@ class OnnxTemplate:
 
     def _torch_outputs(self, module: torch.nn.Module) -> list[npt.NDArray[Any]]:
         with torch.no_grad():
-            output = run(module.eval(), as_batch(self.network.example_inputs, self.batch))
+            output = call(module.eval(), as_batch(self.network.example_inputs, self.batch))
         return [tensor.detach().cpu().numpy() for tensor in tensors_in(output)]

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 import torch
 from torch import nn
 
+from rlprune.inputs import Inputs, call
 from rlprune.layers import BatchNorm
 
 
@@ -24,7 +25,7 @@ def use_batch_statistics(model: nn.Module) -> set[str]:
     return dropped
 
 
-def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) -> None:
+def reestimate(model: nn.Module, batches: Iterable[Inputs]) -> None:
     """Replace running means and variances of ``model`` by their averages over ``batches``. Nothing else changes."""
     norms = [m for m in model.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
     if not norms:
@@ -38,7 +39,7 @@ def reestimate(model: nn.Module, batches: Iterable[tuple[torch.Tensor, ...]]) ->
         norm.train()
     with torch.no_grad():
         for inputs in batches:
-            model(*inputs)
+            call(model, inputs)
     for norm, momentum in zip(norms, momenta, strict=True):
         norm.momentum = momentum
     model.train(training)

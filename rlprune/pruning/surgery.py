@@ -6,11 +6,13 @@ import copy
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
-from rlprune.layers import Side, kind_of
+from rlprune.layers import Side
+from rlprune.pruning.attention import SlimAttention
 
 if TYPE_CHECKING:
     from rlprune.network import Network
@@ -56,18 +58,16 @@ def axis_sources(network: Network, channels: Channels) -> dict[tuple[str, Side],
 def tensor_cuts(network: Network, channels: Channels) -> Cuts:
     """``state_dict`` key -> {dimension: kept indices} for every tensor that changes."""
     sources = axis_sources(network, channels)
-    modules = dict(network.model.named_modules())
     cuts: Cuts = {}
-    for layer in {name for name, _ in sources}:
-        kind = kind_of(modules[layer])
-        if kind is None:
-            continue
-        for tensor_name, sides in kind.tensors.items():
-            if getattr(modules[layer], tensor_name, None) is None:
-                continue
-            dims = {dim: sources[(layer, side)] for dim, side in enumerate(sides) if side and (layer, side) in sources}
+    for layer in network.layers:
+        for key, sides in layer.tensors.items():
+            dims = {
+                dim: sources[(layer.name, side)]
+                for dim, side in enumerate(sides)
+                if side is not None and (layer.name, side) in sources
+            }
             if dims:
-                cuts[f"{layer}.{tensor_name}"] = dims
+                cuts[key] = dims
     return cuts
 
 
@@ -82,46 +82,54 @@ class Shell:
     """A network into which tensors of other sizes can be put, again and again.
 
     Args:
-        module: it is changed in place; the sizes its layers repeat as attributes follow the tensors.
+        module: a copy of the network's model. It is changed in place.
+        network: says which attributes of its modules follow the widths.
     """
 
-    def __init__(self, module: nn.Module) -> None:
+    def __init__(self, module: nn.Module, network: Network) -> None:
         self.module = module
-        self._layers = dict(module.named_modules())
-        self._places: dict[str, tuple[nn.Module, str, tuple[tuple[int, str], ...]]] = {}
+        self._network = network
+        self._modules = dict(module.named_modules())
+        self._places: dict[str, list[str]] = {}
+        for alias, key in network.aliases.items():
+            self._places.setdefault(key, [key]).append(alias)
 
-    def _place(self, key: str) -> tuple[nn.Module, str, tuple[tuple[int, str], ...]]:
-        """The layer and tensor name of a ``state_dict`` key, and which dimension each size attribute repeats."""
-        if key not in self._places:
-            layer_name, _, tensor_name = key.rpartition(".")
-            layer = self._layers[layer_name]
-            kind = kind_of(layer)
-            sizes: tuple[tuple[int, str], ...] = ()
-            if kind is not None:
-                sides = kind.tensors[tensor_name]
-                sizes = tuple((sides.index(side), name) for name, side in kind.attributes.items() if side in sides)
-            self._places[key] = (layer, tensor_name, sizes)
-        return self._places[key]
-
-    def fill(self, tensors: Mapping[str, torch.Tensor], *, trainable: bool = False) -> nn.Module:
+    def fill(self, tensors: Mapping[str, torch.Tensor], widths: npt.ArrayLike, *, trainable: bool = False) -> nn.Module:
         """Put in ``tensors`` (``state_dict`` key -> tensor, stored as it is) and return the module.
 
         Args:
+            widths: ``[G]``, of the plan that the tensors belong to.
             trainable: whether the new parameters require gradients.
         """
         for key, tensor in tensors.items():
-            layer, name, sizes = self._place(key)
-            if name in layer._parameters:
-                layer._parameters[name] = nn.Parameter(tensor, requires_grad=trainable)
-            else:
-                layer._buffers[name] = tensor
-            for dim, attribute in sizes:
-                setattr(layer, attribute, tensor.shape[dim])
+            value: nn.Parameter | torch.Tensor | None = None
+            for place in self._places.get(key, (key,)):
+                owner, _, name = place.rpartition(".")
+                module = self._modules[owner]
+                if value is None:
+                    value = nn.Parameter(tensor, requires_grad=trainable) if name in module._parameters else tensor
+                self._put(module, name, value)
+        for (owner, attribute), size in self._network.sizes(widths).items():
+            held = getattr(self._modules[owner], attribute)
+            setattr(self._modules[owner], attribute, (size,) if isinstance(held, tuple | list) else size)
         return self.module
+
+    def _put(self, module: nn.Module, name: str, value: nn.Parameter | torch.Tensor) -> None:
+        if isinstance(module, nn.RNNBase):
+            setattr(module, name, value)  # it keeps a list of its weights beside them
+        elif isinstance(value, nn.Parameter):
+            module._parameters[name] = value
+        else:
+            module._buffers[name] = value
+        if type(module) is nn.MultiheadAttention:
+            module.__class__ = SlimAttention
+            module._qkv_same_embed_dim = False  # keeps torch's fused layer, which knows no other sizes, away
 
 
 def prune(network: Network, channels: Channels) -> nn.Module:
     """A plain, physically smaller copy of the dense network that keeps only ``channels``."""
     state = network.model.state_dict()
     tensors = {key: cut(state[key], dims) for key, dims in tensor_cuts(network, channels).items()}
-    return Shell(copy.deepcopy(network.model)).fill(tensors).requires_grad_(True)
+    widths = np.array([len(channels[g.name]) if g.name in channels else g.width for g in network.groups])
+    shell = Shell(copy.deepcopy(network.model), network)
+    return shell.fill(tensors, widths).requires_grad_(True)

@@ -1,0 +1,103 @@
+"""What a network takes and answers: tensors inside tuples, lists, dicts and output classes, the samples first."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlprune.errors import NetworkError
+
+Inputs = tuple[Any, ...] | dict[str, Any]
+"""Positional or keyword arguments of a network's ``forward``."""
+
+
+def as_inputs(example_inputs: Any) -> Inputs:
+    """Example inputs as a tuple of positional or a dict of keyword arguments."""
+    if isinstance(example_inputs, Mapping):
+        return dict(example_inputs)
+    return tuple(example_inputs) if isinstance(example_inputs, tuple | list) else (example_inputs,)
+
+
+def call(model: nn.Module, inputs: Inputs) -> Any:
+    """Forward with positional or keyword arguments."""
+    return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+
+
+def tensors_in(value: Any) -> Iterator[torch.Tensor]:
+    """All tensors in nested tuples, lists, dicts and dataclasses, in their order."""
+    if isinstance(value, torch.Tensor):
+        yield value
+    else:
+        for part in _parts(value):
+            yield from tensors_in(part)
+
+
+def _parts(value: Any) -> Iterator[Any]:
+    if isinstance(value, Mapping):
+        yield from value.values()
+    elif isinstance(value, tuple | list):
+        yield from value
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        yield from (getattr(value, field.name) for field in dataclasses.fields(value))
+
+
+def map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
+    """The same nesting of tuples, lists and dicts with every tensor replaced; all else stays as it is."""
+    if isinstance(value, torch.Tensor):
+        return function(value)
+    if isinstance(value, Mapping):
+        return {key: map_tensors(function, item) for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_fields"):  # a named tuple takes its items one by one
+        return type(value)(*(map_tensors(function, item) for item in value))
+    if isinstance(value, tuple | list):
+        return type(value)(map_tensors(function, item) for item in value)
+    return value
+
+
+def batch_size(inputs: Inputs) -> int:
+    """Number of samples: the first dimension of the first tensor that has dimensions.
+
+    Raises:
+        NetworkError: there is no such tensor, or it is empty.
+    """
+    size = next((len(tensor) for tensor in tensors_in(inputs) if tensor.dim()), 0)
+    if size == 0:
+        raise NetworkError(
+            "Example inputs must hold a tensor whose first dimension is a non-empty batch; none was found."
+        )
+    return size
+
+
+def as_batch(example_inputs: Any, batch: int, device: str | torch.device | None = None) -> Inputs:
+    """Example inputs with ``batch`` samples, at any depth: the given ones, repeated or cut.
+
+    A tensor whose first dimension is not the batch, such as a table of positions, stays as it is.
+    """
+    inputs = as_inputs(example_inputs)
+    given = batch_size(inputs)
+    rows = torch.arange(batch) % given
+
+    def resize(tensor: torch.Tensor) -> torch.Tensor:
+        if tensor.dim() and len(tensor) == given and batch != given:
+            tensor = tensor[rows.to(tensor.device)]
+        return tensor if device is None else tensor.to(device)
+
+    resized: Inputs = map_tensors(resize, inputs)
+    return resized
+
+
+def telling(inputs: Inputs, seed: int = 0) -> Inputs:
+    """Inputs under which two networks that differ answer differently: constant real tensors become normal noise."""
+    generator = torch.Generator().manual_seed(seed)
+
+    def replace(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_floating_point() or tensor.numel() < 2 or bool(tensor.max() != tensor.min()):
+            return tensor
+        return torch.randn(tensor.shape, generator=generator).to(tensor)
+
+    told: Inputs = map_tensors(replace, inputs)
+    return told

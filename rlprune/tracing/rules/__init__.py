@@ -1,0 +1,57 @@
+"""What aten operations do to labels: one table, filled by one file a family of operations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+
+from rlprune.inputs import tensors_in
+from rlprune.tracing.records import Call
+from rlprune.tracing.rules import indexing, norms, pieces, pointwise, products, reductions, shapes, spatial
+from rlprune.tracing.tracer import Rule, Tracer
+
+RULES: dict[str, Rule] = {
+    **pointwise.RULES,
+    **shapes.RULES,
+    **pieces.RULES,
+    **products.RULES,
+    **norms.RULES,
+    **reductions.RULES,
+    **spatial.RULES,
+    **indexing.RULES,
+}
+
+
+def rule_for(func: Any, name: str) -> Rule | None:
+    """The rule of an operation, in place or not; element-wise ones are known by their tag."""
+    rule = RULES.get(name) or RULES.get(name.rstrip("_"))
+    return pointwise.join if rule is None and torch.Tag.pointwise in func.tags else rule
+
+
+def apply(tracer: Tracer, func: Any, call: Call) -> None:
+    """Label the outputs of a call."""
+    labelled = any(label is not None for tensor in call.tensors for label in tracer.labels(tensor))
+    if not labelled and call.name not in (*pointwise.CONSTANTS, "expand"):
+        return
+    rule = rule_for(func, call.name)
+    if rule is None:
+        give_up(tracer, call, f"{call.name} in {tracer.place} is not understood")
+        return
+    labels = rule(tracer, call)
+    outputs = list(tensors_in(call.output))
+    several = labels if isinstance(labels, list) else [labels]
+    for output, each in zip(outputs, several, strict=False):
+        if len(each) != output.dim():
+            give_up(tracer, call, f"{call.name} in {tracer.place} is not understood")
+            return
+        tracer.set_labels(output, each)
+
+
+def give_up(tracer: Tracer, call: Call, reason: str) -> None:
+    """Everything that a call touches stays whole."""
+    for tensor in [*call.tensors, *tensors_in(call.output)]:
+        for label in tracer.labels(tensor):
+            tracer.atoms.fix(label, reason)
+    for tensor in tensors_in(call.output):
+        tracer.set_labels(tensor, (None,) * tensor.dim())
