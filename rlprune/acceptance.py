@@ -7,6 +7,9 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
+from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
+from torch.nn.utils.weight_norm import WeightNorm
 
 from rlprune.errors import NetworkError
 from rlprune.inputs import Inputs, tensors_in
@@ -15,7 +18,10 @@ PRECISIONS = (torch.float32, torch.float64)
 
 
 def accepted_copy(model: Any) -> nn.Module:
-    """A copy of ``model`` in evaluation mode without gradients; a compiled module as it was before compilation.
+    """A copy of ``model`` in evaluation mode without gradients, as plain modules with plain parameters.
+
+    Compiled modules become what they were before compilation. Weights that hooks or parametrizations compute (weight
+    norm, spectral norm, pruning masks, LoRA) become parameters that hold their present value.
 
     Raises:
         NetworkError: it is no module, is scripted, quantized, lazy, in half precision, on ``meta``, holds NaN, or
@@ -23,58 +29,126 @@ def accepted_copy(model: Any) -> nn.Module:
     """
     if not isinstance(model, nn.Module):
         raise NetworkError(f"A network must be a torch.nn.Module; {type(model).__name__} came.")
-    model = _uncompiled(model)
+    model = getattr(model, "_orig_mod", model)
     for name, module in model.named_modules():
         if (reason := _refused(module)) is not None:
             raise NetworkError(f"{name or 'The network'} ({type(module).__name__}) {reason}")
-    for name, tensor in [*model.named_parameters(), *model.named_buffers()]:
-        if (reason := _bad_tensor(tensor)) is not None:
+    for name, parameter in model.named_parameters():
+        if (reason := _bad_tensor(parameter) or _bad_weight(parameter)) is not None:
+            raise NetworkError(f"{name} {reason}")
+    for name, buffer in model.named_buffers():
+        if (reason := _bad_tensor(buffer)) is not None:
             raise NetworkError(f"{name} {reason}")
     try:
-        private: nn.Module = copy.deepcopy(model).eval().requires_grad_(False)
-        return private
+        private = _uncompiled(_copied(model)).eval()
     except Exception as reason:
         raise NetworkError(
-            f"A network must be a plain module that can be copied; copying failed: {str(reason).splitlines()[0]} Give "
-            "it before scripting, and remove hooks that compute weights (remove_weight_norm, prune.remove)."
+            f"A network must be a plain module that can be copied; copying failed: {str(reason).splitlines()[0]}. Take "
+            "out of its attributes what copy.deepcopy cannot copy."
         ) from reason
+    with torch.no_grad():
+        for module in private.modules():
+            _compute_weights_once(module)
+    return private.requires_grad_(False)
 
 
-def _uncompiled(model: nn.Module) -> nn.Module:
-    """What ``torch.compile`` was given, at any depth; the caller's module is not changed."""
-    inner: nn.Module = getattr(model, "_orig_mod", model)
-    compiled = [name for name, module in inner.named_modules() if hasattr(module, "_orig_mod")]
-    if not compiled:
-        return inner
-    inner = copy.deepcopy(inner)
-    for name in compiled:
-        parent, _, child = name.rpartition(".")
-        setattr(inner.get_submodule(parent), child, inner.get_submodule(name)._orig_mod)
-    return inner
+def _copied(model: nn.Module) -> nn.Module:
+    """A copy in which tensors with a history, which cannot be copied, are constants."""
+    known = {
+        id(tensor): tensor.detach().clone()
+        for module in model.modules()
+        for tensor in tensors_in(vars(module))
+        if not tensor.is_leaf
+    }
+    return copy.deepcopy(model, known)
+
+
+def _uncompiled(module: nn.Module) -> nn.Module:
+    """What ``torch.compile`` was given, at any depth; the module is changed in place."""
+    while isinstance(inner := getattr(module, "_orig_mod", None), nn.Module):
+        module = inner
+    if hasattr(vars(module).get("forward"), "_torchdynamo_orig_callable"):
+        del module.forward
+    for name, child in list(module.named_children()):
+        setattr(module, name, _uncompiled(child))
+    return module
+
+
+def _compute_weights_once(module: nn.Module) -> None:
+    """Make computed weights of a module plain parameters."""
+    if parametrize.is_parametrized(module):
+        _drop_parametrizations(module)
+    for hook in list(module._forward_pre_hooks.values()):
+        if isinstance(hook, WeightNorm):
+            remove_weight_norm(module, hook.name)
+        elif isinstance(hook, SpectralNorm):
+            remove_spectral_norm(module, hook.name)
+            _expect_plain_weights(module)
+        elif isinstance(hook, prune.BasePruningMethod):
+            prune.remove(module, hook._tensor_name)
+
+
+def _expect_plain_weights(module: nn.Module) -> None:
+    """Take away what torch leaves of a spectral norm: a hook that asks every loaded state for ``weight_orig``."""
+    hooks = module._load_state_dict_pre_hooks
+    for key, hook in list(hooks.items()):
+        if isinstance(getattr(hook, "hook", hook), SpectralNormLoadStateDictPreHook):
+            del hooks[key]
+
+
+def _drop_parametrizations(module: nn.Module) -> None:
+    """What ``parametrize.remove_parametrizations`` does, which also changes the class that the caller's model has."""
+    lists = module.parametrizations
+    assert isinstance(lists, nn.ModuleDict)
+    values = {name: getattr(module, name).detach().clone() for name in lists}
+    module.__class__ = type(module).__bases__[0]
+    del module.parametrizations
+    for name, value in values.items():
+        module.register_parameter(name, nn.Parameter(value))
 
 
 def _refused(module: nn.Module) -> str | None:
     if isinstance(module, torch.jit.ScriptModule):
         return "is scripted, and its tensors cannot be cut. Give the network as it was before torch.jit."
-    if "quantized" in type(module).__module__.split(".") and not type(module).__module__.startswith("rlprune"):
+    origin = type(module).__module__
+    if "quantized" in origin.split(".") and not origin.startswith("rlprune"):
         return "is quantized, and its tensors cannot be cut. Prune the network first and quantize the result."
+    if origin.startswith(("torch.ao.quantization.", "torch.ao.nn.")):
+        return "prepares quantization, with ranges of all channels. Prune the network first and prepare the result."
     if any(isinstance(p, nn.UninitializedParameter) for p in module.parameters(recurse=False)):
         return "is lazy and has no size yet. Run the network once before giving it."
     return None
 
 
 def _bad_tensor(tensor: torch.Tensor) -> str | None:
+    if type(tensor.data) is not torch.Tensor:
+        return f"is a {type(tensor.data).__name__}, which cannot be cut. Give the network with plain tensors."
     if tensor.is_meta:
         return "is on the meta device and holds no values. Load the weights first."
     if tensor.is_quantized:
         return "is quantized. Prune the network in float32 first and quantize the result."
-    if tensor.is_floating_point():
-        if tensor.dtype not in PRECISIONS:
-            kind = str(tensor.dtype).removeprefix("torch.")
-            return f"must be float32 or float64; {kind} came. Call .float() first; the pruned network can go back."
-        if not torch.isfinite(tensor).all():
-            return "holds NaN or infinity; weights must be finite. Train or load the network again."
+    if tensor.layout not in (torch.strided, torch.sparse_coo):
+        return f"is stored as {tensor.layout}, which torch cannot copy. Store it dense or with to_sparse()."
+    if tensor.is_floating_point() and bool(torch.isnan(_values(tensor)).any()):
+        return "holds NaN. Train or load the network again."
     return None
+
+
+def _bad_weight(tensor: torch.Tensor) -> str | None:
+    """What a buffer may be and a parameter may not: masks hold infinity, and some tables are in half precision."""
+    if not tensor.is_floating_point():
+        return None
+    if tensor.dtype not in PRECISIONS:
+        kind = str(tensor.dtype).removeprefix("torch.")
+        return f"must be float32 or float64; {kind} came. Call .float() first; the pruned network can go back."
+    if not bool(torch.isfinite(_values(tensor)).all()):
+        return "holds infinity; weights must be finite. Train or load the network again."
+    return None
+
+
+def _values(tensor: torch.Tensor) -> torch.Tensor:
+    """The stored values, of a sparse tensor too."""
+    return tensor if tensor.layout == torch.strided else tensor._values()
 
 
 def check_inputs(model: nn.Module, inputs: Inputs) -> None:
@@ -83,15 +157,18 @@ def check_inputs(model: nn.Module, inputs: Inputs) -> None:
     Raises:
         NetworkError: says which.
     """
-    weight = next((p for p in model.parameters() if p.is_floating_point()), None)
-    if weight is None:
-        raise NetworkError("A network must have parameters; this one has none.")
+    weights = [p for p in model.parameters() if p.is_floating_point()]
+    if not weights:
+        some = next((f"; {name} is {str(p.dtype).removeprefix('torch.')}" for name, p in model.named_parameters()), "")
+        raise NetworkError(f"A network must have real floating-point parameters; this one has none{some}.")
+    devices, types = {p.device for p in weights}, {p.dtype for p in weights}
     for tensor in tensors_in(inputs):
-        if tensor.device != weight.device:
+        if tensor.device not in devices:
             raise NetworkError(
-                f"Example inputs must be on the network's device, {weight.device}; {tensor.device} came."
+                f"Example inputs must be on the network's device, {weights[0].device}; {tensor.device} came."
             )
-        if tensor.is_floating_point() and tensor.dtype != weight.dtype:
+        if tensor.is_floating_point() and tensor.dtype not in types:
             raise NetworkError(
-                f"Example inputs must be in the weights' type, {weight.dtype}; {tensor.dtype} came. Cast one of them."
+                f"Example inputs must be in the weights' type, {weights[0].dtype}; {tensor.dtype} came. Cast one of "
+                "them."
             )

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -56,14 +57,15 @@ class Discovery:
 
 
 def discover(
-    model: nn.Module, inputs: Inputs, choices: Mapping[str, int] | None = None, opaque: frozenset[str] = frozenset()
-) -> Discovery:
-    """Trace a model once; a second time where a module decides on values it computes.
+    model: nn.Module, inputs: Inputs, outputs: Callable[[Any], Any], choices: Mapping[str, int] | None = None,
+    opaque: frozenset[str] = frozenset(),
+) -> Discovery:  # fmt: skip
+    """Trace a model once; a second time where a module decides on values and has layers that were not used.
 
     Raises:
         NetworkError: the model cannot take these inputs, or answers with NaN or no tensor.
     """
-    tracer = Tracer(model, inputs, choices, opaque)
+    tracer = Tracer(model, inputs, choices, opaque, outputs)
     try:
         output = tracer.run()
     except Exception as reason:
@@ -71,10 +73,10 @@ def discover(
             f"The network must accept its example inputs ({_shapes(inputs)}); its forward failed"
             f"{f' in {tracer.failed_in}' if tracer.failed_in else ''}: {reason}"
         ) from reason
-    _refuse_bad_output(output)
+    _refuse_bad_output(output, outputs)
     trace = tracer.found
-    if not opaque and trace.deciding:
-        return discover(model, inputs, choices, frozenset(trace.deciding))
+    if not opaque and (untold := _untold(trace, model)):
+        return discover(model, inputs, outputs, choices, untold)
     trace.sizes += repeated_sizes(trace, model)
     layers = tuple(describe_layers(trace, model))
     return Discovery(
@@ -82,13 +84,20 @@ def discover(
     )
 
 
-def explore(model: nn.Module, inputs: Inputs) -> Discovery:
+def _untold(trace: Trace, model: nn.Module) -> frozenset[str]:
+    """Modules that decide on the values they compute and did not use all of their layers: others may come next time."""
+    unused = [f".{key}" for key, _ in model.named_parameters() if key not in trace.first_use]
+    inside = {name: f".{name}." if name else "." for name in trace.deciding}
+    return frozenset(name for name, prefix in inside.items() if any(key.startswith(prefix) for key in unused))
+
+
+def explore(model: nn.Module, inputs: Inputs, outputs: Callable[[Any], Any]) -> Discovery:
     """The same, with another choice wherever the usual one leaves nothing to remove."""
-    best = discover(model, inputs)
+    best = discover(model, inputs, outputs)
     while True:
         dead = {site: made[0] for site, made in best.trace.choices.items() if _is_dead(best, site)}
         others = [
-            discover(model, inputs, {**best.choices, site: option}, best.opaque)
+            discover(model, inputs, outputs, {**best.choices, site: option}, best.opaque)
             for site, choice in dead.items()
             for option in range(choice.options)
             if site not in best.choices and option != choice.chosen
@@ -109,8 +118,8 @@ def _shapes(inputs: Inputs) -> str:
     return ", ".join(str(tuple(tensor.shape)) for tensor in tensors_in(inputs)) or "no tensors"
 
 
-def _refuse_bad_output(output: object) -> None:
-    outputs = list(tensors_in(output))
+def _refuse_bad_output(output: object, pick: Callable[[Any], Any]) -> None:
+    outputs = list(tensors_in(pick(output)))
     if not outputs:
         raise NetworkError(f"The network must answer with tensors; it returned {type(output).__name__}.")
     if any(tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()) for tensor in outputs):

@@ -159,8 +159,8 @@ def make_groups(
             whole |= {name: obstacle for name in producers if name not in whole}
             continue
         readers = tuple(m.layer for m in members if m.side == "in" and kinds[m.layer] not in ("product", "scale"))
-        passed = {m.layer: None for m in members if m.layer not in (*producers, *readers)}
-        unit = min(m.slots.shape[0] for m in members if kinds[m.layer] != "product")
+        passed = {m.layer: None for m in members if m.layer not in (*producers, *readers) and m.side != "rows"}
+        unit = min(m.slots.shape[0] for m in members if m.side != "rows" and kinds[m.layer] != "product")
         own = set(coupling.roots.tolist())
         groups.append(
             Group(

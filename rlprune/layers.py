@@ -15,11 +15,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.tracing.atoms import Label
+from rlprune.tracing.atoms import FIXED, IntArray, Label
 from rlprune.tracing.records import Product, Trace
 from rlprune.tracing.tracer import named_tensors
 
-Side = Literal["out", "in"]
+Side = Literal["out", "in", "rows"]
+"""``rows``: a product is repeated over these channels, as where tokens are mixed; no tensor holds them."""
+
 Sides = tuple[Side | None, ...]
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
@@ -43,6 +45,7 @@ class Layer:
         tensors: ``state_dict`` key -> the side each of its dimensions holds (None: no channels).
         weight, bias: ``state_dict`` keys of what multiplies and what is added to the product; None where there is none.
         groups: of a convolution, else 1.
+        rows: channels over which the product is repeated; ``macs_per_pair`` is for each of them.
     """
 
     name: str
@@ -59,6 +62,7 @@ class Layer:
     weight: str | None = None
     bias: str | None = None
     groups: int = 1
+    rows: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -83,6 +87,8 @@ class _Description:
             for key, tensor in named_tensors(model)
             if tensor.is_floating_point() and key not in trace.aliases
         }
+        self.roots = trace.atoms.roots()
+        self.fixed = set(trace.atoms.fixed(self.roots))
         self.axes = {(axis.tensor, axis.dim): axis for axis in trace.atoms.axes}
         self.products: dict[str, list[Product]] = defaultdict(list)
         for product in trace.products:
@@ -108,7 +114,8 @@ class _Description:
         free = set(keys) - set(weights)
         for key in weights:
             bias = next((p.bias for p in self.products[key] if p.bias is not None), None)
-            result.append(self._weighted(name if len(weights) == 1 else key, key, bias, free, len(weights) == 1))
+            alone = len(weights) == 1
+            result.append(self._weighted(name if alone and name else key, key, bias, free, alone))
         rest = [key for key in keys if key in free]
         if rest:
             result += self._carriers(name, module, rest, alone=not weights)
@@ -168,7 +175,7 @@ class _Description:
         if alone and not list(module.children()) and len(shapes) == 1 and len(next(iter(shapes))) == 1:
             tensors: dict[str, Sides] = dict.fromkeys(keys, ("out",))
             size = next(iter(shapes))[0]
-            return [self._layer(name, _kind(module), tensors, self._positions(keys[0], size))]
+            return [self._layer(name or keys[0], _kind(module), tensors, self._positions(keys[0], size))]
         return [
             self._layer(key, "scale", {key: sides}, self._positions(key, self.tensors[key].shape[sides.index("out")]))
             for key in keys
@@ -193,7 +200,8 @@ class _Description:
         self, name: str, kind: str, tensors: dict[str, Sides], positions: float, kernel: tuple[int, ...] = (),
         stride: tuple[int, ...] = (), weight: str | None = None, bias: str | None = None, groups: int = 1,
     ) -> LabelledLayer:  # fmt: skip
-        labels: dict[Side, Label] = {"out": None, "in": None}
+        repeated = self._repeated(self.products.get(weight or "", []))
+        labels: dict[Side, Label] = {"out": None, "in": None, "rows": repeated}
         widths = {"out": 1, "in": 0}
         for key, sides in tensors.items():
             for dim, side in enumerate(sides):
@@ -206,13 +214,14 @@ class _Description:
                 labels[side] = axis.atoms if own is None else own
                 if own is not None:
                     self.trace.atoms.join(own, axis.atoms, "its bias and its weight differ")
+        rows = 1 if repeated is None else len(repeated)
         pair, paired = self._counts(tensors, widths)
-        multiplies = pair if widths["in"] else 0.0
-        if kind in ("depthwise", "embedding") and weight is not None and weight in self.products:
+        multiplies = pair if widths["in"] and weight is not None else 0.0
+        if kind in ("depthwise", "embedding") and weight is not None and self.products.get(weight):
             multiplies = self.tensors[weight].numel() / widths["out"]
         layer = Layer(
-            name, kind, positions, kernel, stride, widths["out"], widths["in"], multiplies * positions, pair, paired,
-            tensors, weight, bias, groups,
+            name, kind, positions, kernel, stride, widths["out"], widths["in"], multiplies * positions / rows, pair,
+            paired, tensors, weight, bias, groups, rows,
         )  # fmt: skip
         return LabelledLayer(layer, labels)
 
@@ -229,6 +238,22 @@ class _Description:
                 paired += tensor.numel() / widths["out"]
         return pair, paired
 
+    def _free(self, label: IntArray) -> bool:
+        """Whether some of these positions can be removed."""
+        known = label[label != FIXED]
+        return not self.fixed.issuperset(self.roots[known].tolist())
+
+    def _repeated(self, products: Sequence[Product]) -> Label:
+        """The channels that all of these products are repeated over, if there are any."""
+        found = [next((label for label in product.others if self._free(label)), None) for product in products]
+        first = found[0] if found else None
+        if first is None or any(label is None or not self._equal(label, first) for label in found):
+            return None
+        return first
+
+    def _equal(self, left: IntArray, right: IntArray) -> bool:
+        return len(left) == len(right) and bool((self.roots[left] == self.roots[right]).all())
+
     def _activations(self) -> list[LabelledLayer]:
         result: list[LabelledLayer] = []
         count: dict[str, int] = defaultdict(int)
@@ -236,12 +261,18 @@ class _Description:
             if product.weight is None:
                 count[product.module] += 1
                 number = count[product.module]
-                name = f"{product.module}:product{number if number > 1 else ''}"
-                labels: dict[Side, Label] = {"out": product.out, "in": product.into}
-                out, into = product.sizes
-                layer = Layer(name, "product", 1.0, (), (), out, into, product.positions, 0.0, 0.0)
-                result.append(LabelledLayer(layer, labels))
+                name = f"{product.module or 'network'}:product{number if number > 1 else ''}"
+                result.append(self._activation(name, product))
         return result
+
+    def _activation(self, name: str, product: Product) -> LabelledLayer:
+        """At most three dimensions of the product of two activations can shrink; more are taken as constant."""
+        free = [label for label in product.others if self._free(label)][:3]
+        labels: dict[Side, Label] = {"out": None, "in": None, "rows": None}
+        labels.update(zip(("out", "in", "rows"), free, strict=False))
+        out, into, rows = ((1 if label is None else len(label)) for label in labels.values())
+        each = product.positions / (out * into * rows)
+        return LabelledLayer(Layer(name, "product", 1.0, (), (), out, into, each, 0.0, 0.0, rows=rows), labels)
 
 
 def _kind(module: nn.Module) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -36,6 +36,7 @@ class Attribute:
         module, name: where it stands.
         value: in the dense network.
         slopes: group name -> what one channel adds.
+        index: of the entry, where it is a list or a tuple.
         certain: False where only its value and its module suggested it; verified like everything else.
     """
 
@@ -44,6 +45,7 @@ class Attribute:
     value: int
     slopes: Mapping[str, int]
     certain: bool
+    index: int | None = None
 
 
 class Network:
@@ -58,6 +60,8 @@ class Network:
         multiple: widths are rounded to multiples of this (see :func:`rlprune.groups.allowed_widths`), or a mapping from
             patterns to multiples, with ``*`` for the rest.
         minimum: smallest keep ratio of every group, or a mapping from patterns to ratios.
+        outputs: picks from what the model answers the tensors that count, such as :meth:`Task.outputs`; their channels
+            stay. All of them, where nothing is said.
 
     Attributes:
         groups: in forward order.
@@ -81,13 +85,15 @@ class Network:
         only: Sequence[str] = (),
         multiple: int | Mapping[str, int] = 8,
         minimum: float | Mapping[str, float] = 0.0,
+        outputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self.rules = GroupRules(ignore, only, multiple, minimum)
         self.example_inputs = as_inputs(example_inputs)
+        self.outputs = outputs or (lambda answer: answer)
         self.model = accepted_copy(model)
         check_inputs(self.model, self.example_inputs)
         self.rules.check(name for name, _ in self.model.named_modules() if name)
-        self._use(explore(self.model, self.example_inputs))
+        self._use(explore(self.model, self.example_inputs, self.outputs))
         self._keep_sound()
         self._name_the_rest()
         if not self.groups:
@@ -114,11 +120,11 @@ class Network:
         by_root = {int(coupling.roots[0]): coupling for coupling in self._found.couplings}
         owners = [(group, by_root[int(group.roots[0])]) for group in groups]
         result = []
-        for (module, name), indices in sizes_by_name(sizes).items():
+        for (module, name, entry), indices in sizes_by_name(sizes).items():
             index = indices[0]
             slopes = {group.name: coupling.sizes[index] for group, coupling in owners if index in coupling.sizes}
             if slopes:
-                result.append(Attribute(module, name, len(sizes[index].label), slopes, sizes[index].certain))
+                result.append(Attribute(module, name, len(sizes[index].label), slopes, sizes[index].certain, entry))
         return result
 
     def _keep_sound(self) -> None:
@@ -128,7 +134,7 @@ class Network:
         best = (groups, self.attributes, reasons, self.left_whole, self._found)
         failed = [group.roots for group in candidates if group.name in reasons]
         for choices in self._found.alternatives(np.concatenate(failed)) if failed else []:
-            self._use(discover(self.model, self.example_inputs, choices, self._found.opaque))
+            self._use(discover(self.model, self.example_inputs, self.outputs, choices, self._found.opaque))
             groups, reasons = sound_groups(self, self.groups)
             if _channels(groups) > _channels(best[0]):
                 best = (groups, self.attributes, reasons, self.left_whole, self._found)
@@ -143,16 +149,24 @@ class Network:
 
     def _name_the_rest(self) -> None:
         """Give a reason for producers that stand in no group and have none yet."""
-        grouped = {name for group in self.groups for name in group.producers}
+        grouped = {member.layer for group in self.groups for member in group.members if member.side == "out"}
         self.left_whole = {name: why for name, why in self.left_whole.items() if name not in grouped}
         for layer in self.layers:
             if layer.kind in PRODUCERS and layer.name not in grouped:
-                alone = "it has one channel only" if layer.out_width == 1 else "nothing reads its channels apart"
-                self.left_whole.setdefault(layer.name, alone)
+                self.left_whole.setdefault(layer.name, self._why_whole(layer))
         used = {key for layer in self.layers for key in layer.tensors}
         for key, _ in self.model.named_parameters():
             if key not in used | self._found.trace.first_use.keys():
                 self.left_whole.setdefault(key.rpartition(".")[0] or key, "it is not used with the example inputs")
+
+    def _why_whole(self, layer: Layer) -> str:
+        """Why no channel of a layer's output can go."""
+        label = next(item.labels["out"] for item in self._found.layers if item.layer is layer)
+        if label is None:
+            return "it has one channel only"
+        roots = self._found.roots[label]
+        fixed = self._found.trace.atoms.fixed(self._found.roots)
+        return next((fixed[root] for root in roots.tolist() if root in fixed), "its channels accompany ones that stay")
 
     def reference(self, inputs: Inputs, removed: npt.NDArray[np.bool_]) -> Any:
         """Outputs of the dense network when what mixes channels ignores the removed ones (``bool [atoms]``)."""
@@ -166,9 +180,10 @@ class Network:
         self._base = {
             "out": np.array([float(layer.out_width) for layer in self.layers]),
             "in": np.array([float(layer.in_width) for layer in self.layers]),
+            "rows": np.array([float(layer.rows) for layer in self.layers]),
         }
         shape = (len(self.groups), len(self.layers))
-        self._slope = {"out": np.zeros(shape), "in": np.zeros(shape)}
+        self._slope = {side: np.zeros(shape) for side in self._base}
         for row, group in enumerate(self.groups):
             for member in group.members:
                 repeats = member.slots.shape[0]
@@ -190,14 +205,14 @@ class Network:
             )
         return matrix
 
-    def sizes(self, widths: npt.ArrayLike) -> dict[tuple[str, str], int]:
-        """(module, attribute) -> its value at ``widths`` (``[G]``), for every attribute that follows a group."""
+    def sizes(self, widths: npt.ArrayLike) -> dict[tuple[str, str, int | None], int]:
+        """(module, attribute, entry) -> its value at ``widths`` (``[G]``), for every attribute that follows a group."""
         row = self.as_matrix(widths)[0]
         lost = {group.name: group.width - int(width) for group, width in zip(self.groups, row, strict=True)}
         result = {}
         for attribute in self.attributes:
             change = sum(slope * lost.get(name, 0) for name, slope in attribute.slopes.items())
-            result[(attribute.module, attribute.name)] = attribute.value - change
+            result[(attribute.module, attribute.name, attribute.index)] = attribute.value - change
         return result
 
     def axis_widths(self, widths: npt.ArrayLike) -> tuple[IntArray, IntArray]:
@@ -212,7 +227,8 @@ class Network:
     def layer_macs(self, widths: npt.ArrayLike) -> FloatArray:
         """Multiply-adds of one sample by layer of ``layers``, ``[N, L]``; convolutions and matrix products count."""
         out, into = self._axes(widths)
-        return np.asarray(self._macs_per_pair * out * np.maximum(into, 1))
+        rows = self._base["rows"] + self.as_matrix(widths) @ self._slope["rows"]
+        return np.asarray(self._macs_per_pair * out * np.maximum(into, 1) * rows)
 
     def macs(self, widths: npt.ArrayLike) -> FloatArray:
         """Multiply-adds of one sample in all convolutions and matrix products, ``[N, G] -> [N]``."""

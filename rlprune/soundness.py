@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import copy
 import itertools
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from rlprune.errors import NetworkError
+import torch
+from torch import nn
+
 from rlprune.pruning import verification
 
 if TYPE_CHECKING:
@@ -20,6 +23,27 @@ def sound_groups(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Gro
 
     Where a group fails, attributes that were taken for widths because of their value are tried as constants.
     """
+    probe = copy.copy(network)
+    probe.model = telling_weights(network.model)
+    sound, reasons = _sound(probe, groups)
+    network.attributes = probe.attributes
+    return sound, reasons
+
+
+def telling_weights(model: nn.Module, seed: int = 0) -> nn.Module:
+    """A copy in which no weight is zero or equal to its neighbours: a layer that starts at zero hides every mistake."""
+    generator = torch.Generator().manual_seed(seed)
+    told = copy.deepcopy(model)
+    with torch.no_grad():
+        for parameter in told.parameters():
+            if parameter.is_floating_point() and parameter.numel() > 1:
+                spread = float(parameter.std()) or 0.2
+                noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
+                parameter.add_(noise.to(parameter.device), alpha=spread / 2)
+    return told
+
+
+def _sound(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, str]]:
     reasons: dict[str, str] = {}
     while groups and (problem := verification.disagreement(network, groups)) is not None:
         kept = []
@@ -30,13 +54,20 @@ def sound_groups(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Gro
             else:
                 reasons[group.name] = reason
         if len(kept) == len(groups):
-            if verification.disagreement(network, groups) is None:
-                break
-            raise NetworkError(
-                f"Pruning these groups together gives a wrong network: {problem}. Use ignore= to leave some out."
-            )
+            kept = _compatible(network, groups)
+            reasons |= {group.name: f"with the others, {problem}" for group in groups if group not in kept}
+            return tuple(kept), reasons
         groups = tuple(kept)
     return groups, reasons
+
+
+def _compatible(network: Network, groups: tuple[Group, ...]) -> list[Group]:
+    """As many of these groups, in their order, as can be pruned together."""
+    kept: list[Group] = []
+    for group in groups:
+        if verification.disagreement(network, (*kept, group)) is None:
+            kept.append(group)
+    return kept
 
 
 def _with_best_guesses(network: Network, group: Group) -> str | None:

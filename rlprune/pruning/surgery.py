@@ -13,6 +13,7 @@ from torch import nn
 
 from rlprune.layers import Side
 from rlprune.pruning.attention import SlimAttention
+from rlprune.tracing.tracer import named_tensors
 
 if TYPE_CHECKING:
     from rlprune.network import Network
@@ -38,7 +39,7 @@ def axis_sources(network: Network, channels: Channels) -> dict[tuple[str, Side],
         kept = channels.get(group.name)
         if kept is None:
             continue
-        for member in group.members:
+        for member in (m for m in group.members if m.side != "rows"):
             slot = member.slots[:, : len(kept)].flatten()
             source = member.slots[:, kept].flatten()
             axes.setdefault((member.layer, member.side), []).append((slot, source, member.slots.flatten()))
@@ -109,9 +110,11 @@ class Shell:
                 if value is None:
                     value = nn.Parameter(tensor, requires_grad=trainable) if name in module._parameters else tensor
                 self._put(module, name, value)
-        for (owner, attribute), size in self._network.sizes(widths).items():
+                self._slim(owner)
+        for (owner, attribute, entry), size in self._network.sizes(widths).items():
             held = getattr(self._modules[owner], attribute)
-            setattr(self._modules[owner], attribute, (size,) if isinstance(held, tuple | list) else size)
+            changed = size if entry is None else type(held)([*held[:entry], size, *held[entry + 1 :]])
+            setattr(self._modules[owner], attribute, changed)
         return self.module
 
     def _put(self, module: nn.Module, name: str, value: nn.Parameter | torch.Tensor) -> None:
@@ -121,14 +124,19 @@ class Shell:
             module._parameters[name] = value
         else:
             module._buffers[name] = value
-        if type(module) is nn.MultiheadAttention:
-            module.__class__ = SlimAttention
-            module._qkv_same_embed_dim = False  # keeps torch's fused layer, which knows no other sizes, away
+
+    def _slim(self, owner: str) -> None:
+        """Torch's attention takes no other sizes: it becomes ours once one of its tensors is cut."""
+        for name in (owner, owner.rpartition(".")[0]):
+            module = self._modules[name]
+            if type(module) is nn.MultiheadAttention:
+                module.__class__ = SlimAttention
+                module._qkv_same_embed_dim = False  # keeps torch's fused layer away, which knows no other sizes
 
 
 def prune(network: Network, channels: Channels) -> nn.Module:
     """A plain, physically smaller copy of the dense network that keeps only ``channels``."""
-    state = network.model.state_dict()
+    state = dict(named_tensors(network.model))
     tensors = {key: cut(state[key], dims) for key, dims in tensor_cuts(network, channels).items()}
     widths = np.array([len(channels[g.name]) if g.name in channels else g.width for g in network.groups])
     shell = Shell(copy.deepcopy(network.model), network)

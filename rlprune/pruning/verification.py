@@ -38,26 +38,34 @@ CONTRACTIONS = {
 
 
 def disagreement(network: Network, groups: Sequence[Group], seed: int = 0) -> str | None:
-    """Why pruning half of each of ``groups`` at random gives a wrong network, or None where it is right."""
+    """Why pruning ``groups`` gives a wrong network, or None where it is right.
+
+    Half of each group is pruned at random, then all but its smallest width, and then its channels are only shuffled.
+    """
     generator = torch.Generator().manual_seed(seed)
-    halves, shuffled = {}, {}
-    for group in groups:
-        order = torch.randperm(group.width, generator=generator)
-        halves[group.name] = order[: max(1, group.width // 2)].sort().values
-        shuffled[group.name] = order
     inputs = telling(network.example_inputs, seed)
+    orders = {group.name: torch.randperm(group.width, generator=generator) for group in groups}
+    halves = {group.name: orders[group.name][: max(1, group.width // 2)].sort().values for group in groups}
+    fewest = {group.name: orders[group.name][-group.widths[0] :].sort().values for group in groups}
+    for kept in (halves, fewest):
+        if (reason := _cut_wrongly(network, groups, kept, inputs)) is not None:
+            return reason
+    with torch.no_grad():
+        got = list(tensors_in(network.outputs(call(surgery.prune(network, orders).eval(), inputs))))
+        wanted = list(tensors_in(network.outputs(call(network.model, inputs))))
+    return None if _difference(got, wanted) is None else "the order of its channels matters"
+
+
+def _cut_wrongly(
+    network: Network, groups: Sequence[Group], kept: Mapping[str, torch.Tensor], inputs: Inputs
+) -> str | None:
     try:
         with torch.no_grad():
-            got = list(tensors_in(call(surgery.prune(network, halves).eval(), inputs)))
+            got = list(tensors_in(network.outputs(call(surgery.prune(network, kept).eval(), inputs))))
     except Exception as error:
         return f"the pruned network fails: {_first_line(error)}"
-    wanted = list(tensors_in(network.reference(inputs, removed_atoms(network, groups, halves))))
-    if (reason := _difference(got, wanted)) is not None:
-        return reason
-    with torch.no_grad():
-        got = list(tensors_in(call(surgery.prune(network, shuffled).eval(), inputs)))
-        wanted = list(tensors_in(call(network.model, inputs)))
-    return None if _difference(got, wanted) is None else "the order of its channels matters"
+    wanted = network.reference(inputs, removed_atoms(network, groups, kept))
+    return _difference(got, list(tensors_in(network.outputs(wanted))))
 
 
 def _first_line(reason: Exception) -> str:

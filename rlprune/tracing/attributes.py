@@ -8,6 +8,8 @@ from rlprune.tracing.records import Size, Trace
 
 REPEATED: tuple[tuple[type[nn.Module], str, str, int], ...] = (
     (nn.MultiheadAttention, "embed_dim", "out_proj.weight", 0),
+    (nn.Linear, "out_features", "weight", 0),
+    (nn.Linear, "in_features", "weight", 1),
     (nn.RNNBase, "input_size", "weight_ih_l0", 1),
     (nn.RNNCellBase, "input_size", "weight_ih", 1),
     (nn.RMSNorm, "normalized_shape", "weight", 0),
@@ -25,5 +27,6 @@ def repeated_sizes(trace: Trace, model: nn.Module) -> list[Size]:
         for kind, attribute, tensor, dim in REPEATED:
             axis = axes.get((f"{name}.{tensor}" if name else tensor, dim)) if isinstance(module, kind) else None
             if axis is not None:
-                found.append(Size(name, attribute, axis.atoms, True))
+                index = 0 if isinstance(getattr(module, attribute), tuple) else None
+                found.append(Size(name, attribute, axis.atoms, True, index))
     return found

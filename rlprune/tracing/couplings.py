@@ -115,9 +115,9 @@ def _places(
     return tuple(members), sizes
 
 
-def sizes_by_name(sizes: Sequence[Size]) -> dict[tuple[str, str], list[int]]:
-    """(module, attribute) -> indices of what was said about it, certain ones first."""
-    found: dict[tuple[str, str], list[int]] = defaultdict(list)
+def sizes_by_name(sizes: Sequence[Size]) -> dict[tuple[str, str, int | None], list[int]]:
+    """(module, attribute, entry) -> indices of what was said about it, certain ones first."""
+    found: dict[tuple[str, str, int | None], list[int]] = defaultdict(list)
     for index in sorted(range(len(sizes)), key=lambda i: not sizes[i].certain):
-        found[(sizes[index].module, sizes[index].attribute)].append(index)
+        found[(sizes[index].module, sizes[index].attribute, sizes[index].index)].append(index)
     return found

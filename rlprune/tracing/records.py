@@ -20,9 +20,12 @@ class Product:
         module: innermost module it happened in.
         weight, bias: ``state_dict`` keys; None where there is none (two activations).
         form: ``conv``, ``transposed``, ``linear`` or ``product``.
-        positions: multiply-adds for each pair of an output and an input channel and each kernel element, per sample.
+        positions: multiply-adds for each pair of an output and an input channel and each kernel element, per sample;
+            of two activations, all multiply-adds per sample.
         out, into: labels of the output and of the input channels (of one group, where a convolution has groups).
         sizes: their numbers.
+        others: labels of further dimensions that the product is repeated over; they hold channels in a layer that
+            mixes tokens. Of two activations, all labels.
         kernel, stride: of convolutions.
         groups: of convolutions, else 1.
     """
@@ -38,6 +41,7 @@ class Product:
     kernel: tuple[int, ...] = ()
     stride: tuple[int, ...] = ()
     groups: int = 1
+    others: tuple[IntArray, ...] = ()
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,12 +52,14 @@ class Size:
         module, attribute: where it stands.
         label: it counts these positions.
         certain: False for a guess: an attribute with the right value in a module that splits dimensions.
+        index: of the entry, where the attribute is a list or a tuple.
     """
 
     module: str
     attribute: str
     label: IntArray
     certain: bool
+    index: int | None = None
 
 
 @dataclass(frozen=True, eq=False)

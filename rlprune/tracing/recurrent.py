@@ -30,7 +30,8 @@ def _states(tracer: Tracer, module: nn.Module, sequence: Any) -> tuple[torch.Ten
     atoms = tracer.first_state(*((projected, hidden) if projected else (hidden,)))
     tracer.size("hidden_size", atoms[-1])
     if projected:
-        tracer.size("proj_size", atoms[0])
+        for label in atoms:
+            tracer.atoms.fix(label, "torch knows a projected LSTM by its sizes, which must not become equal")
     states = []
     for label in (atoms[0], atoms[-1]):
         state = _zeros(module, sequence, len(label))

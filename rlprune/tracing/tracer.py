@@ -9,7 +9,7 @@ split them. What no rule knows fixes the labels it touches, and tracing goes on.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import torch
@@ -30,11 +30,13 @@ class Tracer(TorchDispatchMode):
         inputs: example inputs.
         choices: site -> option to take there instead of the first.
         opaque: modules whose insides are not followed: what they touch stays whole.
+        outputs: picks from what the model answers the tensors whose channels must stay; all, where nothing is said.
     """
 
     def __init__(
-        self, model: nn.Module, inputs: Inputs, choices: Mapping[str, int] | None = None, opaque: Collection[str] = ()
-    ) -> None:
+        self, model: nn.Module, inputs: Inputs, choices: Mapping[str, int] | None = None, opaque: Collection[str] = (),
+        outputs: Callable[[Any], Any] | None = None,
+    ) -> None:  # fmt: skip
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
         self.inputs = inputs
@@ -43,6 +45,7 @@ class Tracer(TorchDispatchMode):
         self.atoms = self.found.atoms
         self.path: list[str] = [""]
         self.failed_in = ""
+        self._picked = outputs or (lambda answer: answer)
         self._chosen = dict(choices or {})
         self._opaque = set(opaque)
         self._labels = WeakTensorKeyDictionary()
@@ -118,10 +121,22 @@ class Tracer(TorchDispatchMode):
         assert isinstance(tensor, torch.Tensor)
         return tensor.shape
 
-    def size(self, attribute: str, label: Label) -> None:
-        """An attribute of the running module repeats the number of channels along ``label``."""
-        if label is not None and hasattr(self.module, attribute):
-            self.found.sizes.append(Size(self.path[-1], attribute, label, True))
+    def owner(self, key: str | None) -> str:
+        """Name of the module that holds a parameter; of the running module where there is no such parameter."""
+        return self.path[-1] if key is None else key.rpartition(".")[0]
+
+    def module_named(self, name: str) -> nn.Module:
+        """A module of the model."""
+        module: nn.Module = self._modules[name]
+        return module
+
+    def size(self, attribute: str, label: Label, owner: str | None = None) -> None:
+        """An attribute of a module (the running one) repeats the number of channels along ``label``."""
+        name = self.path[-1] if owner is None else owner
+        held = getattr(self._modules[name], attribute, None)
+        if label is not None and held is not None:
+            index = 0 if isinstance(held, tuple | list) else None
+            self.found.sizes.append(Size(name, attribute, label, True, index))
 
     def guess_sizes(self, value: int, label: IntArray, avoid: tuple[str, ...] = ()) -> None:
         """Attributes of the running module that hold ``value`` may repeat the number of channels along ``label``."""
@@ -131,6 +146,14 @@ class Tracer(TorchDispatchMode):
             number = isinstance(held, int) and not isinstance(held, bool) and held == value > 1
             if number and not any(word in name for word in avoid):
                 self.found.sizes.append(Size(self.path[-1], name, label, False))
+
+    def guess_lists(self, labels: Sequence[IntArray]) -> None:
+        """Lists among the attributes of the running module that hold the lengths of these labels may follow them."""
+        lengths = [len(label) for label in labels]
+        for name, held in vars(self.module).items():
+            if isinstance(held, tuple | list) and list(held) == lengths:
+                for index, label in enumerate(labels):
+                    self.found.sizes.append(Size(self.path[-1], name, label, False, index))
 
     def renormalizes(self, label: Label) -> None:
         """A statistic is taken over these channels, so it changes when some of them go."""
@@ -163,7 +186,7 @@ class Tracer(TorchDispatchMode):
         from rlprune.tracing import rules
 
         if any(part in self._opaque for part in self.path):
-            rules.give_up(self, call, f"{self.place} decides on the values it computes")
+            rules.give_up(self, call, f"{self.place} decides on the values it computes which of its layers it uses")
         else:
             rules.apply(self, func, call)
 
@@ -213,8 +236,9 @@ class Tracer(TorchDispatchMode):
         recurrent = any(isinstance(module, nn.RNNBase) for module in self._names)
         with self._watching_modules(), plain_kernels(recurrent), torch.no_grad(), self:
             output = call(self.model, self.inputs)
-        self._note_use(list(tensors_in(output)))
-        for tensor in tensors_in(output):
+        picked = list(tensors_in(self._picked(output)))
+        self._note_use(picked)
+        for tensor in picked:
             for label in self.labels(tensor):
                 self.atoms.fix(label, "its channels are an output of the network")
         return output

@@ -32,7 +32,7 @@ def rule_for(func: Any, name: str) -> Rule | None:
 def apply(tracer: Tracer, func: Any, call: Call) -> None:
     """Label the outputs of a call."""
     labelled = any(label is not None for tensor in call.tensors for label in tracer.labels(tensor))
-    if not labelled and call.name not in (*pointwise.CONSTANTS, "expand"):
+    if not labelled and call.name not in (*pointwise.CONSTANTS, *products.RULES, "expand"):
         return
     rule = rule_for(func, call.name)
     if rule is None:

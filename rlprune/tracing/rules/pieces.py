@@ -69,6 +69,7 @@ def split(tracer: Tracer, call: Call) -> list[Labels]:
         pieces = [*pieces, *np.split(label, len(lengths))[1:]]
     else:
         pieces = np.split(label, np.cumsum(lengths)[:-1])
+        tracer.guess_lists(pieces)
         for piece in pieces:
             tracer.guess_sizes(len(piece), piece, NOT_A_TOTAL)
     result = []

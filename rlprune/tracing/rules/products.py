@@ -19,13 +19,6 @@ _CONVOLUTIONS = (
 )  # fmt: skip
 
 
-def _linear_sizes(tracer: Tracer, out: Label, into: Label) -> None:
-    """``nn.Linear`` and the like (``nf``, ``nx`` are Hugging Face's Conv1D) repeat their sizes as attributes."""
-    for attribute, label in (("out_features", out), ("in_features", into), ("nf", out), ("nx", into)):
-        if isinstance(tracer.module, nn.Linear) or attribute in ("nf", "nx"):
-            tracer.size(attribute, label)
-
-
 def contract(tracer: Tracer, left: Label, right: Label) -> None:
     """Two labels are summed over together."""
     if left is not None or right is not None:
@@ -40,40 +33,52 @@ def _matrix_product(tracer: Tracer, a: Any, b: Any, output: Any, bias: Any = Non
         None if x is None and y is None else tracer.atoms.join(x, y, f"{tracer.place} pairs its channels")
         for x, y in zip(left[:-2], right[:-2], strict=True)
     )
-    result = (*shared, left[-2], right[-1])
     place = tracer.weight_of(a, b)
-    weight = a if place == 0 else b
-    key = tracer.origin(weight)
-    out, into = (right[-1], right[-2]) if weight is b else (left[-2], left[-1])
-    sizes = (b.shape[-1], b.shape[-2]) if weight is b else (a.shape[-2], a.shape[-1])
-    if key is not None:
-        tracer.atoms.mark(out, PRODUCES)
-        tracer.atoms.mark(into, READS)
-        _linear_sizes(tracer, out, into)
-        _note(tracer, output, sizes, out, into, key, bias, "linear")
+    if place is None:
+        _note_activations(tracer, a, output, (*shared, left[-2], right[-1], left[-1]))
+    elif place == 1:
+        _note_weight(tracer, b, output, b.shape[-1], right[-1], right[-2], (*shared, left[-2]), bias)
     else:
-        _note_activations(tracer, a, b, output, result, left)
-    return result
+        _note_weight(tracer, a, output, a.shape[-2], left[-2], left[-1], (*shared, right[-1]), bias)
+    return (*shared, left[-2], right[-1])
 
 
-def _note(
-    tracer: Tracer, output: Any, sizes: tuple[int, int], out: Label, into: Label, key: str, bias: Any, form: str
+def _note_weight(
+    tracer: Tracer, weight: Any, output: Any, outputs: int, out: Label, into: Label, others: Labels, bias: Any
 ) -> None:
-    positions = output.numel() / sizes[0] / tracer.batch
-    whole = math.prod(tracer.shape_of(key))
-    share = sizes[0] * sizes[1] / whole if whole else 1.0
-    tracer.found.products.append(
-        Product(tracer.path[-1], key, tracer.origin(bias), form, positions * share, out, into, sizes)
+    """A matrix of the network was multiplied; ``others`` labels the dimensions that this is repeated over."""
+    key = tracer.origin(weight)
+    assert key is not None
+    tracer.atoms.mark(out, PRODUCES)
+    tracer.atoms.mark(into, READS)
+    owner = tracer.owner(key)
+    if isinstance(tracer.module_named(owner), nn.Linear) or hasattr(tracer.module_named(owner), "nf"):
+        for attribute, label in (("out_features", out), ("in_features", into), ("nf", out), ("nx", into)):
+            tracer.size(attribute, label, owner)
+    inputs = weight.numel() // math.prod(weight.shape[:-2]) // outputs
+    share = outputs * inputs / math.prod(tracer.shape_of(key))
+    positions = output.numel() / outputs / tracer.batch
+    known = tuple(label for label in others if label is not None)
+    product = Product(
+        tracer.path[-1],
+        key,
+        tracer.origin(bias),
+        "linear",
+        positions * share,
+        out,
+        into,
+        (outputs, inputs),
+        others=known,
     )
+    tracer.found.products.append(product)
 
 
-def _note_activations(tracer: Tracer, a: Any, b: Any, output: Any, result: Labels, left: Labels) -> None:
-    """Multiply-adds are (output elements) x (summed dimension): at most two of these factors can shrink."""
-    labels = [(label, output.shape[dim]) for dim, label in enumerate([*result]) if label is not None]
-    labels += [(left[-1], a.shape[-1])] if left[-1] is not None else []
-    (out, rows), (into, columns) = [*labels, (None, 1), (None, 1)][:2]
-    per_pair = output.numel() * a.shape[-1] / (rows * columns) / tracer.batch
-    tracer.found.products.append(Product(tracer.path[-1], None, None, "product", per_pair, out, into, (rows, columns)))
+def _note_activations(tracer: Tracer, a: Any, output: Any, labels: Labels) -> None:
+    """Multiply-adds are (output elements) x (summed dimension)."""
+    total = output.numel() * a.shape[-1] / tracer.batch
+    known = tuple(label for label in labels if label is not None)
+    product = Product(tracer.path[-1], None, None, "product", total, None, None, (1, 1), others=known)
+    tracer.found.products.append(product)
 
 
 def matrix_product(tracer: Tracer, call: Call) -> Labels:
@@ -103,11 +108,8 @@ def experts_product(tracer: Tracer, call: Call) -> Labels:
     experts, into, out = tracer.labels(weight)
     tracer.atoms.fix(experts, f"{tracer.place} chooses among experts")
     contract(tracer, tracer.labels(x)[-1], into)
-    key = tracer.origin(weight)
-    if key is not None:
-        tracer.atoms.mark(out, PRODUCES)
-        tracer.atoms.mark(into, READS)
-        _note(tracer, call.output, (weight.shape[-1], weight.shape[-2]), out, into, key, None, "linear")
+    if tracer.origin(weight) is not None:
+        _note_weight(tracer, weight, call.output, weight.shape[-1], out, into, (tracer.labels(x)[0],), None)
     return (tracer.labels(x)[0], out)
 
 
@@ -125,14 +127,11 @@ def linear(tracer: Tracer, call: Call) -> Labels:
     """``linear`` where torch does not break it up."""
     x, weight, bias = call.args[0], call.args[1], call.argument(2, "bias")
     out, into = tracer.labels(weight)
-    contract(tracer, tracer.labels(x)[-1], into)
-    key = tracer.origin(weight)
-    if key is not None:
-        tracer.atoms.mark(out, PRODUCES)
-        tracer.atoms.mark(into, READS)
-        _linear_sizes(tracer, out, into)
-        _note(tracer, call.output, (weight.shape[0], weight.shape[1]), out, into, key, bias, "linear")
-    labels = (*tracer.labels(x)[:-1], out)
+    given = tracer.labels(x)
+    contract(tracer, given[-1], into)
+    if tracer.origin(weight) is not None:
+        _note_weight(tracer, weight, call.output, weight.shape[0], out, into, given[:-1], bias)
+    labels = (*given[:-1], out)
     return labels if bias is None else _add_bias(tracer, bias, labels, call.output)
 
 
@@ -145,16 +144,19 @@ def convolution(tracer: Tracer, call: Call) -> Labels:
     for label in tracer.labels(weight)[2:]:
         tracer.atoms.fix(label, "it is a kernel size")
     first, second = tracer.labels(weight)[:2]
+    owner = tracer.owner(tracer.origin(weight))
     if groups == 1:
         out, read = (second, first) if transposed else (first, second)
         contract(tracer, into, read)
         tracer.atoms.mark(read, READS)
     else:
-        out, read = _grouped(tracer, into, first, second, groups, bool(transposed), x.shape[1], call.output.shape[1])
+        out, read = _grouped(
+            tracer, into, first, second, groups, bool(transposed), x.shape[1], call.output.shape[1], owner
+        )
     tracer.atoms.mark(out, PRODUCES)
-    if isinstance(tracer.module, _CONVOLUTIONS):
-        tracer.size("in_channels", into)
-        tracer.size("out_channels", out)
+    if isinstance(tracer.module_named(owner), _CONVOLUTIONS):
+        tracer.size("in_channels", into, owner)
+        tracer.size("out_channels", out, owner)
     labels: Labels = (tracer.labels(x)[0], out, *(None for _ in spatial))
     if bias is not None and (out is not None or tracer.labels(bias)[0] is not None):
         out = tracer.atoms.join(out, tracer.labels(bias)[0], f"{tracer.place} adds fixed channels to it")
@@ -174,8 +176,9 @@ def convolution(tracer: Tracer, call: Call) -> Labels:
 
 
 def _grouped(
-    tracer: Tracer, into: Label, first: Label, second: Label, groups: int, transposed: bool, inputs: int, outputs: int
-) -> tuple[Label, Label]:
+    tracer: Tracer, into: Label, first: Label, second: Label, groups: int, transposed: bool, inputs: int, outputs: int,
+    owner: str,
+) -> tuple[Label, Label]:  # fmt: skip
     """Whole groups go, or the same channels of each; returns labels of the outputs and of one group's inputs.
 
     Args:
@@ -193,20 +196,21 @@ def _grouped(
         return None, None
     given = into.reshape(groups, -1)
     if whole_groups:
-        return _whole_groups(tracer, tracer.atoms.join_rows(given, reason), first, second, groups, transposed, reason)
+        unit = tracer.atoms.join_rows(given, reason)
+        return _whole_groups(tracer, unit, first, second, groups, transposed, reason, owner)
     return _equal_parts(
         tracer, tracer.atoms.join_rows(np.ascontiguousarray(given.T), reason), first, second, groups, transposed, reason
     )
 
 
 def _whole_groups(
-    tracer: Tracer, unit: Label, first: Label, second: Label, groups: int, transposed: bool, reason: str
+    tracer: Tracer, unit: Label, first: Label, second: Label, groups: int, transposed: bool, reason: str, owner: str
 ) -> tuple[Label, Label]:
     """``unit`` labels the groups."""
     tracer.atoms.fix(second, "what belongs to one group stays together")
     if first is not None:
         unit = tracer.atoms.join(unit, tracer.atoms.join_rows(first.reshape(groups, -1), reason), reason)
-    tracer.size("groups", unit)
+    tracer.size("groups", unit, owner)
     if not transposed or unit is None:
         return first, None
     each = 1 if second is None else len(second)

@@ -61,9 +61,10 @@ def _merge(tracer: Tracer, parts: list[tuple[Label, int]]) -> Label:
     labelled = [place for place in labelled if not tracer.atoms.is_repeated(parts[place][0])] or labelled
     if not labelled:
         return None
-    for place in labelled[:-1]:
-        tracer.atoms.fix(parts[place][0], f"{tracer.place} merges it with another dimension that has channels")
-    where = labelled[-1]
+    where = max(labelled, key=lambda place: (parts[place][1], place))
+    for place in labelled:
+        if place != where:
+            tracer.atoms.fix(parts[place][0], f"{tracer.place} merges it with another dimension that has channels")
     label = parts[where][0]
     assert label is not None
     before = math.prod(size for _, size in parts[:where])
