@@ -20,7 +20,7 @@ from rlprune.experiments.run_folder import PLAN, RESULT, check_free
 from rlprune.experiments.scoring import score_of_test, weights
 from rlprune.experiments.setup import load_material, make_evaluator, torch_threads
 from rlprune.experiments.tables import print_rows
-from rlprune.export import export_onnx_bytes
+from rlprune.export import export_onnx_bytes, verify_onnx
 from rlprune.files import write_atomic, write_json
 from rlprune.network import IntArray
 from rlprune.plan import PruningPlan
@@ -58,6 +58,7 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
     progress = progress or Progress()
     config.check()
     plan = PruningPlan.load(config.plan)
+    config = config.as_planned(plan.notes)
     check_free(config.out)
     device = resolve_device("cpu", threads=config.threads)
     assert device.runtime is not None  # "cpu" always has one
@@ -69,6 +70,7 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         evaluator = make_evaluator(material, len(material.task.validation), config.seed)
         module = plan.apply(network).eval() if config.no_repair else evaluator.repaired(widths).eval()
         onnx = export_onnx_bytes(module, network.example_inputs)
+        verify_onnx(onnx, module, network.example_inputs)
         progress.note("Measuring beside the dense network")
         timings = measure_plans(
             network, device.runtime, [module], samples=config.samples, seed=config.seed, progress=True

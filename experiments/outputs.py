@@ -8,7 +8,7 @@ from typing import Any
 
 from rlprune.budget import cost_name
 from rlprune.devices import DeviceProfile
-from rlprune.errors import RunError
+from rlprune.errors import DeviceError, NetworkError, RunError
 from rlprune.experiments.config import TrainConfig
 from rlprune.experiments.device import PowerFacts
 from rlprune.experiments.progress import Progress
@@ -21,7 +21,7 @@ from rlprune.experiments.setup import untouched
 from rlprune.experiments.tables import markdown_rows
 from rlprune.experiments.tensorboard import EpisodeWriter, HParam
 from rlprune.experiments.verdict import collapse, ranked, verdict
-from rlprune.export import export_onnx
+from rlprune.export import export_onnx_bytes, verify_onnx
 from rlprune.files import write_atomic
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
@@ -55,7 +55,7 @@ def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter]
     rows = facts.rows()
     with progress.phase("write", f"Writing {run.path}"):
         _write_plans(run, facts, rows)
-        write_network(run, facts.learned, facts.problem, facts.power.batch)
+        write_network(run, facts.learned, facts.problem, facts.power.batch, progress)
     run.write_json(RESULT, result_of(facts, rows, progress.seconds))
     result = write_report(run)
     _write_summaries(run, facts, rows, result, writers)
@@ -75,7 +75,7 @@ def _write_plans(run: RunFolder, facts: Facts, rows: list[Row]) -> None:
 def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
     """For readers of a plan: where it comes from and what it is worth."""
     return {
-        "network": facts.config.network,
+        **facts.config.network_notes(),
         "method": row.name,
         "budgets": [str(budget) for budget in facts.problem.planner.budgets],
         "seed": facts.config.seed,
@@ -88,10 +88,17 @@ def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
     }
 
 
-def write_network(run: RunFolder, item: Candidate, problem: PruningProblem, batch: int) -> None:
-    """The pruned network as safetensors (fits the module of ``plan.apply``) and as ONNX."""
+def write_network(run: RunFolder, item: Candidate, problem: PruningProblem, batch: int, progress: Progress) -> None:
+    """The pruned network as safetensors (fits the module of ``plan.apply``), and as ONNX if that computes the same."""
     write_atomic(run.path / "pruned.safetensors", weights(item.module), RunError)
-    export_onnx(item.module, problem.network.example_inputs, run.path / "pruned.onnx", batch=batch)
+    inputs = problem.network.example_inputs
+    try:
+        model = export_onnx_bytes(item.module, inputs, batch=batch)
+        verify_onnx(model, item.module, inputs, batch=batch)
+    except (NetworkError, DeviceError) as reason:
+        progress.note(f"pruned.onnx is not written: {reason}")
+    else:
+        write_atomic(run.path / "pruned.onnx", model, RunError)
 
 
 def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> dict[str, Any]:

@@ -13,9 +13,12 @@ from torch import nn
 
 from rlprune import layout
 from rlprune.errors import NetworkError, TaskError
+from rlprune.inputs import batch_size, call
 from rlprune.pruning import batchnorm
-from rlprune.pruning.tables import PruningTables, batches, even_batches
+from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Split, Task
+from rlprune.tasks.batches import batches, even_batches
+from rlprune.tasks.split import Batch, tensor_kind
 
 BATCH = 128
 SEARCH_BATCH = 512
@@ -56,8 +59,9 @@ class Evaluator:
         dense: quality of the dense network on the same samples.
 
     Raises:
-        NetworkError: the dense network's outputs on the validation samples are not one tensor, or not finite.
-        TaskError: the task's score or divergence gives no number.
+        NetworkError: the dense network's answer to the validation samples holds no tensor to score (see
+            :meth:`Task.outputs`), not one row per sample, or NaN or infinity.
+        TaskError: the task's score or divergence gives no number, or the test targets cannot be scored.
     """
 
     def __init__(
@@ -80,14 +84,20 @@ class Evaluator:
             raise NetworkError(
                 "The dense network's outputs on the validation samples must be finite; NaN or infinity came out."
             )
+        task.check_test_targets(self._dense_outputs)
         self._known: dict[tuple[int, ...], Quality] = {}
         self.dense = self._quality(self._dense_outputs, self._split, self._dense_outputs)
 
     def _forward(self, model: nn.Module) -> torch.Tensor:
-        return _joined(model, self._inputs)
+        return self._joined(model, self._inputs)
 
     def _outputs(self, model: nn.Module, split: Split) -> torch.Tensor:
-        return _joined(model, batches(split, BATCH, self.tables.device, self.tables.channels_last))
+        return self._joined(model, batches(split, BATCH, self.tables.device, self.tables.channels_last))
+
+    def _joined(self, model: nn.Module, inputs: Iterable[Batch]) -> torch.Tensor:
+        """What is scored of the answers to all batches together, ``[samples, ...]``."""
+        with torch.inference_mode():
+            return torch.cat([_rows(self.task.outputs(call(model, batch)), batch) for batch in inputs])
 
     def _reference(self, split: Split) -> torch.Tensor:
         """Outputs of the dense network on a split, computed once."""
@@ -111,7 +121,7 @@ class Evaluator:
             self.cache_hits += 1
             return self._known[key]
         tensors = self.tables.tensors(key)
-        pruned = self._shell.fill({name: tensor for name, tensor in tensors.items() if name not in self._left_out})
+        pruned = self._shell.fill({name: tensor for name, tensor in tensors.items() if name not in self._left_out}, key)
         start = time.perf_counter()
         outputs = self._forward(pruned)
         self.seconds += time.perf_counter() - start
@@ -143,16 +153,17 @@ class Evaluator:
         return self._score(self._outputs(model, split), split)
 
 
-def _joined(model: nn.Module, inputs: Iterable[tuple[torch.Tensor, ...]]) -> torch.Tensor:
-    """Outputs of all batches together, ``[samples, ...]``."""
-    with torch.inference_mode():
-        outputs = [model(*batch) for batch in inputs]
-    if not isinstance(outputs[0], torch.Tensor):
+def _rows(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """The outputs, one row for each sample of the batch, or an error."""
+    if not isinstance(outputs, torch.Tensor):
+        raise TaskError(f"Task.outputs must return a tensor; it returned {type(outputs).__name__}.")
+    samples = batch_size(batch)
+    if outputs.dim() == 0 or len(outputs) != samples:
         raise NetworkError(
-            f"The network must answer with one tensor, samples first; it returned {type(outputs[0]).__name__}. Wrap it "
-            "in a module that returns what the task scores."
+            f"The network must answer with one row for each sample, samples first; {tensor_kind(outputs)} came for "
+            f"{samples} samples. Wrap it in a module that transposes, or override Task.outputs."
         )
-    return torch.cat(outputs)
+    return outputs
 
 
 def _number(value: object, what: str, task: Task) -> float:

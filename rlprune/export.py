@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import itertools
 import logging
 import warnings
 from collections.abc import Iterator
@@ -17,57 +18,133 @@ from torch import nn
 
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.files import write_atomic
-from rlprune.tracing import Inputs, as_inputs, batch_size, tensors_in
+from rlprune.inputs import as_batch as as_batch
+from rlprune.inputs import call, telling, tensors_in
 
 MAX_EMBEDDED_BYTES = 1 << 30
 """An ONNX file is one protocol buffer, at most 2 GB; larger networks would need external data files."""
 
+TOLERANCE = 1e-3
+"""Largest difference between ONNX and torch, as a share of an output's largest value: float32 sums in another order."""
+
 Feed = dict[str, npt.NDArray[Any]]
 
 
-def as_batch(example_inputs: Any, batch: int, device: str | torch.device | None = None) -> Inputs:
-    """Example inputs with ``batch`` samples: the given ones, repeated or cut. Other tensors stay as they are."""
-    inputs = as_inputs(example_inputs)
-    given = batch_size(inputs)
-    rows = torch.arange(batch) % given
-
-    def resize(value: Any) -> Any:
-        if not isinstance(value, torch.Tensor):
-            return value
-        if value.dim() and value.shape[0] == given:
-            value = value[rows.to(value.device)]
-        return value if device is None else value.to(device)
-
-    if isinstance(inputs, dict):
-        return {name: resize(value) for name, value in inputs.items()}
-    return tuple(resize(value) for value in inputs)
-
-
 def input_arrays(model: bytes, example_inputs: Any, batch: int) -> Feed:
-    """What an ONNX session takes: example inputs by the names the model gives them, in order."""
+    """What an ONNX session takes: the tensors among the example inputs, by the names that the model gives them.
+
+    Keyword arguments are found by name. Otherwise the model keeps the order of the tensors, may lack those that the
+    network has no use for, and types and shapes tell which.
+
+    Raises:
+        NetworkError: the tensors do not fit the model's inputs, or fit in more than one way.
+    """
     import onnx
 
-    names = [value.name for value in onnx.load_from_string(model).graph.input]
-    arrays = [tensor.detach().cpu().numpy() for tensor in tensors_in(as_batch(example_inputs, batch))]
-    if len(names) > len(arrays):
-        raise NetworkError(f"The exported network takes {len(names)} inputs; {len(arrays)} example tensors came.")
-    return dict(zip(names, arrays, strict=False))
+    wanted = list(onnx.load_from_string(model).graph.input)
+    inputs = as_batch(example_inputs, batch)
+    if isinstance(inputs, dict) and all(isinstance(inputs.get(value.name), torch.Tensor) for value in wanted):
+        return {value.name: _array(inputs[value.name]) for value in wanted}
+    arrays = [_array(tensor) for tensor in tensors_in(inputs)]
+    fitting = (
+        {value.name: array for value, array in zip(wanted, chosen, strict=True)}
+        for chosen in itertools.combinations(arrays, len(wanted))
+        if [_kind(array) for array in chosen] == [_wanted_kind(value) for value in wanted]
+    )
+    pairings = list(itertools.islice(fitting, 2))
+    if len(pairings) != 1:
+        takes = ", ".join(f"{value.name} {_wanted_kind(value)}" for value in wanted)
+        raise NetworkError(
+            f"The exported network takes {takes}; the example inputs {', '.join(map(_kind, arrays))} fit in "
+            f"{'more than one way' if pairings else 'no way'}. Leave out what the network does not use."
+        )
+    return pairings[0]
+
+
+def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
+    return np.asarray(tensor.detach().cpu().numpy())
+
+
+def _kind(array: npt.NDArray[Any]) -> str:
+    return f"{array.dtype} {list(array.shape)}"
+
+
+def _wanted_kind(value: Any) -> str:
+    import onnx
+
+    kind = value.type.tensor_type
+    return f"{onnx.helper.tensor_dtype_to_np_dtype(kind.elem_type)} {[dim.dim_value for dim in kind.shape.dim]}"
 
 
 def export_onnx(module: nn.Module, example_inputs: Any, path: str | Path, *, batch: int = 1) -> Path:
-    """Write ``module`` as one ONNX file with a fixed batch, atomically and silently.
+    """Write ``module`` as one ONNX file with a fixed batch, atomically and silently, once it computes what torch does.
 
     Args:
         module: any module in floating point; exported in evaluation mode and left as it was.
-        example_inputs: a tensor, a tuple of tensors, or a dict of keyword tensors.
+        example_inputs: a tensor, a tuple of arguments, or a dict of keyword arguments; tensors may stand in tuples,
+            lists and dicts, beside numbers and None, which become constants.
         path: where to write; the folder is made if it is missing.
         batch: samples in one inference.
 
     Raises:
-        NetworkError: an operator cannot be exported, or the network is too large for one file.
-        DeviceError: an exporter package is missing, or ``path`` cannot be written.
+        NetworkError: an operator cannot be exported, the network is too large for one file, or its ONNX form answers
+            differently (see :func:`verify_onnx`).
+        DeviceError: a package is missing, ONNX Runtime refuses the network, or ``path`` cannot be written.
     """
-    return write_atomic(path, export_onnx_bytes(module, example_inputs, batch=batch), DeviceError)
+    model = export_onnx_bytes(module, example_inputs, batch=batch)
+    verify_onnx(model, module, example_inputs, batch=batch)
+    return write_atomic(path, model, DeviceError)
+
+
+def verify_onnx(
+    model: bytes, module: nn.Module, example_inputs: Any, *, batch: int = 1, tolerance: float = TOLERANCE
+) -> None:
+    """Compare an exported network with the torch module it was made of, all outputs, once.
+
+    Args:
+        model: serialised ``ModelProto`` with ``batch`` samples.
+        module: compared in evaluation mode and left as it was.
+        example_inputs: as for :func:`export_onnx`; constant real ones become noise, because many faults hide behind
+            zeros.
+        tolerance: largest difference, as a share of the output's largest value.
+
+    Raises:
+        NetworkError: number, shapes or values of the outputs differ.
+        DeviceError: ONNX Runtime cannot load or run the model.
+    """
+    inputs = telling(as_batch(example_inputs, batch))
+    got = run_onnx(model, input_arrays(model, inputs, batch))
+    with _evaluated(module):
+        wanted = [_array(tensor) for tensor in tensors_in(call(module, inputs))]
+    if len(got) != len(wanted):
+        raise NetworkError(f"The ONNX network must give {len(wanted)} outputs as the torch one; it gives {len(got)}.")
+    for index, (left, right) in enumerate(zip(got, wanted, strict=True)):
+        if left.shape != right.shape:
+            raise NetworkError(f"Output {index} must have shape {right.shape}; the ONNX network gives {left.shape}.")
+        if not (difference := _difference(left, right)) <= tolerance:  # NaN is no match
+            raise NetworkError(
+                f"The ONNX network must compute what the torch one does; output {index} differs by {difference:.2g} of "
+                f"its largest value where {tolerance:.2g} is allowed. Use the safetensors file instead."
+            )
+
+
+def _difference(left: npt.NDArray[Any], right: npt.NDArray[Any]) -> float:
+    """Largest difference as a share of the largest finite value of ``right``; NaN where one alone is not finite."""
+    unequal = left != right  # equal infinities do not differ
+    scale = float(np.abs(right, where=np.isfinite(right), out=np.zeros(right.shape)).max(initial=0.0)) or 1.0
+    return float(np.abs(np.subtract(left[unequal], right[unequal], dtype=np.float64)).max(initial=0.0)) / scale
+
+
+@contextlib.contextmanager
+def _evaluated(module: nn.Module) -> Iterator[nn.Module]:
+    """The module in evaluation mode without gradients; afterwards each part is in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    try:
+        with torch.no_grad():
+            yield module.eval()
+    finally:
+        for part, mode in modes:
+            part.training = mode
 
 
 def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1, optimize: bool = True) -> bytes:
@@ -76,13 +153,13 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
     if size > MAX_EMBEDDED_BYTES:
         raise NetworkError(f"Networks of at most {MAX_EMBEDDED_BYTES} bytes can be exported; this one has {size}.")
     inputs = as_batch(example_inputs, batch)
-    arguments: tuple[Any, ...] = () if isinstance(inputs, dict) else inputs
+    # A dict in last place would be taken for the keyword arguments; an empty one behind it protects it.
+    arguments: tuple[Any, ...] = () if isinstance(inputs, dict) else (*inputs, {})
     keywords = inputs if isinstance(inputs, dict) else None
-    training = module.training
     try:
-        with quiet(), torch.no_grad():
+        with quiet(), _evaluated(module):
             program = torch.onnx.export(
-                module.eval(), arguments, kwargs=keywords, dynamo=True, optimize=optimize, verbose=False
+                module, arguments, kwargs=keywords, dynamo=True, optimize=optimize, verbose=False
             )
             if program is None:
                 raise NetworkError("The exporter of torch returned nothing; a torch with dynamo export is needed.")
@@ -93,8 +170,6 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
         raise
     except Exception as reason:
         raise NetworkError(f"The network cannot be exported to ONNX: {_cause(reason)}") from reason
-    finally:
-        module.train(training)
 
 
 def _cause(reason: BaseException) -> str:

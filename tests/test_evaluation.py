@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import pytest
 import torch
 from torch import nn
@@ -7,8 +10,10 @@ from torch import nn
 from rlprune.errors import NetworkError, TaskError
 from rlprune.evaluation import WORST_DIVERGENCE, Evaluator
 from rlprune.network import Network
-from rlprune.pruning.tables import PruningTables, even_batches
+from rlprune.pruning.tables import PruningTables
+from rlprune.tasks.answers import scored_tensor
 from rlprune.tasks.base import Split, Task
+from rlprune.tasks.batches import even_batches
 from tests.models import build, images
 
 
@@ -135,21 +140,79 @@ def test_no_batch_of_one_sample_reaches_a_batchnorm() -> None:
 
 
 class Wrapped(nn.Module):
-    """Answers with a dict."""
+    """Takes its images by name and answers with what ``form`` makes of the logits."""
 
-    def __init__(self) -> None:
+    def __init__(self, form: Callable[[torch.Tensor], Any]) -> None:
         super().__init__()
         self.inner = build("residual")
+        self.form = form
 
-    def forward(self, x: torch.Tensor) -> dict[str, torch.Tensor]:
-        return {"logits": self.inner(x)}
+    def forward(self, scale: float = 1.0, *, images: torch.Tensor) -> Any:
+        return self.form(self.inner(scale * images))
 
 
-def test_an_answer_that_is_no_tensor_is_refused() -> None:
-    network = Network(Wrapped(), images(1))
-    task = make_task(Network(build("residual"), images(1)))
-    with pytest.raises(NetworkError, match="one tensor, samples first; it returned dict"):
+def named_task(network: Network, *, test_label: int = 0) -> Task:
+    def split(seed: int, count: int, label: int | None = None) -> Split:
+        inputs = {"images": images(count, seed)}
+        with torch.no_grad():
+            labels = scored_tensor(network.model(**inputs)).argmax(1)
+        return Split(inputs, labels if label is None else torch.full_like(labels, label))
+
+    return Task("named", calibration=split(1, 128), validation=split(2, 96), test=split(3, 32, test_label))
+
+
+def logits_and_more(logits: torch.Tensor) -> dict[str, Any]:
+    return {"loss": None, "features": logits.exp(), "logits": logits}
+
+
+@pytest.mark.parametrize("form", [logits_and_more, lambda logits: (logits, (logits.exp(),))])
+def test_named_inputs_and_rich_answers_score_as_plain_ones(form: Callable[[torch.Tensor], Any]) -> None:
+    network = Network(Wrapped(form), {"images": images(1)})
+    task = named_task(network)
+    evaluator = Evaluator(PruningTables(network, task.calibration), task, samples=64)
+    plain = Network(build("residual"), images(1))
+    plain_task = make_task(plain)
+    same = Evaluator(PruningTables(plain, plain_task.calibration), plain_task, samples=64)
+    assert evaluator.dense == same.dense
+    assert evaluator([4, 4, 8, 8]) == same([4, 4, 8, 8])
+    assert evaluator.finalist([4, 4, 8, 8]) == same.finalist([4, 4, 8, 8])
+
+
+@pytest.mark.parametrize(
+    ("form", "message"),
+    [
+        (lambda logits: {"a": logits, "b": logits}, r"it returned dict with a \(Tensor\), b \(Tensor\)"),
+        (lambda logits: logits.T, r"one row for each sample, samples first; float32 \[10, 96\] came for 96 samples"),
+        (lambda logits: logits.sum(), "one row for each sample"),
+    ],
+)
+def test_answers_that_cannot_be_scored_are_refused(form: Callable[[torch.Tensor], Any], message: str) -> None:
+    network = Network(Wrapped(lambda logits: logits), {"images": images(1)})
+    task = named_task(network)
+    tables = PruningTables(network, task.calibration)
+    evaluator = Evaluator(tables, task)
+    with pytest.raises(NetworkError, match=message):
+        evaluator.score(Wrapped(form), task.validation)
+
+
+def test_test_labels_beyond_the_outputs_surface_before_the_search() -> None:
+    network = Network(Wrapped(lambda logits: logits), {"images": images(1)})
+    task = named_task(network, test_label=10)
+    with pytest.raises(TaskError, match=r"Labels must be in \[0, 10\); sample 0 of the test split of task 'named' has"):
         Evaluator(PruningTables(network, task.calibration), task)
+    assert "test" not in task.loaded
+
+
+def test_another_metric_may_have_other_test_targets() -> None:
+    class Own(Task):
+        def score(self, outputs: torch.Tensor, targets: torch.Tensor) -> float:
+            return float((outputs.argmax(1) == targets).double().mean())
+
+    network = Network(build("residual"), images(1))
+    plain = make_task(network)
+    test = Split(images(8, 3), torch.full((8,), -100))
+    task = Own("own", calibration=plain.calibration, validation=plain.validation, test=test)
+    assert Evaluator(PruningTables(network, task.calibration), task).dense.score == 1.0
 
 
 @pytest.mark.parametrize("method", ["score", "divergence"])

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -12,7 +14,7 @@ import torch
 from torch import nn
 
 from rlprune.errors import DeviceError, NetworkError
-from rlprune.export import as_batch, export_onnx, export_onnx_bytes, input_arrays, open_session, run_onnx
+from rlprune.export import export_onnx, export_onnx_bytes, input_arrays, open_session, run_onnx, verify_onnx
 
 
 @pytest.fixture
@@ -66,6 +68,129 @@ def test_keyword_inputs() -> None:
     assert output.tolist() == [[9.0, 9.0, 9.0]]
 
 
+class Rich(nn.Module):
+    """Nested inputs, numbers and None among them; several outputs, None among them."""
+
+    def forward(
+        self, x: torch.Tensor, state: tuple[torch.Tensor, Any], factor: float = 1.0, mask: Any = None
+    ) -> dict[str, Any]:
+        hidden = x + state[0] - 2 * state[1]["h"]
+        return {"z": factor * hidden, "none": None, "a": (hidden.mean(1), hidden.argmax(1)), "same": x}
+
+
+def rich_inputs(rows: int = 2) -> tuple[Any, ...]:
+    x = torch.arange(3.0 * rows).reshape(rows, 3)
+    return x, (x.flip(0) + 1, {"h": x.sin(), "unused": x.cos()}), 3.0, None
+
+
+@pytest.mark.parametrize("named", [False, True])
+def test_nested_inputs_constants_and_several_outputs(named: bool, tmp_path: Path) -> None:
+    inputs = rich_inputs()
+    given = dict(zip(("x", "state", "factor", "mask"), inputs, strict=True)) if named else inputs
+    exported = export_onnx(Rich(), given, tmp_path / "model.onnx", batch=2).read_bytes()
+    outputs = run_onnx(exported, input_arrays(exported, given, 2))
+    wanted = Rich()(*inputs)
+    for output, expected in zip(outputs, [wanted["z"], *wanted["a"], wanted["same"]], strict=True):
+        np.testing.assert_allclose(output, expected.numpy(), rtol=1e-5)
+
+
+def test_a_dict_in_last_place_is_an_argument_of_its_own() -> None:
+    class Last(nn.Module):
+        def forward(self, x: torch.Tensor, more: dict[str, torch.Tensor]) -> torch.Tensor:
+            return x - more["y"]
+
+    inputs = (torch.ones(1, 2), {"y": torch.full((1, 2), 3.0)})
+    (output,) = run_onnx(exported := export_onnx_bytes(Last(), inputs), input_arrays(exported, inputs, 1))
+    assert output.tolist() == [[-2.0, -2.0]]
+
+
+def model_taking(*names: str, shape: tuple[int, ...] = (1, 3), kind: int = onnx.TensorProto.FLOAT) -> bytes:
+    """An ONNX model with these inputs, the first of which it returns."""
+    inputs = [onnx.helper.make_tensor_value_info(name, kind, shape) for name in names]
+    output = onnx.helper.make_tensor_value_info("out", kind, shape)
+    node = onnx.helper.make_node("Identity", [names[0]], ["out"])
+    graph = onnx.helper.make_graph([node], "graph", inputs, [output])
+    return onnx.helper.make_model(graph).SerializeToString()
+
+
+def test_inputs_the_model_lacks_are_left_out() -> None:
+    floats, integers, wide = torch.ones(1, 3), torch.ones(1, 3, dtype=torch.long), torch.ones(1, 4)
+    by_shape = input_arrays(model_taking("a"), (wide, integers, floats), 1)
+    assert by_shape["a"].dtype == np.float32
+    assert by_shape["a"].shape == (1, 3)
+    named = {"a": floats, "b": 2 * floats, "c": 3 * floats}
+    assert {key: value[0, 0] for key, value in input_arrays(model_taking("c", "a"), named, 1).items()} == {
+        "c": 3,
+        "a": 1,
+    }
+
+
+@pytest.mark.parametrize(
+    ("model", "inputs", "message"),
+    [
+        (model_taking("a", "b"), (torch.ones(1, 3),), "takes a float32.*b float32.*fit in no way"),
+        (
+            model_taking("a", shape=(1, 4)),
+            (torch.ones(1, 3),),
+            r"takes a float32 \[1, 4\]; .* \[1, 3\] fit in no",
+        ),
+        (model_taking("a"), (torch.ones(1, 3), torch.zeros(1, 3)), "more than one way"),
+    ],
+)
+def test_inputs_that_do_not_pair_are_refused(model: bytes, inputs: tuple[torch.Tensor, ...], message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        input_arrays(model, inputs, 1)
+
+
+def test_an_exported_network_is_compared_with_torch(model: nn.Module, images: torch.Tensor) -> None:
+    exported = export_onnx_bytes(model, images)
+    verify_onnx(exported, model, images)
+    assert model.training
+    with torch.no_grad():
+        model[4].weight[1] += 0.1
+    with pytest.raises(NetworkError, match=r"output 0 differs by [\d.]+ of its largest value where 0\.001 is allowed"):
+        verify_onnx(exported, model, images)
+
+
+def test_zeros_as_example_inputs_hide_no_difference() -> None:
+    exported = export_onnx_bytes(nn.Linear(3, 2, bias=False), torch.zeros(1, 3))
+    with pytest.raises(NetworkError, match="output 0 differs"):
+        verify_onnx(exported, nn.Linear(3, 2, bias=False), torch.zeros(1, 3))
+
+
+def test_other_outputs_are_refused() -> None:
+    class Answers(nn.Module):
+        def __init__(self, form: Callable[[torch.Tensor], Any]) -> None:
+            super().__init__()
+            self.form = form
+
+        def forward(self, x: torch.Tensor) -> Any:
+            return self.form(x)
+
+    x = torch.ones(1, 3)
+    exported = export_onnx_bytes(Answers(lambda x: x.exp()), x)
+    with pytest.raises(NetworkError, match="must give 2 outputs"):
+        verify_onnx(exported, Answers(lambda x: (x.exp(), x)), x)
+    with pytest.raises(NetworkError, match=r"Output 0 must have shape \(1, 1\); the ONNX network gives \(1, 3\)"):
+        verify_onnx(exported, Answers(lambda x: x[:, :1]), x)
+    with pytest.raises(NetworkError, match="differs by nan"):
+        verify_onnx(exported, Answers(lambda x: x / 0 * 0), x)
+    masked = export_onnx_bytes(Answers(lambda x: x - torch.inf), x)
+    verify_onnx(masked, Answers(lambda x: x - torch.inf), x)
+
+
+def test_a_file_that_answers_otherwise_is_not_written(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    with pytest.raises(NetworkError, match="must compute what the torch one does"):
+        export_onnx(Noise(), torch.ones(1, 8), tmp_path / "model.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
+class Noise(nn.Module):
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x + torch.rand_like(x)
+
+
 class Branching(nn.Module):
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         return images if images.sum() > 0 else -images
@@ -103,13 +228,3 @@ def test_too_large_networks_are_refused(images: torch.Tensor, monkeypatch: pytes
 def test_broken_models_are_refused() -> None:
     with pytest.raises(DeviceError, match="cannot load"):
         open_session(b"not a model")
-
-
-def test_as_batch_repeats_or_cuts(images: torch.Tensor) -> None:
-    (three,) = as_batch((images,), 3)
-    assert isinstance(three, torch.Tensor)
-    assert torch.equal(three, images[[0, 1, 0]])
-    named = as_batch({"images": images, "scale": torch.tensor(2.0)}, 1)
-    assert isinstance(named, dict)
-    assert named["images"].shape[0] == 1
-    assert named["scale"].item() == 2.0

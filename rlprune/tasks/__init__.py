@@ -38,7 +38,7 @@ TASKS: dict[str, Callable[[str | Path | None], Task]] = {
 
 
 def load_task(name: str, data_dir: str | Path | None = None) -> Task:
-    """The task of that name, or what ``module:function`` returns; its calibration and validation splits are checked.
+    """The task of that name, or what ``module:function`` returns; its data are checked (:meth:`Task.check`).
 
     Args:
         name: a key of ``TASKS``, or ``module:function``: it is called without arguments and returns a ``Task``.
@@ -53,7 +53,7 @@ def load_task(name: str, data_dir: str | Path | None = None) -> Task:
         task = TASKS[name](data_dir)
     else:
         raise TaskError(unknown_name("task", name, TASKS) + " Or name your own as module:function.")
-    _ = task.calibration, task.validation
+    task.check()
     return task
 
 

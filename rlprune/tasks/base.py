@@ -2,28 +2,33 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Callable
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 
 from rlprune.errors import TaskError
+from rlprune.tasks.answers import scored_tensor
+from rlprune.tasks.overlap import check_apart, sample_digests
 from rlprune.tasks.split import Split, check_finite, check_labels, tensor_kind
 
 __all__ = ["Split", "SplitSource", "Task"]
 
 SplitSource = Split | Callable[[], Split]
+APART = ("calibration", "validation", "test")
 
 
 class Task:
     """Data and metric. Usable as it is for classification; a subclass may score anything.
 
     Calibration and validation samples are cut from the training data and share no sample; test samples are for one
-    measurement at the end. A split given as a function is loaded, and every split is checked, on first use;
-    ``loaded`` tells which were.
+    measurement at the end. A split given as a function is loaded, and every split is checked, on first use or by
+    :meth:`check`; ``loaded`` tells which were used.
 
-    For another metric set ``metric`` and override both methods, e.g. for regression::
+    A network may answer with more than one tensor; :meth:`outputs` says which is scored. For another metric set
+    ``metric`` and override both measures, e.g. for regression::
 
         class Regression(Task):
             metric = "r2"
@@ -58,7 +63,8 @@ class Task:
         self.name = name
         self.classes = classes
         self._sources = {"calibration": calibration, "validation": validation, "test": test, "train": train}
-        self._loaded: dict[str, Split] = {}
+        self._splits: dict[str, Split] = {}
+        self._used: list[str] = []
 
     @property
     def calibration(self) -> Split:
@@ -87,7 +93,47 @@ class Task:
     @property
     def loaded(self) -> tuple[str, ...]:
         """Names of the splits that were used so far: a search must not leave ``test`` in it."""
-        return tuple(self._loaded)
+        return tuple(self._used)
+
+    def check(self) -> None:
+        """Load calibration, validation and test samples and check them, before hours are spent on them.
+
+        No network sees the test samples by this, and ``loaded`` does not count them as used.
+
+        Raises:
+            TaskError: a split cannot be loaded or holds bad values or labels, or two share more than 1% of the samples
+                (see :func:`rlprune.tasks.overlap.check_apart`).
+        """
+        digests = {which: sample_digests(self._known(which)) for which in APART}
+        for first, second in itertools.combinations(APART, 2):
+            check_apart((first, second), digests[first], digests[second])
+
+    def check_test_targets(self, outputs: torch.Tensor) -> None:
+        """Refuse test targets that :meth:`score` would refuse at the end, where it is the one of this class.
+
+        Args:
+            outputs: [N, classes, ...] of validation samples; nothing is run on test samples.
+
+        Raises:
+            TaskError: see :meth:`score`.
+        """
+        if type(self).score is Task.score:
+            _check_logits(self.name, outputs, self.classes)
+            self._check_targets(outputs, self._known("test").targets, "test split")
+
+    def outputs(self, answer: Any) -> torch.Tensor:
+        """The tensor of a network's answer that :meth:`score` and :meth:`divergence` take, samples first.
+
+        By default the answer itself, its ``logits``, its only floating-point tensor, or the first of a tuple. Override
+        it to take another, or to move the classes of a sequence to where they are scored::
+
+            def outputs(self, answer):
+                return answer.logits.transpose(1, 2)  # [N, positions, classes] -> [N, classes, positions]
+
+        Raises:
+            NetworkError: none of these is there.
+        """
+        return scored_tensor(answer)
 
     def score(self, outputs: torch.Tensor, targets: torch.Tensor) -> float:
         """Top-1 accuracy in [0, 1]; higher is better.
@@ -100,13 +146,9 @@ class Task:
             TaskError: the shapes do not fit, the labels are not integers in [0, classes), or an output is NaN.
         """
         _check_logits(self.name, outputs, self.classes)
-        if targets.is_floating_point() or targets.shape != outputs.shape[:1] + outputs.shape[2:]:
-            raise TaskError(
-                f"Accuracy of task {self.name!r} needs integer labels [N, ...] for outputs [N, classes, ...]; got "
-                f"{tensor_kind(targets)} for {tensor_kind(outputs)}. "
-                "For another metric override Task.score and Task.divergence."
-            )
-        check_labels(targets, outputs.shape[1], f"targets of task {self.name!r}")
+        if len(targets) != len(outputs):
+            raise TaskError(self._misfit(outputs, targets, "targets"))
+        self._check_targets(outputs, targets, "targets")
         return float((outputs.argmax(dim=1) == targets.to(outputs.device)).double().mean())
 
     def divergence(self, outputs: torch.Tensor, dense_outputs: torch.Tensor) -> float:
@@ -133,11 +175,28 @@ class Task:
         divergence = float(terms.sum(dim=1).mean())
         return math.inf if math.isnan(divergence) else max(0.0, divergence)
 
+    def _check_targets(self, outputs: torch.Tensor, targets: torch.Tensor, where: str) -> None:
+        if targets.is_floating_point() or targets.shape[1:] != outputs.shape[2:]:
+            raise TaskError(self._misfit(outputs, targets, where))
+        check_labels(targets, outputs.shape[1], f"{where} of task {self.name!r}")
+
+    def _misfit(self, outputs: torch.Tensor, targets: torch.Tensor, where: str) -> str:
+        return (
+            f"Accuracy of task {self.name!r} needs integer labels [N, ...] for outputs [N, classes, ...]; the {where} "
+            f"came as {tensor_kind(targets)} for {tensor_kind(outputs)}. "
+            "For another metric override Task.score and Task.divergence."
+        )
+
     def _split(self, which: str) -> Split:
-        if which not in self._loaded:
-            split = self._checked(which)
-            self._loaded[which] = split
-        return self._loaded[which]
+        split = self._known(which)
+        if which not in self._used:
+            self._used.append(which)
+        return split
+
+    def _known(self, which: str) -> Split:
+        if which not in self._splits:
+            self._splits[which] = self._checked(which)
+        return self._splits[which]
 
     def _checked(self, which: str) -> Split:
         source = self._sources[which]
@@ -152,7 +211,7 @@ class Task:
         check_finite(split, where)
         if self.classes is not None:
             check_labels(split.targets, self.classes, where)
-        for other, known in self._loaded.items():
+        for other, known in self._splits.items():
             if known.sample_shapes != split.sample_shapes:
                 shapes = f"{split.sample_shapes} against {known.sample_shapes} in {other}"
                 raise TaskError(f"Samples of all splits must have one shape; the {where} has {shapes}.")

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 
 from rlprune.errors import TaskError
+from rlprune.inputs import map_tensors
 
-Inputs = torch.Tensor | tuple[torch.Tensor, ...]
+Batch = tuple[torch.Tensor, ...] | dict[str, torch.Tensor]
+"""Samples as a network's ``forward`` takes them: positional or keyword arguments (see :func:`rlprune.inputs.call`)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -16,22 +20,23 @@ class Split:
     """Samples that stay together; ``len()`` is their number.
 
     Attributes:
-        inputs: what the network takes, samples first: one tensor, or a tuple of tensors for several arguments.
+        inputs: what the network takes, samples first: one tensor, a tuple of tensors for several positional arguments,
+            or a dict of tensors for keyword arguments.
         targets: what is right, samples first; class labels are integers.
 
     Raises:
         TaskError: there is no sample, or the first dimensions differ.
     """
 
-    inputs: Inputs
+    inputs: torch.Tensor | tuple[torch.Tensor, ...] | Mapping[str, torch.Tensor]
     targets: torch.Tensor
 
     def __post_init__(self) -> None:
-        named = [(f"inputs[{i}]", tensor) for i, tensor in enumerate(self.tensors)] + [("targets", self.targets)]
-        for name, tensor in named:
+        named = {f"inputs[{key!r}]": tensor for key, tensor in self._named()} | {"targets": self.targets}
+        for name, tensor in named.items():
             if not isinstance(tensor, torch.Tensor) or tensor.ndim == 0:
                 raise TaskError(f"A split holds tensors with the samples first; {name} is {tensor_kind(tensor)}.")
-        counts = {name: len(tensor) for name, tensor in named}
+        counts = {name: len(tensor) for name, tensor in named.items()}
         if len(set(counts.values())) > 1:
             raise TaskError(f"Inputs and targets of a split must have as many samples as each other; got {counts}.")
         if len(self.targets) == 0 or not self.tensors:
@@ -39,25 +44,40 @@ class Split:
                 "A split needs at least one sample and one input; it is empty. Check where the data come from."
             )
 
+    def _named(self) -> list[tuple[Any, torch.Tensor]]:
+        arguments = self.arguments
+        return list(arguments.items() if isinstance(arguments, dict) else enumerate(arguments))
+
     def __len__(self) -> int:
         return len(self.targets)
 
     @property
-    def tensors(self) -> tuple[torch.Tensor, ...]:
-        """The inputs as a tuple, also where there is only one."""
+    def arguments(self) -> Batch:
+        """All samples as ``forward`` takes them: a tuple (also of one tensor), or a dict of keyword arguments."""
+        if isinstance(self.inputs, Mapping):
+            return dict(self.inputs)
         return self.inputs if isinstance(self.inputs, tuple) else (self.inputs,)
+
+    @property
+    def tensors(self) -> tuple[torch.Tensor, ...]:
+        """The inputs without their names, also where there is only one."""
+        return tuple(tensor for _, tensor in self._named())
 
     @property
     def sample_shapes(self) -> tuple[tuple[int, ...], ...]:
         """The shape of one sample of each input."""
         return tuple(tuple(tensor.shape[1:]) for tensor in self.tensors)
 
+    def batch(self, start: int, stop: int) -> Batch:
+        """The samples ``start`` to ``stop`` (exclusive) as ``forward`` takes them."""
+        part: Batch = map_tensors(lambda tensor: tensor[start:stop], self.arguments)
+        return part
+
     def take(self, count: int) -> Split:
         """The first ``count`` samples, or all where there are fewer (``count`` >= 1)."""
         if count < 1:
             raise TaskError(f"At least one sample must be taken; got {count}.")
-        first = tuple(tensor[:count] for tensor in self.tensors)
-        return Split(first if isinstance(self.inputs, tuple) else first[0], self.targets[:count])
+        return Split(map_tensors(lambda tensor: tensor[:count], self.inputs), self.targets[:count])
 
 
 def check_finite(split: Split, where: str) -> None:

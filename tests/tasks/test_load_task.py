@@ -15,14 +15,30 @@ import torch
 from rlprune.tasks import Split, Task
 
 
+def split(start, labels):
+    return Split(start + torch.arange(4.0)[:, None], torch.tensor(labels))
+
+
+def task(*labels):
+    calibration, validation, test = (split(10 * i, own) for i, own in enumerate(labels))
+    return Task("own", calibration=calibration, validation=validation, test=test, classes=2)
+
+
 def good():
-    split = Split(torch.zeros(4, 3), torch.tensor([0, 1, 0, 1]))
-    return Task("own", calibration=split, validation=split, test=split, classes=2)
+    return task([0, 1, 0, 1], [0, 1, 0, 1], [0, 1, 0, 1])
 
 
 def bad_label():
-    split = Split(torch.zeros(2, 3), torch.tensor([0, 2]))
-    return Task("own", calibration=split, validation=split, test=split, classes=2)
+    return task([0, 2, 0, 1], [0, 1, 0, 1], [0, 1, 0, 1])
+
+
+def bad_test_label():
+    return task([0, 1, 0, 1], [0, 1, 0, 1], [0, 1, 0, 5])
+
+
+def reused():
+    one = split(0, [0, 1, 0, 1])
+    return Task("own", calibration=one, validation=one, test=split(10, [0, 1, 0, 1]), classes=2)
 
 
 def nothing():
@@ -54,7 +70,7 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
 def test_a_function_of_the_users_own(module: str) -> None:
     task = load_task(f"{module}:good")
     assert task.name == "own"
-    assert task.loaded == ("calibration", "validation")
+    assert task.loaded == ()
 
 
 @pytest.mark.parametrize(
@@ -62,6 +78,8 @@ def test_a_function_of_the_users_own(module: str) -> None:
     [
         ("nothing", r"nothing\(\) must return a rlprune.tasks.Task; it returned NoneType"),
         ("bad_label", "sample 1 of the calibration split of task 'own' has label 2"),
+        ("bad_test_label", "sample 3 of the test split of task 'own' has label 5"),
+        ("reused", "calibration and validation splits must share no sample; 4 of 4"),
         ("fails", "disk on fire"),
         ("with_argument", "TypeError"),
         ("number", "no function 'number'"),

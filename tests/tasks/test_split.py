@@ -7,6 +7,7 @@ import torch
 
 from rlprune.errors import TaskError
 from rlprune.tasks import Split, Task
+from rlprune.tasks.batches import batches
 
 
 def labels(*values: int) -> torch.Tensor:
@@ -33,9 +34,38 @@ def test_several_inputs_stay_a_tuple() -> None:
     assert taken.sample_shapes == ((2,), (3, 3))
 
 
+def test_named_inputs_stay_a_dict() -> None:
+    inputs = {"ids": torch.arange(8).reshape(4, 2), "mask": torch.ones(4, 2)}
+    split = Split(inputs, labels(0, 1, 2, 0))
+    assert split.arguments == inputs
+    assert split.sample_shapes == ((2,), (2,))
+    part = split.batch(1, 3)
+    assert isinstance(part, dict)
+    assert part["ids"].tolist() == [[2, 3], [4, 5]]
+    assert list(split.take(2).arguments) == ["ids", "mask"]
+
+
+def test_a_batch_is_a_tuple_of_arguments() -> None:
+    (part,) = Split(torch.arange(4.0), labels(0, 1, 2, 0)).batch(2, 4)
+    assert isinstance(part, torch.Tensor)
+    assert part.tolist() == [2, 3]
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7, 9])
+def test_batches_hold_every_sample_once(count: int) -> None:
+    split = Split({"x": torch.arange(7), "images": torch.zeros(7, 2, 4, 4)}, torch.arange(7))
+    found = list(batches(split, count, torch.device("cpu"), channels_last=True))
+    assert torch.cat([batch["x"] for batch in found]).tolist() == list(range(7))  # type: ignore[call-overload]
+    images = found[0]["images"]  # type: ignore[call-overload]
+    assert images.is_contiguous(memory_format=torch.channels_last)
+
+
 @pytest.mark.parametrize(
     ("inputs", "targets", "message"),
     [
+        ({"x": torch.zeros(3, 2)}, labels(0, 1), r"\{\"inputs\['x'\]\": 3, 'targets': 2\}"),
+        ({}, labels(0, 1), "empty"),
+        ({"x": None}, labels(0, 1), r"inputs\['x'\] is NoneType"),
         (torch.zeros(3, 2), labels(0, 1), "as many samples"),
         ((torch.zeros(2, 2), torch.zeros(3, 2)), labels(0, 1), "as many samples"),
         (torch.zeros(0, 2), labels(), "empty"),

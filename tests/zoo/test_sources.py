@@ -112,6 +112,17 @@ def test_functions_that_fail_are_told(module: str) -> None:
         resolve_network("absent_module:network")
 
 
+@pytest.mark.parametrize("name", ["huggingface:vit", "hugging-face:vit?hidden_size=3", "no-such-network"])
+def test_an_unknown_source_offers_the_known_ones(name: str) -> None:
+    with pytest.raises(NetworkError, match="module:function, or one of another library as hf:CONFIG"):
+        resolve_network(name)
+
+
+def test_a_module_may_have_the_name_of_a_library_in_it(tmp_path: Path, module: str) -> None:
+    (tmp_path / "timm_of_mine.py").write_text((tmp_path / f"{module}.py").read_text())
+    assert resolve_network("timm_of_mine:bare").name == "timm_of_mine:bare"
+
+
 def test_an_unknown_name_offers_the_nearest() -> None:
     with pytest.raises(NetworkError, match=r"Did you mean 'fashion-vgg'.*module:function"):
         resolve_network("fashion-vg")

@@ -1,0 +1,55 @@
+"""Which tensor of a network's answer is scored."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from rlprune.errors import NetworkError
+
+LOGITS = "logits"
+
+
+def scored_tensor(answer: Any) -> torch.Tensor:
+    """The tensor of an answer that says what the network thinks.
+
+    In this order: the answer itself, its ``logits``, its only floating-point tensor, the first of a tuple or list. An
+    answer may be a tensor, a tuple, a list, a dict, or an output class such as those of transformers.
+
+    Raises:
+        NetworkError: none of these is there; it tells what came.
+    """
+    if isinstance(answer, torch.Tensor):
+        return answer
+    parts = named_parts(answer)
+    floating = [value for value in parts.values() if isinstance(value, torch.Tensor) and value.is_floating_point()]
+    if isinstance(parts.get(LOGITS), torch.Tensor):
+        return parts[LOGITS]  # type: ignore[no-any-return]
+    if len(floating) == 1:
+        return floating[0]
+    if isinstance(answer, tuple | list) and answer and isinstance(answer[0], torch.Tensor):
+        return answer[0]
+    raise NetworkError(
+        f"The network must answer with one tensor, samples first, or with something that has `{LOGITS}`; it returned "
+        f"{type(answer).__name__}{_listed(parts)}. Override Task.outputs to choose the tensor that is scored."
+    )
+
+
+def named_parts(answer: Any) -> dict[str, Any]:
+    """The parts of an answer by name or position; empty where it has none."""
+    if isinstance(answer, Mapping):
+        return {str(key): value for key, value in answer.items()}
+    if isinstance(answer, tuple) and hasattr(answer, "_asdict"):
+        return dict(answer._asdict())
+    if isinstance(answer, tuple | list):
+        return {str(index): value for index, value in enumerate(answer)}
+    if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
+        return {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
+    return {}
+
+
+def _listed(parts: Mapping[str, Any]) -> str:
+    return f" with {', '.join(f'{name} ({type(part).__name__})' for name, part in parts.items())}" if parts else ""
