@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
+from rlprune.inputs import call, map_tensors
 from rlprune.pruning import verification
 
 if TYPE_CHECKING:
@@ -23,11 +24,25 @@ def sound_groups(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Gro
 
     Where a group fails, attributes that were taken for widths because of their value are tried as constants.
     """
-    probe = copy.copy(network)
-    probe.model = telling_weights(network.model)
+    probe = _in_double_precision(network) or network
+    probe = copy.copy(probe)
+    probe.model = telling_weights(probe.model)
     sound, reasons = _sound(probe, groups)
     network.attributes = probe.attributes
     return sound, reasons
+
+
+def _in_double_precision(network: Network) -> Network | None:
+    """The network in float64, where errors of rounding and of pruning are far apart; None where it does not run so."""
+    double = copy.copy(network)
+    double.model = copy.deepcopy(network.model).double()
+    double.example_inputs = map_tensors(lambda x: x.double() if x.is_floating_point() else x, network.example_inputs)
+    try:
+        with torch.no_grad():
+            call(double.model, double.example_inputs)
+    except Exception:
+        return None
+    return double
 
 
 def telling_weights(model: nn.Module, seed: int = 0) -> nn.Module:

@@ -25,7 +25,8 @@ from rlprune.tracing.tracer import Tracer
 if TYPE_CHECKING:
     from rlprune.network import Group, Network
 
-TOLERANCE = 1e-3
+TOLERANCE = {torch.float64: 1e-6}
+USUAL_TOLERANCE = 1e-3
 CONTRACTIONS = {
     **dict.fromkeys(("mm", "bmm", "matmul", "_grouped_mm"), ((0, -1), (1, -2))),
     **dict.fromkeys(("addmm", "baddbmm"), ((1, -1), (2, -2))),
@@ -79,7 +80,8 @@ def _difference(got: list[torch.Tensor], wanted: list[torch.Tensor]) -> str | No
         if right.numel() == 0:
             continue
         scale = float(right.abs().max()) or 1.0
-        if left.is_floating_point() and not float((left - right).abs().max()) <= TOLERANCE * scale:  # NaN is no match
+        error = float((left - right).abs().max()) if left.is_floating_point() else 0.0
+        if not error <= TOLERANCE.get(left.dtype, USUAL_TOLERANCE) * scale:  # NaN is no match
             return "an operation mixes its channels"
     return None
 

@@ -50,7 +50,7 @@ def reshape(tracer: Tracer, call: Call) -> Labels:
             features_last = bool(targets) and targets[-1] == output.dim() - 1
             for dim, label in zip(targets, _split(tracer, merged, sizes, features_last), strict=True):
                 result[dim] = label
-                if label is not None and len(sources) == len(targets) == 1:
+                if label is not None and len(targets) == 1:
                     tracer.guess_sizes(len(label), label, NOT_A_TOTAL)
     return tuple(result)
 

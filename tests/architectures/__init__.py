@@ -1,0 +1,1 @@
+"""Small networks, written the way people write them, on which finding and cutting groups is proven."""

@@ -1,0 +1,99 @@
+"""Every architecture of the collection against every proof."""
+
+from __future__ import annotations
+
+import importlib.util
+
+import pytest
+
+from rlprune.network import Network
+from tests.architectures import checks, convolutional, expectations, generate, planting, sequences
+from tests.architectures.architecture import Architecture
+from tests.architectures.catalogue import ARCHITECTURES
+
+QUICKLY_EXPORTED = (
+    "resnet-option-a", "shufflenet-v2", "convnext", "attention-packed", "lstm-two-layers", "dlrm",
+)  # fmt: skip
+
+
+def architecture_of(name: str) -> Architecture:
+    architecture = ARCHITECTURES[name]
+    if architecture.requires is not None and importlib.util.find_spec(architecture.requires) is None:
+        pytest.skip(f"needs {architecture.requires}")
+    return architecture
+
+
+@pytest.fixture(scope="module", params=list(ARCHITECTURES))
+def architecture(request: pytest.FixtureRequest) -> Architecture:
+    return architecture_of(request.param)
+
+
+@pytest.fixture(scope="module")
+def network(architecture: Architecture) -> Network:
+    return checks.network_of(architecture)
+
+
+def test_names_are_unique() -> None:
+    assert len(ARCHITECTURES) == len(convolutional.ARCHITECTURES) + len(sequences.ARCHITECTURES)
+
+
+def test_groups_are_those_a_person_expects(network: Network, architecture: Architecture) -> None:
+    expectations.check_expectations(network, architecture)
+
+
+def test_every_layer_is_explained(network: Network) -> None:
+    expectations.check_every_layer_is_explained(network)
+
+
+def test_groups_are_consistent(network: Network) -> None:
+    expectations.check_groups_are_consistent(network)
+
+
+def test_pruned_networks_run(network: Network) -> None:
+    checks.check_running(network)
+
+
+def test_modules_of_pruned_networks_know_their_sizes(network: Network) -> None:
+    checks.check_attributes(network)
+
+
+def test_pruned_networks_train(network: Network) -> None:
+    checks.check_training(network)
+
+
+def test_pruned_networks_have_the_predicted_parameters(network: Network) -> None:
+    checks.check_params(network)
+
+
+def test_pruned_networks_have_the_predicted_macs(network: Network) -> None:
+    checks.check_macs(network)
+
+
+def test_pruned_networks_are_copied_and_stored(network: Network) -> None:
+    checks.check_storing(network)
+
+
+def test_keeping_all_channels_changes_nothing(network: Network) -> None:
+    checks.check_keeping_all(network)
+
+
+def test_shuffling_all_channels_changes_nothing(network: Network) -> None:
+    checks.check_permutation(network)
+
+
+def test_pruning_dead_channels_changes_nothing(network: Network) -> None:
+    planting.check_dead_channels(network)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [name if name in QUICKLY_EXPORTED else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES],
+)
+def test_pruned_networks_compute_the_same_in_onnx(name: str) -> None:
+    checks.check_onnx(checks.network_of(architecture_of(name)))
+
+
+def test_the_page_of_architectures_is_current() -> None:
+    for architecture in ARCHITECTURES.values():
+        architecture_of(architecture.name)
+    assert generate.PAGE.read_text() == generate.page(), "run: python -m tests.architectures.generate"
