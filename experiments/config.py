@@ -3,45 +3,40 @@
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from rlprune.errors import ConfigError, unknown_name
+from rlprune.experiments.options import at_least, check_watts, described, fits, option, parse_shape
+from rlprune.experiments.width_rules import WidthRules, check_minimum, check_multiple, parse_width_rules
 from rlprune.limits import Budget
 
 T = TypeVar("T")
 
-
-def described(text: str, *, positional: bool = False) -> dict[str, Any]:
-    """Metadata of a field: the help text that the command line shows, and whether it needs no flag."""
-    return {"help": text, "positional": positional}
-
-
-def option(default: T, text: str, *, positional: bool = False) -> T:
-    """A dataclass field with an immutable default and a help text."""
-    return field(default=default, metadata=described(text, positional=positional))
-
-
 BUDGET_HELP = "hard limit: a fraction of the dense network (latency=0.5), or a value (macs=20M); repeatable"
 SEEDS = 2**32  # NumPy and SB3 take no larger seed
-MULTIPLE_HELP = "widths are multiples of this (finer where a layer is narrow)"
+IGNORE_HELP = "layer whose channels stay whole, or a pattern such as head*; repeatable"
+ONLY_HELP = "only groups that start in this layer, or in layers of this pattern, are pruned; repeatable"
+MINIMUM_HELP = "smallest keep ratio of every group"
+RULE_HELP = "widths of some layers, such as 'layer3.*: multiple=16 minimum=0.5'; repeatable"
+KEPT = "; default: the run's, on the run's own network"
 
 
 @dataclass(frozen=True)
 class NetworkConfig:
     """Which network is pruned, on which data."""
 
-    network: str = option("digits-resnet", "a network of the zoo, or module:function that returns one")
+    network: str = option(
+        "digits-resnet",
+        "a network of the zoo, module:function that returns one, hf:CONFIG, torchvision:NAME or timm:NAME",
+    )
     task: str | None = option(
         None, "data and metric: a task's name, or module:function; default: what the network was trained on"
     )
     data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
-    ignore: list[str] = field(
-        default_factory=list,
-        metadata=described("layer whose channels stay whole, or a pattern such as head*; repeatable"),
-    )
+    ignore: list[str] = field(default_factory=list, metadata=described(IGNORE_HELP))
+    only: list[str] = field(default_factory=list, metadata=described(ONLY_HELP))
     seed: int = option(0, "seed of everything that is drawn at random")
     threads: int = option(1, "threads of torch, and of the runtime that is measured")
 
@@ -56,14 +51,68 @@ class NetworkConfig:
         if self.seed >= SEEDS:
             raise ConfigError(f"--seed must be below 2**32; {self.seed} came.")
 
+    def network_notes(self) -> dict[str, Any]:
+        """What a plan notes about its network, for readers and for :meth:`ApplyConfig.as_planned`."""
+        return {"network": self.network, "ignore": self.ignore, "only": self.only}
+
+    def width_rules(self, multiple: int) -> WidthRules:
+        """Which widths are allowed: every multiple of ``multiple``."""
+        return parse_width_rules([], multiple, 0.0)
+
 
 @dataclass(frozen=True)
-class ProblemConfig(NetworkConfig):
+class WidthsConfig(NetworkConfig):
+    """Which widths the groups of the network may have."""
+
+    multiple: int = option(8, "widths are multiples of this (finer where a layer is narrow)")
+    minimum: float = option(0.0, MINIMUM_HELP)
+    rule: list[str] = field(default_factory=list, metadata=described(RULE_HELP))
+
+    def check(self) -> None:
+        """Refuse settings out of range, and rules that do not read as one."""
+        super().check()
+        check_multiple(self.multiple)
+        check_minimum(self.minimum)
+        self.width_rules(self.multiple)
+
+    def width_rules(self, multiple: int) -> WidthRules:
+        """Which widths are allowed; ``multiple`` holds where no rule says otherwise.
+
+        Raises:
+            ConfigError: see :func:`parse_width_rules`.
+        """
+        return parse_width_rules(self.rule, multiple, self.minimum)
+
+
+@dataclass(frozen=True)
+class InspectConfig(WidthsConfig):
+    """What is told about a network."""
+
+    input_shape: str | None = option(
+        None, "shape of a single input tensor, such as 1,3,224,224; default: what the network or its task gives"
+    )
+    out: str | None = option(None, "JSON file for the same; default: nothing is written")
+
+    def check(self) -> None:
+        """Refuse settings out of range."""
+        super().check()
+        self.shape()
+
+    def shape(self) -> list[int] | None:
+        """The shape that was asked for, batch first.
+
+        Raises:
+            ConfigError: it does not read as one.
+        """
+        return None if self.input_shape is None else parse_shape("--input-shape", self.input_shape)
+
+
+@dataclass(frozen=True)
+class ProblemConfig(WidthsConfig):
     """What counts: device, budgets and reward."""
 
     device: str = option("cpu", "cpu, cuda, or a device profile that was made before (PROFILE.json)")
     budget: list[str] = field(default_factory=lambda: ["latency=0.5"], metadata=described(BUDGET_HELP))
-    multiple: int = option(8, MULTIPLE_HELP)
     reward: str = option(
         "agreement", "what is maximised inside the budget: agreement, accuracy, amc, amc-cost or weighted"
     )
@@ -78,7 +127,7 @@ class ProblemConfig(NetworkConfig):
         from rlprune.rewards import reward_function
 
         super().check()
-        at_least(self, 1, "multiple", "samples", "profile_plans", "profile_checks", "profile_samples")
+        at_least(self, 1, "samples", "profile_plans", "profile_checks", "profile_samples")
         check_watts(self.watts)
         self.budgets()
         reward_function(self.reward)
@@ -130,14 +179,13 @@ class DemoConfig:
 
 
 @dataclass(frozen=True)
-class ProfileConfig(NetworkConfig):
+class ProfileConfig(WidthsConfig):
     """How a device profile is measured."""
 
     device: str = option("cpu", "cpu or cuda")
     out: str = option(
         "profile.json", "where the profile is written; a measurement that was interrupted goes on from there"
     )
-    multiple: int = option(8, MULTIPLE_HELP)
     plans: int = option(64, "plans that are measured")
     checks: int = option(16, "further plans on which the profile is checked")
     samples: int = option(300, "timings of each plan")
@@ -147,7 +195,7 @@ class ProfileConfig(NetworkConfig):
     def check(self) -> None:
         """Refuse settings out of range."""
         super().check()
-        at_least(self, 1, "multiple", "plans", "checks", "samples", "batch")
+        at_least(self, 1, "plans", "checks", "samples", "batch")
         check_watts(self.watts)
 
 
@@ -159,6 +207,10 @@ class ReplayConfig:
     network: str | None = option(None, "the other network; default: the run's own")
     task: str | None = option(None, "data and metric; default: what the network was trained on")
     data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
+    ignore: list[str] = field(default_factory=list, metadata=described(IGNORE_HELP + KEPT))
+    only: list[str] = field(default_factory=list, metadata=described(ONLY_HELP + KEPT))
+    minimum: float | None = option(None, MINIMUM_HELP + "; default: the run's")
+    rule: list[str] = field(default_factory=list, metadata=described(RULE_HELP + KEPT))
     budget: list[str] = field(default_factory=list, metadata=described("hard limit; repeatable; default: the run's"))
     device: str | None = option(
         None, "cpu, cuda or PROFILE.json; default: the run's profile where it fits, else measured now"
@@ -170,6 +222,25 @@ class ReplayConfig:
         """Refuse settings out of range."""
         if self.samples is not None:
             at_least(self, 1, "samples")
+        if self.minimum is not None:
+            check_minimum(self.minimum)
+        parse_width_rules(self.rule, 1, 0.0)
+
+    def settings(self, run: TrainConfig) -> TrainConfig:
+        """Those of ``run`` with what was given in their place; layer names hold on the run's own network only."""
+        other = self.network is not None and self.network != run.network
+        return dataclasses.replace(
+            run,
+            network=self.network or run.network,
+            task=self.task or (None if other else run.task),
+            data_dir=self.data_dir or run.data_dir,
+            ignore=self.ignore or ([] if other else run.ignore),
+            only=self.only or ([] if other else run.only),
+            minimum=run.minimum if self.minimum is None else self.minimum,
+            rule=self.rule or ([] if other else run.rule),
+            budget=self.budget or run.budget,
+            samples=self.samples or run.samples,
+        )
 
 
 @dataclass(frozen=True)
@@ -188,30 +259,26 @@ class ApplyConfig(NetworkConfig):
         at_least(self, 1, "samples")
         check_watts(self.watts)
 
+    def as_planned(self, notes: Mapping[str, Any]) -> ApplyConfig:
+        """With the ``ignore`` and ``only`` that a plan's notes hold, where neither was given.
+
+        Raises:
+            ConfigError: the notes hold something else under these names.
+        """
+        if self.ignore or self.only:
+            return self
+        noted = {name: notes[name] for name in ("ignore", "only") if name in notes}
+        for name, patterns in noted.items():
+            if not fits(patterns, "list[str]"):
+                raise ConfigError(f"The plan's note {name!r} must be a list of layer names; {patterns!r} came.")
+        return dataclasses.replace(self, **noted)
+
 
 @dataclass(frozen=True)
 class ReportConfig:
     """A report made again from the files of a run."""
 
     run: str = option("", "run folder of `rlprune train`", positional=True)
-
-
-def at_least(config: Any, minimum: int, *names: str) -> None:
-    """Refuse integers below ``minimum``.
-
-    Raises:
-        ConfigError: it names the flag.
-    """
-    for name in names:
-        value = getattr(config, name)
-        if value < minimum:
-            raise ConfigError(f"--{name.replace('_', '-')} must be at least {minimum}; {value} came.")
-
-
-def check_watts(watts: float | None) -> None:
-    """Refuse a power that is not a positive number."""
-    if watts is not None and not (math.isfinite(watts) and watts > 0):
-        raise ConfigError(f"--watts must be a positive number; {watts} came.")
 
 
 def check_known(kind: str, names: Sequence[str], known: Sequence[str]) -> None:
@@ -240,15 +307,6 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
     for name, value in values.items():
         if name not in known:
             raise ConfigError(unknown_name("setting", name, known))
-        if not _fits(value, known[name]):
+        if not fits(value, known[name]):
             raise ConfigError(f"Setting {name!r} must be {known[name]}; {value!r} came.")
     return kind(**values)
-
-
-def _fits(value: Any, wanted: str) -> bool:
-    if wanted == "list[str]":
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if isinstance(value, bool):
-        return wanted == "bool"
-    kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "None": type(None)}
-    return any(isinstance(value, kinds[part]) for part in wanted.split(" | ") if part in kinds)

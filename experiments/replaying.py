@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -63,7 +63,7 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
     progress = progress or Progress()
     config.check()
     run = RunFolder.open(config.run)
-    settings = _settings(run.config(), config)
+    settings = config.settings(run.config())
     settings.check()
     if not (run.path / "policy.json").is_file():
         raise RunError(
@@ -81,22 +81,8 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
         score_on_test(candidates, problem.evaluator)
     result = _result(config, settings, command, problem, candidates, power)
     if config.out is not None:
-        _write(Path(config.out), result, problem, candidates[-1], profile)
+        _write(Path(config.out), settings, result, problem, candidates[-1], profile)
     return ReplayAnswer(result)
-
-
-def _settings(base: TrainConfig, config: ReplayConfig) -> TrainConfig:
-    """The run's settings with what was given in their place."""
-    other = config.network is not None and config.network != base.network
-    return replace(
-        base,
-        network=config.network or base.network,
-        task=config.task or (None if other else base.task),
-        data_dir=config.data_dir or base.data_dir,
-        ignore=[] if other else base.ignore,
-        budget=config.budget or base.budget,
-        samples=config.samples or base.samples,
-    )
 
 
 def _device(run: RunFolder, config: ReplayConfig, settings: TrainConfig, network: Network) -> Device:
@@ -156,9 +142,14 @@ def _result(
 
 
 def _write(
-    folder: Path, result: dict[str, Any], problem: PruningProblem, replayed: Candidate, profile: DeviceProfile | None
+    folder: Path,
+    settings: TrainConfig,
+    result: dict[str, Any],
+    problem: PruningProblem,
+    replayed: Candidate,
+    profile: DeviceProfile | None,
 ) -> None:
-    notes = {"network": result["network"], "policy_of": result["run"], "budgets": result["budgets"]}
+    notes = {"policy_of": result["run"], **settings.network_notes(), "budgets": result["budgets"]}
     PruningPlan.from_widths(problem.network, replayed.widths, notes).save(folder / PLAN)
     write_json(folder / RESULT, result, RunError)
     if profile is not None:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 import torch
+from torch import nn
 
 from rlprune.budget import Budget
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost
@@ -14,14 +15,15 @@ from rlprune.devices import DeviceProfile
 from rlprune.errors import TaskError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import NetworkConfig
+from rlprune.experiments.reasons import told
 from rlprune.network import Network
 from rlprune.problem import PruningProblem
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import Task, load_task
 from rlprune.zoo import resolve_network
+from rlprune.zoo.loaded import ExampleInputs
 
 NEEDS_PROFILE = ("latency", "energy")
-SHOWN_LAYERS = 8
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,9 +78,28 @@ def load_material(config: NetworkConfig, multiple: int) -> Material:
             raise TaskError(
                 f"Network {config.network!r} gives no example inputs; name a --task that has samples of them."
             )
-        examples = task.calibration.take(1).tensors
-    network = Network(loaded.model, examples, ignore=config.ignore, multiple=multiple)
-    return Material(config.network, network, task)
+        examples = task.calibration.take(1).arguments
+    return Material(config.network, make_network(loaded.model, examples, config, multiple, task), task)
+
+
+def make_network(
+    model: nn.Module, examples: ExampleInputs, config: NetworkConfig, multiple: int, task: Task | None = None
+) -> Network:
+    """Find the groups, as the settings ask; of several outputs only the one that the task scores must stay.
+
+    Raises:
+        NetworkError: see :class:`rlprune.network.Network`.
+    """
+    rules = config.width_rules(multiple)
+    return Network(
+        model,
+        examples,
+        ignore=config.ignore,
+        only=config.only,
+        multiple=rules.multiple,
+        minimum=rules.minimum,
+        outputs=None if task is None else task.outputs,
+    )
 
 
 def make_evaluator(material: Material, samples: int, seed: int) -> Evaluator:
@@ -90,13 +111,7 @@ def make_evaluator(material: Material, samples: int, seed: int) -> Evaluator:
 def untouched(tables: PruningTables) -> list[str]:
     """What pruning leaves alone, with the reasons: layers left whole, and consumers that are cut but not repaired."""
     titles = (("Left whole", tables.network.left_whole), ("Cut, not repaired", tables.unrepaired))
-    return [f"{title}: {_listed(reasons)}." for title, reasons in titles if reasons]
-
-
-def _listed(reasons: Mapping[str, str]) -> str:
-    shown = [f"{name} ({reason})" for name, reason in list(reasons.items())[:SHOWN_LAYERS]]
-    more = len(reasons) - len(shown)
-    return ", ".join(shown) + (f" and {more} more" if more else "")
+    return [f"{title}: {told(reasons)}." for title, reasons in titles if reasons]
 
 
 def fresh(problem: PruningProblem) -> PruningProblem:

@@ -10,18 +10,30 @@ from rlprune.experiments.rows import Row, columns
 
 def print_rows(title: str, metric: str, rows: Sequence[Row]) -> None:
     """Print the table on stdout; the learned row stands out."""
+    shown = columns(metric, rows)
+    heads = [f"{column.head}\n{column.unit}" if column.unit else column.head for column in shown]
+    cells = [[column.cell(row) for column in shown] for row in rows]
+    print_table(title, heads, cells, bold=[row.role == "learned" for row in rows])
+
+
+def print_table(
+    title: str, heads: Sequence[str], cells: Sequence[Sequence[str]], bold: Sequence[bool] | None = None
+) -> None:
+    """Print a table on stdout; the first column is text, the others are numbers.
+
+    Args:
+        bold: for each line, whether it stands out.
+    """
     from rich.console import Console
     from rich.table import Table
 
-    shown = columns(metric, rows)
     table = Table(title=title, title_justify="left")
-    for index, column in enumerate(shown):
-        head = f"{column.head}\n{column.unit}" if column.unit else column.head
-        table.add_column(head, justify="right" if index else "left", no_wrap=True)
-    for row in rows:
-        table.add_row(*(column.cell(row) for column in shown), style="bold" if row.role == "learned" else None)
+    for index, head in enumerate(heads):
+        table.add_column(head, justify="right" if index else "left", no_wrap=index > 0, overflow="fold")
+    for line, stands_out in zip(cells, bold or [False] * len(cells), strict=True):
+        table.add_row(*line, style="bold" if stands_out else None)
     width = None if sys.stdout.isatty() else 140
-    Console(file=sys.stdout, width=width, highlight=False).print(table)
+    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(table)
 
 
 def markdown_rows(metric: str, rows: Sequence[Row]) -> str:

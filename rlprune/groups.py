@@ -17,6 +17,7 @@ from rlprune.tracing.couplings import Coupling, Member
 
 Number = TypeVar("Number", int, float)
 CHOICES_AT_LEAST = 4
+MULTIPLIED = ("conv", "transposed", "depthwise", "linear")
 PRODUCERS = ("conv", "transposed", "linear", "embedding")
 
 
@@ -54,8 +55,8 @@ class GroupRules:
     """What a user asks of the groups; patterns match layer names (``layer3.*``, ``head``) and all below them.
 
     Attributes:
-        ignore: groups in which one of these layers produces channels stay whole.
-        only: where given, groups in which none of these layers produces channels stay whole.
+        ignore: groups whose channels one of these layers produces or carries stay whole.
+        only: where given, groups whose channels none of these layers produces or carries stay whole.
         multiple: widths are rounded to multiples of this; a number, or pattern -> number with ``*`` for the rest.
         minimum: smallest keep ratio, in [0, 1]; a number, or pattern -> number.
     """
@@ -88,19 +89,19 @@ class GroupRules:
             if isinstance(minimum, bool) or not isinstance(minimum, int | float) or not 0 <= minimum <= 1:
                 raise NetworkError(f"minimum= must be keep ratios in [0, 1]; {minimum!r} came.")
 
-    def obstacle(self, producers: Sequence[str]) -> str | None:
-        """Why a group with these producers stays whole, as asked, or None."""
-        for name in producers:
+    def obstacle(self, layers: Sequence[str]) -> str | None:
+        """Why a group whose channels come out of these layers stays whole, as asked, or None."""
+        for name in layers:
             if any(_matches(name, pattern) for pattern in self.ignore):
                 return f"{name} is ignored, as asked"
-        if self.only and not any(_matches(name, pattern) for name in producers for pattern in self.only):
+        if self.only and not any(_matches(name, pattern) for name in layers for pattern in self.only):
             return "it is not among the layers asked for"
         return None
 
-    def widths(self, width: int, unit: int, producers: Sequence[str]) -> tuple[int, ...]:
+    def widths(self, width: int, unit: int, layers: Sequence[str]) -> tuple[int, ...]:
         """Allowed widths of a group; ``unit`` positions go with each channel."""
-        multiple = _looked_up(self.multiple, producers, 8)
-        least = math.ceil(_looked_up(self.minimum, producers, 0.0) * width - 1e-9)
+        multiple = _looked_up(self.multiple, layers, 8)
+        least = math.ceil(_looked_up(self.minimum, layers, 0.0) * width - 1e-9)
         allowed = allowed_widths(width, max(1, multiple // math.gcd(multiple, unit)))
         return tuple(each for each in allowed if each >= least)
 
@@ -110,16 +111,14 @@ def _values(given: object) -> list[object]:
 
 
 def _matches(name: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(name, pattern) or name.startswith(f"{pattern}.")
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*")
 
 
-def _looked_up(given: Number | Mapping[str, Number], producers: Sequence[str], default: Number) -> Number:
+def _looked_up(given: Number | Mapping[str, Number], layers: Sequence[str], default: Number) -> Number:
     """The largest value among those of the patterns that match; ``*`` counts only where no other does."""
     if not isinstance(given, Mapping):
         return given
-    hits = [
-        value for pattern, value in given.items() for name in producers if pattern != "*" and _matches(name, pattern)
-    ]
+    hits = [value for pattern, value in given.items() for name in layers if pattern != "*" and _matches(name, pattern)]
     return max(hits) if hits else given.get("*", default)
 
 
@@ -154,19 +153,20 @@ def make_groups(
         if not producers:
             continue
         alone = "it has one channel only" if coupling.width < 2 else None
-        obstacle = coupling.obstacle or alone or rules.obstacle(producers)
+        obstacle = coupling.obstacle or alone or rules.obstacle(outs)
         if obstacle:
             whole |= {name: obstacle for name in producers if name not in whole}
             continue
         readers = tuple(m.layer for m in members if m.side == "in" and kinds[m.layer] not in ("product", "scale"))
         passed = {m.layer: None for m in members if m.layer not in (*producers, *readers) and m.side != "rows"}
-        unit = min(m.slots.shape[0] for m in members if m.side != "rows" and kinds[m.layer] != "product")
+        multiplied = [m.slots.shape[0] for m in members if kinds[m.layer] in MULTIPLIED and m.side != "rows"]
+        unit = min(multiplied, default=1)
         own = set(coupling.roots.tolist())
         groups.append(
             Group(
                 name=producers[0],
                 width=coupling.width,
-                widths=rules.widths(coupling.width, unit, producers),
+                widths=rules.widths(coupling.width, unit, outs),
                 producers=producers,
                 consumers=readers,
                 followers=tuple(name for name in passed if kinds[name] != "product"),

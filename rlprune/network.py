@@ -55,8 +55,8 @@ class Network:
         model: any ``nn.Module`` in float32 or float64. It is copied, never changed.
         example_inputs: a tensor, a tuple of arguments, or a dict of keyword arguments that ``forward`` takes; the first
             dimension of the first tensor is the batch.
-        ignore: layer names or patterns (``head*``) whose output channels stay whole.
-        only: where given, only groups that start in, or run through, these layers are pruned.
+        ignore: layer names or patterns, with all below them, whose output channels stay whole.
+        only: where given, only groups whose channels come out of these layers are pruned.
         multiple: widths are rounded to multiples of this (see :func:`rlprune.groups.allowed_widths`), or a mapping from
             patterns to multiples, with ``*`` for the rest.
         minimum: smallest keep ratio of every group, or a mapping from patterns to ratios.
@@ -92,8 +92,10 @@ class Network:
         self.outputs = outputs or (lambda answer: answer)
         self.model = accepted_copy(model)
         check_inputs(self.model, self.example_inputs)
-        self.rules.check(name for name, _ in self.model.named_modules() if name)
-        self._use(explore(self.model, self.example_inputs, self.outputs))
+        found = explore(self.model, self.example_inputs, self.outputs)
+        modules = [name for name, _ in self.model.named_modules() if name]
+        self.rules.check([*modules, *(item.layer.name for item in found.layers)])
+        self._use(found)
         self._keep_sound()
         self._name_the_rest()
         if not self.groups:

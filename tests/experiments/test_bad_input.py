@@ -31,7 +31,7 @@ TRAINING = [
     ("images the model cannot take", (*NET, "--task", "tiny_networks:colour_task"), "calibration samples"),
     ("more classes than outputs", (*NET, "--task", "digits", "--budget", "macs=0.5"), "outputs of shape [N, 10"),
     ("nothing to prune", ("--network", "tiny_networks:nothing_to_prune", *TASK), "at least one group"),
-    ("NaN in the weights", ("--network", "tiny_networks:bad_weights", *TASK), "finite"),
+    ("NaN in the weights", ("--network", "tiny_networks:bad_weights", *TASK), "holds NaN"),
     ("function that ends the program", ("--network", "tiny_networks:leaves"), "SystemExit"),
     (
         "network that cannot be exported",

@@ -1,0 +1,61 @@
+"""Fields of settings with their help texts, and checks of their values."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import field
+from typing import Any, TypeVar
+
+from rlprune.errors import ConfigError
+
+T = TypeVar("T")
+
+
+def described(text: str, *, positional: bool = False) -> dict[str, Any]:
+    """Metadata of a field: the help text that the command line shows, and whether it needs no flag."""
+    return {"help": text, "positional": positional}
+
+
+def option(default: T, text: str, *, positional: bool = False) -> T:
+    """A dataclass field with an immutable default and a help text."""
+    return field(default=default, metadata=described(text, positional=positional))
+
+
+def at_least(config: Any, minimum: int, *names: str) -> None:
+    """Refuse integers below ``minimum``.
+
+    Raises:
+        ConfigError: it names the flag.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if value < minimum:
+            raise ConfigError(f"--{name.replace('_', '-')} must be at least {minimum}; {value} came.")
+
+
+def check_watts(watts: float | None) -> None:
+    """Refuse a power that is not a positive number."""
+    if watts is not None and not (math.isfinite(watts) and watts > 0):
+        raise ConfigError(f"--watts must be a positive number; {watts} came.")
+
+
+def parse_shape(flag: str, text: str) -> list[int]:
+    """Sizes from ``1,3,224,224``.
+
+    Raises:
+        ConfigError: it is something else; it names the flag.
+    """
+    sizes = [size.strip() for size in text.strip("()[]").split(",")]
+    if not all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes):
+        raise ConfigError(f"{flag} must be positive whole numbers, batch first, such as 1,3,224,224; {text!r} came.")
+    return [int(size) for size in sizes]
+
+
+def fits(value: Any, wanted: str) -> bool:
+    """Whether a plain value is of the kind that an annotation such as ``int | None`` names."""
+    if wanted == "list[str]":
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if isinstance(value, bool):
+        return wanted == "bool"
+    kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "None": type(None)}
+    return any(isinstance(value, kinds[part]) for part in wanted.split(" | ") if part in kinds)
