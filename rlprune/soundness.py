@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from rlprune.network import Attribute, Group, Network
 
 MOST_GUESSES = 4
+MOST_WORK_IN_DOUBLE = 5e8
+"""Multiply-adds a sample; larger networks are checked in float32, to a tolerance that its rounding allows."""
 
 
 def sound_groups(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, str]]:
@@ -24,7 +26,8 @@ def sound_groups(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Gro
 
     Where a group fails, attributes that were taken for widths because of their value are tried as constants.
     """
-    probe = _in_double_precision(network) or network
+    work = sum(x.macs_per_pair * x.out_width * max(x.in_width, 1) * x.rows for x in network.layers)
+    probe = (_in_double_precision(network) if work <= MOST_WORK_IN_DOUBLE else None) or network
     probe = copy.copy(probe)
     probe.model = telling_weights(probe.model)
     sound, reasons = _sound(probe, groups)

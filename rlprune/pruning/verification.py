@@ -41,20 +41,15 @@ CONTRACTIONS = {
 def disagreement(network: Network, groups: Sequence[Group], seed: int = 0) -> str | None:
     """Why pruning ``groups`` gives a wrong network, or None where it is right.
 
-    Half of each group is pruned at random, then all but its smallest width, and then its channels are only shuffled.
+    Half of each group is pruned at random, then all but its smallest width; what stays comes in another order, as the
+    tables of pruned weights want it.
     """
     generator = torch.Generator().manual_seed(seed)
     inputs = telling(network.example_inputs, seed)
     orders = {group.name: torch.randperm(group.width, generator=generator) for group in groups}
-    halves = {group.name: orders[group.name][: max(1, group.width // 2)].sort().values for group in groups}
-    fewest = {group.name: orders[group.name][-group.widths[0] :].sort().values for group in groups}
-    for kept in (halves, fewest):
-        if (reason := _cut_wrongly(network, groups, kept, inputs)) is not None:
-            return reason
-    with torch.no_grad():
-        got = list(tensors_in(network.outputs(call(surgery.prune(network, orders).eval(), inputs))))
-        wanted = list(tensors_in(network.outputs(call(network.model, inputs))))
-    return None if _difference(got, wanted) is None else "the order of its channels matters"
+    halves = {group.name: orders[group.name][: max(1, group.width // 2)] for group in groups}
+    fewest = {group.name: orders[group.name][-group.widths[0] :] for group in groups}
+    return _cut_wrongly(network, groups, halves, inputs) or _cut_wrongly(network, groups, fewest, inputs)
 
 
 def _cut_wrongly(
