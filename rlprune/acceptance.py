@@ -113,7 +113,7 @@ def _refused(module: nn.Module) -> str | None:
     origin = type(module).__module__
     if "quantized" in origin.split(".") and not origin.startswith("rlprune"):
         return "is quantized, and its tensors cannot be cut. Prune the network first and quantize the result."
-    if origin.startswith(("torch.ao.quantization.", "torch.ao.nn.")):
+    if {"observer", "fake_quantize", "qat"} & set(origin.split(".")):
         return "prepares quantization, with ranges of all channels. Prune the network first and prepare the result."
     if any(isinstance(p, nn.UninitializedParameter) for p in module.parameters(recurse=False)):
         return "is lazy and has no size yet. Run the network once before giving it."
@@ -148,7 +148,7 @@ def _bad_weight(tensor: torch.Tensor) -> str | None:
 
 def _values(tensor: torch.Tensor) -> torch.Tensor:
     """The stored values, of a sparse tensor too."""
-    return tensor if tensor.layout == torch.strided else tensor._values()
+    return tensor.detach() if tensor.layout == torch.strided else tensor.detach()._values()
 
 
 def check_inputs(model: nn.Module, inputs: Inputs) -> None:
@@ -162,13 +162,14 @@ def check_inputs(model: nn.Module, inputs: Inputs) -> None:
         some = next((f"; {name} is {str(p.dtype).removeprefix('torch.')}" for name, p in model.named_parameters()), "")
         raise NetworkError(f"A network must have real floating-point parameters; this one has none{some}.")
     devices, types = {p.device for p in weights}, {p.dtype for p in weights}
-    for tensor in tensors_in(inputs):
+    given = list(tensors_in(inputs))
+    for tensor in given:
         if tensor.device not in devices:
             raise NetworkError(
                 f"Example inputs must be on the network's device, {weights[0].device}; {tensor.device} came."
             )
-        if tensor.is_floating_point() and tensor.dtype not in types:
-            raise NetworkError(
-                f"Example inputs must be in the weights' type, {weights[0].dtype}; {tensor.dtype} came. Cast one of "
-                "them."
-            )
+    real = [tensor.dtype for tensor in given if tensor.is_floating_point()]
+    if real and not types & set(real):
+        raise NetworkError(
+            f"Example inputs must be in the weights' type, {weights[0].dtype}; {real[0]} came. Cast one of them."
+        )

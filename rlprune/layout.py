@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
+from rlprune.inputs import Inputs, call, map_tensors
+
 
 def as_channels_last(tensor: torch.Tensor) -> torch.Tensor:
     """The same values with channels last in memory where the tensor has four dimensions, else the tensor itself.
@@ -24,16 +26,24 @@ def to_channels_last(model: nn.Module) -> nn.Module:
     return model
 
 
-def runs_channels_last(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> bool:
+def to_contiguous(model: nn.Module) -> nn.Module:
+    """Undo :func:`to_channels_last`, in place."""
+    for parameter in model.parameters():
+        if parameter.dim() == 4:
+            parameter.data = torch.empty_like(parameter, memory_format=torch.contiguous_format).copy_(parameter)
+    return model
+
+
+def runs_channels_last(model: nn.Module, inputs: Inputs) -> bool:
     """Whether a model accepts the layout: ``x.view(n, -1)`` behind a convolution, for one, does not.
 
     Args:
         model: stored with channels last.
-        inputs: a batch it accepts otherwise.
+        inputs: arguments it accepts otherwise: a batch.
     """
     try:
         with torch.inference_mode():
-            model(*(as_channels_last(tensor) for tensor in inputs))
+            call(model, map_tensors(as_channels_last, inputs))
     except RuntimeError:
         return False
     return True

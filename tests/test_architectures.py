@@ -14,6 +14,7 @@ from tests.architectures.catalogue import ARCHITECTURES
 QUICKLY_EXPORTED = (
     "resnet-option-a", "shufflenet-v2", "convnext", "attention-packed", "lstm-two-layers", "dlrm",
 )  # fmt: skip
+PAGE = generate.PAGE.read_text().splitlines()
 
 
 def architecture_of(name: str) -> Architecture:
@@ -85,15 +86,18 @@ def test_pruning_dead_channels_changes_nothing(network: Network) -> None:
     planting.check_dead_channels(network)
 
 
+def test_the_page_of_architectures_is_current(network: Network, architecture: Architecture) -> None:
+    assert generate.line(architecture, network) in PAGE, "run: python -m tests.architectures.generate"
+
+
+def test_the_page_shows_what_there_is() -> None:
+    assert PAGE[-len(ARCHITECTURES) - 1].startswith("| ---")
+    assert [line.split(" | ")[0] for line in PAGE[-len(ARCHITECTURES) :]] == [f"| {name}" for name in ARCHITECTURES]
+
+
 @pytest.mark.parametrize(
     "name",
     [name if name in QUICKLY_EXPORTED else pytest.param(name, marks=pytest.mark.slow) for name in ARCHITECTURES],
 )
 def test_pruned_networks_compute_the_same_in_onnx(name: str) -> None:
     checks.check_onnx(checks.network_of(architecture_of(name)))
-
-
-def test_the_page_of_architectures_is_current() -> None:
-    for architecture in ARCHITECTURES.values():
-        architecture_of(architecture.name)
-    assert generate.PAGE.read_text() == generate.page(), "run: python -m tests.architectures.generate"

@@ -8,10 +8,8 @@ every plan keeps leading channels, so its tensors are prefixes of tables and cos
 from __future__ import annotations
 
 import copy
-import itertools
 import math
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -19,33 +17,27 @@ import torch
 from torch import nn
 
 from rlprune import layout
-from rlprune.errors import ConfigError, NetworkError, unknown_name
-from rlprune.layers import Side, kind_of
-from rlprune.network import FloatArray, Group, IntArray, Network
-from rlprune.pruning import importance as measures
-from rlprune.pruning import reconstruction, surgery
-from rlprune.pruning.reconstruction import LayerStatistics, PrefixSolver
+from rlprune.errors import ConfigError, unknown_name
+from rlprune.layers import Layer, Side, Sides
+from rlprune.network import FloatArray, IntArray, Network
+from rlprune.pruning import surgery
+from rlprune.pruning.axes import find_axes
+from rlprune.pruning.cache import RecentlyUsed
+from rlprune.pruning.calibration import GIB, Statistics, gather, linear_consumers, too_large
+from rlprune.pruning.coefficients import Coefficients
+from rlprune.pruning.importance import IMPORTANCES, Ranker
+from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, Solver, SubsetSolver
+from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
 from rlprune.tasks.base import Split
+from rlprune.tasks.batches import batches, even_batches
 
-IMPORTANCES = ("elimination", "contribution", "l1")
-BATCH = 64
-ROWS_PER_INPUT = 4
-MIN_ROWS, MAX_ROWS = 4096, 32768
+__all__ = ["IMPORTANCES", "PruningTables", "batches", "even_batches"]
 
+MEMORY_GIB = 2.0
+FACTORS_SHARE, RANKING_SHARE = 0.75, 1.0
+INDEX_BYTES, INDEX_SHARE = 2**26, 0.125
 
-@dataclass(frozen=True, eq=False)
-class _Axis:
-    """The groups that share one side of a layer, and which positions each leaves."""
-
-    groups: tuple[int, ...]
-    slots: tuple[torch.Tensor, ...]
-    size: int
-
-    def kept(self, widths: tuple[int, ...]) -> torch.Tensor:
-        removed = torch.zeros(self.size, dtype=torch.bool)
-        for slots, width in zip(self.slots, widths, strict=True):
-            removed[slots[:, width:].flatten()] = True
-        return (~removed).nonzero().flatten()
+Repair = tuple[torch.Tensor | None, torch.Tensor | None]
 
 
 class PruningTables:
@@ -56,14 +48,18 @@ class PruningTables:
         calibration: samples cut from the training data; never validation or test samples.
         importance: ``elimination`` (default), ``contribution`` or ``l1``; see :mod:`rlprune.pruning.importance`.
         seed: of the positions at which layer inputs are sampled.
-        device: where the network runs and the tables are kept.
+        device: where the network runs and the repaired weights are kept.
+        memory_gib: most memory of the tables, the network itself not counted; None for any. Preparing them takes about
+            as much again for a while. Layers that do not fit are cut without least squares, the largest first.
 
     Attributes:
         order: group name -> channels, most important first (``int64 [width]``).
         channels_last: whether the network runs with that memory layout, which is faster; its tensors are stored so.
         unrepaired: consumers whose weights are cut without least squares, and why.
+        approximate: groups whose order ignores what some consumers could compensate, and why.
 
     Raises:
+        ConfigError: the importance is unknown, or the memory not above 0.
         NetworkError: the network cannot take the calibration samples.
     """
 
@@ -75,209 +71,156 @@ class PruningTables:
         importance: str = "elimination",
         seed: int = 0,
         device: str | torch.device = "cpu",
+        memory_gib: float | None = MEMORY_GIB,
     ) -> None:
         if importance not in IMPORTANCES:
             raise ConfigError(unknown_name("importance", importance, IMPORTANCES))
+        if memory_gib is not None and not memory_gib > 0:
+            raise ConfigError(f"The memory of the tables must be above 0 GiB; {memory_gib!r} came. Use None for any.")
         self.network = network
         self.device = torch.device(device)
-        self._modules = dict(network.model.named_modules())
-        consumers = sorted({name for group in network.groups for name in group.consumers})
-        repaired = [name for name in consumers if reconstruction.can_reconstruct(self._modules[name])]
-        self.unrepaired = {name: "it is not linear in its inputs" for name in consumers if name not in repaired}
-        statistics = self._collect(repaired, calibration, seed)
-        self.order = {group.name: self._channel_order(group, statistics, importance) for group in network.groups}
+        limit = math.inf if memory_gib is None else memory_gib * GIB
+        statistics = self._gather(calibration, seed, FACTORS_SHARE * limit)
+        ranker = Ranker(network, statistics, importance, RANKING_SHARE * limit)
+        rankings = {group.name: ranker.rank(group) for group in network.groups}
+        self.order = {name: ranking.order for name, ranking in rankings.items()}
+        self.approximate = {name: ranking.approximate for name, ranking in rankings.items() if ranking.approximate}
+        self._curves = {name: ranking.curve for name, ranking in rankings.items()}
         self._permuted = surgery.prune(network, self.order).eval().requires_grad_(False).to(self.device)
         self.channels_last = self._choose_layout(calibration)
-        self._axes = self._find_axes()
-        self._statistics = {name: self._permute(name, item) for name, item in statistics.items()}
-        self._solvers = {
-            name: self._solver(name, None) for name in repaired if len(self._axes[(name, "in")].groups) == 1
-        }
-        self._curves = {group.name: self._error_curve(group) for group in network.groups}
-        self._kept: dict[tuple[str, Side, tuple[int, ...]], int | torch.Tensor] = {}
-        self._repaired: dict[tuple[str, tuple[int, ...]], tuple[torch.Tensor, torch.Tensor | None]] = {}
         self._dense = {key: value.detach() for key, value in self._permuted.state_dict().items()}
+        self._axes = find_axes(network)
+        self._solvers = self._factor(statistics)
+        self._factor_bytes = sum(solver.bytes for solver in self._solvers.values())
         self._recipes = list(self._find_recipes())
+        free = limit - self._factor_bytes
+        self._kept: RecentlyUsed[int | torch.Tensor] = RecentlyUsed(min(INDEX_SHARE * free, INDEX_BYTES))
+        self._repairs: RecentlyUsed[Repair] = RecentlyUsed(free - self._kept.limit)
 
-    def _collect(self, names: list[str], calibration: Split, seed: int) -> dict[str, LayerStatistics]:
-        generator = torch.Generator().manual_seed(seed)
-        statistics = {name: LayerStatistics(self._modules[name]) for name in names}
-        wanted = {name: min(max(ROWS_PER_INPUT * len(s.theta.T), MIN_ROWS), MAX_ROWS) for name, s in statistics.items()}
-        model = copy.deepcopy(self.network.model).to(self.device)
-
-        def listen(name: str) -> None:
-            per_sample = math.ceil(wanted[name] / len(calibration))
-
-            def hook(module: nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
-                rows = reconstruction.sample_rows(module, inputs[0].detach(), per_sample, generator)
-                statistics[name].add(rows.cpu())
-
-            dict(model.named_modules())[name].register_forward_pre_hook(hook)
-
-        for name in names:
-            listen(name)
-        try:
-            with torch.no_grad():
-                for inputs in batches(calibration, BATCH, self.device):
-                    model(*inputs)
-        except Exception as reason:
-            raise NetworkError(
-                f"The network must accept the task's calibration samples; its forward failed: {reason}"
-            ) from reason
+    def _gather(self, calibration: Split, seed: int, limit: float) -> dict[str, Statistics]:
+        coefficients, self.unrepaired = linear_consumers(self.network)
+        large = too_large(coefficients, limit)
+        statistics: dict[str, Statistics] = {}
+        for name, item in coefficients.items():
+            if name in large:
+                members = [(g.name, m) for g in self.network.groups for m in g.members]
+                slots = {group: m.slots for group, m in members if m.layer == name and m.side == "in"}
+                statistics[name] = ChannelMoments(item, slots)
+            else:
+                statistics[name] = LayerStatistics(item)
+        self.unrepaired |= large | gather(self.network, statistics, calibration, seed, self.device)
         return statistics
 
-    def _channel_order(self, group: Group, statistics: dict[str, LayerStatistics], importance: str) -> torch.Tensor:
-        readers = [m for m in group.members if m.side == "in" and m.layer in statistics]
-        if importance == "l1" or not readers:
-            return measures.l1(self.network, group).argsort(descending=True, stable=True)
-        normals = [statistics[member.layer].normal(member.slots) for member in readers]
-        if importance == "contribution":
-            return measures.contribution(normals).argsort(descending=True, stable=True)
-        return measures.elimination_order(normals)
+    @property
+    def bytes(self) -> int:
+        """Memory of the tables: factors, and weights that were repaired lately. The network itself is not counted."""
+        return self._factor_bytes + self._kept.bytes + self._repairs.bytes
 
     def _choose_layout(self, calibration: Split) -> bool:
-        """Store the permuted network with channels last if it runs that way."""
-        inputs = next(batches(calibration.take(2), 2, self.device))
-        candidate = layout.to_channels_last(copy.deepcopy(self._permuted))
-        if layout.runs_channels_last(candidate, inputs):
-            self._permuted = candidate
+        """Store the permuted network with channels last if that helps and it runs that way."""
+        if not any(parameter.dim() == 4 for parameter in self._permuted.parameters()):
+            return False
+        layout.to_channels_last(self._permuted)
+        if layout.runs_channels_last(self._permuted, next(batches(calibration.take(2), 2, self.device))):
             return True
+        layout.to_contiguous(self._permuted)
         return False
 
-    def _find_axes(self) -> dict[tuple[str, Side], _Axis]:
-        parts: dict[tuple[str, Side], list[tuple[int, torch.Tensor]]] = {}
-        for index, group in enumerate(self.network.groups):
-            for member in group.members:
-                parts.setdefault((member.layer, member.side), []).append((index, member.slots))
-        sizes = {x.name: {"out": x.out_width, "in": x.in_width} for x in self.network.layers}
-        return {
-            (name, side): _Axis(tuple(i for i, _ in owned), tuple(s for _, s in owned), sizes[name][side])
-            for (name, side), owned in parts.items()
-        }
-
-    def _permute(self, name: str, statistics: LayerStatistics) -> LayerStatistics:
+    def _factor(self, statistics: dict[str, Statistics]) -> dict[str, Solver]:
+        """A solver for each consumer, with the channels of the permuted network; empties ``statistics``."""
         sources = surgery.axis_sources(self.network, self.order)
-        return statistics.permuted(self._permuted.get_submodule(name), sources[(name, "in")])
-
-    def _solver(self, name: str, last: int | None) -> PrefixSolver:
-        """Solver of a consumer with the channels of group ``last`` (or of its only group) at the end."""
-        axis = self._axes[(name, "in")]
-        which = 0 if last is None else axis.groups.index(last)
-        mine = axis.slots[which].T.flatten()
-        others = torch.ones(axis.size, dtype=torch.bool).index_fill_(0, mine, False).nonzero().flatten()
-        return PrefixSolver(self._statistics[name], torch.cat([others, mine]))
-
-    def _error_curve(self, group: Group) -> tuple[IntArray, FloatArray]:
-        index = self.network.group_index(group.name)
-        widths = np.arange(group.width + 1)
-        curves = []
-        for member in group.members:
-            if member.side == "in" and member.layer in self._statistics:
-                alone = len(self._axes[(member.layer, "in")].groups) == 1
-                solver = self._solvers[member.layer] if alone else self._solver(member.layer, index)
-                size = self._axes[(member.layer, "in")].size
-                repeats = member.slots.shape[0]
-                errors = [solver.error(size - repeats * (group.width - int(width))) for width in widths]
-                curves.append(np.array(errors) / max(solver.energy, 1e-30))
-        if not curves:
-            norms = measures.l1(self.network, group)[self.order[group.name]].numpy()
-            curves.append(1 - np.concatenate([[0.0], np.cumsum(norms)]) / max(norms.sum(), 1e-30))
-        return widths, np.clip(np.mean(curves, axis=0), 0.0, 1.0)
+        layers = {layer.name: layer for layer in self.network.layers}
+        solvers: dict[str, Solver] = {}
+        for name in list(statistics):
+            item = statistics.pop(name)
+            permuted = Coefficients.of(layers[name], self._dense)
+            groups = _order_of_groups(permuted, sources.get((name, "out")))
+            inputs = sources[(name, "in")]
+            if isinstance(item, ChannelMoments):
+                solvers[name] = MeanSolver(permuted, item.mean[groups][:, permuted.weight_columns_of(inputs)])
+                continue
+            item = item.permuted(permuted, inputs, groups)
+            axis = self._axes[(name, "in")]
+            alone = len(axis.groups) == 1
+            solvers[name] = PrefixSolver(item, axis.by_importance()) if alone else SubsetSolver(item)
+        return solvers
 
     def error_curve(self, name: str) -> tuple[IntArray, FloatArray]:
         """Widths ``0..width`` and, at each, the share of the consumers' output energy that cannot be restored."""
-        return self._curves[name]
+        curve = self._curves[name]
+        return np.arange(len(curve)), curve
 
-    def _find_recipes(self) -> Iterator[tuple[str, str, tuple[Side | None, ...]]]:
+    def _find_recipes(self) -> Iterator[tuple[Layer, list[tuple[str, Sides]]]]:
+        """Layers that change, and which of their tensors do: all where the inputs change, as a refit moves the bias."""
         for layer in self.network.layers:
-            kind = kind_of(self._modules[layer.name])
-            for tensor, sides in (kind.tensors if kind else {}).items():
-                changes = any(side is not None and (layer.name, side) in self._axes for side in sides)
-                if f"{layer.name}.{tensor}" in self._dense and (changes or (layer.name, "in") in self._axes):
-                    yield layer.name, tensor, sides
+            axes = {side for name, side in self._axes if name == layer.name}
+            found = [(key, sides) for key, sides in layer.tensors.items() if "in" in axes or axes & set(sides)]
+            if found:
+                yield layer, found
 
     def _positions(self, layer: str, side: Side, widths: tuple[int, ...]) -> int | torch.Tensor:
         """Kept positions of a layer side: their number where they are a prefix, else the indices."""
-        key = (layer, side, widths)
-        if key not in self._kept:
+
+        def find() -> int | torch.Tensor:
             kept = self._axes[(layer, side)].kept(widths)
             prefix = bool((kept == torch.arange(len(kept))).all())
-            self._kept[key] = len(kept) if prefix else kept.to(self.device)
-        return self._kept[key]
+            return len(kept) if prefix else kept.to(self.device)
 
-    def _repair(self, layer: str, widths: tuple[int, ...]) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """Refitted weight (all output rows) and bias of a consumer whose input groups have ``widths``."""
-        key = (layer, widths)
-        if key not in self._repaired:
-            axis, statistics = self._axes[(layer, "in")], self._statistics[layer]
+        return self._kept.get((layer, side, widths), find)
+
+    def _repair(self, layer: str, widths: tuple[int, ...]) -> Repair:
+        """Refitted weight (all output rows) and bias of a consumer whose input groups have ``widths``; None: as is."""
+
+        def solve() -> Repair:
+            axis = self._axes[(layer, "in")]
             kept = axis.kept(widths)
-            if layer in self._solvers:
-                theta = self._solvers[layer].solve(len(kept))
-                rank = {
-                    position: place for place, position in enumerate(self._solvers[layer].order[: len(kept)].tolist())
-                }
-                places = torch.tensor([rank[position] for position in kept.tolist()])
-                theta = theta[:, torch.cat([statistics.constant(), statistics.inputs_of(places)])]
-            else:
-                theta = reconstruction.solve_subset(statistics, kept)
-            weight, bias = statistics.split(theta)
-            weight = layout.as_channels_last(weight) if self.channels_last else weight
-            self._repaired[key] = (weight.to(self.device), None if bias is None else bias.to(self.device))
-        return self._repaired[key]
+            if len(kept) == axis.size:
+                return None, None
+            weight, bias = self._solvers[layer].solve(kept)
+            if weight is not None and self.channels_last:
+                weight = layout.as_channels_last(weight)
+            return tuple(None if x is None else x.to(self.device) for x in (weight, bias))  # type: ignore[return-value]
+
+        return self._repairs.get((layer, widths), solve)
 
     def tensors(self, widths: npt.ArrayLike) -> dict[str, torch.Tensor]:
         """``state_dict`` key -> tensor of the plan with ``widths`` (``[G]``), for :meth:`surgery.Shell.fill`."""
-        row = [int(width) for width in self.network.as_matrix(widths)[0]]
+        row = tuple(int(width) for width in self.network.as_matrix(widths)[0])
         result = {}
-        for layer, name, sides in self._recipes:
-            key = f"{layer}.{name}"
-            tensor, repaired = self._dense[key], False
-            into = self._axes.get((layer, "in"))
-            if into is not None and layer in self._statistics:
-                weight, bias = self._repair(layer, tuple(row[group] for group in into.groups))
-                tensor, repaired = (weight, True) if name == "weight" or bias is None else (bias, True)
-            for dim, side in enumerate(sides):
-                if side is None or (layer, side) not in self._axes or (repaired and side == "in"):
-                    continue
-                kept = self._positions(layer, side, tuple(row[group] for group in self._axes[(layer, side)].groups))
-                tensor = tensor.narrow(dim, 0, kept) if isinstance(kept, int) else tensor.index_select(dim, kept)
-            result[key] = tensor
+        for layer, parts in self._recipes:
+            weight = bias = None
+            if layer.name in self._solvers:
+                weight, bias = self._repair(layer.name, self._axes[(layer.name, "in")].widths(row))
+            refitted = {layer.weight: weight, layer.bias: bias}
+            for key, sides in parts:
+                tensor = refitted.get(key)
+                done: Side | None = None if tensor is None else "in"
+                left = tuple(None if side == done else side for side in sides)
+                result[key] = self._cut(self._dense[key] if tensor is None else tensor, layer.name, left, row)
         return result
+
+    def _cut(self, tensor: torch.Tensor, layer: str, sides: Sides, row: tuple[int, ...]) -> torch.Tensor:
+        """What the widths of all groups leave of a tensor: a view where that is a prefix."""
+        for dim, side in enumerate(sides):
+            axis = self._axes.get((layer, side)) if side is not None else None
+            if side is None or axis is None:
+                continue
+            kept = self._positions(layer, side, axis.widths(row))
+            tensor = tensor.narrow(dim, 0, kept) if isinstance(kept, int) else tensor.index_select(dim, kept)
+        return tensor
 
     def shell(self) -> surgery.Shell:
         """A copy of the permuted dense network into which the tensors of plans can be put, one after the other."""
-        return surgery.Shell(copy.deepcopy(self._permuted))
+        return surgery.Shell(copy.deepcopy(self._permuted), self.network)
 
     def pruned(self, widths: npt.ArrayLike) -> nn.Module:
         """A plain, physically smaller network with repaired weights, independent of the tables."""
         tensors = {key: value.clone().contiguous() for key, value in self.tensors(widths).items()}
-        return self.shell().fill(tensors).requires_grad_(True)
+        return self.shell().fill(tensors, widths).requires_grad_(True)
 
 
-def batches(
-    split: Split, size: int, device: torch.device, channels_last: bool = False
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Inputs of a split, ``size`` samples at a time."""
-    edges = [*range(0, len(split), size), len(split)]
-    return _slices(split, edges, device, channels_last)
-
-
-def even_batches(
-    split: Split, most: int, device: torch.device, channels_last: bool = False
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    """Inputs of a split in batches of at most ``most`` samples whose sizes differ by one at the most.
-
-    For BatchNorm statistics: a short last batch would count as much as a full one, and one of one sample has no
-    variance.
-    """
-    count = math.ceil(len(split) / most)
-    edges = [len(split) * number // count for number in range(count + 1)]
-    return _slices(split, edges, device, channels_last)
-
-
-def _slices(
-    split: Split, edges: Sequence[int], device: torch.device, channels_last: bool
-) -> Iterator[tuple[torch.Tensor, ...]]:
-    for start, stop in itertools.pairwise(edges):
-        parts = tuple(tensor[start:stop].to(device) for tensor in split.tensors)
-        yield tuple(layout.as_channels_last(part) for part in parts) if channels_last else parts
+def _order_of_groups(coefficients: Coefficients, outputs: torch.Tensor | None) -> torch.Tensor:
+    """Which group of the dense layer stands at each place, where outputs were permuted with their groups."""
+    if coefficients.groups == 1 or outputs is None:
+        return torch.arange(coefficients.groups)
+    return outputs[:: coefficients.outputs] // coefficients.outputs

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rlprune.files import write_atomic
@@ -29,17 +29,23 @@ of their channels go: there the dense network with dead channels is no reference
 """
 
 
-def row(architecture: Architecture, network: Network) -> tuple[str, ...]:
-    """Cells of one architecture."""
+def line(architecture: Architecture, network: Network) -> str:
+    """The line of one architecture."""
     renormalised = sum(bool(group.renormalizes) for group in network.groups)
-    return (
-        architecture.name,
-        architecture.pattern,
-        str(len(network.groups)),
-        str(sum(group.width for group in network.groups)),
-        left_whole(network.left_whole),
-        str(renormalised or ""),
+    return table_line(
+        (
+            architecture.name,
+            architecture.pattern,
+            str(len(network.groups)),
+            str(sum(group.width for group in network.groups)),
+            left_whole(network.left_whole),
+            str(renormalised or ""),
+        )
     )
+
+
+def table_line(cells: Sequence[str]) -> str:
+    return f"| {' | '.join(cells)} |"
 
 
 def left_whole(reasons: Mapping[str, str]) -> str:
@@ -57,9 +63,9 @@ def _few(names: list[str], most: int = 3) -> str:
 
 def page() -> str:
     """The whole page."""
-    rows = [COLUMNS, ("---", "---", "--:", "--:", "---", "--:")]
-    rows += [row(architecture, network_of(architecture)) for architecture in ARCHITECTURES.values()]
-    return INTRODUCTION + "\n" + "\n".join(f"| {' | '.join(cells)} |" for cells in rows) + "\n"
+    lines = [table_line(COLUMNS), table_line(("---", "---", "--:", "--:", "---", "--:"))]
+    lines += [line(architecture, network_of(architecture)) for architecture in ARCHITECTURES.values()]
+    return "\n".join([INTRODUCTION, *lines, ""])
 
 
 if __name__ == "__main__":

@@ -6,164 +6,214 @@ import torch
 from torch import nn
 
 from rlprune.network import Network
-from rlprune.pruning import batchnorm
-from rlprune.pruning.reconstruction import LayerStatistics, PrefixSolver, sample_rows, solve_subset
-from rlprune.pruning.tables import IMPORTANCES, PruningTables
+from rlprune.pruning import statistics as statistics_module
+from rlprune.pruning.calibration import gather, linear_consumers
+from rlprune.pruning.coefficients import Coefficients
+from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, SubsetSolver
+from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
 from rlprune.tasks.base import Split
-from tests.models import MODELS, build, images
+from tests.pruning.linear_layers import CASES
 
-LAYERS = {
-    "conv3x3": (nn.Conv2d(6, 5, 3, padding=1, bias=False), (6, 9, 9)),
-    "strided, biased": (nn.Conv2d(6, 5, 3, stride=2, padding=1), (6, 9, 9)),
-    "dilated, reflected": (nn.Conv2d(6, 5, 3, padding=2, dilation=2, padding_mode="reflect"), (6, 9, 9)),
-    "same, 2x4": (nn.Conv2d(6, 5, (2, 4), padding="same"), (6, 9, 9)),
-    "1-d": (nn.Conv1d(6, 5, 3, padding=1), (6, 20)),
-    "3-d": (nn.Conv3d(6, 5, 2), (6, 4, 4, 4)),
-    "linear": (nn.Linear(6, 5), (6,)),
-    "linear on sequences": (nn.Linear(6, 5, bias=False), (7, 6)),
-}
+ORDER = torch.tensor([4, 1, 5, 0, 3, 2])
 
 
-def statistics_of(name: str, ridge: float) -> tuple[LayerStatistics, torch.Tensor]:
-    layer, shape = LAYERS[name]
-    generator = torch.Generator().manual_seed(0)
-    inputs = torch.randn(64, *shape, generator=generator)
-    rows = sample_rows(layer, inputs, 8, generator)
-    statistics = LayerStatistics(layer, ridge)
-    statistics.add(rows)
-    return statistics, rows
+def errors(coefficients: Coefficients, rows: torch.Tensor, theta: torch.Tensor, columns: torch.Tensor) -> float:
+    """Mean squared error of what theta makes of these columns."""
+    x = rows.double()
+    if coefficients.bias is not None:
+        x = torch.cat([x.new_ones(*x.shape[:2], 1), x], dim=2)
+    wanted = torch.einsum("ngc,goc->ngo", x, coefficients.theta())
+    return float((torch.einsum("ngc,goc->ngo", x[:, :, columns], theta.double()) - wanted).square().sum(2).mean())
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_sampled_rows_are_what_the_layer_sees(name: str) -> None:
-    """Every sampled patch times the weights must be among the layer's outputs."""
-    layer, shape = LAYERS[name]
-    inputs = torch.randn(2, *shape, generator=torch.Generator().manual_seed(1))
-    rows = sample_rows(layer, inputs[:1], 5, torch.Generator().manual_seed(2))
-    with torch.no_grad():
-        outputs = layer(inputs[:1])
-        outputs = outputs.reshape(-1, 5) if isinstance(layer, nn.Linear) else outputs[0].flatten(1).T
-        got = nn.functional.linear(rows, layer.weight.flatten(1), layer.bias)
-    assert torch.cdist(got, outputs, compute_mode="donot_use_mm_for_euclid_dist").min(dim=1).values.max() < 1e-5
+def columns_kept(coefficients: Coefficients, kept: torch.Tensor) -> torch.Tensor:
+    return torch.cat([coefficients.constant, coefficients.columns_of(kept)])
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_it_equals_numpy_least_squares(name: str) -> None:
-    statistics, rows = statistics_of(name, ridge=1e-13)
-    layer = statistics.module
-    order = torch.tensor([4, 1, 5, 0, 3, 2])
-    solver = PrefixSolver(statistics, order)
-    x = rows.double().numpy()
-    y = x @ layer.weight.detach().double().flatten(1).numpy().T
-    if layer.bias is not None:
-        y = y + layer.bias.detach().double().numpy()
-        x = np.concatenate([np.ones((len(x), 1)), x], axis=1)
+@pytest.mark.parametrize("name", CASES)
+def test_it_equals_least_squares_on_the_design_matrix(name: str) -> None:
+    """Group by group; the design matrix comes from the module's own answers."""
+    case = CASES[name]
+    inputs = case.inputs(40)
+    coefficients = case.coefficients
+    statistics = case.statistics(case.rows(inputs), ridge=1e-13)
+    prefix, subset = PrefixSolver(statistics, ORDER), SubsetSolver(statistics)
+    design = case.design(inputs).double()
     for kept in (1, 3, 5):
-        columns = torch.cat([statistics.constant(), statistics.inputs_of(order[:kept])]).numpy()
-        wanted, *_ = np.linalg.lstsq(x[:, columns], y, rcond=None)
-        np.testing.assert_allclose(solver.solve(kept).T.numpy(), wanted, atol=1e-6)
-        np.testing.assert_allclose(solve_subset(statistics, order[:kept]).T.numpy(), wanted, atol=1e-6)
-        residual = np.square(y - x[:, columns] @ wanted).sum(1).mean()
-        assert solver.error(kept) == pytest.approx(residual, rel=1e-5, abs=1e-9)
+        columns = columns_kept(coefficients, ORDER[:kept])
+        fitted = prefix.theta(kept)
+        torch.testing.assert_close(subset.theta(ORDER[:kept]), fitted, atol=1e-6, rtol=1e-5)
+        for group in range(coefficients.groups):
+            x = design[:, group]
+            if coefficients.bias is not None:
+                x = torch.cat([x.new_ones(len(x), 1), x], dim=1)
+            y = x @ coefficients.theta()[group].T
+            wanted = torch.linalg.lstsq(x[:, columns], y, driver="gelsd").solution
+            torch.testing.assert_close(fitted[group].T, wanted, atol=1e-5, rtol=1e-5)
 
 
-@pytest.mark.parametrize("name", LAYERS)
-def test_error_never_rises_and_full_width_is_the_dense_layer(name: str) -> None:
-    statistics, _ = statistics_of(name, ridge=1e-4)
-    solver = PrefixSolver(statistics, torch.randperm(6, generator=torch.Generator().manual_seed(5)))
-    errors = [solver.error(kept) for kept in range(7)]
-    assert errors == sorted(errors, reverse=True)
-    assert errors[-1] == 0
-    torch.testing.assert_close(solver.solve(6), solver.theta, atol=0, rtol=0)
+@pytest.mark.parametrize("name", CASES)
+def test_it_beats_a_plain_cut_on_its_own_rows(name: str) -> None:
+    case = CASES[name]
+    rows = case.rows(case.inputs(40), 0.5)
+    coefficients = case.coefficients
+    solver = PrefixSolver(case.statistics(rows), ORDER)
+    for kept in (1, 3, 5):
+        columns = columns_kept(coefficients, ORDER[:kept])
+        fitted = errors(coefficients, rows, solver.theta(kept), columns)
+        assert fitted < 0.98 * errors(coefficients, rows, coefficients.theta(columns), columns)
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", CASES)
+def test_full_width_is_the_dense_layer(name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch) -> None:
+    if dtype == torch.float32:
+        monkeypatch.setattr(statistics_module, "DOUBLE_COLUMNS", 0)
+    case = CASES[name]
+    statistics = case.statistics(case.rows(case.inputs(20)))
+    assert statistics.matrix.dtype == dtype
+    wanted = case.coefficients.theta(columns_kept(case.coefficients, ORDER))
+    assert torch.equal(PrefixSolver(statistics, ORDER).theta(6), wanted)
+    for solver in (PrefixSolver(statistics, ORDER), SubsetSolver(statistics)):
+        weight, bias = solver.solve(torch.arange(6))
+        assert weight is not None
+        assert torch.equal(weight, case.coefficients.weight)
+        if case.coefficients.bias is not None:
+            assert bias is not None
+            assert torch.equal(bias, case.coefficients.bias)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_weights_come_back_as_the_layer_stores_them(name: str) -> None:
+    """The kept columns of the stored weight, multiplied with the kept inputs, give what theta' gives."""
+    case = CASES[name]
+    statistics = case.statistics(case.rows(case.inputs(20)))
+    kept = torch.tensor([0, 2, 5])
+    weight, bias = SubsetSolver(statistics).solve(kept)
+    assert weight is not None
+    dense = case.coefficients.weight
+    shape = list(dense.shape)
+    shape[case.coefficients.in_dim] = 3
+    assert list(weight.shape) == shape
+    assert weight.is_contiguous()
+    assert (bias is None) == (case.coefficients.bias is None)
+    full = torch.zeros_like(dense).index_copy_(case.coefficients.in_dim, kept, weight)
+    fitted = Coefficients(full, bias, case.coefficients.out_dim, case.coefficients.in_dim, case.coefficients.groups)
+    columns = columns_kept(case.coefficients, kept)
+    torch.testing.assert_close(fitted.theta(columns), SubsetSolver(statistics).theta(kept), atol=1e-5, rtol=1e-5)
+
+
+def test_single_precision_fits_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
+    case = CASES["strided, biased"]
+    rows = case.rows(case.inputs(40))
+    exact = PrefixSolver(case.statistics(rows), ORDER).theta(3)
+    monkeypatch.setattr(statistics_module, "DOUBLE_COLUMNS", 0)
+    torch.testing.assert_close(PrefixSolver(case.statistics(rows), ORDER).theta(3), exact, atol=1e-3, rtol=1e-3)
+
+
+def test_the_sum_is_the_gram_matrix_also_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(statistics_module, "BLOCK_COLUMNS", 7)
+    case = CASES["strided, biased"]
+    rows = case.rows(case.inputs(9))
+    statistics = LayerStatistics(case.coefficients, 0.0)
+    for part in rows.split(50):
+        statistics.add(part)
+    x = torch.cat([torch.ones(len(rows), 1), rows[:, 0]], dim=1).double()
+    a = x.T @ x
+    torch.testing.assert_close(statistics.finish().matrix[0], a / a.diagonal().mean())
+
+
+@pytest.mark.parametrize("name", ["strided, biased", "conv3x3", "grouped"])
+def test_the_energy_is_that_of_the_output(name: str) -> None:
+    """Around its mean where there is a bias, which can make that up."""
+    case = CASES[name]
+    rows = case.rows(case.inputs(30))
+    coefficients = case.coefficients
+    outputs = torch.einsum("ngc,goc->ngo", rows.double(), coefficients.matrix.double())
+    if coefficients.bias is not None:
+        outputs -= outputs.mean(0)
+    constants = len(rows) * coefficients.groups if coefficients.bias is not None else 0
+    scale = (rows.double().square().sum() + constants) / (coefficients.groups * coefficients.columns)
+    wanted = float(outputs.square().sum() / scale)
+    assert case.statistics(rows, 1e-12).energy == pytest.approx(wanted, rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [1e-20, 1e-170, 0.0])
+def test_vanishing_inputs_do_no_harm(size: float) -> None:
+    coefficients = Coefficients(torch.randn(3, 6, generator=torch.Generator().manual_seed(0)))
+    rows = size * torch.randn(50, 1, 6, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    statistics = LayerStatistics(coefficients)
+    statistics.add(rows)
+    statistics.finish()
+    assert torch.isfinite(statistics.inverse()).all()
+    assert torch.isfinite(PrefixSolver(statistics, ORDER).theta(3)).all()
+    assert 0 < statistics.energy < 1e3
 
 
 def test_the_bias_is_counted_once() -> None:
     """A layer whose inputs carry nothing but a constant must keep its mean output, not twice its bias."""
-    layer = nn.Linear(2, 1)
-    with torch.no_grad():
-        layer.weight.copy_(torch.tensor([[1.0, 2.0]]))
-        layer.bias.fill_(10.0)
-    rows = torch.randn(500, 2, generator=torch.Generator().manual_seed(0)) + torch.tensor([0.0, 3.0])
-    statistics = LayerStatistics(layer, 1e-12)
+    weight, bias = torch.tensor([[1.0, 2.0]]), torch.tensor([10.0])
+    rows = torch.randn(500, 1, 2, generator=torch.Generator().manual_seed(0)) + torch.tensor([0.0, 3.0])
+    statistics = LayerStatistics(Coefficients(weight, bias), 1e-12)
     statistics.add(rows)
-    theta = PrefixSolver(statistics, torch.tensor([0, 1])).solve(1)
-    assert float(theta[0, 0]) == pytest.approx(16.0, abs=0.2)
+    theta = PrefixSolver(statistics.finish(), torch.tensor([0, 1])).theta(1)
+    assert float(theta[0, 0, 0]) == pytest.approx(16.0, abs=0.2)
 
 
-@pytest.mark.parametrize("importance", IMPORTANCES)
-@pytest.mark.parametrize("name", sorted(MODELS))
-def test_tables_of_whole_networks(name: str, importance: str) -> None:
-    network = Network(build(name), images(2))
-    tables = PruningTables(network, Split(images(256), torch.zeros(256)), importance=importance)
-    dense = network.model(images(16, seed=7))
-    torch.testing.assert_close(
-        tables.pruned(network.dense_widths).eval()(images(16, seed=7)), dense, atol=1e-5, rtol=1e-4
-    )
-    half = [group.widths[len(group.widths) // 2] for group in network.groups]
-    pruned = tables.pruned(half)
-    assert sum(p.numel() for p in pruned.parameters()) == network.params(half)[0]
-    filled = tables.shell().fill(tables.tensors(half)).eval()
-    torch.testing.assert_close(filled(images(16)), pruned.eval()(images(16)))
-    for group in network.groups:
-        widths, errors = tables.error_curve(group.name)
-        assert list(widths) == list(range(group.width + 1))
-        assert (np.diff(errors) <= 1e-12).all()
-        assert errors[0] <= 1 + 1e-9
-        assert errors[-1] == pytest.approx(0, abs=1e-9)
-        assert sorted(tables.order[group.name].tolist()) == list(range(group.width))
+def test_where_the_matrix_is_too_large_the_bias_makes_up_for_the_mean() -> None:
+    case = CASES["strided, biased"]
+    rows = case.rows(case.inputs(30))
+    coefficients = case.coefficients
+    moments = ChannelMoments(coefficients, {"left": torch.tensor([[0, 1, 2]]), "right": torch.tensor([[5, 4, 3]])})
+    for part in rows.split(100):
+        moments.add(part)
+    moments.finish()
+    torch.testing.assert_close(moments.mean, rows.double().mean(0))
+    weight, bias = MeanSolver(coefficients, moments.mean).solve(torch.tensor([0, 1, 5]))
+    assert weight is None
+    assert bias is not None
+    outputs = torch.einsum("ngc,goc->no", rows, coefficients.matrix) + coefficients.bias
+    kept = coefficients.weight_columns_of(torch.tensor([0, 1, 5]))
+    left = torch.einsum("ngc,goc->no", rows[:, :, kept], coefficients.matrix[:, :, kept]) + bias
+    torch.testing.assert_close(left.mean(0), outputs.mean(0), atol=1e-5, rtol=1e-5)
 
 
-def test_repair_helps_and_elimination_chooses_better_than_l1() -> None:
-    network = Network(build("residual"), images(2))
-    data = Split(images(512), torch.zeros(512))
-    half = [group.width // 2 for group in network.groups]
-    held_out = images(256, seed=9)
-    dense = network.model(held_out)
-
-    def error(model: nn.Module) -> float:
-        with torch.no_grad():
-            return float((model.eval()(held_out) - dense).square().mean())
-
-    by = {name: PruningTables(network, data, importance=name) for name in ("l1", "elimination")}
-    cut = {group.name: by["l1"].order[group.name][: group.width // 2].sort().values for group in network.groups}
-    from rlprune.pruning import surgery
-
-    unrepaired = error(surgery.prune(network, cut))
-    assert error(by["l1"].pruned(half)) < unrepaired
-    curves = {
-        name: sum(tables.error_curve(g.name)[1][g.width // 2] for g in network.groups) for name, tables in by.items()
-    }
-    assert curves["elimination"] < curves["l1"]
+def test_contributions_around_the_mean_are_those_of_single_channels() -> None:
+    case = CASES["grouped"]
+    rows = case.rows(case.inputs(30))
+    coefficients = case.coefficients
+    moments = ChannelMoments(coefficients, {"all": ORDER[None]})
+    moments.add(rows)
+    shares = moments.finish().contribution("all")
+    wanted = []
+    for channel in ORDER:
+        columns = coefficients.weight_columns_of(channel[None])
+        sent = torch.einsum("ngc,goc->ngo", rows[:, :, columns].double(), coefficients.matrix[:, :, columns].double())
+        wanted.append(float((sent - sent.mean(0)).square().sum((1, 2)).mean()))
+    np.testing.assert_allclose(shares.numpy(), np.array(wanted) / sum(wanted), rtol=1e-6)
 
 
-def test_tables_are_the_same_for_the_same_seed() -> None:
-    network = Network(build("concat"), images(2))
-    data = Split(images(64), torch.zeros(64))
-    first, second = (PruningTables(network, data, seed=3) for _ in range(2))
-    half = [group.width // 2 for group in network.groups]
-    for left, right in zip(first.tensors(half).values(), second.tensors(half).values(), strict=True):
-        assert torch.equal(left, right)
+def test_shared_modules_are_summed() -> None:
+    class Twice(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.layer = nn.Linear(4, 4)
 
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.layer(torch.relu(self.layer(x)))
 
-def test_transposed_consumers_are_cut_and_told() -> None:
-    network = Network(build("concat"), images(2))
-    tables = PruningTables(network, Split(images(64), torch.zeros(64)))
-    assert set(tables.unrepaired) == {"up"}
-
-
-def test_batchnorm_is_measured_anew_and_nothing_else_changes() -> None:
-    model = build("residual")
-    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    batchnorm.reestimate(model, [(images(64, seed=s),) for s in range(3)])
-    norm = model.get_submodule("block1.bn1")
-    changed = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
-    assert all("running" in name or "num_batches" in name for name in changed)
-    seen: list[torch.Tensor] = []
-    norm.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(3, 4), Twice(), nn.Linear(4, 2))
+    inputs = torch.randn(50, 3)
+    network = Network(model, inputs[:2])
+    found, _ = linear_consumers(network)
+    statistics = {name: LayerStatistics(item) for name, item in found.items()}
+    gather(network, dict(statistics), Split(inputs, torch.zeros(50)), 0, torch.device("cpu"))
     with torch.no_grad():
-        for seed in range(3):
-            model(images(64, seed=seed))
-    wanted = torch.stack([x.mean((0, 2, 3)) for x in seen]).mean(0)
-    torch.testing.assert_close(norm.running_mean, wanted, atol=1e-5, rtol=1e-4)
-    assert not model.training
-    assert norm.momentum == 0.1
+        first = model[0](inputs)
+        second = torch.relu(model[1].layer(first))  # type: ignore[operator]
+    x = torch.cat([torch.ones(100, 1), torch.cat([first, second])], dim=1).double()
+    assert statistics["1.layer"].rows == 100
+    a = x.T @ x
+    wanted = a / a.diagonal().mean() + 1e-4 * torch.eye(5)
+    torch.testing.assert_close(statistics["1.layer"].matrix[0], wanted, atol=1e-6, rtol=1e-5)
