@@ -10,7 +10,6 @@ import numpy.typing as npt
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
 CONVOLUTIONS = ("Conv", "ConvTranspose")
-Arrays = Mapping[str, npt.NDArray[Any]]
 
 
 def drop_computed_biases(graph: GraphProto) -> None:
@@ -47,20 +46,20 @@ def free_reshapes(graph: GraphProto) -> None:
     _drop_unread(graph)
 
 
-def correct_groups(graph: GraphProto, dense: Arrays) -> None:
-    """Set ``group`` of depthwise convolutions to what their sliced weights say."""
-    sliced = {tensor.name: tensor.dims for tensor in graph.initializer}
+def correct_groups(graph: GraphProto, groups: Mapping[str, int]) -> None:
+    """Set ``group`` of convolutions with these weights (initialiser name -> number)."""
     for node in graph.node:
-        if node.op_type not in CONVOLUTIONS or node.input[1] not in sliced:
-            continue
-        group = next((a for a in node.attribute if a.name == "group"), None)
-        before, now = dense[node.input[1]].shape, sliced[node.input[1]]
-        if group is not None and group.i > 1 and before[1] == 1:
-            group.i = group.i * now[0] // before[0]
+        if node.op_type in CONVOLUTIONS and node.input[1] in groups:
+            group = next((a for a in node.attribute if a.name == "group"), None)
+            if group is not None:
+                group.i = groups[node.input[1]]
 
 
 def _free(source: Sequence[int], target: Sequence[int]) -> list[int]:
-    """``target`` with handed-through dimensions as 0 and the first other one that may change as -1."""
+    """``target`` with handed-through dimensions as 0 and one other that may change as -1.
+
+    Where features are split, that is the one before the last: heads, each of a fixed size.
+    """
     freed = list(target)
     merged: list[int] = []
     split: list[int] = []
@@ -70,7 +69,7 @@ def _free(source: Sequence[int], target: Sequence[int]) -> list[int]:
         elif len(sources) > 1 or len(targets) == 1:
             merged.append(targets[0])
         elif targets:
-            split.append(targets[0])
+            split.append(targets[-2] if targets[-1] == len(target) - 1 else targets[-1])
     for position in (merged or split)[:1]:
         freed[position] = -1
     return freed

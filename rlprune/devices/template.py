@@ -16,10 +16,10 @@ from onnx import numpy_helper
 
 from rlprune.devices import onnx_graph
 from rlprune.errors import DeviceError
-from rlprune.export import Feed, as_batch, export_onnx_bytes, input_arrays, run_onnx
+from rlprune.export import Feed, export_onnx_bytes, input_arrays, run_onnx
+from rlprune.inputs import as_batch, call, tensors_in
 from rlprune.network import IntArray, Network
 from rlprune.pruning import surgery
-from rlprune.inputs import call, tensors_in
 
 TOLERANCE = 1e-4
 
@@ -79,8 +79,13 @@ class OnnxTemplate:
                 for dimension, kept in cuts[tensor.name].items():
                     array = np.take(array, kept.numpy(), axis=dimension)
                 tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), tensor.name))
-        onnx_graph.correct_groups(model.graph, self._weights)
+        onnx_graph.correct_groups(model.graph, self._groups(widths))
         return bytes(model.SerializeToString())
+
+    def _groups(self, widths: IntArray) -> dict[str, int]:
+        """Weights of grouped convolutions -> their number of groups at ``widths``."""
+        sizes = self.network.sizes(widths).items()
+        return {f"{module}.weight": size for (module, attribute, _), size in sizes if attribute == "groups"}
 
     def _disagreement(self, seed: int) -> str | None:
         """Why a sliced graph cannot be trusted, or None where it computes what the pruned module computes."""

@@ -275,14 +275,17 @@ def named_tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
 @contextlib.contextmanager
 def plain_kernels(recurrent: bool) -> Iterator[None]:
     """Run recurrent and attention modules as the plain operations they are made of."""
-    fast = torch.backends.mha.get_fastpath_enabled()
+    fast, onednn = torch.backends.mha.get_fastpath_enabled(), torch.backends.mkldnn.enabled
     torch.backends.mha.set_fastpath_enabled(False)
-    slow = torch.backends.mkldnn.flags(enabled=False) if recurrent else contextlib.nullcontext()
+    if recurrent:
+        torch.backends.mkldnn.enabled = False  # type: ignore[assignment]  # its recurrent layers are one operation
     try:
-        with slow, torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
+        with torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH):
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
+        if recurrent:
+            torch.backends.mkldnn.enabled = onednn
 
 
 Rule = Callable[[Tracer, Call], Labels | list[Labels]]
