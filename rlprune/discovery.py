@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,7 +58,7 @@ class Discovery:
 
 def discover(
     model: nn.Module, inputs: Inputs, outputs: Callable[[Any], Any], choices: Mapping[str, int] | None = None,
-    opaque: frozenset[str] = frozenset(),
+    opaque: frozenset[str] = frozenset(), ties: Sequence[tuple[IntArray, IntArray]] = (),
 ) -> Discovery:  # fmt: skip
     """Trace a model once; a second time where a module decides on values and has layers that were not used.
 
@@ -76,7 +76,9 @@ def discover(
     _refuse_bad_output(output, outputs)
     trace = tracer.found
     if not opaque and (untold := _untold(trace, model)):
-        return discover(model, inputs, outputs, choices, untold)
+        return discover(model, inputs, outputs, choices, untold, ties)
+    for left, right in ties:
+        trace.atoms.join(left, right, "its size is read off that of channels that cannot be removed")
     trace.sizes += repeated_sizes(trace, model)
     layers = tuple(describe_layers(trace, model))
     return Discovery(

@@ -19,7 +19,7 @@ from rlprune.groups import PRODUCERS, Group, GroupRules, make_groups
 from rlprune.inputs import Inputs, as_inputs
 from rlprune.layers import Layer
 from rlprune.pruning import verification
-from rlprune.soundness import sound_groups
+from rlprune.soundness import sound_groups, ties_of
 from rlprune.tracing.atoms import IntArray
 from rlprune.tracing.couplings import sizes_by_name
 
@@ -68,7 +68,7 @@ class Network:
         layers: one for each weight in use, in forward order.
         dense_widths: ``int64 [G]``.
         left_whole: layer name -> why its channels are not pruned.
-        attributes: sizes that stand in modules and follow the widths.
+        attributes: sizes that stand in modules and follow the widths (:class:`Attribute`).
         aliases: ``state_dict`` key -> the key of the same tensor under its first name.
         fingerprint: SHA-256 of groups and layer shapes; weight values do not enter.
 
@@ -117,7 +117,7 @@ class Network:
         self.groups, self.left_whole = make_groups(found.couplings, found.layers, self.rules, renormalized)
         self.attributes = self._find_attributes(self.groups)
 
-    def _find_attributes(self, groups: Sequence[Group]) -> list[Attribute]:
+    def _find_attributes(self, groups: Sequence[Group]) -> tuple[Attribute, ...]:
         sizes = self._found.trace.sizes
         by_root = {int(coupling.roots[0]): coupling for coupling in self._found.couplings}
         owners = [(group, by_root[int(group.roots[0])]) for group in groups]
@@ -127,27 +127,35 @@ class Network:
             slopes = {group.name: coupling.sizes[index] for group, coupling in owners if index in coupling.sizes}
             if slopes:
                 result.append(Attribute(module, name, len(sizes[index].label), slopes, sizes[index].certain, entry))
-        return result
+        return tuple(result)
 
     def _keep_sound(self) -> None:
-        """Leave out groups whose pruning is wrong, after another way to cut them was tried where there is one."""
+        """Leave out groups whose pruning is wrong, after other ways to cut them were tried where there are any."""
+        best = self._attempt(self._found)
+        failed = [group.roots for group in best.failed]
+        for choices in best.found.alternatives(np.concatenate(failed)) if failed else []:
+            best = max(best, self._attempt(self._discover(choices, best.found.opaque)), key=_Attempt.reach)
+        if ties := ties_of(self.layers, best.failed):
+            tied = self._discover(best.found.choices, best.found.opaque, ties)
+            best = max(best, self._attempt(tied), key=_Attempt.reach)
+        self._use(best.found)
+        for group in best.failed:
+            self.left_whole |= dict.fromkeys(group.producers, best.reasons[group.name])
+        self.groups, self.attributes = best.groups, best.attributes
+        self._index()
+
+    def _discover(
+        self, choices: Mapping[str, int], opaque: frozenset[str], ties: Sequence[tuple[IntArray, IntArray]] = ()
+    ) -> Discovery:
+        return discover(self.model, self.example_inputs, self.outputs, choices, opaque, ties)
+
+    def _attempt(self, found: Discovery) -> _Attempt:
+        """Which groups of a discovery can be pruned."""
+        self._use(found)
         candidates = self.groups
         groups, reasons = sound_groups(self, candidates)
-        best = (groups, self.attributes, reasons, self.left_whole, self._found)
-        failed = [group.roots for group in candidates if group.name in reasons]
-        for choices in self._found.alternatives(np.concatenate(failed)) if failed else []:
-            self._use(discover(self.model, self.example_inputs, self.outputs, choices, self._found.opaque))
-            groups, reasons = sound_groups(self, self.groups)
-            if _channels(groups) > _channels(best[0]):
-                best = (groups, self.attributes, reasons, self.left_whole, self._found)
-        groups, attributes, reasons, left_whole, found = best
-        if self._found is not found:
-            self._use(found)
-        producers = {group.name: group.producers for group in self.groups}
-        for name, reason in reasons.items():
-            left_whole = left_whole | dict.fromkeys(producers[name], reason)
-        self.groups, self.attributes, self.left_whole = groups, attributes, left_whole
-        self._index()
+        failed = tuple(group for group in candidates if group.name in reasons)
+        return _Attempt(found, groups, tuple(self.attributes), failed, reasons)
 
     def _name_the_rest(self) -> None:
         """Give a reason for producers that stand in no group and have none yet."""
@@ -263,8 +271,19 @@ class Network:
         return next(index for index, group in enumerate(self.groups) if group.name == name)
 
 
-def _channels(groups: Sequence[Group]) -> int:
-    return sum(group.width for group in groups)
+@dataclass(frozen=True, eq=False)
+class _Attempt:
+    """One way to see the network: the groups that are right, and those that are not, with the reasons."""
+
+    found: Discovery
+    groups: tuple[Group, ...]
+    attributes: tuple[Attribute, ...]
+    failed: tuple[Group, ...]
+    reasons: Mapping[str, str]
+
+    def reach(self) -> int:
+        """Number of places in weights that hold channels which can be pruned."""
+        return sum(member.slots.numel() for group in self.groups for member in group.members)
 
 
 def _fingerprint(groups: Sequence[Group], layers: Sequence[Layer]) -> str:

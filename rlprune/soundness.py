@@ -14,7 +14,9 @@ from rlprune.inputs import call, map_tensors
 from rlprune.pruning import verification
 
 if TYPE_CHECKING:
+    from rlprune.layers import Layer
     from rlprune.network import Attribute, Group, Network
+    from rlprune.tracing.atoms import IntArray
 
 MOST_GUESSES = 4
 MOST_WORK_IN_DOUBLE = 5e8
@@ -93,21 +95,40 @@ def _with_best_guesses(network: Network, group: Group) -> str | None:
     guesses = [a for a in network.attributes if not a.certain and group.name in a.slopes]
     first: str | None = None
     for rejected in _subsets(network, guesses):
-        network.attributes = [a for a in network.attributes if a not in rejected]
+        everything = network.attributes
+        network.attributes = tuple(a for a in everything if a not in rejected)
         reason = verification.disagreement(network, (group,))
         if reason is None:
             return None
         first = first or reason
-        network.attributes += [a for a in rejected if a not in network.attributes]
+        network.attributes = everything
     return first
 
 
 def _subsets(network: Network, guesses: Sequence[Attribute]) -> Iterator[list[Attribute]]:
-    """Which guesses to take back: none, all, then one by one, then all but one."""
-    yield []
-    if not guesses:
-        return
-    yield list(guesses)
-    if 1 < len(guesses) <= MOST_GUESSES:
-        for size in range(1, len(guesses)):
-            yield from (list(some) for some in itertools.combinations(guesses, size))
+    """Which guesses to take back: none, one, two, ..., all; where there are many, none, one or all."""
+    sizes = range(len(guesses) + 1) if len(guesses) <= MOST_GUESSES else (0, 1, len(guesses))
+    for size in sizes:
+        yield from (list(some) for some in itertools.combinations(guesses, size))
+
+
+def ties_of(layers: Sequence[Layer], groups: Sequence[Group]) -> list[tuple[IntArray, IntArray]]:
+    """Channels to join so that sizes the code reads off another tensor stay right, as ``c // num_heads`` does.
+
+    Two groups that fail are tied, position by position, where one fills a whole side of a layer and the other is as
+    wide and stands on its other side.
+    """
+    sizes = {
+        (layer.name, side): n for layer in layers for side, n in (("out", layer.out_width), ("in", layer.in_width))
+    }
+    return [
+        (outer.roots[row], inner.roots)
+        for inner in groups
+        for member in inner.members
+        if member.slots.numel() == sizes.get((member.layer, member.side))
+        for outer in groups
+        if outer is not inner
+        and outer.width == member.slots.numel()
+        and any(m.layer == member.layer and m.side != member.side for m in outer.members)
+        for row in member.slots.numpy()
+    ]

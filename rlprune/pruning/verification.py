@@ -41,15 +41,21 @@ CONTRACTIONS = {
 def disagreement(network: Network, groups: Sequence[Group], seed: int = 0) -> str | None:
     """Why pruning ``groups`` gives a wrong network, or None where it is right.
 
-    Half of each group is pruned at random, then all but its smallest width; what stays comes in another order, as the
-    tables of pruned weights want it.
+    Each group is cut to a random allowed width, then to its smallest or not at all, then all to their smallest: sizes
+    that the code derives from one another would stay right if all kept the same ratio. What stays comes in another
+    order, as the tables of pruned weights want it.
     """
     generator = torch.Generator().manual_seed(seed)
     inputs = telling(network.example_inputs, seed)
     orders = {group.name: torch.randperm(group.width, generator=generator) for group in groups}
-    halves = {group.name: orders[group.name][: max(1, group.width // 2)] for group in groups}
-    fewest = {group.name: orders[group.name][-group.widths[0] :] for group in groups}
-    return _cut_wrongly(network, groups, halves, inputs) or _cut_wrongly(network, groups, fewest, inputs)
+    some = {g.name: orders[g.name][: _one_of(g.widths[:-1] or g.widths, generator)] for g in groups}
+    others = {g.name: orders[g.name][: _one_of((g.widths[0], g.width), generator)] for g in groups}
+    fewest = {g.name: orders[g.name][-g.widths[0] :] for g in groups}
+    return next((why for kept in (some, others, fewest) if (why := _cut_wrongly(network, groups, kept, inputs))), None)
+
+
+def _one_of(widths: Sequence[int], generator: torch.Generator) -> int:
+    return widths[int(torch.randint(len(widths), (), generator=generator))]
 
 
 def _cut_wrongly(

@@ -14,7 +14,7 @@ from rlprune.tracing.rules.pointwise import dropped_fixed
 from rlprune.tracing.tracer import Rule, Tracer
 
 NOT_A_COUNT = ("dim", "size", "layer", "depth", "kernel", "stride", "pad", "max", "vocab", "position", "dilation")
-NOT_A_TOTAL = ("layer", "depth", "max", "vocab", "position")
+NOT_A_TOTAL = ("layer", "depth", "max", "vocab", "position", "bucket", "ratio")
 
 
 def blocks(source: Sequence[int], target: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
@@ -50,7 +50,7 @@ def reshape(tracer: Tracer, call: Call) -> Labels:
             features_last = bool(targets) and targets[-1] == output.dim() - 1
             for dim, label in zip(targets, _split(tracer, merged, sizes, features_last), strict=True):
                 result[dim] = label
-                if label is not None and len(targets) == 1:
+                if label is not None and len(targets) == 1 and (len(sources) == 1 or features_last):
                     tracer.guess_sizes(len(label), label, NOT_A_TOTAL)
     return tuple(result)
 
