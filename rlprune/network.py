@@ -18,7 +18,7 @@ from rlprune.errors import NetworkError
 from rlprune.groups import PRODUCERS, Group, GroupRules, make_groups
 from rlprune.inputs import Inputs, as_inputs
 from rlprune.layers import Layer
-from rlprune.pruning import verification
+from rlprune.pruning.reference import Cut, Reference
 from rlprune.soundness import sound_groups, ties_of
 from rlprune.tracing.atoms import IntArray
 from rlprune.tracing.couplings import sizes_by_name
@@ -178,10 +178,9 @@ class Network:
         fixed = self._found.trace.atoms.fixed(self._found.roots)
         return next((fixed[root] for root in roots.tolist() if root in fixed), "its channels accompany ones that stay")
 
-    def reference(self, inputs: Inputs, removed: npt.NDArray[np.bool_]) -> Any:
-        """Outputs of the dense network when what mixes channels ignores the removed ones (``bool [atoms]``)."""
-        found = self._found
-        return verification.Reference(self.model, inputs, removed, found.choices, set(found.opaque)).run()
+    def reference(self, inputs: Inputs, cut: Cut) -> Reference:
+        """The dense network in which what mixes channels ignores those that ``cut`` removes."""
+        return Reference(self.model, inputs, cut, self._found.choices, self._found.opaque)
 
     def _index(self) -> None:
         """Channel counts of all layer sides as linear functions of the group widths."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import itertools
+import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
@@ -26,7 +27,8 @@ MOST_WORK_IN_DOUBLE = 5e8
 def sound_groups(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, str]]:
     """The groups that can be pruned, alone and together, and for each other one the reason why not.
 
-    Where a group fails, attributes that were taken for widths because of their value are tried as constants.
+    Groups that change attributes which were only guessed to be widths, because of their value, are checked alone first;
+    where that fails, these attributes are tried as constants.
     """
     work = sum(x.macs_per_pair * x.out_width * max(x.in_width, 1) * x.rows for x in network.layers)
     probe = (_in_double_precision(network) if work <= MOST_WORK_IN_DOUBLE else None) or network
@@ -51,20 +53,24 @@ def _in_double_precision(network: Network) -> Network | None:
 
 
 def telling_weights(model: nn.Module, seed: int = 0) -> nn.Module:
-    """A copy in which no weight is zero or equal to its neighbours: a layer that starts at zero hides every mistake."""
+    """A copy with noise on its weights: layers that start at zero, or attention that is uniform, hide every mistake."""
     generator = torch.Generator().manual_seed(seed)
     told = copy.deepcopy(model)
     with torch.no_grad():
         for parameter in told.parameters():
             if parameter.is_floating_point() and parameter.numel() > 1:
-                spread = float(parameter.std()) or 0.2
+                inputs = parameter[0].numel()
+                scale = 1.5 / math.sqrt(inputs) if parameter.dim() > 1 else 0.3
                 noise = torch.randn(parameter.shape, generator=generator, dtype=parameter.dtype)
-                parameter.add_(noise.to(parameter.device), alpha=spread / 2)
+                parameter.add_(noise.to(parameter.device), alpha=scale)
     return told
 
 
 def _sound(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, str]]:
-    reasons: dict[str, str] = {}
+    guessed = {name for attribute in network.attributes if not attribute.certain for name in attribute.slopes}
+    alone = {g.name: why for g in groups if g.name in guessed and (why := _with_best_guesses(network, g))}
+    groups = tuple(group for group in groups if group.name not in alone)
+    reasons = alone
     while groups and (problem := verification.disagreement(network, groups)) is not None:
         kept = []
         for group in groups:

@@ -13,6 +13,17 @@ from tests.architectures.random_networks import RandomNetwork, Step, random_netw
 HEAD_AS_WIDE_AS_STEM = [Step("attention", 16, "none", False)]
 """Each head has as many features as the layer before has channels; its size stands in an attribute."""
 
+HIDDEN_BY_ZEROS = [Step("conv", 8, "group", True), Step("attention", 16, "none", False)]
+HIDDEN_BY_POOLING = [
+    Step("attention", 16, "single", True), Step("residual", 8, "none", False), Step("depthwise", 16, "instance", False),
+    Step("depthwise", 16, "group", True),
+]  # fmt: skip
+HIDDEN_BY_DEPTH = [
+    Step("residual", 12, "batch", False), Step("attention", 8, "group", False), Step("shuffled", 8, "batch", False),
+    Step("resized", 16, "none", True),
+]  # fmt: skip
+"""Networks whose outputs once told too little about a wrong size of a head."""
+
 
 def network_of(model: RandomNetwork) -> Network:
     return Network(checks.as_trained(model), normal(2, 2, 8, 8), multiple=1)
@@ -20,6 +31,9 @@ def network_of(model: RandomNetwork) -> Network:
 
 @given(random_networks())
 @example(seeded(HEAD_AS_WIDE_AS_STEM, flatten=True))
+@example(seeded(HIDDEN_BY_ZEROS, flatten=True))
+@example(seeded(HIDDEN_BY_POOLING, flatten=False))
+@example(seeded(HIDDEN_BY_DEPTH, flatten=True))
 @settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_every_proof_holds_for_random_networks(model: RandomNetwork) -> None:
     network = network_of(model)

@@ -175,6 +175,9 @@ class Tracer(TorchDispatchMode):
         if label is not None:
             self._pending[tensor] = (label, reason)
 
+    def left(self, module: str, output: Any) -> None:
+        """A module has answered; subclasses may look at it."""
+
     # The run
 
     def execute(self, func: Any, name: str, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -249,11 +252,13 @@ class Tracer(TorchDispatchMode):
 
         def enter(module: nn.Module, args: Any, kwargs: Any) -> Any:
             self.path.append(self._names[module])
+            self.failed_in = self.path[-1]
             return recurrent.with_labelled_state(self, module, args, kwargs)
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
-            self.path.pop()
-            self.failed_in = ""
+            self.left(self.path.pop(), output)
+            if output is not None:  # None comes where the module failed
+                self.failed_in = self.path[-1]
 
         handles: list[Any] = []
         for module in self._names:

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rlprune.export import export_onnx_bytes, input_arrays, run_onnx
-from rlprune.inputs import call, map_tensors, tensors_in
+from rlprune.inputs import batch_size, call, map_tensors, tensors_in
 from rlprune.network import Group, Network
 from rlprune.pruning import surgery
 from tests.architectures.architecture import Architecture
@@ -245,12 +245,16 @@ def check_permutation(network: Network) -> None:
 def check_onnx(network: Network) -> None:
     """A pruned network computes in ONNX Runtime what it computes in torch."""
     pruned = cut(network, [max(1, group.width // 2) for group in network.groups], "half of all")
-    batch = len(next(iter(tensors_in(network.example_inputs))))
-    model = export_onnx_bytes(pruned, network.example_inputs, batch=batch)
-    got = run_onnx(model, input_arrays(model, network.example_inputs, batch))
-    wanted = answer(pruned, network)
-    error = difference([torch.from_numpy(array) for array in got], wanted)
+    error = difference(onnx_answer(pruned, network), answer(pruned, network))
     assert error <= 1e-4, f"ONNX differs by {error:.1e} of the largest output"
+
+
+def onnx_answer(module: nn.Module, network: Network) -> list[torch.Tensor]:
+    """Outputs of ``module``, exported, in ONNX Runtime."""
+    batch = batch_size(network.example_inputs)
+    model = export_onnx_bytes(module, network.example_inputs, batch=batch)
+    outputs = run_onnx(model, input_arrays(model, network.example_inputs, batch))
+    return [torch.from_numpy(output) for output in outputs]
 
 
 def halves(group: Group, seed: int = 0) -> tuple[torch.Tensor, torch.Tensor]:
