@@ -236,7 +236,8 @@ def test_wrong_slots_are_found_even_where_zeros_in_give_zeros_everywhere(inputs:
     network = Network(nn.Sequential(*layers), inputs)
     (group,) = network.groups
     assert verification.disagreement(network, (group,)) is None
-    wrong = replace(group, members=(group.members[0], replace(group.members[1], slots=group.members[1].slots.roll(1, 1))))
+    producer, consumer = group.members
+    wrong = replace(group, members=(producer, replace(consumer, slots=consumer.slots.roll(1, 1))))
     network.groups = (wrong,)
     assert verification.disagreement(network, (wrong,)) is not None
 
