@@ -16,6 +16,7 @@ from rlprune.errors import NetworkError, TaskError
 from rlprune.inputs import batch_size, call
 from rlprune.pruning import batchnorm
 from rlprune.pruning.tables import PruningTables
+from rlprune.pruning.verification import plan_is_wrong
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches, even_batches
 from rlprune.tasks.split import Batch, tensor_kind
@@ -140,7 +141,13 @@ class Evaluator:
         return model
 
     def finalist(self, widths: npt.ArrayLike) -> Quality:
-        """Quality on all validation samples with BatchNorm re-estimated."""
+        """Quality on all validation samples with BatchNorm re-estimated; the worst there is for a wrong plan.
+
+        A plan is wrong where the network's code behaves otherwise at just these widths; see
+        :func:`rlprune.pruning.verification.plan_is_wrong`.
+        """
+        if plan_is_wrong(self.tables.network, widths) is not None:
+            return Quality(0.0, WORST_DIVERGENCE, len(self.task.validation))
         model = self.repaired(widths)
         return self.on(layout.to_channels_last(model) if self.tables.channels_last else model, self.task.validation)
 

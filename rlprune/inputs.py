@@ -91,12 +91,18 @@ def as_batch(example_inputs: Any, batch: int, device: str | torch.device | None 
 
 
 def telling(inputs: Inputs, seed: int = 0) -> Inputs:
-    """Inputs under which two networks that differ answer differently: constant real tensors become normal noise."""
+    """Inputs under which two networks that differ answer differently.
+
+    Constant real tensors become normal noise, and zeros among integers, as for tokens, some ones.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def replace(tensor: torch.Tensor) -> torch.Tensor:
-        if not tensor.is_floating_point() or tensor.numel() < 2 or bool(tensor.max() != tensor.min()):
+        if tensor.is_complex() or tensor.numel() < 2 or bool(tensor.max() != tensor.min()):
             return tensor
+        if not tensor.is_floating_point():
+            ones = torch.randint(2, tensor.shape, generator=generator).to(tensor)
+            return tensor if tensor.dtype == torch.bool or bool(tensor.any()) else ones
         return torch.randn(tensor.shape, generator=generator).to(tensor)
 
     told: Inputs = map_tensors(replace, inputs)

@@ -144,10 +144,12 @@ class _Description:
 
     def _sides(self, key: str, products: list[Product]) -> Sides:
         shape = self.tensors[key].shape
-        rest: Sides = (None,) * (len(shape) - 2)
+        rest: Sides = (None,) * max(len(shape) - 2, 0)
         if key in self.trace.tables:
             return (None, "out", *rest)
         first = products[0]
+        if len(shape) == 1:
+            return ("in",)
         if first.form == "transposed":
             return ("in", "out", *rest)
         if first.form == "conv":

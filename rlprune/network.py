@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from rlprune.acceptance import accepted_copy, check_inputs
 from rlprune.discovery import Discovery, discover, explore
-from rlprune.errors import NetworkError
+from rlprune.errors import NetworkError, unknown_name
 from rlprune.groups import PRODUCERS, Group, GroupRules, make_groups
 from rlprune.inputs import Inputs, as_inputs
 from rlprune.layers import Layer
@@ -70,6 +71,8 @@ class Network:
         left_whole: layer name -> why its channels are not pruned.
         attributes: sizes that stand in modules and follow the widths (:class:`Attribute`).
         aliases: ``state_dict`` key -> the key of the same tensor under its first name.
+        decides: modules whose code decides on values they compute (``if x.mean() > 0``); only the way that the example
+            inputs take is known to be right.
         fingerprint: SHA-256 of groups and layer shapes; weight values do not enter.
 
     Raises:
@@ -92,6 +95,11 @@ class Network:
         self.outputs = outputs or (lambda answer: answer)
         self.model = accepted_copy(model)
         check_inputs(self.model, self.example_inputs)
+        with torch.random.fork_rng(devices=[]):
+            self._find_groups()
+        self.fingerprint = _fingerprint(self.groups, self.layers)
+
+    def _find_groups(self) -> None:
         found = explore(self.model, self.example_inputs, self.outputs)
         modules = [name for name, _ in self.model.named_modules() if name]
         self.rules.check([*modules, *(item.layer.name for item in found.layers)])
@@ -105,13 +113,13 @@ class Network:
             raise NetworkError(
                 f"A network needs at least one group of channels that can be pruned; there is none ({reasons})."
             )
-        self.fingerprint = _fingerprint(self.groups, self.layers)
 
     def _use(self, found: Discovery) -> None:
         """Take layers, groups and attributes from a discovery."""
         self._found = found
         self.aliases = dict(found.trace.aliases)
         self.atom_roots = found.roots
+        self.decides = tuple(sorted(name or "the network" for name in found.trace.deciding))
         self.layers = tuple(item.layer for item in found.layers)
         renormalized = [(place, found.roots[label[label >= 0]]) for place, label in found.trace.renormalized]
         self.groups, self.left_whole = make_groups(found.couplings, found.layers, self.rules, renormalized)
@@ -266,8 +274,15 @@ class Network:
         return other
 
     def group_index(self, name: str) -> int:
-        """Position of a group in forward order."""
-        return next(index for index, group in enumerate(self.groups) if group.name == name)
+        """Position of a group in forward order.
+
+        Raises:
+            NetworkError: there is no such group.
+        """
+        names = [group.name for group in self.groups]
+        if name not in names:
+            raise NetworkError(unknown_name("group", name, names))
+        return names.index(name)
 
 
 @dataclass(frozen=True, eq=False)
@@ -285,9 +300,14 @@ class _Attempt:
         return sum(member.slots.numel() for group in self.groups for member in group.members)
 
 
+def _identity(group: Group) -> list[Any]:
+    unit = [] if group.unit == 1 else [group.unit]
+    return [group.name, group.width, list(group.producers), list(group.consumers), *unit]
+
+
 def _fingerprint(groups: Sequence[Group], layers: Sequence[Layer]) -> str:
     identity = {
-        "groups": [[group.name, group.width, list(group.producers), list(group.consumers)] for group in groups],
+        "groups": [_identity(group) for group in groups],
         "layers": [
             [x.name, x.kind, x.out_width, x.in_width, list(x.kernel), list(x.stride), x.positions] for x in layers
         ],

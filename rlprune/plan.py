@@ -14,7 +14,7 @@ from torch import nn
 from rlprune.errors import PlanError
 from rlprune.files import read_json, write_json
 from rlprune.network import IntArray, Network
-from rlprune.pruning import importance, surgery
+from rlprune.pruning import importance, surgery, verification
 
 SCHEMA = "rlprune-plan/1"
 
@@ -114,9 +114,15 @@ class PruningPlan:
 
         Needs no data. For channels chosen on data and weights repaired by least squares, use
         :meth:`rlprune.pruning.tables.PruningTables.pruned`.
+
+        Raises:
+            PlanError: the plan belongs to another network, or the network's code behaves otherwise at these widths.
         """
+        widths = self.widths(network)
+        if (reason := verification.plan_is_wrong(network, widths)) is not None:
+            raise PlanError(f"A plan must give a network that computes what is left of the dense one; here {reason}.")
         kept = {}
-        for group, width in zip(network.groups, self.widths(network), strict=True):
+        for group, width in zip(network.groups, widths, strict=True):
             order = importance.l1(network, group).argsort(descending=True, stable=True)
             kept[group.name] = order[: int(width)].sort().values
         return surgery.prune(network, kept)

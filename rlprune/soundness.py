@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from rlprune.tracing.atoms import IntArray
 
 MOST_GUESSES = 4
+SIZE_WORDS = ("head", "dim", "size", "channel", "feature", "width", "hidden", "inner", "embed", "split", "group")
 MOST_WORK_IN_DOUBLE = 5e8
 """Multiply-adds a sample; larger networks are checked in float32, to a tolerance that its rounding allows."""
 
@@ -100,7 +101,7 @@ def _with_best_guesses(network: Network, group: Group) -> str | None:
     """Why this group cannot be pruned alone, or None; what was guessed wrongly about attributes is taken back."""
     guesses = [a for a in network.attributes if not a.certain and group.name in a.slopes]
     first: str | None = None
-    for rejected in _subsets(network, guesses):
+    for rejected in _subsets(guesses):
         everything = network.attributes
         network.attributes = tuple(a for a in everything if a not in rejected)
         reason = verification.disagreement(network, (group,))
@@ -111,9 +112,12 @@ def _with_best_guesses(network: Network, group: Group) -> str | None:
     return first
 
 
-def _subsets(network: Network, guesses: Sequence[Attribute]) -> Iterator[list[Attribute]]:
-    """Which guesses to take back: none, one, two, ..., all; where there are many, none, one or all."""
-    sizes = range(len(guesses) + 1) if len(guesses) <= MOST_GUESSES else (0, 1, len(guesses))
+def _subsets(guesses: Sequence[Attribute]) -> Iterator[list[Attribute]]:
+    """Which guesses to take back: those whose name is not that of a size, none, all, then as few as possible."""
+    yield [guess for guess in guesses if not any(word in guess.name for word in SIZE_WORDS)]
+    yield []
+    yield list(guesses)
+    sizes = range(1, len(guesses)) if len(guesses) <= MOST_GUESSES else (1,)
     for size in sizes:
         yield from (list(some) for some in itertools.combinations(guesses, size))
 

@@ -75,11 +75,11 @@ def test_as_batch_repeats_or_cuts_at_any_depth() -> None:
     assert one["images"].shape == (1, 1)
 
 
-def test_only_constant_real_inputs_become_noise() -> None:
+def test_only_constant_inputs_become_noise() -> None:
     inputs = (torch.zeros(2, 3), torch.arange(6.0), torch.zeros(4, dtype=torch.long), torch.tensor(2.0), None)
     noise, varied, ids, scalar, nothing = telling(inputs)
     assert noise.std() > 0.1
     assert torch.equal(telling(inputs)[0], noise)
     assert varied is inputs[1]
-    assert ids is inputs[2]
+    assert set(ids.tolist()) == {0, 1}  # zeros stand for tokens
     assert (scalar, nothing) == (inputs[3], None)

@@ -27,19 +27,22 @@ class SlimAttention(nn.MultiheadAttention):
         average_attn_weights: bool = True,
         is_causal: bool = False,
     ) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The same arguments, shapes and results as ``nn.MultiheadAttention``."""
+        """As ``nn.MultiheadAttention`` takes and answers; a mask is applied even where it is called causal."""
+        if is_causal and attn_mask is None:
+            raise RuntimeError("Need attn_mask if specifying the is_causal hint.")  # as torch does
         batched = query.dim() == 3
         if not batched:
             query, key, value = query[None], key[None], value[None]
         elif not self.batch_first:
             query, key, value = query.transpose(0, 1), key.transpose(0, 1), value.transpose(0, 1)
         q, k, v = (self._heads(x, number) for number, x in enumerate((query, key, value)))
-        mask = self._mask(attn_mask, key_padding_mask, q, k, is_causal and not need_weights)
+        mask = self._mask(attn_mask, key_padding_mask, q, k)
         k, v, mask = self._extended(k, v, mask)
         if need_weights:
             scores = q @ k.transpose(-2, -1) / self.head_dim**0.5
             weights = (scores if mask is None else scores + mask).softmax(-1)
-            mixed = functional.dropout(weights, self.dropout, self.training) @ v
+            weights = functional.dropout(weights, self.dropout, self.training)
+            mixed = weights @ v
         else:
             weights = None
             mixed = functional.scaled_dot_product_attention(
@@ -78,10 +81,8 @@ class SlimAttention(nn.MultiheadAttention):
             mask = None if mask is None else functional.pad(mask, (0, 1))
         return k, v, mask
 
-    def _mask(self, mask: Any, padding: Any, q: torch.Tensor, k: torch.Tensor, causal: bool) -> torch.Tensor | None:
+    def _mask(self, mask: Any, padding: Any, q: torch.Tensor, k: torch.Tensor) -> torch.Tensor | None:
         """Both masks as one that is added to the scores, ``[batch or 1, heads or 1, positions, keys]``."""
-        if mask is None and causal:
-            mask = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool, device=q.device).triu(1)
         total = _added(mask, q)
         if total is not None and total.dim() == 3:
             total = total.view(q.shape[0], -1, *total.shape[1:])

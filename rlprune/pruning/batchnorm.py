@@ -27,19 +27,22 @@ def use_batch_statistics(model: nn.Module) -> set[str]:
 
 def reestimate(model: nn.Module, batches: Iterable[Inputs]) -> None:
     """Replace running means and variances of ``model`` by their averages over ``batches``. Nothing else changes."""
-    norms = [m for m in model.modules() if isinstance(m, BatchNorm) and m.track_running_stats]
+    norms = [m for m in model.modules() if isinstance(m, BatchNorm | nn.SyncBatchNorm) and m.track_running_stats]
     if not norms:
         return
-    training = model.training
+    modes = {module: module.training for module in model.modules()}
     momenta = [norm.momentum for norm in norms]
     model.eval()
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None
         norm.train()
-    with torch.no_grad():
-        for inputs in batches:
-            call(model, inputs)
-    for norm, momentum in zip(norms, momenta, strict=True):
-        norm.momentum = momentum
-    model.train(training)
+    try:
+        with torch.no_grad():
+            for inputs in batches:
+                call(model, inputs)
+    finally:
+        for norm, momentum in zip(norms, momenta, strict=True):
+            norm.momentum = momentum
+        for module, mode in modes.items():
+            module.training = mode

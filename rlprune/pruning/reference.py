@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from rlprune.inputs import Inputs, tensors_in
-from rlprune.tracing.atoms import IntArray, Label, Labels
+from rlprune.tracing.atoms import IntArray, Labels
 from rlprune.tracing.records import Call
 from rlprune.tracing.rules.reductions import OVER_WHAT_IS_LEFT, reduced_dims
 from rlprune.tracing.tracer import Tracer
@@ -63,7 +63,7 @@ class Cut:
                 source = self._source(label)
                 if source is None:
                     return None
-                tensor = tensor.index_select(dim, torch.from_numpy(source))
+                tensor = tensor.index_select(dim, torch.from_numpy(source).to(tensor.device))
         return tensor
 
     def _source(self, label: IntArray) -> IntArray | None:
@@ -98,22 +98,26 @@ class Reference(Tracer):
         super().__init__(model, inputs, choices, opaque)
         self._cut = cut
         self._calls: Counter[str] = Counter()
+        self._parents = {name.rpartition(".")[0] for name, _ in model.named_modules() if name}
         self.outputs_of: dict[tuple[str, int], list[torch.Tensor | None]] = {}
 
     def left(self, module: str, output: Any) -> None:
+        if module in self._parents:
+            return  # what its children answer is compared
         self._calls[module] += 1
         wanted = [self._cut.of(tensor, self.labels(tensor)) for tensor in tensors_in(output)]
         self.outputs_of[(module, self._calls[module])] = wanted
 
-    def _kept(self, label: Label) -> torch.Tensor | None:
-        """Positions that stay, or None where all do."""
+    def _kept(self, tensor: torch.Tensor, dim: int) -> torch.Tensor | None:
+        """Positions that stay along a dimension, or None where all do."""
+        label = self.labels(tensor)[dim]
         if label is None:
             return None
         gone = self._cut.removed(label)
-        return torch.from_numpy(np.flatnonzero(~gone)) if gone.any() else None
+        return torch.from_numpy(np.flatnonzero(~gone)).to(tensor.device) if gone.any() else None
 
     def _masked(self, tensor: torch.Tensor, dim: int) -> torch.Tensor:
-        kept = self._kept(self.labels(tensor)[dim])
+        kept = self._kept(tensor, dim)
         if kept is None:
             return tensor
         return torch.zeros_like(tensor).index_copy_(dim, kept, tensor.index_select(dim, kept))
@@ -135,13 +139,13 @@ class Reference(Tracer):
     def _left_over(self, reduction: Call) -> torch.Tensor:
         x: torch.Tensor = reduction.args[0]
         for dim in reduced_dims(reduction):
-            kept = self._kept(self.labels(reduction.args[0])[dim])
+            kept = self._kept(reduction.args[0], dim)
             x = x if kept is None else x.index_select(dim, kept)
         return x
 
     def _normalize_layer(self, func: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         x, shape = args[0], args[1]
-        kept = self._kept(self.labels(x)[-1]) if len(shape) == 1 else None
+        kept = self._kept(x, -1) if len(shape) == 1 else None
         if kept is None:
             return func(*args, **kwargs)
         parameters = [p.index_select(0, kept) if isinstance(p, torch.Tensor) else p for p in args[2:4]]
@@ -152,7 +156,7 @@ class Reference(Tracer):
 
     def _normalize_groups(self, func: Any, args: tuple[Any, ...]) -> Any:
         x, weight, bias, batch, channels, positions, groups, eps = args
-        kept = self._kept(self.labels(x)[1])
+        kept = self._kept(x, 1)
         if kept is None:
             return func(*args)
         counts = torch.bincount(kept // (channels // groups), minlength=groups)

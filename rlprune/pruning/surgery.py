@@ -90,7 +90,7 @@ class Shell:
     def __init__(self, module: nn.Module, network: Network) -> None:
         self.module = module
         self._network = network
-        self._modules = dict(module.named_modules())
+        self._modules = dict(module.named_modules(remove_duplicate=False))
         self._places: dict[str, list[str]] = {}
         for alias, key in network.aliases.items():
             self._places.setdefault(key, [key]).append(alias)
@@ -132,10 +132,24 @@ class Shell:
             if type(module) is nn.MultiheadAttention:
                 module.__class__ = SlimAttention
                 module._qkv_same_embed_dim = False  # keeps torch's fused layer away, which knows no other sizes
+                self._unnest(name)
+
+    def _unnest(self, name: str) -> None:
+        """Nested tensors exist for the fused layer only."""
+        while name:
+            name = name.rpartition(".")[0]
+            if isinstance(encoder := self._modules[name], nn.TransformerEncoder):
+                encoder.use_nested_tensor = False
 
 
 def prune(network: Network, channels: Channels) -> nn.Module:
-    """A plain, physically smaller copy of the dense network that keeps only ``channels``."""
+    """A plain, physically smaller copy of the dense network that keeps only ``channels``.
+
+    Raises:
+        NetworkError: there is no group of that name.
+    """
+    for name in channels:
+        network.group_index(name)
     state = dict(named_tensors(network.model))
     tensors = {key: cut(state[key], dims) for key, dims in tensor_cuts(network, channels).items()}
     widths = np.array([len(channels[g.name]) if g.name in channels else g.width for g in network.groups])

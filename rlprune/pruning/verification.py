@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
+import numpy.typing as npt
 import torch
 from torch import nn
 
@@ -36,12 +37,38 @@ def disagreement(network: Network, groups: Sequence[Group], seed: int = 0) -> st
     order, as the tables of pruned weights want it.
     """
     generator = torch.Generator().manual_seed(seed)
-    inputs = telling(network.example_inputs, seed)
+    inputs = _telling_inputs(network, seed)
     orders = {group.name: torch.randperm(group.width, generator=generator) for group in groups}
     some = {g.name: orders[g.name][: _one_of(g.widths[:-1] or g.widths, generator)] for g in groups}
     others = {g.name: orders[g.name][: _one_of((g.widths[0], g.width), generator)] for g in groups}
     fewest = {g.name: orders[g.name][-g.widths[0] :] for g in groups}
-    return next((why for kept in (some, others, fewest) if (why := _cut_wrongly(network, groups, kept, inputs))), None)
+    common = Counter(width for g in groups for width in g.widths).most_common(1)[0][0]
+    alike = {g.name: orders[g.name][: common if common in g.widths else g.widths[0]] for g in groups}
+    cuts = (some, others, fewest, alike)
+    return next((why for kept in cuts if (why := _cut_wrongly(network, groups, kept, inputs))), None)
+
+
+def plan_is_wrong(network: Network, widths: npt.ArrayLike) -> str | None:
+    """Why the plan with these widths (``[G]``) gives a wrong network, or None where it is right.
+
+    Groups are checked at some widths when a network is taken; code that compares sizes with each other may still behave
+    otherwise at those of one plan.
+    """
+    return _cut_wrongly(
+        network, network.groups, surgery.leading_channels(network, widths), _telling_inputs(network, seed=0)
+    )
+
+
+def _telling_inputs(network: Network, seed: int) -> Inputs:
+    """Inputs without constants, where the network takes them and answers with numbers; else the example inputs."""
+    inputs = telling(network.example_inputs, seed)
+    try:
+        with torch.no_grad():
+            answer = list(tensors_in(network.outputs(call(network.model, inputs))))
+    except Exception:
+        return network.example_inputs
+    finite = all(bool(torch.isfinite(x).all()) for x in answer if x.is_floating_point())
+    return inputs if finite else network.example_inputs
 
 
 def _one_of(widths: Sequence[int], generator: torch.Generator) -> int:
@@ -52,9 +79,9 @@ def _cut_wrongly(
     network: Network, groups: Sequence[Group], kept: Mapping[str, torch.Tensor], inputs: Inputs
 ) -> str | None:
     reference = network.reference(inputs, Cut(network.atom_roots, groups, kept))
-    wanted = list(tensors_in(network.outputs(reference.run())))
     differences: list[str] = []
     try:
+        wanted = list(tensors_in(network.outputs(reference.run())))
         pruned = surgery.prune(network, kept).eval()
         with torch.no_grad(), _compared(pruned, reference.outputs_of, differences):
             got = list(tensors_in(network.outputs(call(pruned, inputs))))
@@ -62,7 +89,7 @@ def _cut_wrongly(
         return f"the pruned network fails: {_first_line(error)}"
     if differences:
         return differences[0]
-    return _difference(got, [*wanted])
+    return _difference(got, wanted) if len(got) == len(wanted) else "pruning changes the number of outputs"
 
 
 @contextlib.contextmanager

@@ -19,7 +19,6 @@ Labels = tuple[Label, ...]
 """One :data:`Label` for each dimension of a tensor."""
 
 FIXED = -1
-PRODUCES, READS = 1, 2
 
 
 @dataclass(frozen=True)
@@ -51,7 +50,7 @@ class Atoms:
         self._edges: list[tuple[IntArray, IntArray]] = []
         self._fixed: list[tuple[IntArray, str]] = []
         self._repeated: set[int] = set()
-        self._roles: list[tuple[IntArray, int]] = []
+        self._produced: list[IntArray] = []
 
     def new_axis(self, tensor: str, dim: int, size: int) -> IntArray:
         """Atoms for one dimension of a parameter or buffer."""
@@ -100,17 +99,14 @@ class Atoms:
             if len(label):
                 self._fixed.append((label, reason))
 
-    def mark(self, label: Label, role: int) -> None:
-        """Note that a weight ``PRODUCES`` or ``READS`` channels along these atoms."""
+    def produce(self, label: Label) -> None:
+        """Note that a weight produces channels along these atoms."""
         if label is not None:
-            self._roles.append((label[label >= 0], role))
+            self._produced.append(label[label >= 0])
 
-    def roles(self) -> IntArray:
-        """Bits of what was marked, for each atom."""
-        roles = np.zeros(self.count, dtype=np.int64)
-        for label, role in self._roles:
-            roles[label] |= role
-        return roles
+    def produced(self) -> IntArray:
+        """The atoms along which weights produce channels."""
+        return np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *self._produced]))
 
     def roots(self) -> IntArray:
         """For each atom, the smallest atom it is joined with."""

@@ -8,6 +8,10 @@ from rlprune.tracing.records import Size, Trace
 
 REPEATED: tuple[tuple[type[nn.Module], str, str, int], ...] = (
     (nn.MultiheadAttention, "embed_dim", "out_proj.weight", 0),
+    (nn.MultiheadAttention, "kdim", "in_proj_weight", 1),
+    (nn.MultiheadAttention, "vdim", "in_proj_weight", 1),
+    (nn.MultiheadAttention, "kdim", "k_proj_weight", 1),
+    (nn.MultiheadAttention, "vdim", "v_proj_weight", 1),
     (nn.Linear, "out_features", "weight", 0),
     (nn.Linear, "in_features", "weight", 1),
     (nn.RNNBase, "input_size", "weight_ih_l0", 1),

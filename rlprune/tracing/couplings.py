@@ -10,7 +10,7 @@ import numpy as np
 import torch
 
 from rlprune.layers import LabelledLayer, Side
-from rlprune.tracing.atoms import PRODUCES, IntArray
+from rlprune.tracing.atoms import IntArray
 from rlprune.tracing.records import Size, Trace
 
 
@@ -63,7 +63,7 @@ def find_couplings(trace: Trace, layers: Sequence[LabelledLayer]) -> list[Coupli
                 labels.append(label)
     labels += [size.label for size in trace.sizes]
     produced = np.zeros(trace.atoms.count, dtype=bool)
-    produced[roots[np.flatnonzero(trace.atoms.roles() & PRODUCES)]] = True
+    produced[roots[trace.atoms.produced()]] = True
     couplings = []
     for signature, channels in _by_signature(labels, roots, produced, fixed).items():
         members, sizes = _places(signature[1:], channels, sides)

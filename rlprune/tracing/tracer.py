@@ -52,11 +52,13 @@ class Tracer(TorchDispatchMode):
         self._origin = WeakTensorKeyDictionary()
         self._live = WeakTensorKeyDictionary()
         self._pending = WeakTensorKeyDictionary()
+        self._given = WeakTensorKeyDictionary()
         self._initial: dict[str, tuple[IntArray, ...]] = {}
         self._modules = dict(model.named_modules())
         self._names = {module: name for name, module in self._modules.items()}
         self._label_parameters()
         for tensor in tensors_in(inputs):
+            self._given[tensor] = True
             if tensor.is_floating_point():
                 self._live[tensor] = True
 
@@ -88,6 +90,10 @@ class Tracer(TorchDispatchMode):
     def origin(self, tensor: Any) -> str | None:
         """``state_dict`` key of the only parameter a tensor is computed from, if it is computed from nothing else."""
         return self._origin.get(tensor) if isinstance(tensor, torch.Tensor) else None
+
+    def depends_on_inputs(self, tensor: torch.Tensor) -> bool:
+        """Whether the values of a tensor change with the inputs."""
+        return tensor in self._given
 
     def weight_of(self, *operands: Any) -> int | None:
         """Which operand of a product is the weight: the parameter of the module that runs, else any parameter."""
@@ -221,7 +227,10 @@ class Tracer(TorchDispatchMode):
         origins = {self.origin(tensor) for tensor in sources if tensor.dim()}
         alone = origins.pop() if len(origins) == 1 else None
         live = any(tensor in self._live for tensor in sources)
+        given = any(tensor in self._given for tensor in sources)
         for output in outputs:
+            if given:
+                self._given[output] = True
             if live and not (name == "_pack_padded_sequence" and not output.is_floating_point()):
                 self._live[output] = True
             if alone is not None:

@@ -22,7 +22,7 @@ def _looked_up(tracer: Tracer, label: Label, index: torch.Tensor) -> Label:
     """Labels at the given places; whether the places follow the widths is shown by running the pruned network."""
     if label is None:
         return None
-    if index.dtype == torch.bool or index.dim() != 1:
+    if index.dtype == torch.bool or index.dim() != 1 or tracer.depends_on_inputs(index):
         tracer.atoms.fix(label, f"{tracer.place} looks channels up")
         return None
     return dropped_fixed(label[index.cpu().numpy().astype(np.int64)])

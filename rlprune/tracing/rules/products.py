@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.tracing.atoms import PRODUCES, READS, Label, Labels
+from rlprune.tracing.atoms import Label, Labels
 from rlprune.tracing.records import Call, Product
 from rlprune.tracing.rules.pointwise import dropped_fixed
 from rlprune.tracing.tracer import Rule, Tracer
@@ -49,8 +49,7 @@ def _note_weight(
     """A matrix of the network was multiplied; ``others`` labels the dimensions that this is repeated over."""
     key = tracer.origin(weight)
     assert key is not None
-    tracer.atoms.mark(out, PRODUCES)
-    tracer.atoms.mark(into, READS)
+    tracer.atoms.produce(out)
     owner = tracer.owner(key)
     if isinstance(tracer.module_named(owner), nn.Linear) or hasattr(tracer.module_named(owner), "nf"):
         for attribute, label in (("out_features", out), ("in_features", into), ("nf", out), ("nx", into)):
@@ -116,9 +115,13 @@ def experts_product(tracer: Tracer, call: Call) -> Labels:
 def vector_product(tracer: Tracer, call: Call) -> Labels:
     """``mv``, ``addmv``, ``dot``: a product with a vector."""
     a, b = call.args[-2:] if call.name != "addmv" else call.args[1:3]
-    contract(tracer, tracer.labels(a)[-1], tracer.labels(b)[0])
-    if tracer.origin(b) is not None:
-        tracer.atoms.mark(tracer.labels(b)[0], READS)
+    into = tracer.labels(b)[0]
+    contract(tracer, tracer.labels(a)[-1], into)
+    key = tracer.origin(b)
+    positions = call.output.numel() / tracer.batch
+    product = Product(tracer.path[-1], key, None, "scale", positions, None, into, (1, b.shape[0]))
+    if key is not None:
+        tracer.found.products.append(product)
     labels = tracer.labels(a)[:-1]
     return _add_bias(tracer, call.args[0], labels, call.output) if call.name == "addmv" else labels
 
@@ -148,12 +151,11 @@ def convolution(tracer: Tracer, call: Call) -> Labels:
     if groups == 1:
         out, read = (second, first) if transposed else (first, second)
         contract(tracer, into, read)
-        tracer.atoms.mark(read, READS)
     else:
         out, read = _grouped(
             tracer, into, first, second, groups, bool(transposed), x.shape[1], call.output.shape[1], owner
         )
-    tracer.atoms.mark(out, PRODUCES)
+    tracer.atoms.produce(out)
     if isinstance(tracer.module_named(owner), _CONVOLUTIONS):
         tracer.size("in_channels", into, owner)
         tracer.size("out_channels", out, owner)
@@ -226,7 +228,6 @@ def _equal_parts(
         stored = tracer.atoms.join_rows(np.ascontiguousarray(first.reshape(groups, -1).T), reason)
     if transposed:
         return None if second is None else np.tile(second, groups), tracer.atoms.join(columns, stored, reason)
-    tracer.atoms.mark(second, READS)
     return first, tracer.atoms.join(columns, second, reason)
 
 
@@ -235,7 +236,7 @@ def embedding(tracer: Tracer, call: Call) -> Labels:
     rows, columns = tracer.labels(call.args[0])
     _note_table(tracer, call.args[0], columns)
     tracer.atoms.fix(rows, "they are the rows of a table")
-    tracer.atoms.mark(columns, PRODUCES)
+    tracer.atoms.produce(columns)
     return (*(None,) * (call.output.dim() - 1), columns)
 
 
@@ -243,7 +244,7 @@ def embedding_bag(tracer: Tracer, call: Call) -> list[Labels]:
     rows, columns = tracer.labels(call.args[0])
     _note_table(tracer, call.args[0], columns)
     tracer.atoms.fix(rows, "they are the rows of a table")
-    tracer.atoms.mark(columns, PRODUCES)
+    tracer.atoms.produce(columns)
     others = [(None,) * tensor.dim() for tensor in call.output[1:] if isinstance(tensor, torch.Tensor)]
     return [(None, columns), *others]
 
