@@ -12,6 +12,14 @@ from torch.utils.flop_counter import FlopCounterMode
 from rlprune.inputs import as_inputs, batch_size, call
 
 
+def _matrix_times_vector(matrix: torch.Size, vector: torch.Size, *_: Any, **__: Any) -> int:
+    return 2 * matrix.numel()
+
+
+VECTOR_PRODUCTS = {torch.ops.aten.mv: _matrix_times_vector, torch.ops.aten.dot: _matrix_times_vector}
+"""Torch's counter leaves these out."""
+
+
 def counted_macs(module: nn.Module, example_inputs: Any) -> float:
     """Multiply-adds of one sample in convolutions and matrix products.
 
@@ -25,7 +33,7 @@ def counted_macs(module: nn.Module, example_inputs: Any) -> float:
             torch.no_grad(),
             torch.backends.mkldnn.flags(enabled=False),
             torch.nn.attention.sdpa_kernel(torch.nn.attention.SDPBackend.MATH),
-            FlopCounterMode(display=False) as counter,
+            FlopCounterMode(display=False, custom_mapping=VECTOR_PRODUCTS) as counter,
         ):
             call(module, inputs)
     finally:
