@@ -35,7 +35,9 @@ def sound_groups(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Gro
     probe = (_in_double_precision(network) if work <= MOST_WORK_IN_DOUBLE else None) or network
     probe = copy.copy(probe)
     probe.model = telling_weights(probe.model)
-    sound, reasons = _sound(probe, groups)
+    alone = _check_guesses(probe, groups, one_of_a_kind=work > MOST_WORK_IN_DOUBLE)
+    sound, reasons = _sound(probe, tuple(group for group in groups if group.name not in alone))
+    reasons |= alone
     network.attributes = probe.attributes
     return sound, reasons
 
@@ -67,11 +69,32 @@ def telling_weights(model: nn.Module, seed: int = 0) -> nn.Module:
     return told
 
 
+def _check_guesses(network: Network, groups: Sequence[Group], one_of_a_kind: bool) -> dict[str, str]:
+    """Check groups that change guessed attributes alone; of groups that change like attributes maybe only the first.
+
+    Returns:
+        Why some cannot be pruned.
+    """
+    reasons: dict[str, str] = {}
+    rejected: dict[object, set[str]] = {}
+    for group in groups:
+        guesses = [a for a in network.attributes if not a.certain and group.name in a.slopes]
+        names = {(type(network.model.get_submodule(a.module)).__name__, a.name) for a in guesses}
+        kind = (group.width, frozenset(names))
+        if not guesses:
+            continue
+        if one_of_a_kind and kind in rejected:
+            wrong = [a for a in guesses if a.name in rejected[kind]]
+            network.attributes = tuple(a for a in network.attributes if a not in wrong)
+            continue
+        if (reason := _with_best_guesses(network, group)) is not None:
+            reasons[group.name] = reason
+        rejected[kind] = {a.name for a in guesses if a not in network.attributes}
+    return reasons
+
+
 def _sound(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, str]]:
-    guessed = {name for attribute in network.attributes if not attribute.certain for name in attribute.slopes}
-    alone = {g.name: why for g in groups if g.name in guessed and (why := _with_best_guesses(network, g))}
-    groups = tuple(group for group in groups if group.name not in alone)
-    reasons = alone
+    reasons: dict[str, str] = {}
     while groups and (problem := verification.disagreement(network, groups)) is not None:
         kept = []
         for group in groups:

@@ -153,5 +153,6 @@ def prune(network: Network, channels: Channels) -> nn.Module:
     state = dict(named_tensors(network.model))
     tensors = {key: cut(state[key], dims) for key, dims in tensor_cuts(network, channels).items()}
     widths = np.array([len(channels[g.name]) if g.name in channels else g.width for g in network.groups])
-    shell = Shell(copy.deepcopy(network.model), network)
+    replaced = {id(state[key]): state[key] for key in tensors}  # not worth a copy
+    shell = Shell(copy.deepcopy(network.model, replaced), network)
     return shell.fill(tensors, widths).requires_grad_(True)
