@@ -28,6 +28,7 @@ from rlprune.files import write_atomic, write_json
 from rlprune.inputs import call, tensors_in
 from rlprune.network import Network
 from rlprune.pruning import surgery
+from rlprune.tracing.atoms import IntArray, Labels
 from rlprune.tracing.tracer import named_tensors
 from tests.architectures import checks
 from tests.architectures.architecture import Architecture
@@ -36,7 +37,7 @@ from tests.architectures.generate import table_line
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "torch-pruning.md"
 RESULTS = PAGE.with_suffix(".json")
-SECONDS = 600
+SECONDS = 120
 RIGHT, WRONG, FAILS, LEFT_OUT = "right", "wrong", "fails", "left out"
 COLUMNS = (
     "network",
@@ -49,6 +50,7 @@ COLUMNS = (
     "left out",
     "what Torch-Pruning says first",
 )
+Result = dict[str, Any]
 Verdict = tuple[str, str]
 """``RIGHT``, ``WRONG``, ``FAILS`` or ``LEFT_OUT``, and the first line of an error."""
 
@@ -173,14 +175,27 @@ def with_zeros(network: Network, kept: Mapping[str, torch.Tensor]) -> Any:
 
 def over_what_is_left(network: Network, kept: Mapping[str, torch.Tensor]) -> Any:
     """Answer of the dense network in which products, means and normalisations ignore what was cut."""
-    atoms = network._found.trace.atoms
-    removed = np.zeros(atoms.count, dtype=bool)
-    shapes = {key: tensor.shape for key, tensor in named_tensors(network.model)}
-    for axis in atoms.axes:
-        if axis.tensor in kept:
-            places = np.unravel_index(kept[axis.tensor].flatten().numpy(), tuple(shapes[axis.tensor]))[axis.dim]
-            removed[axis.start : axis.start + axis.size] = ~np.isin(np.arange(axis.size), places)
-    return network.reference(network.example_inputs, removed)
+    return network.reference(network.example_inputs, EntriesCut(network, kept)).run()
+
+
+class EntriesCut:
+    """Stands for :class:`rlprune.pruning.reference.Cut` where entries of tensors were cut, and no groups of ours."""
+
+    def __init__(self, network: Network, kept: Mapping[str, torch.Tensor]) -> None:
+        atoms = network._found.trace.atoms
+        shapes = {key: tuple(tensor.shape) for key, tensor in named_tensors(network.model)}
+        self._gone = np.zeros(atoms.count, dtype=bool)
+        for axis in atoms.axes:
+            if axis.tensor in kept:
+                places = np.unravel_index(kept[axis.tensor].flatten().numpy(), shapes[axis.tensor])[axis.dim]
+                self._gone[axis.start : axis.start + axis.size] = ~np.isin(np.arange(axis.size), places)
+
+    def removed(self, label: IntArray) -> Any:
+        """Whether each position of a label goes."""
+        return (label >= 0) & self._gone[label]
+
+    def of(self, tensor: torch.Tensor, labels: Labels) -> None:
+        """What is inside the network is not compared."""
 
 
 def first_line(reason: BaseException) -> str:
@@ -191,43 +206,50 @@ def first_line(reason: BaseException) -> str:
 # One network after the other, each in a process of its own
 
 
-def compared(architecture: Architecture) -> dict[str, Any]:
-    """Verdicts on all groups of both, for one network."""
+def exact_network(architecture: Architecture) -> Network:
+    """The network in float64, where it runs so."""
     network = checks.network_of(architecture)
     exact = checks.in_float64(network)
     try:
         checks.answer(exact.model, exact)
     except AssertionError:
-        exact = network
-    result: dict[str, Any] = {"ours": [ours(exact, group.name) for group in network.groups], "theirs": [], "graph": ""}
+        return network
+    return exact
+
+
+def all_theirs(network: Network) -> Result:
+    """Verdicts on all of its groups, or why it finds none."""
     try:
-        with checks.precision(next(exact.model.parameters()).dtype):
-            count = len(groups_of(graph_of(copy.deepcopy(exact.model).requires_grad_(True), exact)))
-            result["theirs"] = [theirs(exact, number) for number in range(count)]
+        with checks.precision(next(network.model.parameters()).dtype):
+            count = len(groups_of(graph_of(copy.deepcopy(network.model).requires_grad_(True), network)))
+            return {"theirs": [theirs(network, number) for number in range(count)], "graph": ""}
     except Exception as reason:
-        result["graph"] = first_line(reason)
-    return result
+        return {"theirs": [], "graph": first_line(reason)}
 
 
 def _report(architecture: Architecture, answer: Connection) -> None:
     warnings.simplefilter("ignore")
     torch.set_num_threads(1)
-    answer.send(compared(architecture))
+    network = exact_network(architecture)
+    answer.send({"ours": [ours(network, group.name) for group in network.groups]})
+    answer.send(all_theirs(network))
 
 
-def compared_apart(architecture: Architecture) -> dict[str, Any]:
-    """The same in a process of its own, which may crash or hang."""
-    ours_end, their_end = multiprocessing.Pipe(duplex=False)
-    process = multiprocessing.get_context("fork").Process(target=_report, args=(architecture, their_end))
+def compared(architecture: Architecture) -> Result:
+    """Verdicts on all groups of both, from a process that may crash or hang."""
+    here, there = multiprocessing.Pipe(duplex=False)
+    process = multiprocessing.get_context("fork").Process(target=_report, args=(architecture, there))
     process.start()
-    their_end.close()
+    there.close()
+    result: Result = {"ours": [], "theirs": [], "graph": f"no groups within {SECONDS} s"}
     try:
-        result: dict[str, Any] = ours_end.recv() if ours_end.poll(SECONDS) else {}
+        for _ in range(2):
+            result |= here.recv() if here.poll(SECONDS) else {}
     except EOFError:
-        result = {}
+        result["graph"] = "the process ended"
     process.terminate()
     process.join()
-    return result or {"ours": [], "theirs": [], "graph": f"nothing came within {SECONDS} s, or the process ended"}
+    return result
 
 
 # The page
@@ -258,7 +280,7 @@ pruning changes the shape of an answer, and those with one channel in each block
 the layers that answer, heads, parameters without a layer and layers of one's own; the first is done here by leaving
 out, the others are not done. Ours are judged in the same way.
 
-In {len(results)} networks, {mine[RIGHT]} of our {mine.total()} groups are right. Torch-Pruning builds no graph for
+In {len(results)} networks, {mine[RIGHT]} of our {mine.total()} groups are right. Torch-Pruning finds no groups in
 {failed} networks; of its {pruned} groups in the others, {yours[RIGHT]} are right, {yours[WRONG]} are wrong and
 {yours[FAILS]} fail. Groups are not of one size: heads are groups here, and layers that read one another's pieces are
 several. The page is written by `python -m tests.architectures.compare`, which needs `torch-pruning=={version}`.
@@ -279,7 +301,7 @@ def main() -> None:
     for name in arguments.only:
         architecture = ARCHITECTURES[name]
         if architecture.requires is None or importlib.util.find_spec(architecture.requires) is not None:
-            results[name] = compared_apart(architecture)
+            results[name] = compared(architecture)
             print(line(name, results[name]), flush=True)
     write_json(arguments.out, results)
     write_atomic(arguments.out.with_suffix(".md"), page(results, importlib.metadata.version("torch-pruning")))
