@@ -8,16 +8,16 @@ from typing import Any
 
 from torch import nn
 
-from rlprune.devices import resolve_device
+from rlprune.devices import meter_of, resolve_device
 from rlprune.devices.promise import PlanTiming, measure_plans
 from rlprune.errors import RunError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import ApplyConfig
-from rlprune.experiments.device import PowerFacts, facts_here
+from rlprune.experiments.device_facts import DeviceFacts, facts_here
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import PLAN, RESULT, check_free
-from rlprune.experiments.scoring import score_of_test, weights
+from rlprune.experiments.scoring import peak_of, score_of_test, weights
 from rlprune.experiments.setup import load_material, make_evaluator, torch_threads
 from rlprune.experiments.tables import print_rows
 from rlprune.export import export_onnx_bytes, verify_onnx
@@ -72,13 +72,14 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         onnx = export_onnx_bytes(module, network.example_inputs)
         verify_onnx(onnx, module, network.example_inputs)
         progress.note("Measuring beside the dense network")
+        meter = meter_of(device, config.watts)[0]
         timings = measure_plans(
-            network, device.runtime, [module], samples=config.samples, seed=config.seed, progress=True
+            network, device.runtime, [module], samples=config.samples, seed=config.seed, meter=meter, progress=True
         )
-        power = facts_here(network, device, config.watts, [])
+        power = facts_here(device, meter, [])
         rows = [
-            _row("dense", network.dense_widths, network.model, evaluator, timings.dense, power.watts),
-            _row("pruned", widths, module, evaluator, timings.plans[0], power.watts),
+            _row("dense", network.dense_widths, network.model, evaluator, timings.dense, power),
+            _row("pruned", widths, module, evaluator, timings.plans[0], power),
         ]
     result = _result(config, evaluator, rows, power)
     _write(config, plan, module, onnx, result)
@@ -86,26 +87,29 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
 
 
 def _row(
-    name: str, widths: IntArray, module: nn.Module, evaluator: Evaluator, timing: PlanTiming, watts: float | None
+    name: str, widths: IntArray, module: nn.Module, evaluator: Evaluator, timing: PlanTiming, power: DeviceFacts
 ) -> Row:
     network = evaluator.tables.network
+    macs = float(network.macs(widths)[0])
     validation = evaluator.on(module, evaluator.task.validation)
     return Row(
         name=name,
         role="dense" if name == "dense" else "plan",
         score_validation=validation.score,
         divergence=validation.divergence,
-        macs=float(network.macs(widths)[0]),
+        macs=macs,
         params=float(network.params(widths)[0]),
         size_bytes=len(weights(module)),
         widths=tuple(int(width) for width in widths),
         score_test=score_of_test(module, evaluator),
         latency_measured_ms=timing.latency_ms,
-        watts=watts,
+        latency_p99_measured_ms=timing.tails_ms["p99"],
+        energy_mj=power.energy_mj(timing.energy_mj, timing.latency_ms, macs),
+        peak_bytes=timing.peak_bytes or peak_of(module, network, power.batch),
     )
 
 
-def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: PowerFacts) -> dict[str, Any]:
+def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: DeviceFacts) -> dict[str, Any]:
     folder = Path(config.out)
     files = {"safetensors": "pruned.safetensors", "onnx": "pruned.onnx", "plan": PLAN, "result": RESULT}
     return {

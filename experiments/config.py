@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from rlprune.errors import ConfigError, unknown_name
-from rlprune.experiments.options import at_least, check_watts, described, fits, option, parse_shape
+from rlprune.experiments.options import at_least, check_measuring, check_watts, described, fits, option, parse_shape
 from rlprune.experiments.width_rules import WidthRules, check_minimum, check_multiple, parse_width_rules
 from rlprune.limits import Budget
 
 T = TypeVar("T")
 
 BUDGET_HELP = "hard limit: a fraction of the dense network (latency=0.5), or a value (macs=20M); repeatable"
+BOUND_HELP = "measuring goes on until two halves of it agree to this (0.03 is 3%)"
+MINUTES_HELP = "time limit of measuring; default: three times the timings asked for at most"
 SEEDS = 2**32  # NumPy and SB3 take no larger seed
 IGNORE_HELP = "layer whose channels stay whole, or a pattern such as head*; repeatable"
 ONLY_HELP = "only groups that start in this layer, or in layers of this pattern, are pruned; repeatable"
 MINIMUM_HELP = "smallest keep ratio of every group"
 RULE_HELP = "widths of some layers, such as 'layer3.*: multiple=16 minimum=0.5'; repeatable"
+DEVICE_HELP = "cpu, cuda, with a runtime if you like (cpu:openvino; see rlprune devices)"
 KEPT = "; default: the run's, on the run's own network"
 
 
@@ -111,7 +114,7 @@ class InspectConfig(WidthsConfig):
 class ProblemConfig(WidthsConfig):
     """What counts: device, budgets and reward."""
 
-    device: str = option("cpu", "cpu, cuda, or a device profile that was made before (PROFILE.json)")
+    device: str = option("cpu", DEVICE_HELP + ", or a profile: PROFILE.json, or ready:NAME")
     budget: list[str] = field(default_factory=lambda: ["latency=0.5"], metadata=described(BUDGET_HELP))
     reward: str = option(
         "agreement", "what is maximised inside the budget: agreement, accuracy, amc, amc-cost or weighted"
@@ -121,6 +124,8 @@ class ProblemConfig(WidthsConfig):
     profile_plans: int = option(64, "plans that are measured for a new profile")
     profile_checks: int = option(16, "further plans on which a new profile is checked")
     profile_samples: int = option(300, "timings of each plan in a new profile, and in the final measurement")
+    profile_bound: float = option(0.03, BOUND_HELP)
+    profile_minutes: float | None = option(None, MINUTES_HELP)
 
     def check(self) -> None:
         """Refuse settings out of range, and budgets or rewards that do not exist."""
@@ -128,6 +133,7 @@ class ProblemConfig(WidthsConfig):
 
         super().check()
         at_least(self, 1, "samples", "profile_plans", "profile_checks", "profile_samples")
+        check_measuring(self.profile_bound, self.profile_minutes)
         check_watts(self.watts)
         self.budgets()
         reward_function(self.reward)
@@ -179,10 +185,15 @@ class DemoConfig:
 
 
 @dataclass(frozen=True)
+class DevicesConfig:
+    """What can be run and measured here; nothing is to be set."""
+
+
+@dataclass(frozen=True)
 class ProfileConfig(WidthsConfig):
     """How a device profile is measured."""
 
-    device: str = option("cpu", "cpu or cuda")
+    device: str = option("cpu", DEVICE_HELP)
     out: str = option(
         "profile.json", "where the profile is written; a measurement that was interrupted goes on from there"
     )
@@ -190,13 +201,25 @@ class ProfileConfig(WidthsConfig):
     checks: int = option(16, "further plans on which the profile is checked")
     samples: int = option(300, "timings of each plan")
     batch: int = option(1, "samples in one inference")
+    precision: str = option("float32", "float32, float16 or bfloat16, as far as the runtime has it")
+    bound: float = option(0.03, BOUND_HELP)
+    minutes: float | None = option(None, MINUTES_HELP)
+    window: float = option(5.0, "seconds in which the energy of one plan is read, where there is a meter")
     watts: float | None = option(None, "power of the device, where no meter can be read")
+    extend: bool = option(False, "measure further plans for the profile in --out, and fit it again")
+    any_network: bool = option(
+        False, "measure kinds of layers on a grid: the profile then fits any network that is made of them"
+    )
+    no_pictures: bool = option(False, "draw nothing; else pictures stand in a folder beside --out")
 
     def check(self) -> None:
         """Refuse settings out of range."""
         super().check()
         at_least(self, 1, "plans", "checks", "samples", "batch")
         check_watts(self.watts)
+        check_measuring(self.bound, self.minutes, self.window)
+        if self.extend and self.any_network:
+            raise ConfigError("--extend is for the profile of one network; it cannot go with --any-network.")
 
 
 @dataclass(frozen=True)
@@ -212,9 +235,7 @@ class ReplayConfig:
     minimum: float | None = option(None, MINIMUM_HELP + "; default: the run's")
     rule: list[str] = field(default_factory=list, metadata=described(RULE_HELP + KEPT))
     budget: list[str] = field(default_factory=list, metadata=described("hard limit; repeatable; default: the run's"))
-    device: str | None = option(
-        None, "cpu, cuda or PROFILE.json; default: the run's profile where it fits, else measured now"
-    )
+    device: str | None = option(None, "as for train; default: the run's profile where it fits, else measured now")
     samples: int | None = option(None, "validation images of one evaluation; default: the run's")
     out: str | None = option(None, "new or empty folder for plan.json and result.json; default: nothing is written")
 

@@ -39,6 +39,15 @@ def check_watts(watts: float | None) -> None:
         raise ConfigError(f"--watts must be a positive number; {watts} came.")
 
 
+def check_measuring(bound: float, minutes: float | None, window: float = 1.0) -> None:
+    """Refuse a bound outside (0, 1), and times that are not positive numbers."""
+    if not 0 < bound < 1:
+        raise ConfigError(f"--bound must lie between 0 and 1 (0.03 is 3%); {bound} came.")
+    for flag, value in (("--minutes", minutes), ("--window", window)):
+        if value is not None and not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"{flag} must be a positive number; {value} came.")
+
+
 def parse_shape(flag: str, text: str) -> list[int]:
     """Sizes from ``1,3,224,224``.
 

@@ -10,7 +10,8 @@ from rlprune.budget import cost_name
 from rlprune.devices import DeviceProfile
 from rlprune.errors import DeviceError, NetworkError, RunError
 from rlprune.experiments.config import TrainConfig
-from rlprune.experiments.device import PowerFacts
+from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.report import notes, plan_table, write_report
 from rlprune.experiments.rows import Row
@@ -36,7 +37,7 @@ class Facts:
     config: TrainConfig
     problem: PruningProblem
     profile: DeviceProfile | None
-    power: PowerFacts
+    power: DeviceFacts
     searches: Mapping[str, Search]
     candidates: list[Candidate]
 
@@ -47,7 +48,7 @@ class Facts:
 
     def rows(self) -> list[Row]:
         """The table."""
-        return [item.row(self.problem, self.power.watts, self.power.batch) for item in self.candidates]
+        return [item.row(self.problem, self.power) for item in self.candidates]
 
 
 def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter], progress: Progress) -> dict[str, Any]:
@@ -128,7 +129,13 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "finalists": {item.name: _finalists(item) for item in facts.candidates if item.finalists},
         "searches": {name: _counts(search) for name, search in facts.searches.items()},
         "seconds": dict(seconds),
+        "profile": None if facts.profile is None else _profile_series(facts),
     }
+
+
+def _profile_series(facts: Facts) -> dict[str, Any]:
+    assert facts.profile is not None  # asked for only where there is one
+    return profile_series(facts.profile, facts.problem.network, facts.config.network)
 
 
 def _verdict(facts: Facts, rows: list[Row]) -> str:
@@ -215,6 +222,8 @@ def _final(row: Row, metric: str) -> dict[str, float]:
         "macs": row.macs,
         "params": row.params,
         "latency_promised_ms": row.latency_promised_ms,
+        "latency_p99_ms": row.latency_p99_measured_ms,
+        "peak_memory_bytes": row.peak_bytes,
         "divergence": row.divergence,
         "reward": row.reward,
     }

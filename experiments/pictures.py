@@ -40,12 +40,12 @@ def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, Episo
         "keep-ratios": keep_ratio_bars(result, rows),
         "accuracy-against-cost": cost_scatter(result, tables),
     }
-    return [_save(figure, folder / "pictures" / f"{name}.png") for name, figure in figures.items()]
+    return [save_figure(figure, folder / "pictures" / f"{name}.png") for name, figure in figures.items()]
 
 
 def learning_curve(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:
     """Reward of each episode, and the best so far, against evaluations; uniform is a line."""
-    figure, (axes,) = _figure(1, 8.0, 4.6)
+    figure, (axes,) = new_figure(1, 8.0, 4.6)
     for name, table in tables.items():
         colour = colour_of(name, result)
         rewards, counts = table["reward"], table["evaluations"]
@@ -75,7 +75,7 @@ def keep_ratio_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
     """The share of channels that each group keeps: learned beside uniform, in forward order from the top."""
     names = [group["name"] for group in result["groups"]]
     dense = np.array([group["width"] for group in result["groups"]], dtype=float)
-    figure, (axes,) = _figure(1, 8.0, 1.6 + 0.34 * len(names))
+    figure, (axes,) = new_figure(1, 8.0, 1.6 + 0.34 * len(names))
     places = np.arange(len(names))
     shown = [row for row in rows if row.role in ("uniform", "learned")]
     for index, row in enumerate(shown):
@@ -98,7 +98,7 @@ def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) 
     """Every evaluated plan: score against latency and energy, or against MACs and parameters without a profile."""
     known = next(iter(tables.values())).columns
     costs = ["latency_ms", "energy_mj"] if "latency_ms" in known else ["macs", "params"]
-    figure, panels = _figure(2, 11.0, 4.8)
+    figure, panels = new_figure(2, 11.0, 4.8)
     for axes, cost in zip(panels, costs, strict=True):
         _scatter(axes, result, tables, cost)
     panels[0].set_ylabel(f"{result['metric']} on {result['samples']} validation images")
@@ -152,7 +152,7 @@ def _budgets(result: Mapping[str, Any]) -> str:
     return ", ".join(result["budgets"])
 
 
-def _figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
+def new_figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
     """A figure that belongs to no window and no global state."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
@@ -170,7 +170,7 @@ def _legend_right(axes: Axes) -> None:
     axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
 
 
-def _save(figure: Figure, path: Path) -> Path:
+def save_figure(figure: Figure, path: Path) -> Path:
     content = io.BytesIO()
     figure.savefig(content, format="png", dpi=DPI)
     return write_atomic(path, content.getvalue(), RunError)

@@ -4,25 +4,33 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
-from rlprune.devices import DeviceProfile, resolve_device
-from rlprune.devices.meters import choose_meter
-from rlprune.devices.profiler import build_profile
+from rlprune.devices import Device, DeviceProfile, resolve_device
+from rlprune.devices.grid import LayerProfile, build_layer_profile
+from rlprune.devices.measuring import Effort
+from rlprune.devices.meters import PowerModel
+from rlprune.devices.profiler import build_profile, extend_profile
 from rlprune.errors import ProfileError
 from rlprune.experiments.config import ProfileConfig
-from rlprune.experiments.device import describe
+from rlprune.experiments.device import describe, told_meter
+from rlprune.experiments.device_facts import energy_note
+from rlprune.experiments.profile_pictures import draw_profile, profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.setup import load_material, torch_threads
+from rlprune.experiments.tables import print_facts
 from rlprune.files import read_json
+from rlprune.network import Network
 
 
 @dataclass(frozen=True)
 class ProfileAnswer:
-    """A finished profile and where it lies."""
+    """A finished profile and where it and its pictures lie."""
 
     profile: DeviceProfile
     path: str
     network: str
+    pictures: tuple[Path, ...] = ()
 
     def as_dict(self) -> dict[str, object]:
         """What the profile states about itself."""
@@ -33,44 +41,82 @@ class ProfileAnswer:
             "device": profile.device,
             "runtime": asdict(profile.runtime),
             "dense_latency_ms": profile.dense_latency_ms,
+            "images_per_second": profile.runtime.batch * 1e3 / profile.dense_latency_ms,
+            "fitted_plans": profile.fitted,
+            "samples": profile.samples,
             "error": asdict(profile.held_out),
             "spread": profile.spread,
-            "power": asdict(profile.power),
+            "settled": profile.settled,
+            "tails": {name: asdict(tail) for name, tail in profile.tails.items()},
+            "energy": asdict(profile.energy),
+            "warnings": profile.warnings(),
             "widths": {name: list(widths) for name, widths in profile.widths.items()},
+            "pictures": [str(path) for path in self.pictures],
         }
 
     def show(self) -> None:
-        """Print device, error and the widths that pay."""
-        from rich.console import Console
-        from rich.table import Table
-
+        """Print device, error, the widths that pay, and what to be careful about."""
         profile = self.profile
-        table = Table(title=f"Profile of {self.network}", title_justify="left", show_header=False)
-        for name, value in _facts(profile).items():
-            table.add_row(name, value)
-        console = Console(highlight=False, width=120)
-        console.print(table)
-        console.print("Widths that pay: " + "; ".join(f"{name} {list(w)}" for name, w in profile.widths.items()))
+        print_facts(f"Profile of {self.network}", profile_facts(profile))
+        print("Widths that pay: " + "; ".join(f"{name} {list(w)}" for name, w in profile.widths.items()))
+        for warning in profile.warnings():
+            print(f"- {warning}")
+        for path in self.pictures:
+            print(f"Picture: {path}")
         print(f"Use it: rlprune train --network {self.network} --device {self.path} --budget latency=0.5")
 
 
-def _facts(profile: DeviceProfile) -> dict[str, str]:
-    error, runtime = profile.held_out, profile.runtime
-    threads = f"{runtime.threads} thread(s), batch {runtime.batch}"
-    speed = runtime.batch * 1e3 / profile.dense_latency_ms
-    errors = f"median {error.median:.1%}, p90 {error.p90:.1%}, worst {error.worst:.1%}"
-    return {
-        "device": profile.device,
-        "runtime": f"{runtime.name} {runtime.version}, {runtime.provider}, {threads}",
+@dataclass(frozen=True)
+class LayerProfileAnswer:
+    """A finished profile of layer kinds."""
+
+    profile: LayerProfile
+    path: str
+
+    def as_dict(self) -> dict[str, object]:
+        """What the profile states about itself."""
+        profile = self.profile
+        return {
+            "profile": self.path,
+            "device": profile.device,
+            "runtime": asdict(profile.runtime),
+            "layer_error": asdict(profile.layer_error),
+            "network_error": asdict(profile.network_error),
+        }
+
+    def show(self) -> None:
+        """Print device and errors."""
+        profile = self.profile
+        facts = {
+            "device": profile.device,
+            "runtime": str(profile.runtime),
+            "error, chains of one kind of layer": f"{profile.layer_error} on {profile.layer_error.plans}",
+            "error, whole networks": f"{profile.network_error} on {profile.network_error.plans} plans never measured",
+        }
+        print_facts("Profile of layer kinds", facts)
+        print(f"Use it: rlprune train --network NAME --device {self.path} --budget latency=0.5")
+
+
+def profile_facts(profile: DeviceProfile) -> dict[str, str]:
+    """The profile and its errors, for people."""
+    speed = profile.runtime.batch * 1e3 / profile.dense_latency_ms
+    facts = {
+        "device": f"{profile.device}, {profile.os}",
+        "runtime": f"{profile.runtime}, {profile.runtime.warmup} run(s) to warm up",
         "dense network": f"{profile.dense_latency_ms:.3f} ms, {speed:.0f} images/s",
         "estimator": f"{profile.estimator}, {profile.samples} samples a plan, {len(profile.measured)} plans",
-        "error": f"{errors} on {error.plans} unseen plans",
-        "repeatability": f"two halves of the measurement differ by {profile.spread:.1%} (median)",
-        "energy": f"E = P x T with {profile.power.watts:g} W: {profile.power.source}",
+        "fit": f"one layer after the other, on {profile.fitted} plans",
+        "error": f"{profile.held_out} on {profile.held_out.plans} unseen plans",
+        "repeatability": f"two halves of the measurement agree to {profile.spread:.1%} (19 of 20 plans)",
+        "energy": energy_note(profile.energy).removeprefix("Energy: "),
     }
+    for name, tail in profile.tails.items():
+        line = f"{tail.offset_ms:.4f} ms + {tail.factor:.2f} x latency"
+        facts[f"latency, {name}"] = f"{line}; error {tail.error}"
+    return facts
 
 
-def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> ProfileAnswer:
+def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> ProfileAnswer | LayerProfileAnswer:
     """Measure, going on from an interrupted measurement with the same settings.
 
     Raises:
@@ -79,30 +125,66 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
     progress = progress or Progress()
     config.check()
     _check_out(Path(config.out))
-    device = resolve_device(config.device, threads=config.threads, batch=config.batch)
-    meter, absent = choose_meter(device.kind, config.watts)
-    if device.runtime is None or device.profile is not None:
-        raise ProfileError(f"--device must be cpu or cuda here; {config.device!r} is a profile already.")
+    device = resolve_device(config.device, threads=config.threads, batch=config.batch, precision=config.precision)
+    if device.runtime is None or device.source is not None:
+        raise ProfileError(f"--device must be measured here; {config.device!r} is a profile already. Name a device.")
     with torch_threads(config.threads):
+        if config.any_network:
+            return _measure_layers(config, device, progress)
         progress.note(f"Loading {config.network}")
         network = load_material(config, config.multiple).network
-        if Path(config.out).exists():
-            DeviceProfile.load(config.out).check(network)
-        for line in absent:
-            progress.note(f"No meter: {line}. Energy rests on the {meter.source}.")
-        profile = build_profile(
-            network,
-            device.runtime,
-            meter,
-            plans=config.plans,
-            checks=config.checks,
-            samples=config.samples,
-            seed=config.seed,
-            path=config.out,
-            progress=True,
-        )
+        known = DeviceProfile.load(config.out) if Path(config.out).exists() else None
+        if known is not None:
+            known.check(network)
+        profile = _measure_network(config, network, device, known, progress)
     progress.note(describe(profile))
-    return ProfileAnswer(profile, config.out, config.network)
+    folder = Path(config.out).with_suffix("")
+    pictures = (
+        () if config.no_pictures else tuple(draw_profile(profile_series(profile, network, config.network), folder))
+    )
+    return ProfileAnswer(profile, config.out, config.network, pictures)
+
+
+def _measure_network(
+    config: ProfileConfig, network: Network, device: Device, known: DeviceProfile | None, progress: Progress
+) -> DeviceProfile:
+    assert device.runtime is not None  # checked before
+    settings: dict[str, Any] = {"path": config.out, "progress": True}
+    if config.extend:
+        if known is None:
+            raise ProfileError(f"--extend needs the profile in --out; there is no {config.out}. Measure one first.")
+        return extend_profile(known, network, device.runtime, effort_of(config), **settings)
+    meter = told_meter(device, config.watts, progress)
+    return build_profile(network, device.runtime, meter, effort_of(config), **settings)
+
+
+def effort_of(config: ProfileConfig) -> Effort:
+    """How much the settings ask to measure."""
+    return Effort(
+        plans=config.plans,
+        checks=config.checks,
+        samples=config.samples,
+        bound=config.bound,
+        limit_s=None if config.minutes is None else 60 * config.minutes,
+        window_s=config.window,
+        seed=config.seed,
+    )
+
+
+def _measure_layers(config: ProfileConfig, device: Device, progress: Progress) -> LayerProfileAnswer:
+    assert device.runtime is not None  # checked before
+    progress.note(f"Measuring kinds of layers on {device.runtime.device_name()}, {device.runtime.identity}")
+    limit = None if config.minutes is None else 60 * config.minutes
+    profile = build_layer_profile(
+        device.runtime,
+        None if config.watts is None else PowerModel(config.watts),
+        samples=config.samples,
+        seed=config.seed,
+        path=config.out,
+        progress=True,
+        limit_s=limit,
+    )
+    return LayerProfileAnswer(profile, config.out)
 
 
 def _check_out(path: Path) -> None:

@@ -9,9 +9,11 @@ from typing import Any
 
 from rlprune.agents import Policy, replay
 from rlprune.devices import Device, DeviceProfile, resolve_device
+from rlprune.devices.sources import is_source
 from rlprune.errors import ProfileError, RunError
 from rlprune.experiments.config import ReplayConfig, TrainConfig
-from rlprune.experiments.device import PowerFacts, measure
+from rlprune.experiments.device import measure
+from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import PLAN, PROFILE, RESULT, RunFolder, check_free
@@ -91,13 +93,12 @@ def _device(run: RunFolder, config: ReplayConfig, settings: TrainConfig, network
         return resolve_device(config.device, threads=settings.threads)
     path = run.path / PROFILE
     if not path.is_file():
-        named = settings.device if settings.device in ("cpu", "cuda") else "cpu"
-        return resolve_device(named, threads=settings.threads)
+        return resolve_device("cpu" if is_source(settings.device) else settings.device, threads=settings.threads)
     device = resolve_device(str(path))
     try:
         DeviceProfile.load(path).check(network)
     except ProfileError:
-        return resolve_device(device.kind, threads=settings.threads)
+        return resolve_device(device.name, threads=settings.threads)
     return device
 
 
@@ -119,9 +120,9 @@ def _result(
     command: str,
     problem: PruningProblem,
     candidates: Sequence[Candidate],
-    power: PowerFacts,
+    power: DeviceFacts,
 ) -> dict[str, Any]:
-    rows = [item.row(problem, power.watts, power.batch) for item in candidates]
+    rows = [item.row(problem, power) for item in candidates]
     task, budgets = problem.evaluator.task, [str(budget) for budget in problem.planner.budgets]
     return {
         "schema": "rlprune-replay/1",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.errors import RunError
+from rlprune.experiments import profile_pictures
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.pictures import draw_all
 from rlprune.experiments.rows import Row
@@ -17,6 +18,7 @@ CAPTIONS = {
     "learning-curve": "Reward of every episode and the best so far, against plans evaluated.",
     "keep-ratios": "What each group keeps; the numbers at the bars are channels.",
     "accuracy-against-cost": "Every plan that was evaluated; the dashed line is the budget.",
+    **profile_pictures.CAPTIONS,
 }
 
 
@@ -29,6 +31,8 @@ def write_report(run: RunFolder) -> dict[str, Any]:
     result = run.result()
     try:
         pictures = draw_all(run.path, result, episode_tables(run, result))
+        if result.get("profile") is not None:
+            pictures += profile_pictures.draw_profile(result["profile"], run.path / "pictures")
         run.write_text(REPORT, report_text(run, result, pictures))
     except (KeyError, TypeError, IndexError) as reason:
         raise RunError(

@@ -22,8 +22,11 @@ class Row:
         latency_promised_ms: of one inference, as the profile predicts.
         latency_measured_ms: of the exported network, timed beside the other rows.
         latency_corrected_ms: the same with the machine's drift since the profile taken out.
+        latency_p99_promised_ms, latency_p99_measured_ms: 99 of 100 inferences are at least as fast.
+        energy_promised_mj: of one inference, as the profile predicts.
+        energy_mj: of one inference: metered, else that of the latency as measured, else promised.
+        peak_bytes: memory that one inference takes at most, weights included.
         batch: samples in one inference.
-        watts: power while it runs, measured or stated.
         macs: multiply-adds of one sample.
         params: parameters.
         size_bytes: of the weights as float32 safetensors.
@@ -43,8 +46,12 @@ class Row:
     latency_promised_ms: float | None = None
     latency_measured_ms: float | None = None
     latency_corrected_ms: float | None = None
+    latency_p99_promised_ms: float | None = None
+    latency_p99_measured_ms: float | None = None
+    energy_promised_mj: float | None = None
+    energy_mj: float | None = None
+    peak_bytes: int | None = None
     batch: int = 1
-    watts: float | None = None
     reward: float | None = None
 
     @property
@@ -57,15 +64,9 @@ class Row:
         """Speed S = 1/T, for a batch of one; batch/T in general."""
         return None if self.latency_ms is None else 1e3 * self.batch / self.latency_ms
 
-    @property
-    def energy_mj(self) -> float | None:
-        """Energy of one inference, E = P x T: watts times milliseconds."""
-        return None if self.latency_ms is None or self.watts is None else self.watts * self.latency_ms
-
     def as_dict(self) -> dict[str, Any]:
         """Plain values, the derived ones among them."""
-        derived = {"images_per_second": self.images_per_second, "energy_mj": self.energy_mj}
-        return {**asdict(self), "widths": list(self.widths), **derived}
+        return {**asdict(self), "widths": list(self.widths), "images_per_second": self.images_per_second}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Row:
@@ -103,11 +104,13 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
         Column(metric, "validation", lambda row: score_text(row.score_validation)),
         Column("latency", "promised, ms", lambda row: _number(row.latency_promised_ms, ".3f")),
         Column("latency", "measured, ms", lambda row: _number(row.latency_measured_ms, ".3f")),
+        Column("latency", "p99, ms", lambda row: _number(row.latency_p99_measured_ms, ".3f")),
         Column("speed", "images/s", lambda row: _number(row.images_per_second, ".0f")),
         Column("energy", "mJ", lambda row: _number(row.energy_mj, ".3g")),
         Column("MACs", "M", lambda row: f"{row.macs / 1e6:.2f}"),
         Column("params", "k", lambda row: f"{row.params / 1e3:.1f}"),
         Column("size", "kB", lambda row: f"{row.size_bytes / 1e3:.0f}"),
+        Column("memory", "peak, kB", lambda row: "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e3:.0f}"),
     ]
     return [column for column in found if any(column.cell(row) != "-" for row in rows)]
 

@@ -9,9 +9,12 @@ from safetensors.torch import save
 from torch import nn
 
 from rlprune.evaluation import Evaluator, Quality
+from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.rows import Row
 from rlprune.experiments.searches import Finalist
-from rlprune.network import IntArray
+from rlprune.inputs import as_batch
+from rlprune.memory import peak_tensor_bytes
+from rlprune.network import IntArray, Network
 from rlprune.problem import PruningProblem
 
 
@@ -31,6 +34,9 @@ class Candidate:
         score_test: on the test images, once they were touched.
         latency_ms: measured, once it was.
         corrected_ms: the same with the machine's drift since the profile taken out.
+        p99_ms: measured, 99 of 100 inferences are at least as fast.
+        metered_mj: energy of one inference, where a meter was read.
+        peak_bytes: as the runtime told; else counted by torch.
     """
 
     name: str
@@ -45,24 +51,33 @@ class Candidate:
     score_test: float | None = None
     latency_ms: float | None = None
     corrected_ms: float | None = None
+    p99_ms: float | None = None
+    metered_mj: float | None = None
+    peak_bytes: int | None = None
 
-    def row(self, problem: PruningProblem, watts: float | None, batch: int) -> Row:
+    def row(self, problem: PruningProblem, facts: DeviceFacts) -> Row:
         """The finished line of the table."""
+        promised = self.costs.get("latency")
+        macs = float(problem.network.macs(self.widths)[0])
         return Row(
             name=self.name,
             role=self.role,
             score_validation=self.quality.score,
             divergence=self.quality.divergence,
-            macs=float(problem.network.macs(self.widths)[0]),
+            macs=macs,
             params=float(problem.network.params(self.widths)[0]),
             size_bytes=len(weights(self.module)),
             widths=tuple(int(width) for width in self.widths),
             score_test=self.score_test,
-            latency_promised_ms=self.costs.get("latency"),
+            latency_promised_ms=promised,
             latency_measured_ms=self.latency_ms,
             latency_corrected_ms=self.corrected_ms,
-            batch=batch,
-            watts=watts,
+            latency_p99_promised_ms=facts.p99(promised),
+            latency_p99_measured_ms=self.p99_ms,
+            energy_promised_mj=self.costs.get("energy"),
+            energy_mj=facts.energy_mj(self.metered_mj, promised if self.latency_ms is None else self.latency_ms, macs),
+            peak_bytes=self.peak_bytes or peak_of(self.module, problem.network, facts.batch),
+            batch=facts.batch,
             reward=self.reward,
         )
 
@@ -102,6 +117,11 @@ def score_on_test(candidates: Sequence[Candidate], evaluator: Evaluator) -> None
 def score_of_test(module: nn.Module, evaluator: Evaluator) -> float:
     """The task's metric on the test images."""
     return evaluator.score(module, evaluator.task.test)
+
+
+def peak_of(module: nn.Module, network: Network, batch: int) -> int:
+    """Bytes that weights and activations of one inference take at once at most, as torch allocates them."""
+    return peak_tensor_bytes(module, as_batch(network.example_inputs, batch))
 
 
 def weights(module: nn.Module) -> bytes:

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rlprune.budget import Budget
-from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost
+from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, TailCost
 from rlprune.devices import DeviceProfile
 from rlprune.errors import TaskError
 from rlprune.evaluation import Evaluator
@@ -22,8 +22,6 @@ from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import Task, load_task
 from rlprune.zoo import resolve_network
 from rlprune.zoo.loaded import ExampleInputs
-
-NEEDS_PROFILE = ("latency", "energy")
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,14 +123,21 @@ def fresh(problem: PruningProblem) -> PruningProblem:
 
 def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:
     """Whether a budget or the reward asks for measured costs."""
-    return reward == "weighted" or any(budget.metric in NEEDS_PROFILE for budget in budgets)
+    return reward == "weighted" or any(is_measured(budget) for budget in budgets)
 
 
-def costs_of(network: Network, profile: DeviceProfile | None) -> dict[str, CostModel]:
-    """Every cost that is known: MACs and parameters, and with a profile latency and energy."""
+def is_measured(budget: Budget) -> bool:
+    """Whether the budget is on a cost that only a device profile knows."""
+    return budget.metric.startswith(("latency", "energy"))
+
+
+def costs_of(network: Network, profile: DeviceProfile | None, budgets: Sequence[Budget] = ()) -> dict[str, CostModel]:
+    """Every cost that is known: MACs, parameters, with a profile latency and energy, and tails that have a budget."""
     costs: dict[str, CostModel] = {"macs": MacsCost(network), "params": ParamsCost(network)}
     if profile is not None:
         costs |= {"latency": LatencyCost(network, profile), "energy": EnergyCost(network, profile)}
+        tails = [budget.metric for budget in budgets if budget.metric.startswith("latency_")]
+        costs |= {metric: TailCost(network, profile, metric.removeprefix("latency_")) for metric in tails}
     return costs
 
 
@@ -145,4 +150,4 @@ def make_problem(
         BudgetError: a budget that cannot be met.
     """
     network = material.network if profile is None else material.network.restricted(profile.widths)
-    return PruningProblem(network, evaluator, costs_of(network, profile), budgets, reward)
+    return PruningProblem(network, evaluator, costs_of(network, profile, budgets), budgets, reward)

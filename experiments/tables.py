@@ -36,6 +36,17 @@ def print_table(
     Console(file=sys.stdout, width=width, highlight=False, markup=False).print(table)
 
 
+def print_facts(title: str, facts: Mapping[str, str]) -> None:
+    """Print names and values on stdout."""
+    from rich.console import Console
+    from rich.table import Table
+
+    table = Table(title=title, title_justify="left", show_header=False)
+    for name, value in facts.items():
+        table.add_row(name, value)
+    Console(file=sys.stdout, highlight=False, markup=False, width=120).print(table)
+
+
 def markdown_rows(metric: str, rows: Sequence[Row]) -> str:
     """The same as a Markdown table."""
     shown = columns(metric, rows)

@@ -19,10 +19,10 @@ from rlprune.experiments.run_folder import PROFILE, RunFolder, check_free
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, Search, finalists, methods, run_search
 from rlprune.experiments.setup import (
-    NEEDS_PROFILE,
     Material,
     costs_of,
     fresh,
+    is_measured,
     load_material,
     make_evaluator,
     make_problem,
@@ -90,7 +90,7 @@ def prepare(
 
 def _check_countable(material: Material, budgets: list[Budget]) -> None:
     """Refuse impossible budgets on MACs and parameters before a profile takes its minutes."""
-    countable = [budget for budget in budgets if budget.metric not in NEEDS_PROFILE]
+    countable = [budget for budget in budgets if not is_measured(budget)]
     BudgetPlanner(material.network.groups, costs_of(material.network, None), countable)
 
 

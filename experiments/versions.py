@@ -18,6 +18,7 @@ PACKAGES = (
     "stable-baselines3",
     "onnx",
     "onnxruntime",
+    "openvino",
     "optuna",
     "safetensors",
     "tensorboard",

@@ -194,18 +194,28 @@ def quiet() -> Iterator[None]:
         logging.disable(disabled)
 
 
-def open_session(model: bytes, threads: int = 1) -> Any:
-    """An ``onnxruntime.InferenceSession`` on the processor, with all graph optimisations.
-
-    Threads do not spin while they wait: a hundred loaded sessions would steal the processor from the one that is timed.
+def onnxruntime_module() -> Any:
+    """The package ``onnxruntime``.
 
     Raises:
-        DeviceError: ONNX Runtime is missing or refuses the model.
+        DeviceError: it is not installed.
     """
     try:
         import onnxruntime
     except ImportError as reason:
         raise DeviceError("ONNX Runtime is needed to run networks on the processor: install onnxruntime.") from reason
+    return onnxruntime
+
+
+def open_session(model: bytes, threads: int = 1, provider: str = "CPUExecutionProvider") -> Any:
+    """An ``onnxruntime.InferenceSession`` with all graph optimisations, which never falls back to another provider.
+
+    Threads do not spin while they wait: a hundred loaded sessions would steal the processor from the one that is timed.
+
+    Raises:
+        DeviceError: ONNX Runtime is missing, refuses the model, or uses another provider.
+    """
+    onnxruntime = onnxruntime_module()
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.inter_op_num_threads = 1
@@ -213,9 +223,15 @@ def open_session(model: bytes, threads: int = 1) -> Any:
     options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     try:
-        return onnxruntime.InferenceSession(model, options, providers=["CPUExecutionProvider"])
+        with quiet():
+            session = onnxruntime.InferenceSession(model, options, providers=[provider], enable_fallback=0)
     except Exception as reason:
         raise DeviceError(f"ONNX Runtime cannot load this network: {str(reason).splitlines()[0]}") from reason
+    if (used := session.get_providers()[0]) != provider:
+        raise DeviceError(
+            f"ONNX Runtime must use {provider}; it uses {used}. Check that the libraries of {provider} are installed."
+        )
+    return session
 
 
 def run_onnx(model: bytes, feed: Feed) -> list[npt.NDArray[Any]]:

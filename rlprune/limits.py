@@ -9,11 +9,12 @@ import numpy as np
 
 from rlprune.errors import BudgetError, unknown_name
 
+_TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}
 _COUNTS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 _UNITS: dict[str, tuple[str, dict[str, float]]] = {  # metric: its base unit, and what others are worth in it
     "macs": ("macs", _COUNTS),
     "params": ("params", _COUNTS),
-    "latency": ("ms", {"us": 1e-3, "ms": 1.0, "s": 1e3}),
+    **dict.fromkeys(("latency", "latency_p50", "latency_p95", "latency_p99"), ("ms", _TIMES)),
     "energy": ("mJ", {"uJ": 1e-3, "mJ": 1.0, "J": 1e3}),
 }
 _VALUE = re.compile(r"\s*([+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|nan|inf(?:inity)?))\s*([a-z]*)\s*", re.I)
@@ -24,7 +25,7 @@ class Budget:
     """An upper limit on one cost.
 
     Attributes:
-        metric: "macs", "params", "latency" or "energy".
+        metric: "macs", "params", "latency", "energy", or a quantile of latency: "latency_p50", "_p95", "_p99".
         value: the limit, in ``unit``; or a fraction of the dense network's cost, in (0, 1].
         unit: "macs", "params", "ms" or "mJ"; None for a fraction.
 
@@ -91,7 +92,7 @@ class Budget:
 
 
 def cost_name(metric: str) -> str:
-    """The metric with its unit, as tables and files name it: ``latency_ms``, ``energy_mj``, ``macs``, ``params``."""
+    """The metric with its unit, as tables and files name it: ``latency_p99_ms``, ``energy_mj``, ``macs``."""
     unit = _UNITS[metric][0]
     return metric if unit == metric else f"{metric}_{unit.lower()}"
 

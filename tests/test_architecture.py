@@ -22,6 +22,8 @@ DOORS = {
     "transformers": {"rlprune/zoo/huggingface.py", "rlprune/zoo/huggingface_inputs.py"},
     "torchvision": {"rlprune/zoo/torchvision.py"},
     "timm": {"rlprune/zoo/timm.py"},
+    "onnxruntime": {"rlprune/export.py"},
+    "openvino": {"rlprune/devices/runtimes/openvino_cpu.py"},
 }
 # Names that run code found in data.
 UNSAFE = {
@@ -153,6 +155,7 @@ PLANTED = [
     ("rlprune/plan.py", "from stable_baselines3 import DDPG", "stable_baselines3 may not be imported below floor 2"),
     ("agents/ddpg.py", "import yaml", "yaml may not be imported below floor 4"),
     ("rlprune/network.py", "import timm", "timm may be imported by rlprune/zoo/timm.py only"),
+    ("rlprune/plan.py", "from openvino import Core", "openvino may be imported by rlprune/devices/runtimes/openvino"),
     ("agents/ddpg.py", "from envs import actions", "import rlprune.envs, not envs"),
     ("rlprune/files.py", "from pickle import loads", "pickle.loads can run code"),
     ("rlprune/files.py", "import torch as t\nt.load('x')", "files.py:2: torch.load can run code"),

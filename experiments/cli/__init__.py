@@ -19,6 +19,7 @@ from rlprune.errors import ConfigError, RlpruneError, unknown_name
 VERBS = {
     "demo": "the whole job on a small network that ships with the project, within three minutes",
     "inspect": "tell what can be pruned in a network, and why the rest cannot",
+    "devices": "tell what this machine can run, and what it can measure with",
     "profile": "measure latency and energy of pruned networks on this device",
     "train": "train an agent to prune a network within a budget",
     "replay": "walk a learned policy over another network",

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 from rlprune.experiments.config import ProfileConfig
 
 if TYPE_CHECKING:
-    from rlprune.experiments.profiling import ProfileAnswer
+    from rlprune.experiments.profiling import LayerProfileAnswer, ProfileAnswer
 
 CONFIG = ProfileConfig
 EXAMPLE = "rlprune profile --network fashion-resnet20 --out resnet20-here.json"
 
 
-def run(config: ProfileConfig, command: str) -> ProfileAnswer:
+def run(config: ProfileConfig, command: str) -> ProfileAnswer | LayerProfileAnswer:
     """Measure and write the profile."""
     from rlprune.experiments.profiling import measure_profile
 

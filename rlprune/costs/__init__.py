@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rlprune.costs.base import CostModel
 from rlprune.costs.energy import EnergyCost
-from rlprune.costs.latency import LatencyCost
+from rlprune.costs.latency import LatencyCost, TailCost
 from rlprune.costs.macs import MacsCost
 from rlprune.costs.params import ParamsCost
 
-__all__ = ["CostModel", "EnergyCost", "LatencyCost", "MacsCost", "ParamsCost"]
+__all__ = ["CostModel", "EnergyCost", "LatencyCost", "MacsCost", "ParamsCost", "TailCost"]

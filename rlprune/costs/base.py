@@ -12,7 +12,7 @@ class CostModel(Protocol):
     """A cost of many plans at once. It never falls when a width rises: budgets are searched on that promise.
 
     Attributes:
-        metric: ``macs``, ``params``, ``latency`` or ``energy``.
+        metric: ``macs``, ``params``, ``latency``, ``latency_p50``, ``latency_p95``, ``latency_p99`` or ``energy``.
         unit: ``macs``, ``params``, ``ms`` or ``mJ``.
     """
 

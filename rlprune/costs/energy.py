@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.profile import DeviceProfile
 from rlprune.network import FloatArray, IntArray, Network
 
 
 class EnergyCost:
-    """Predicted millijoules of one inference: ``E = P x T``, the profile's watts times predicted milliseconds.
+    """Predicted millijoules of one inference: the profile's energy model; ``E = P x T`` where the power is stated.
 
     Raises:
-        ProfileError: the profile is of another network.
+        ProfileError: as for :class:`rlprune.costs.latency.LatencyCost`.
     """
 
     metric = "energy"
@@ -19,7 +21,8 @@ class EnergyCost:
 
     def __init__(self, network: Network, profile: DeviceProfile) -> None:
         self._latency = LatencyCost(network, profile)
-        self.watts = profile.power.watts
+        self._model = profile.energy
+        self._network = network
 
     def __call__(self, widths: IntArray) -> FloatArray:
-        return self._latency(widths) * self.watts
+        return np.asarray(self._model(self._latency(widths), self._network.macs(widths)))

@@ -1,12 +1,13 @@
 """Fits a :class:`LatencyPredictor` to measured plans, and finds the widths that pay.
 
 Non-negative least squares (Lawson and Hanson, 1974) on relative errors. Sums of a feature over all layers of one kind
-are free; what single layers add to their sum is penalised (ridge). The strength of the penalty and the block are
-chosen by cross-validation.
+are free; what single layers add to their sum is penalised (ridge), and so are the steps of single groups. The strength
+of the penalty, the block, and whether there are steps are chosen by cross-validation.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -36,12 +37,16 @@ class Fit:
 
 @dataclass(frozen=True)
 class _Design:
-    """Columns of the regression: ``[P, 1 + S + K]`` intercept, sums over kinds, single layers."""
+    """Columns of the regression: ``[P, 1 + S + K + J]`` intercept, sums over kinds, single layers, steps of groups.
+
+    ``steps``: group and width of each of the last columns.
+    """
 
     features: LayerFeatures
     columns: FloatArray
     sums: tuple[tuple[int, ...], ...]
     singles: tuple[int, ...]
+    steps: tuple[tuple[str, int], ...]
 
 
 @dataclass(frozen=True)
@@ -53,8 +58,13 @@ class _Trial:
     errors: FloatArray
 
 
-def fit_predictor(network: Network, widths: IntArray, latency_ms: FloatArray, seed: int = 0) -> Fit:
+def fit_predictor(
+    network: Network, widths: IntArray, latency_ms: FloatArray, seed: int = 0, *, steps: bool = True
+) -> Fit:
     """Fit to plans ``[P, G]`` that took ``[P]`` milliseconds; the first is the dense network.
+
+    Args:
+        steps: try steps of single groups as well.
 
     Raises:
         DeviceError: fewer than two plans, or latencies that are not positive.
@@ -64,12 +74,32 @@ def fit_predictor(network: Network, widths: IntArray, latency_ms: FloatArray, se
     folds = np.random.default_rng(seed).permutation(len(widths)) % min(FOLDS, len(widths))
     trials = [
         _Trial(design, penalty, _cross_validate(design, latency_ms, penalty, folds))
-        for design in (_design(network, widths, block) for block in BLOCKS)
+        for design in _designs(network, widths, steps)
         for penalty in PENALTIES
     ]
     best = min(trials, key=lambda trial: float(np.mean(trial.errors**2)))
     solution = _solve(best.design, latency_ms, best.penalty, np.arange(len(widths)))
     return Fit(_predictor(best.design, solution), np.abs(best.errors))
+
+
+def _designs(network: Network, widths: IntArray, steps: bool) -> Iterator[_Design]:
+    for block in BLOCKS:
+        design = _design(network, widths, block)
+        yield design
+        if steps:
+            yield _with_steps(design, network, widths)
+
+
+def _with_steps(design: _Design, network: Network, widths: IntArray) -> _Design:
+    """A column for every measured width of a group but the narrowest: 1 where a plan is at least as wide."""
+    steps = [
+        (index, group.name, int(width))
+        for index, group in enumerate(network.groups)
+        for width in np.unique(widths[:, index])[1:]
+    ]
+    columns = [(widths[:, index] >= width).astype(np.float64) for index, _, width in steps]
+    names = tuple((name, width) for _, name, width in steps)
+    return replace(design, columns=np.column_stack([design.columns, *columns]), steps=names)
 
 
 def _design(network: Network, widths: IntArray, block: int) -> _Design:
@@ -83,7 +113,7 @@ def _design(network: Network, widths: IntArray, block: int) -> _Design:
     sums = tuple(tuple(i for i, name in enumerate(names) if name == wanted) for wanted in dict.fromkeys(names))
     singles = tuple(int(i) for i in np.flatnonzero(np.ptp(flat, axis=0) > 0))
     parts = [np.ones((len(widths), 1)), *(flat[:, list(columns)].sum(axis=1, keepdims=True) for columns in sums)]
-    return _Design(features, np.hstack([*parts, flat[:, list(singles)]]), sums, singles)
+    return _Design(features, np.hstack([*parts, flat[:, list(singles)]]), sums, singles, ())
 
 
 def _solve(design: _Design, latency: FloatArray, penalty: float, rows: IntArray) -> FloatArray:
@@ -117,21 +147,27 @@ def _predictor(design: _Design, solution: FloatArray) -> LatencyPredictor:
     flat = np.zeros(len(layers) * per_layer)
     for value, columns in zip(solution[1:], design.sums, strict=False):
         flat[list(columns)] += value
-    flat[list(design.singles)] += solution[1 + len(design.sums) :]
+    singles, steps = np.split(solution[1 + len(design.sums) :], [len(design.singles)])
+    flat[list(design.singles)] += singles
     table = flat.reshape(len(layers), per_layer)
     coefficients = {
         layer.name: {FEATURES[f]: float(row[f]) for f in np.flatnonzero(row)}
         for layer, row in zip(layers, table, strict=True)
         if row.any()
     }
-    return LatencyPredictor(float(solution[0]), design.features.block, coefficients)
+    of_groups: dict[str, dict[int, float]] = {}
+    for (name, width), value in zip(design.steps, steps, strict=True):
+        if value > 0:
+            of_groups.setdefault(name, {})[width] = float(value)
+    return LatencyPredictor(float(solution[0]), design.features.block, coefficients, of_groups)
 
 
 def paying_widths(network: Network, predictor: LatencyPredictor) -> dict[str, tuple[int, ...]]:
     """For each group the widths to which a step down saves time, the full width always.
 
     A step saves what the predictor says; had the runtime no blocks, it would save what the same coefficients say
-    without rounding. A width pays when the first is at least half the second, the other groups being at half width.
+    without rounding (so the predictor must have no steps). A width pays when the first is at least half the second, the
+    other groups being at half width.
     """
     actual, smooth = predictor.bind(network), replace(predictor, block=1).bind(network)
     middle = at_levels(network, np.full(len(network.groups), 0.5))

@@ -1,52 +1,59 @@
-"""Samples of a measurement that is not finished yet, so that it goes on where it was interrupted."""
+"""Measurements that are not finished yet, so that they go on where they were interrupted."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from rlprune.devices.records import EnergyReading
 from rlprune.errors import ProfileError, RlpruneError
 from rlprune.files import read_json, write_json
 from rlprune.network import FloatArray
 
-SCHEMA = "rlprune-partial-profile/1"
+SCHEMA = "rlprune-partial-profile/2"
+DECIMALS = 7
+"""Of stored milliseconds: a tenth of a nanosecond, less than any clock tells."""
 
 
 class PartialProfile:
-    """Rounds that were timed so far, by phase, in ``<path>.partial.json``.
+    """What was measured so far, in ``<path>.partial.json``: rounds of samples by phase, and energy readings.
 
     What is stored for another network, runtime, seed or count of plans is not used. Without a path nothing is stored.
 
     Args:
         path: of the profile that is being measured.
-        key: everything the samples depend on.
+        key: everything the measurements depend on.
     """
 
     def __init__(self, path: str | Path | None, key: dict[str, Any]) -> None:
         self.path = None if path is None else Path(f"{path}.partial.json")
         self._key = key
-        self._phases: dict[str, list[list[float]]] = {}
+        self._phases: dict[str, Any] = {}
+        self._readings: list[Any] = []
         if self.path is not None and self.path.exists():
-            self._phases = self._stored(self.path)
+            self._take(self.path)
 
-    def _stored(self, path: Path) -> dict[str, list[list[float]]]:
+    def _take(self, path: Path) -> None:
         try:
             value = read_json(path, ProfileError)
         except RlpruneError:
-            return {}
-        phases = value.get("phases")
-        alike = value.get("schema") == SCHEMA and value.get("key") == self._key and isinstance(phases, dict)
-        return dict(phases) if alike and isinstance(phases, dict) else {}
+            return
+        phases, readings = value.get("phases"), value.get("readings")
+        if value.get("schema") != SCHEMA or value.get("key") != self._key:
+            return
+        self._phases = dict(phases) if isinstance(phases, dict) else {}
+        self._readings = list(readings) if isinstance(readings, list) else []
 
-    def rounds(self, phase: str, plans: int) -> list[FloatArray]:
-        """Complete rounds of a phase, each ``[plans]`` milliseconds; none where the stored ones do not fit."""
+    def rounds(self, phase: str, shape: tuple[int, int]) -> list[FloatArray]:
+        """Complete rounds of a phase, each ``[plans, repeats]`` milliseconds; none where the stored ones do not fit."""
         stored = self._phases.get(phase, [])
-        if not isinstance(stored, list) or not all(_is_round(item, plans) for item in stored):
+        if not isinstance(stored, list) or not all(_is_round(item, shape) for item in stored):
             return []
-        return [np.array(item) for item in stored]
+        return [np.array(item, dtype=np.float64) for item in stored]
 
     def store(self, phase: str, rounds: list[FloatArray]) -> None:
         """Write the rounds of a phase, atomically.
@@ -54,9 +61,25 @@ class PartialProfile:
         Raises:
             ProfileError: the folder cannot be written.
         """
-        self._phases[phase] = [[float(value) for value in item] for item in rounds]
+        self._phases[phase] = [item.tolist() for item in rounds]
+        self._write()
+
+    def readings(self) -> list[EnergyReading]:
+        """Energy readings so far; none where the stored ones are not whole."""
+        try:
+            return [EnergyReading(**{**item, "widths": tuple(item["widths"])}) for item in self._readings]
+        except (TypeError, KeyError):
+            return []
+
+    def store_readings(self, readings: list[EnergyReading]) -> None:
+        """Write the energy readings, atomically. Raises as :meth:`store`."""
+        self._readings = [{**asdict(reading), "widths": list(reading.widths)} for reading in readings]
+        self._write()
+
+    def _write(self) -> None:
         if self.path is not None:
-            write_json(self.path, {"schema": SCHEMA, "key": self._key, "phases": self._phases}, ProfileError)
+            value = {"schema": SCHEMA, "key": self._key, "phases": self._phases, "readings": self._readings}
+            write_json(self.path, value, ProfileError)
 
     def remove(self) -> None:
         """The profile is finished."""
@@ -64,6 +87,11 @@ class PartialProfile:
             self.path.unlink(missing_ok=True)
 
 
-def _is_round(value: Any, plans: int) -> bool:
-    numbers = isinstance(value, list) and len(value) == plans and all(isinstance(item, float) for item in value)
+def _is_round(value: Any, shape: tuple[int, int]) -> bool:
+    plans, repeats = shape
+    return isinstance(value, list) and len(value) == plans and all(_are_times(item, repeats) for item in value)
+
+
+def _are_times(value: Any, count: int) -> bool:
+    numbers = isinstance(value, list) and len(value) == count and all(isinstance(item, float) for item in value)
     return numbers and all(math.isfinite(item) and item > 0 for item in value)

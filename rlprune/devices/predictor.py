@@ -1,16 +1,18 @@
 """Latency of any plan as a sum over layers: never falls when a width rises.
 
-    latency(widths) = c0 + sum over layers l and features f of c[l, f] * f(channels of l),   all c >= 0
+    latency(widths) = c0 + sum over layers l and features f of c[l, f] * f(channels of l)
+                         + sum over groups g of a step for every width v <= widths[g],          none of them negative
 
 Features are the multiply-adds, output elements and input elements of a layer, each also with its channels rounded up to
-the block in which the runtime computes (8 or 16 floats: 24 channels can cost as much as 32). All of them rise with
-every width, and so does their sum.
+the block in which the runtime computes (8 or 16 floats: 24 channels can cost as much as 32): they say how a group and
+its neighbours cost together. Steps say what the features cannot, such as another kernel from some width on. All of them
+rise with every width, and so does their sum.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -89,11 +91,13 @@ class LatencyPredictor:
         intercept_ms: c0.
         block: channels are rounded up to this for the ``block_`` features; 1 where they are not used.
         layers: layer name -> feature -> milliseconds per unit; zeros are left out.
+        steps: group name -> width -> milliseconds that are added from this width on.
     """
 
     intercept_ms: float
     block: int
     layers: Coefficients
+    steps: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     def bind(self, network: Network) -> Callable[[IntArray], FloatArray]:
         """A quick function from widths ``[N, G]`` to milliseconds ``[N]``.
@@ -111,7 +115,10 @@ class LatencyPredictor:
                 )
             for feature, value in coefficients.items():
                 table[position[name], FEATURES.index(feature)] = value
-        return _Bound(features, self.intercept_ms, table)
+        steps = [
+            (network.group_index(name), width, ms) for name, each in self.steps.items() for width, ms in each.items()
+        ]
+        return _Bound(features, self.intercept_ms, table, steps)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -119,25 +126,33 @@ class LatencyPredictor:
             "intercept_ms": self.intercept_ms,
             "block": self.block,
             "layers": {name: dict(values) for name, values in self.layers.items()},
+            "steps": {name: [[width, ms] for width, ms in each.items()] for name, each in self.steps.items()},
         }
 
 
 class _Bound:
     """The predictor as two products, so that a search can call it thousands of times."""
 
-    def __init__(self, features: LayerFeatures, intercept: float, table: FloatArray) -> None:
+    def __init__(
+        self, features: LayerFeatures, intercept: float, table: FloatArray, steps: Sequence[tuple[int, int, float]]
+    ) -> None:
         self._features = features
         self._intercept = intercept
         plain, block = table[:, :3], table[:, 3:]
         self._plain = _weights(features, plain)
         self._block = _weights(features, block) if block.any() else None
         self._count = len(features.layers)
+        self._groups = [group for group, _, _ in steps]
+        self._from = np.array([width for _, width, _ in steps], dtype=np.int64)
+        self._step_ms = np.array([ms for _, _, ms in steps])
 
     def __call__(self, widths: IntArray) -> FloatArray:
         channels = self._features.channels(widths)
         latency = self._intercept + self._sum(channels, *self._plain)
         if self._block is not None:
             latency += self._sum(self._features.rounded(channels), *self._block)
+        if self._groups:
+            latency += (np.atleast_2d(widths)[:, self._groups] >= self._from) @ self._step_ms
         return latency
 
     def _sum(self, channels: FloatArray, of_pairs: FloatArray, of_channels: FloatArray) -> FloatArray:

@@ -2,153 +2,169 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterable
 from typing import Any
 
+from rlprune.devices.digest import check_seal
+from rlprune.devices.fields import ADVICE, Fields
 from rlprune.devices.predictor import FEATURES, LatencyPredictor
-from rlprune.devices.records import ErrorSummary, MeasuredPlan, Power
+from rlprune.devices.records import (
+    QUANTILES,
+    EnergyModel,
+    EnergyReading,
+    ErrorSummary,
+    MeasuredPlan,
+    Session,
+    TailModel,
+)
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import ProfileError
 
-SCHEMA = "rlprune-device-profile/1"
-ADVICE = "Measure it again."
+SCHEMA = "rlprune-device-profile/2"
 
 
-class Fields:
-    """One JSON object whose values are read by kind; a wrong one names its key.
+def check_schema(value: dict[str, Any], schema: str, origin: str) -> None:
+    """Refuse a file of another kind or version.
 
-    Args:
-        value: the object.
-        origin: the file, and the keys that lead to this object.
+    Raises:
+        ProfileError: it says whether a newer rlprune wrote it.
     """
-
-    def __init__(self, value: Any, origin: str) -> None:
-        if not isinstance(value, dict):
-            raise ProfileError(f"{origin} must be a JSON object, not {type(value).__name__}. {ADVICE}")
-        self._value, self._origin = value, origin
-
-    def _get(self, key: str) -> Any:
-        if key not in self._value:
-            raise ProfileError(f"{self._origin} lacks the key {key!r}. {ADVICE}")
-        return self._value[key]
-
-    def _refuse(self, key: str, rule: str) -> ProfileError:
-        return ProfileError(f"{self._origin}: {key!r} must be {rule}, not {self._value[key]!r:.80}. {ADVICE}")
-
-    def text(self, key: str) -> str:
-        value = self._get(key)
-        if not isinstance(value, str):
-            raise self._refuse(key, "a string")
-        return value
-
-    def flag(self, key: str) -> bool:
-        value = self._get(key)
-        if not isinstance(value, bool):
-            raise self._refuse(key, "true or false")
-        return value
-
-    def integer(self, key: str) -> int:
-        value = self._get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
-            raise self._refuse(key, "a whole number, 0 or more")
-        return value
-
-    def number(self, key: str, *, positive: bool = False) -> float:
-        value = self._get(key)
-        if not _is_number(value) or (positive and value == 0):
-            raise self._refuse(key, "a finite number above 0" if positive else "a finite number, 0 or more")
-        return float(value)
-
-    def integers(self, key: str) -> tuple[int, ...]:
-        value = self._get(key)
-        if not isinstance(value, list) or not value or not all(type(item) is int and item > 0 for item in value):
-            raise self._refuse(key, "a list of whole numbers above 0")
-        return tuple(value)
-
-    def numbers(self, key: str) -> tuple[float, ...]:
-        value = self._get(key)
-        if not isinstance(value, list) or not all(_is_number(item) for item in value):
-            raise self._refuse(key, "a list of finite numbers, 0 or more")
-        return tuple(float(item) for item in value)
-
-    def items(self, key: str) -> list[Any]:
-        value = self._get(key)
-        if not isinstance(value, list):
-            raise self._refuse(key, "a list")
-        return value
-
-    def inner(self, key: str) -> Fields:
-        return Fields(self._get(key), f"{self._origin}: {key!r}")
-
-    def has(self, key: str) -> bool:
-        return self._value.get(key) is not None
-
-    def names(self) -> list[str]:
-        return list(self._value)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    came = value.get("schema")
+    if came == schema:
+        return
+    kind, _, version = schema.partition("/")
+    name, _, number = came.partition("/") if isinstance(came, str) else ("", "", "")
+    if name == kind and number.isdecimal() and int(number) > int(version):
+        raise ProfileError(f"{origin} is of a newer rlprune ({came}; this one reads {schema}). Update rlprune.")
+    raise ProfileError(f"{origin} must have the schema {schema!r}; {came!r} came. {ADVICE}")
 
 
 def parse(value: dict[str, Any], origin: str) -> dict[str, Any]:
     """Check the JSON form and return the fields of a :class:`rlprune.devices.profile.DeviceProfile`.
 
     Raises:
-        ProfileError: another schema, a key that is missing, or a value that is not of its kind.
+        ProfileError: another schema, a key that is missing, a value that is not of its kind, or an edited file.
     """
-    schema = value.get("schema")
-    if schema != SCHEMA:
-        raise ProfileError(f"{origin} must have the schema {SCHEMA!r}; {schema!r} came. {ADVICE}")
+    check_schema(value, SCHEMA, origin)
     fields = Fields(value, origin)
     widths = fields.inner("widths")
     allowed = {name: widths.integers(name) for name in widths.names()}
-    plans = [Fields(plan, f"{origin}: 'measured'") for plan in fields.items("measured")]
-    measured = tuple(
-        MeasuredPlan(p.integers("widths"), p.number("latency_ms", positive=True), p.flag("held_out")) for p in plans
-    )
-    _check_widths(allowed, measured, origin)
-    return {
+    measured = tuple(_measured(plan) for plan in fields.objects("measured"))
+    readings = tuple(_reading(plan) for plan in fields.objects("readings"))
+    _check_widths(allowed, [*(plan.widths for plan in measured), *(reading.widths for reading in readings)], origin)
+    passes = sessions(fields)
+    if any(len(plan.tails_ms) != len(QUANTILES) or plan.session >= len(passes) for plan in measured):
+        raise ProfileError(f"{origin}: every measured plan must have {len(QUANTILES)} tails and a session. {ADVICE}")
+    basis = fields.text("basis")
+    if basis not in ("network", "layers"):
+        raise ProfileError(f"{origin}: 'basis' must be network or layers, not {basis!r:.80}. {ADVICE}")
+    found = {
         **{key: fields.text(key) for key in ("device", "os", "estimator", "created", "fingerprint")},
-        **{key: fields.integer(key) for key in ("samples", "seed")},
-        **{key: _errors(fields.inner(key)) for key in ("held_out", "cross_validated")},
+        **{key: errors(fields.inner(key)) for key in ("held_out", "cross_validated")},
+        "seed": fields.integer("seed"),
         "runtime": runtime_identity(fields.inner("runtime")),
         "dense_latency_ms": fields.number("dense_latency_ms", positive=True),
-        "predictor": _predictor(fields.inner("predictor")),
+        "predictor": predictor(fields.inner("predictor")),
         "widths": allowed,
-        "power": _power(fields.inner("power")),
-        "spread": fields.number("spread"),
+        "energy": energy_model(fields.inner("energy")),
+        "tails": tail_models(fields.inner("tails")),
+        "sessions": passes,
         "measured": measured,
+        "readings": readings,
+        "basis": basis,
+        "notes": fields.texts("notes"),
     }
+    check_seal(value, origin)
+    return found
 
 
-def _check_widths(allowed: dict[str, tuple[int, ...]], measured: Iterable[MeasuredPlan], origin: str) -> None:
+def _measured(fields: Fields) -> MeasuredPlan:
+    return MeasuredPlan(
+        widths=fields.integers("widths"),
+        latency_ms=fields.number("latency_ms", positive=True),
+        tails_ms=fields.numbers("tails_ms"),
+        held_out=fields.flag("held_out"),
+        session=fields.integer("session"),
+    )
+
+
+def _reading(fields: Fields) -> EnergyReading:
+    numbers = {key: fields.number(key, positive=True) for key in ("energy_mj", "latency_ms", "seconds")}
+    return EnergyReading(widths=fields.integers("widths"), **numbers)
+
+
+def _check_widths(allowed: dict[str, tuple[int, ...]], plans: Iterable[tuple[int, ...]], origin: str) -> None:
     if not allowed:
         raise ProfileError(f"{origin}: 'widths' must name at least one group. {ADVICE}")
     for name, widths in allowed.items():
         if list(widths) != sorted(set(widths)):
             raise ProfileError(f"{origin}: widths of {name!r} must rise; {list(widths)!r:.80} came. {ADVICE}")
-    if any(len(plan.widths) != len(allowed) for plan in measured):
+    if any(len(widths) != len(allowed) for widths in plans):
         raise ProfileError(f"{origin}: every measured plan must have {len(allowed)} widths. {ADVICE}")
 
 
 def runtime_identity(fields: Fields) -> RuntimeIdentity:
     """The runtime a profile or recording was measured with."""
-    texts = {key: fields.text(key) for key in ("name", "version", "provider", "precision")}
-    return RuntimeIdentity(threads=fields.integer("threads"), batch=fields.integer("batch"), **texts)
+    return RuntimeIdentity(
+        name=fields.text("name"),
+        version=fields.text("version"),
+        provider=fields.text("provider"),
+        threads=fields.integer("threads"),
+        batch=fields.integer("batch"),
+        precision=fields.text("precision"),
+        warmup=fields.integer("warmup"),
+    )
 
 
-def _power(fields: Fields) -> Power:
-    idle = fields.number("idle_watts") if fields.has("idle_watts") else None
-    return Power(fields.number("watts", positive=True), fields.text("source"), fields.flag("measured"), idle)
+def energy_model(fields: Fields) -> EnergyModel:
+    """Energy of any plan."""
+    numbers = {key: fields.number(key) for key in ("watts", "base_mj", "mj_per_mmac")}
+    if not any(numbers.values()):
+        raise ProfileError(f"The energy of a profile must not be 0 for every plan. {ADVICE}")
+    return EnergyModel(
+        **numbers,
+        source=fields.text("source"),
+        measured=fields.flag("measured"),
+        idle_watts=fields.optional("idle_watts"),
+        error=errors(fields.inner("error")),
+    )
 
 
-def _errors(fields: Fields) -> ErrorSummary:
+def tail_models(fields: Fields) -> dict[str, TailModel]:
+    """Lines of all quantiles."""
+    found = {}
+    for name in QUANTILES:
+        tail = fields.inner(name)
+        found[name] = TailModel(tail.number("offset_ms"), tail.number("factor"), errors(tail.inner("error")))
+    return found
+
+
+def sessions(fields: Fields) -> tuple[Session, ...]:
+    """The passes of a measurement; at least one."""
+    found = tuple(
+        Session(
+            created=item.text("created"),
+            plans=item.integer("plans"),
+            samples=item.integer("samples"),
+            dense_latency_ms=item.number("dense_latency_ms", positive=True),
+            spread=item.number("spread"),
+            bound=item.number("bound"),
+            other_load=item.optional("other_load"),
+        )
+        for item in fields.objects("sessions")
+    )
+    if not found:
+        raise ProfileError(f"A profile must have at least one session. {ADVICE}")
+    return found
+
+
+def errors(fields: Fields) -> ErrorSummary:
+    """Errors of predictions."""
     return ErrorSummary(fields.number("median"), fields.number("p90"), fields.number("worst"), fields.integer("plans"))
 
 
-def _predictor(fields: Fields) -> LatencyPredictor:
+def predictor(fields: Fields) -> LatencyPredictor:
+    """Latency of any plan."""
     layers = fields.inner("layers")
     coefficients = {}
     for name in layers.names():
@@ -159,7 +175,16 @@ def _predictor(fields: Fields) -> LatencyPredictor:
                 f"The predictor has an unknown feature {unknown[0]!r}; known: {', '.join(FEATURES)}. {ADVICE}"
             )
         coefficients[name] = {feature: layer.number(feature) for feature in layer.names()}
+    steps = fields.inner("steps")
+    of_groups = {name: dict(_step(pair, name) for pair in steps.items(name)) for name in steps.names()}
     block = fields.integer("block")
     if block < 1:
         raise ProfileError(f"The predictor's 'block' must be 1 or more. {ADVICE}")
-    return LatencyPredictor(fields.number("intercept_ms"), block, coefficients)
+    return LatencyPredictor(fields.number("intercept_ms"), block, coefficients, of_groups)
+
+
+def _step(pair: Any, name: str) -> tuple[int, float]:
+    """A width and the milliseconds that are added from it on."""
+    named = dict(zip(("width", "ms"), pair, strict=False)) if isinstance(pair, list) else pair
+    fields = Fields(named, f"step of {name}")
+    return fields.integer("width"), fields.number("ms")

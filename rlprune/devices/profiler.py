@@ -2,65 +2,48 @@
 
 Two phases. Probes over all widths of the network show which widths pay on this runtime (ONNX Runtime computes in
 blocks of 8 or 16 channels: those between cost as much as the next multiple). The plans that are fitted and checked
-then use only widths that pay, where the predictor is at its best and where every search will stay.
+then use only widths that pay, where the predictor is at its best and where every search will stay. A profile can be
+extended by further plans, and fitted again from what it holds.
 """
 
 from __future__ import annotations
 
 import datetime
-import sys
-import time
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from collections.abc import Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from tqdm import tqdm
 
+from rlprune.devices.energy import choose_readings, fit_energy
 from rlprune.devices.fitting import fit_predictor, paying_widths
 from rlprune.devices.host import operating_system
-from rlprune.devices.meters import PowerMeter
+from rlprune.devices.measuring import PROBE_TIME, Effort, Stage, Timed, check_present
+from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.partial import PartialProfile
 from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.records import ErrorSummary, MeasuredPlan, Power
-from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.devices.timing import ESTIMATOR, REPEATS, minima, rounds_for, spread, time_round, wants_more
-from rlprune.errors import DeviceError
-from rlprune.network import FloatArray, IntArray, Network
+from rlprune.devices.records import EnergyModel, EnergyReading, ErrorSummary, MeasuredPlan, Session
+from rlprune.devices.runtimes.base import Runtime
+from rlprune.devices.tails import fit_tails, scaled
+from rlprune.devices.timing import ESTIMATOR
+from rlprune.errors import ProfileError
+from rlprune.network import IntArray, Network
 
 PROBES = 0.5
 """Probes for each fitted plan."""
 LEAST_PROBES = 24
-LEAST_PLANS = 8
-IDLE_NAP_S = 0.05
-
 BoolArray = npt.NDArray[np.bool_]
-
-
-@dataclass(frozen=True)
-class _Timed:
-    """Plans ``[P, G]``, dense first, and the shortest run of each round, ``[R, P]`` milliseconds."""
-
-    plans: IntArray
-    rounds: FloatArray
-
-    @property
-    def latency_ms(self) -> FloatArray:
-        return minima(self.rounds)
 
 
 def build_profile(
     network: Network,
     runtime: Runtime,
     meter: PowerMeter,
+    effort: Effort | None = None,
     *,
-    plans: int = 80,
-    checks: int = 16,
-    samples: int = 300,
-    seed: int = 0,
     path: str | Path | None = None,
     progress: bool = False,
 ) -> DeviceProfile:
@@ -70,56 +53,43 @@ def build_profile(
     memory meanwhile.
 
     Args:
-        meter: gives the watts; see :func:`rlprune.devices.meters.choose_meter`.
-        plans: plans the predictor is fitted to.
-        checks: more plans that it never sees, for its stated error. Networks with few plans get fewer of both.
-        samples: of each plan, at least; a busy machine is measured up to three times as long.
-        seed: of the choice and the order of plans.
+        meter: gives the energy; see :func:`rlprune.devices.meters.choose_meter`.
+        effort: how much is measured.
         path: where the profile will be saved. After every round the samples are kept in ``<path>.partial.json``; a
             second call with the same arguments goes on from there. The profile itself is saved here too.
         progress: show bars on stderr.
 
     Raises:
-        DeviceError: the runtime or the meter is absent, or a count is too small.
+        DeviceError: the runtime or the meter is absent, or stops answering.
         NetworkError: the network cannot be exported for the runtime.
         ProfileError: ``path`` cannot be written.
     """
-    _check_counts(plans, checks, samples)
-    if (reason := runtime.available()) is not None:
-        raise DeviceError(f"{runtime.identity.name} cannot be used here: {reason}.")
-    key = {
-        "fingerprint": network.fingerprint,
-        "widths": {group.name: list(group.widths) for group in network.groups},
-        "device": runtime.device_name(),
-        "runtime": asdict(runtime.identity),
-        "plans": [plans, checks, samples, seed],
-    }
+    effort = effort or Effort()
+    check_present(runtime)
+    key = _key(network, runtime, effort)
     stored = PartialProfile(path, key)
-    stage = _Stage(network, runtime, stored, seed, progress)
-    probes = stage.measure("probe", choose_plans(network, _probe_count(plans), seed), samples)
-    allowed = paying_widths(network, fit_predictor(network, probes.plans, probes.latency_ms, seed).predictor)
-    chosen = choose_plans(network.restricted(allowed), plans + checks, seed + 1)
-    main = stage.measure("main", chosen, samples)
-    held_out = _hold_out(chosen, checks, seed)
-    fit = fit_predictor(network, chosen[~held_out], main.latency_ms[~held_out], seed)
-    errors = fit.predictor.bind(network)(chosen[held_out]) / main.latency_ms[held_out] - 1
+    stage = Stage(network, runtime, stored, effort, progress)
+    probes = stage.measure("probe", choose_plans(network, _probe_count(effort.plans), effort.seed), PROBE_TIME)
+    probed = fit_predictor(network, probes.plans, probes.latency_ms, effort.seed, steps=False)
+    allowed = paying_widths(network, probed.predictor)
+    chosen = choose_plans(network.restricted(allowed), effort.plans + effort.checks, effort.seed + 1)
+    main = stage.measure("main", chosen)
+    measured = _records(main, _hold_out(chosen, effort.checks, effort.seed), 0, 1.0)
+    energy, readings = _energy(stage, network, meter, main, effort)
     profile = DeviceProfile(
         device=runtime.device_name(),
         os=operating_system(),
         runtime=runtime.identity,
         estimator=ESTIMATOR,
-        samples=len(main.rounds) * REPEATS,
-        created=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        created=_now(),
         fingerprint=network.fingerprint,
         dense_latency_ms=float(main.latency_ms[0]),
-        predictor=fit.predictor,
         widths=allowed,
-        power=stage.power(meter, chosen),
-        held_out=ErrorSummary.of(errors),
-        cross_validated=ErrorSummary.of(fit.errors),
-        spread=spread(main.rounds),
-        seed=seed,
-        measured=_records(main, held_out),
+        sessions=(_session(main, effort),),
+        seed=effort.seed,
+        measured=measured,
+        readings=readings,
+        **_fits(network, measured, readings, energy, effort.seed),
     )
     if path is not None:
         profile.save(path)
@@ -127,62 +97,129 @@ def build_profile(
     return profile
 
 
-def _check_counts(plans: int, checks: int, samples: int) -> None:
-    if plans < LEAST_PLANS or checks < 1 or samples < REPEATS:
-        raise DeviceError(
-            f"A profile needs at least {LEAST_PLANS} plans, 1 check and {REPEATS} samples; "
-            f"{plans}, {checks} and {samples} came."
+def extend_profile(
+    profile: DeviceProfile,
+    network: Network,
+    runtime: Runtime,
+    effort: Effort | None = None,
+    *,
+    path: str | Path | None = None,
+    progress: bool = False,
+) -> DeviceProfile:
+    """Measure further plans over the profile's widths, none of them known yet, and fit everything again.
+
+    Latencies are scaled by the dense network, which is measured again: what drifted since then cancels. The energy is
+    not measured again. Arguments and errors as for :func:`build_profile`.
+
+    Raises:
+        ProfileError: the profile is of another network, device or runtime, was made of layers, or no plan is left.
+    """
+    effort = effort or Effort()
+    check_present(runtime)
+    _check_extensible(profile, network, runtime)
+    number = len(profile.sessions)
+    seed = effort.seed + 1000 * number
+    plans = _unknown(network.restricted(profile.widths), profile, effort.plans + effort.checks, seed + 1)
+    stored = PartialProfile(path, {**_key(network, runtime, effort), "extends": [number, profile.created]})
+    timed = Stage(network, runtime, stored, effort, progress).measure("main", plans)
+    scale = profile.dense_latency_ms / float(timed.latency_ms[0])
+    held_out = _hold_out(plans, effort.checks, seed)
+    extended = replace(
+        profile,
+        created=_now(),
+        sessions=(*profile.sessions, _session(timed, effort)),
+        measured=(*profile.measured, *_records(timed, held_out, number, scale)[1:]),
+    )
+    extended = refit(extended, network)
+    if path is not None:
+        extended.save(path)
+    stored.remove()
+    return extended
+
+
+def refit(profile: DeviceProfile, network: Network) -> DeviceProfile:
+    """The same measurements, fitted again: predictor, tails, energy and errors.
+
+    Raises:
+        ProfileError: the profile is of another network, or holds no measurements.
+    """
+    profile.check(network)
+    if not profile.measured:
+        raise ProfileError("The profile holds no measured plans to fit: it was made of layers. Measure the network.")
+    fits = _fits(network, profile.measured, profile.readings, profile.energy, profile.seed)
+    return replace(profile, **fits)
+
+
+def _fits(
+    network: Network,
+    measured: Sequence[MeasuredPlan],
+    readings: Sequence[EnergyReading],
+    energy: EnergyModel,
+    seed: int,
+) -> dict[str, Any]:
+    """What a profile says beyond its measurements, by field; ``energy`` stays where nothing was read."""
+    plans = np.array([plan.widths for plan in measured], dtype=np.int64)
+    latency = np.array([plan.latency_ms for plan in measured])
+    held_out = np.array([plan.held_out for plan in measured])
+    fit = fit_predictor(network, plans[~held_out], latency[~held_out], seed)
+    predict = fit.predictor.bind(network)
+    if readings:
+        energy = fit_energy(network, readings, predict, energy)
+    return {
+        "predictor": fit.predictor,
+        "energy": energy,
+        "tails": fit_tails(latency, np.array([plan.tails_ms for plan in measured]), held_out),
+        "held_out": ErrorSummary.of(predict(plans[held_out]) / latency[held_out] - 1),
+        "cross_validated": ErrorSummary.of(fit.errors),
+    }
+
+
+def _energy(
+    stage: Stage, network: Network, meter: PowerMeter, timed: Timed, effort: Effort
+) -> tuple[EnergyModel, tuple[EnergyReading, ...]]:
+    """Readings of some of the timed plans; a stated power is taken as it is."""
+    if isinstance(meter, PowerModel):
+        return EnergyModel.stated(meter.watts, meter.source), ()
+    chosen = choose_readings(network, timed.plans)
+    readings = stage.read(meter, timed.plans[chosen], timed.latency_ms[chosen])
+    idle = meter.idle_watts(effort.window_s)
+    return EnergyModel(0.0, meter.source, meter.measured, idle_watts=idle), tuple(readings)
+
+
+def _check_extensible(profile: DeviceProfile, network: Network, runtime: Runtime) -> None:
+    profile.check(network)
+    here, there = (runtime.device_name(), runtime.identity), (profile.device, profile.runtime)
+    if here != there:
+        raise ProfileError(
+            f"A profile must be extended where it was measured: on {there[0]} with {there[1]}; this is {here[0]} with "
+            f"{here[1]}. Measure a profile of its own here."
         )
+    if profile.basis != "network":
+        raise ProfileError("A profile made of layers cannot be extended. Measure the network: rlprune profile.")
+
+
+def _key(network: Network, runtime: Runtime, effort: Effort) -> dict[str, Any]:
+    return {
+        "fingerprint": network.fingerprint,
+        "widths": {group.name: list(group.widths) for group in network.groups},
+        "device": runtime.device_name(),
+        "runtime": asdict(runtime.identity),
+        "effort": effort.key(),
+    }
+
+
+def _unknown(network: Network, profile: DeviceProfile, count: int, seed: int) -> IntArray:
+    """The dense network and up to ``count`` plans that the profile does not hold, ``[P, G]``."""
+    known = {plan.widths for plan in profile.measured}
+    drawn = choose_plans(network, count + len(known) + 1, seed)
+    new = [plan for plan in drawn if tuple(int(width) for width in plan) not in known][:count]
+    if not new:
+        raise ProfileError("Every plan over the allowed widths was measured already: the profile cannot be extended.")
+    return np.array([network.dense_widths, *new], dtype=np.int64)
 
 
 def _probe_count(plans: int) -> int:
     return max(LEAST_PROBES, int(plans * PROBES))
-
-
-class _Stage:
-    """Loads plans and times them round by round, going on from stored rounds."""
-
-    def __init__(self, network: Network, runtime: Runtime, stored: PartialProfile, seed: int, progress: bool) -> None:
-        self._network, self._runtime, self._stored = network, runtime, stored
-        self._seed, self._progress = seed, progress
-
-    def measure(self, phase: str, plans: IntArray, samples: int) -> _Timed:
-        least = rounds_for(samples)
-        rounds = self._stored.rounds(phase, len(plans))
-        if wants_more(rounds, least):
-            inferences = [self._load(widths) for widths in self._loading(plans, phase)]
-            with self._bar(f"{phase}: time {len(plans)} plans", least, len(rounds)) as bar:
-                while wants_more(rounds, least):
-                    timed = time_round(self._runtime, inferences, len(rounds), self._seed)
-                    rounds.append(timed.min(axis=1))
-                    self._stored.store(phase, rounds)
-                    bar.total = max(least, len(rounds))
-                    bar.update()
-        return _Timed(plans, np.array(rounds))
-
-    def _loading(self, plans: IntArray, phase: str) -> Iterator[IntArray]:
-        with self._bar(f"{phase}: load {len(plans)} plans", len(plans), 0) as bar:
-            for widths in plans:
-                yield widths
-                bar.update()
-
-    def power(self, meter: PowerMeter, plans: IntArray) -> Power:
-        """Mean watts of the dense and the narrowest of ``plans``; a stated figure is taken as it is."""
-        narrowest = plans[int(np.argmin(self._network.macs(plans)))]
-        watts = [self._watts(meter, widths) for widths in (self._network.dense_widths, narrowest)]
-        idle = meter.average_watts(lambda: time.sleep(IDLE_NAP_S)) if meter.measured else None
-        return Power(float(np.mean(watts)), meter.source, meter.measured, idle)
-
-    def _watts(self, meter: PowerMeter, widths: IntArray) -> float:
-        inference = self._load(widths)
-        return meter.average_watts(lambda: self._runtime.time(inference, REPEATS))
-
-    def _load(self, widths: IntArray) -> Inference:
-        return self._runtime.load(self._network, widths)
-
-    def _bar(self, description: str, total: int, done: int) -> tqdm[Any]:
-        hidden = not self._progress
-        return tqdm(desc=description, total=total, initial=done, disable=hidden, file=sys.stderr, leave=False)
 
 
 def _hold_out(plans: IntArray, checks: int, seed: int) -> BoolArray:
@@ -194,6 +231,24 @@ def _hold_out(plans: IntArray, checks: int, seed: int) -> BoolArray:
     return held_out
 
 
-def _records(main: _Timed, held_out: BoolArray) -> tuple[MeasuredPlan, ...]:
-    rows = zip(main.plans, main.latency_ms, held_out, strict=True)
-    return tuple(MeasuredPlan(tuple(int(w) for w in plan), float(ms), bool(out)) for plan, ms, out in rows)
+def _session(timed: Timed, effort: Effort) -> Session:
+    return Session(
+        created=_now(),
+        plans=len(timed.plans),
+        samples=timed.samples.shape[1],
+        dense_latency_ms=float(timed.latency_ms[0]),
+        spread=timed.spread,
+        bound=effort.bound,
+        other_load=timed.other_load,
+    )
+
+
+def _records(timed: Timed, held_out: BoolArray, session: int, scale: float) -> tuple[MeasuredPlan, ...]:
+    rows = zip(timed.plans, timed.latency_ms * scale, scaled(timed.samples, scale), held_out, strict=True)
+    return tuple(
+        MeasuredPlan(tuple(int(w) for w in plan), float(ms), tails, bool(out), session) for plan, ms, tails, out in rows
+    )
+
+
+def _now() -> str:
+    return datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
 from tqdm import tqdm
 
+from rlprune.devices.energy import read_energy
+from rlprune.devices.meters import PowerMeter, PowerModel
+from rlprune.devices.records import QUANTILES
 from rlprune.devices.runtimes.base import Inference, Runtime
+from rlprune.devices.tails import quantiles
 from rlprune.devices.timing import REPEATS, rounds_for, spread, time_round, wants_more
 from rlprune.errors import DeviceError
 from rlprune.network import FloatArray, IntArray, Network
@@ -25,17 +29,20 @@ class PlanTiming:
 
     Attributes:
         latency_ms: minimum, the estimator of a profile.
-        median_ms, p95_ms: of all samples, with the noise of the machine.
+        tails_ms: quantiles of all samples, with the noise of the machine, by name (``p50``, ``p95``, ``p99``).
         ratio: ``latency_ms`` to that of the dense network in the same rounds.
         corrected_ms: ``ratio`` times the dense latency of the profile, so that the machine's drift since then is out;
             equal to ``latency_ms`` where no dense latency was given.
+        peak_bytes: memory that one run takes at most, where the runtime can tell.
+        energy_mj: of one inference, idle power included, where a meter was read.
     """
 
     latency_ms: float
-    median_ms: float
-    p95_ms: float
+    tails_ms: dict[str, float]
     ratio: float
     corrected_ms: float
+    peak_bytes: int | None = None
+    energy_mj: float | None = None
 
 
 @dataclass(frozen=True)
@@ -55,6 +62,7 @@ def measure_plans(
     samples: int = 300,
     seed: int = 0,
     dense_latency_ms: float | None = None,
+    meter: PowerMeter | None = None,
     progress: bool = False,
 ) -> PlanTimings:
     """Time finished networks interleaved with the dense one.
@@ -65,6 +73,7 @@ def measure_plans(
         samples: of each plan, at least.
         seed: of the order of plans.
         dense_latency_ms: of the profile whose promise is checked.
+        meter: reads the energy of each plan for a window; a stated power is not asked.
         progress: show a bar on stderr.
 
     Raises:
@@ -85,7 +94,19 @@ def measure_plans(
             shortest.append(rounds[-1].min(axis=1))
             bar.total = max(least, len(rounds))
             bar.update()
-    return _summary(np.stack(rounds), dense_latency_ms)
+    peaks = [runtime.peak_bytes(inference) for inference in inferences]
+    timings = _summary(np.stack(rounds), dense_latency_ms, peaks)
+    if meter is None or isinstance(meter, PowerModel):
+        return timings
+    return _metered(timings, runtime, inferences, meter)
+
+
+def _metered(timings: PlanTimings, runtime: Runtime, inferences: Sequence[Inference], meter: PowerMeter) -> PlanTimings:
+    dense, *plans = (
+        replace(timing, energy_mj=read_energy(runtime, inference, timing.latency_ms, meter).mj_per_run)
+        for timing, inference in zip((timings.dense, *timings.plans), inferences, strict=True)
+    )
+    return replace(timings, dense=dense, plans=tuple(plans))
 
 
 def _load(runtime: Runtime, network: Network, plan: nn.Module | IntArray) -> Inference:
@@ -94,7 +115,7 @@ def _load(runtime: Runtime, network: Network, plan: nn.Module | IntArray) -> Inf
     return runtime.load(network, plan)
 
 
-def _summary(cube: FloatArray, dense_latency_ms: float | None) -> PlanTimings:
+def _summary(cube: FloatArray, dense_latency_ms: float | None, peaks: Sequence[int | None]) -> PlanTimings:
     """``cube``: milliseconds ``[R, P, repeats]``, dense first."""
     shortest = cube.min(axis=2)
     samples = cube.transpose(1, 0, 2).reshape(cube.shape[1], -1)
@@ -103,11 +124,11 @@ def _summary(cube: FloatArray, dense_latency_ms: float | None) -> PlanTimings:
     timings = [
         PlanTiming(
             latency_ms=float(row.min()),
-            median_ms=float(np.median(row)),
-            p95_ms=float(np.quantile(row, 0.95)),
+            tails_ms=dict(zip(QUANTILES, tails, strict=True)),
             ratio=float(row.min()) / dense,
             corrected_ms=float(row.min()) / dense * reference,
+            peak_bytes=peak,
         )
-        for row in samples
+        for row, tails, peak in zip(samples, quantiles(samples).tolist(), peaks, strict=True)
     ]
     return PlanTimings(timings[0], tuple(timings[1:]), spread(shortest))

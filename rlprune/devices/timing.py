@@ -20,6 +20,7 @@ REPEATS = 5
 """Runs of one plan back to back in a round: the first finds the caches cold, the others do not."""
 SETTLED = 0.03
 MOST = 3
+LEAST_ROUNDS = 2
 
 
 def rounds_for(samples: int) -> int:
@@ -58,19 +59,23 @@ def halves(rounds: FloatArray) -> FloatArray:
 
 
 def spread(rounds: FloatArray) -> float:
-    """How far the two halves of a measurement disagree: the median over plans; 0 where nothing can be compared."""
+    """How far the two halves of a measurement disagree: 95 of 100 plans agree better; 0 where there are no halves."""
     differences = halves(rounds)
-    return float(np.median(differences)) if len(differences) else 0.0
+    return float(np.quantile(differences, 0.95)) if len(differences) else 0.0
 
 
-def wants_more(rounds: Sequence[FloatArray], least: int) -> bool:
-    """Whether another round is needed: up to ``least``, then while some plans have not settled.
+def wants_more(rounds: Sequence[FloatArray], least: int, bound: float = SETTLED, deadline: float | None = None) -> bool:
+    """Whether another round is needed: up to ``least``, then while the halves disagree by more than ``bound``.
 
     On a busy machine a plan may meet no quiet moment in one half of the rounds. Where that is true of more than one
-    plan in twenty, measuring goes on, to three times ``least``.
+    plan in twenty, measuring goes on: until the deadline where there is one, else to three times ``least`` rounds.
+
+    Args:
+        rounds: shortest run of each plan in each round so far, ``[P]`` milliseconds each.
+        deadline: moment of :func:`time.monotonic` at which the time is up; two rounds are always made.
     """
+    if deadline is not None and len(rounds) >= LEAST_ROUNDS and time.monotonic() >= deadline:
+        return False
     if len(rounds) < least:
         return True
-    differences = halves(np.array(rounds))
-    settled = not len(differences) or float(np.quantile(differences, 0.95)) <= SETTLED
-    return not settled and len(rounds) < MOST * least
+    return spread(np.array(rounds)) > bound and (deadline is not None or len(rounds) < MOST * least)

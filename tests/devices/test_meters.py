@@ -9,7 +9,17 @@ from typing import Any
 
 import pytest
 
-from rlprune.devices.meters import ASSUMED_WATTS, NvmlMeter, PowerModel, RaplMeter, choose_meter
+from rlprune.devices.meters import (
+    ASSUMED_WATTS,
+    NvmlMeter,
+    PowerModel,
+    RaplMeter,
+    Window,
+    choose_meter,
+    gpu_uuid,
+    meters_of,
+)
+from rlprune.devices.meters.base import EnergyCounter
 from rlprune.errors import DeviceError
 
 RANGE = 1_000_000
@@ -39,14 +49,15 @@ def zone(tree: Path, name: str, label: str, energy: int) -> Path:
     return folder
 
 
-def spend(clock: Clock, counters: dict[Path, int], seconds: float = 0.25) -> Callable[[], None]:
-    """Work that takes time and adds microjoules to counters, which wrap around."""
+def spend(clock: Clock, counters: dict[Path, int], seconds: float = 0.25) -> Callable[[], int]:
+    """Work of ten inferences that takes time and adds microjoules to counters, which wrap around."""
 
-    def work() -> None:
+    def work() -> int:
         clock.now += seconds
         for folder, step in counters.items():
             energy = int((folder / "energy_uj").read_text())
             (folder / "energy_uj").write_text(str((energy + step) % RANGE))
+        return 10
 
     return work
 
@@ -58,10 +69,13 @@ def test_rapl_sums_packages_and_survives_wrap_around(tmp_path: Path, clock: Cloc
     psys = zone(tmp_path, "intel-rapl:2", "psys", 0)
     meter = RaplMeter(tmp_path, clock)
     work = spend(clock, {first: 300_000, second: 200_000, core: 250_000, psys: 500_000})
-    watts = meter.average_watts(work, seconds=1.0)
+    window = meter.measure(work, seconds=1.0)
     assert meter.reason is None
     assert meter.measured
-    assert watts == pytest.approx(4 * (0.3 + 0.2) / 1.0)
+    assert (window.seconds, window.runs) == (1.0, 40)
+    assert window.watts == pytest.approx(4 * (0.3 + 0.2) / 1.0)
+    assert window.mj_per_run == pytest.approx(50)
+    assert window.ms_per_run == pytest.approx(25)
 
 
 def test_rapl_energy_never_falls(tmp_path: Path, clock: Clock) -> None:
@@ -79,7 +93,7 @@ def test_rapl_absent_says_why(tmp_path: Path) -> None:
     assert meter.reason is not None
     assert "RAPL" in meter.reason
     with pytest.raises(DeviceError, match="cannot be read"):
-        meter.average_watts(lambda: None)
+        meter.measure(lambda: 1)
 
 
 def test_rapl_unreadable_says_who_may_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,14 +126,39 @@ def test_rapl_that_vanishes_is_an_error(tmp_path: Path, clock: Clock) -> None:
 def test_counter_that_stands_still_is_never_zero_watts(tmp_path: Path, clock: Clock) -> None:
     folder = zone(tmp_path, "intel-rapl:0", "package-0", 5)
     meter = RaplMeter(tmp_path, clock)
-    with pytest.raises(DeviceError, match="more than 0 W"):
-        meter.average_watts(spend(clock, {folder: 0}))
+    with pytest.raises(DeviceError, match=r"more than 0 mJ.*does not count"):
+        meter.measure(spend(clock, {folder: 0}))
 
 
 def test_short_windows_are_lengthened(tmp_path: Path, clock: Clock) -> None:
     folder = zone(tmp_path, "intel-rapl:0", "package-0", 0)
-    RaplMeter(tmp_path, clock).average_watts(spend(clock, {folder: 1000}), seconds=0.01)
-    assert clock.now >= 1.0
+    meter = RaplMeter(tmp_path, clock)
+    assert meter.measure(spend(clock, {folder: 1000}), seconds=0.01).seconds >= 1.0
+    meter.update_s = 0.4
+    assert meter.measure(spend(clock, {folder: 1000}), seconds=0.01).seconds >= 4.0
+
+
+def test_a_window_begins_when_the_counter_moves(tmp_path: Path, clock: Clock) -> None:
+    """A counter that moves every second: energy from before the window does not count."""
+    folder = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    meter = RaplMeter(tmp_path, clock)
+    meter.update_s = 1.0
+
+    def work() -> int:
+        clock.now += 0.25
+        if clock.now % 1.0 == 0:
+            (folder / "energy_uj").write_text(str(int(clock.now * 20_000) % RANGE))
+        return 1
+
+    assert meter.measure(work, seconds=10.0).watts == pytest.approx(0.02)
+
+
+def test_idle_power_is_read_while_nothing_runs(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    nap = spend(clock, {folder: 50_000}, seconds=0.5)
+    monkeypatch.setattr("rlprune.devices.meters.base.time.sleep", lambda seconds: nap())
+    assert RaplMeter(tmp_path, clock).idle_watts(2.0) == pytest.approx(0.1)
+    assert PowerModel(7.0).idle_watts() is None
 
 
 class NvmlError(Exception):
@@ -146,6 +185,9 @@ class FakeNvml(SimpleNamespace):
     def nvmlDeviceGetHandleByIndex(self, index: int) -> int:
         return index
 
+    def nvmlDeviceGetHandleByUUID(self, uuid: str) -> str:
+        return f"handle of {uuid}"
+
     def nvmlDeviceGetTotalEnergyConsumption(self, handle: int) -> int:
         if not self.counter:
             raise NvmlError("Not Supported")
@@ -157,16 +199,17 @@ class FakeNvml(SimpleNamespace):
         return int(next(self.readings))
 
 
-def advance(clock: Clock, seconds: float) -> Callable[[], None]:
-    def work() -> None:
+def advance(clock: Clock, seconds: float) -> Callable[[], int]:
+    def work() -> int:
         clock.now += seconds
+        return 1
 
     return work
 
 
 def test_nvml_counter(clock: Clock) -> None:
     meter = NvmlMeter(nvml=FakeNvml(clock), clock=clock)
-    assert meter.average_watts(advance(clock, 0.3), seconds=2.0) == pytest.approx(200)
+    assert meter.measure(advance(clock, 0.3), seconds=2.0).watts == pytest.approx(200)
     assert meter.source == "NVML energy counter"
     assert meter.energy_mj() > 7e6
 
@@ -174,8 +217,29 @@ def test_nvml_counter(clock: Clock) -> None:
 def test_nvml_without_counter_samples_power(clock: Clock) -> None:
     meter = NvmlMeter(nvml=FakeNvml(clock, counter=False), clock=clock)
     assert meter.source == "NVML power, sampled"
+    window = meter.measure(advance(clock, 0.25), seconds=1.0)
+    assert (window.seconds, window.runs) == (1.0, 4)
+    assert window.watts == pytest.approx(200)
+
+
+def test_sampled_power_is_weighted_by_time(clock: Clock) -> None:
+    """150 W and 250 W in turn, with a long piece of work between two of the samples only."""
+    meter = NvmlMeter(nvml=FakeNvml(clock, counter=False), clock=clock)
+    pieces = iter([0.0, 3.0, 1.0])
+
+    def work() -> int:
+        clock.now += next(pieces)
+        return 1
+
     next(meter._nvml.readings)  # the next reading is 250 W
-    assert meter.average_watts(advance(clock, 0.25)) == pytest.approx(200)
+    meter._nvml.readings = iter([100_000, 100_000, 300_000])
+    assert meter.measure(work, seconds=4.0).watts == pytest.approx((3 * 100 + 1 * 200) / 4)
+
+
+def test_nvml_meters_the_gpu_that_computes(clock: Clock) -> None:
+    nvml = FakeNvml(clock)
+    assert NvmlMeter("GPU-1234", nvml=nvml, clock=clock)._handle == "handle of GPU-1234"
+    assert NvmlMeter(2, nvml=nvml, clock=clock)._handle == 2
 
 
 def test_nvml_without_driver_says_why(clock: Clock) -> None:
@@ -201,7 +265,9 @@ def test_nvml_that_stops_answering_is_an_error(clock: Clock) -> None:
 
 def test_power_model_is_stated_not_measured() -> None:
     model = PowerModel(6.5)
-    assert model.average_watts(lambda: pytest.fail("nothing need run")) == 6.5
+    window = model.measure(lambda: 3)
+    assert window.watts == pytest.approx(6.5)
+    assert window.runs == 3
     assert not model.measured
     assert model.source == "power model, 6.5 W stated"
 
@@ -227,3 +293,127 @@ def test_choice_falls_back_to_the_stated_assumption(device: str) -> None:
     assert meter.source == f"power model, {ASSUMED_WATTS[device]:g} W assumed"
     assert len(absent) == 1
     assert choose_meter(device, 9.0, meters=[])[0].source == "power model, 9 W stated"
+
+
+class Stepping(EnergyCounter):
+    """A counter of 50 W that moves every 100 ms, a little after it was made."""
+
+    source, update_s = "a stepping counter", 0.1
+
+    def energy_mj(self) -> float:
+        return 50e3 * self.update_s * ((self.clock() + 0.037) // self.update_s)
+
+
+@pytest.mark.parametrize("piece", [0.003, 0.02, 0.033])
+def test_windows_span_whole_updates(clock: Clock, piece: float) -> None:
+    """Readings between two updates would be wrong by up to a tenth here; what is left is the length of the work."""
+    window = Stepping(clock).measure(advance(clock, piece), seconds=1.03)
+    assert window.watts == pytest.approx(50, rel=piece / 1.03 + 1e-6)
+    assert 1.03 <= window.seconds <= 1.03 + 0.1 + piece
+    assert window.runs == pytest.approx(window.seconds / piece)
+
+
+def test_lengthened_windows_say_so(clock: Clock) -> None:
+    meter = Stepping(clock)
+    assert not meter.measure(advance(clock, 0.02), seconds=1.0).lengthened
+    short = meter.measure(advance(clock, 0.02), seconds=0.5)
+    assert short.lengthened
+    assert short.seconds >= 1.0
+    meter.update_s = 0.3
+    assert meter.measure(advance(clock, 0.02), seconds=2.0).seconds >= 3.0
+
+
+def test_work_that_does_not_count_its_runs_is_refused(clock: Clock) -> None:
+    with pytest.raises(DeviceError, match="how many inferences"):
+        Stepping(clock).measure(lambda: 0 * advance(clock, 0.1)())
+
+
+@pytest.mark.parametrize("seconds", [0.0, -1.0, float("nan"), float("inf")])
+@pytest.mark.parametrize("meter", [PowerModel(5.0), Stepping(Clock())])
+def test_windows_last(meter: PowerModel | Stepping, seconds: float) -> None:
+    with pytest.raises(DeviceError, match="more than 0 seconds"):
+        meter.measure(lambda: 1, seconds)
+
+
+@pytest.mark.parametrize("numbers", [(0.0, 1, 1.0), (1.0, 0, 1.0), (1.0, 1, 0.0), (1.0, 1, float("nan"))])
+def test_impossible_windows_are_refused(numbers: tuple[float, int, float]) -> None:
+    with pytest.raises(DeviceError, match="must have taken time"):
+        Window(*numbers)
+
+
+@pytest.mark.parametrize("reading", [float("nan"), float("inf"), -5.0])
+def test_a_reading_that_is_no_energy_is_refused(clock: Clock, reading: float) -> None:
+    """As of a counter that was set back because the driver was loaded again."""
+    meter = Stepping(clock)
+    meter.energy_mj = lambda: reading * clock.now  # type: ignore[method-assign]
+    with pytest.raises(DeviceError, match="more than 0 mJ"):
+        meter.measure(advance(clock, 0.1))
+
+
+def test_a_gpu_that_vanishes_in_a_window_is_named(clock: Clock) -> None:
+    nvml = FakeNvml(clock)
+    meter = NvmlMeter("GPU-1234", nvml=nvml, clock=clock)
+
+    def work() -> int:
+        clock.now += 0.1
+        nvml.counter = clock.now < 2
+        return 1
+
+    with pytest.raises(DeviceError, match="GPU-1234 stopped answering"):
+        meter.measure(work)
+
+
+def test_a_gpu_that_draws_nothing_is_refused(clock: Clock) -> None:
+    nvml = FakeNvml(clock, counter=False)
+    nvml.readings = iter([0] * 1000)
+    with pytest.raises(DeviceError, match="more than 0 mJ"):
+        NvmlMeter(nvml=nvml, clock=clock).measure(advance(clock, 0.1))
+
+
+class FakeCuda(SimpleNamespace):
+    """Torch with GPUs of these UUIDs, the last of them current."""
+
+    def __init__(self, *uuids: str | None) -> None:
+        super().__init__(uuids=uuids)
+
+    def is_available(self) -> bool:
+        return bool(self.uuids)
+
+    def current_device(self) -> int:
+        return len(self.uuids) - 1
+
+    def get_device_properties(self, device: int) -> SimpleNamespace:
+        uuid = self.uuids[device]
+        return SimpleNamespace() if uuid is None else SimpleNamespace(uuid=uuid)
+
+
+def test_torch_names_the_gpu_for_nvml() -> None:
+    assert gpu_uuid(cuda=FakeCuda()) is None
+    assert gpu_uuid(cuda=FakeCuda(None)) is None
+    assert gpu_uuid(cuda=FakeCuda("12-ab", "34-cd")) == "GPU-34-cd"
+    assert gpu_uuid(0, cuda=FakeCuda("GPU-12-ab", "34-cd")) == "GPU-12-ab"
+
+
+def test_meters_describe_themselves(tmp_path: Path, clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert PowerModel(5.0).describe() == "power model, 5 W stated (not measured)"
+    zone(tmp_path, "intel-rapl:0", "package-0", 0)
+    assert RaplMeter(tmp_path, clock).describe() == "RAPL package counters (measured)"
+    without = NvmlMeter(nvml=FakeNvml(clock, driver=False)).describe()
+    assert (
+        without
+        == "NVML energy counter: NVML answers: NVML Shared Library Not Found; to get it: install the NVIDIA driver"
+    )
+    refused = NvmlMeter(3, nvml=FakeNvml(clock, counter=False, power=False)).describe()
+    assert refused.startswith("NVML power, sampled: NVML answers for GPU 3: Not Supported; to get it: ")
+
+    def refuse(path: Path, *_: Any, **__: Any) -> str:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(Path, "read_text", refuse)
+    assert f"chmod a+r {tmp_path}/intel-rapl:*/energy_uj" in RaplMeter(tmp_path).describe()
+
+
+def test_every_kind_of_device_has_its_meters() -> None:
+    assert [type(meter) for device in ("cpu", "cuda") for meter in meters_of(device)] == [RaplMeter, NvmlMeter]
+    with pytest.raises(DeviceError, match="Unknown kind of device 'tpu'"):
+        choose_meter("tpu")

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from rlprune.costs import EnergyCost, LatencyCost
+from rlprune.costs import EnergyCost, LatencyCost, TailCost
+from rlprune.devices.digest import sealed
+from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
@@ -25,7 +28,7 @@ from .conftest import Residual
 
 @pytest.fixture(scope="module")
 def profile(residual_network: Network, recording: Callable[..., Any]) -> DeviceProfile:
-    return build_profile(residual_network, recording(), PowerModel(12.5), plans=16, checks=4, samples=20)
+    return build_profile(residual_network, recording(), PowerModel(12.5), Effort(plans=16, checks=4, samples=20))
 
 
 @pytest.fixture
@@ -34,7 +37,7 @@ def saved(profile: DeviceProfile, tmp_path: Path) -> Path:
 
 
 def edit(path: Path, *keys: Any, value: Any = None) -> Path:
-    """Change one value of a JSON file; without a value, delete it."""
+    """Change one value of a profile and seal it again; without a value, delete it."""
     whole = inner = json.loads(path.read_text())
     for key in keys[:-1]:
         inner = inner[key]
@@ -42,7 +45,7 @@ def edit(path: Path, *keys: Any, value: Any = None) -> Path:
         del inner[keys[-1]]
     else:
         inner[keys[-1]] = value
-    path.write_text(json.dumps(whole))
+    path.write_text(json.dumps(sealed(whole)))
     return path
 
 
@@ -72,15 +75,65 @@ def test_a_truncated_file(saved: Path) -> None:
         DeviceProfile.load(saved)
 
 
-@pytest.mark.parametrize("schema", ["rlprune-device-profile/2", "something else", 1, None])
+@pytest.mark.parametrize("schema", ["rlprune-device-profile/1", "something else", 1, None])
 def test_another_schema(saved: Path, schema: Any) -> None:
-    with pytest.raises(ProfileError, match="rlprune-device-profile/1"):
+    with pytest.raises(ProfileError, match=r"must have the schema 'rlprune-device-profile/2'"):
         DeviceProfile.load(edit(saved, "schema", value=schema))
+
+
+def test_a_newer_schema_says_so(saved: Path) -> None:
+    with pytest.raises(ProfileError, match=r"newer rlprune.*Update rlprune"):
+        DeviceProfile.load(edit(saved, "schema", value="rlprune-device-profile/10"))
+
+
+def test_an_edited_file(saved: Path) -> None:
+    value = json.loads(saved.read_text())
+    value["measured"][0]["latency_ms"] *= 0.9
+    saved.write_text(json.dumps(value))
+    with pytest.raises(ProfileError, match="edited"):
+        DeviceProfile.load(saved)
+    del value["digest"]
+    saved.write_text(json.dumps(value))
+    with pytest.raises(ProfileError, match="edited"):
+        DeviceProfile.load(saved)
+
+
+def test_widths_below_all_that_were_measured_are_refused(profile: DeviceProfile, residual_network: Network) -> None:
+    cost = LatencyCost(residual_network, profile)
+    lowest = profile.lowest()
+    assert cost(lowest[None]).shape == (1,)
+    with pytest.raises(ProfileError, match=r"measured 'stem' down to \d+ channels; \d came"):
+        cost(lowest[None] - np.array([1, 0]))
+
+
+@pytest.mark.parametrize("quantile", ["p50", "p95", "p99"])
+def test_tails_never_fall_when_a_width_rises(profile: DeviceProfile, residual_network: Network, quantile: str) -> None:
+    cost = TailCost(residual_network, profile, quantile)
+    plans = choose_plans(residual_network.restricted(profile.widths), 200, 0)
+    costs = cost(plans)
+    above = (plans[:, None] >= plans[None]).all(axis=2)
+    assert (costs[:, None] >= costs[None] - 1e-12)[above].all()
+    assert (cost.metric, cost.unit) == (f"latency_{quantile}", "ms")
+
+
+def test_an_unknown_quantile(profile: DeviceProfile, residual_network: Network) -> None:
+    with pytest.raises(ProfileError, match="Did you mean 'p99'"):
+        TailCost(residual_network, profile, "p98")
+
+
+def test_warnings(profile: DeviceProfile) -> None:
+    assert not any("describes" in warning for warning in profile.warnings(profile.device))
+    assert any("this machine is Other CPU" in warning for warning in profile.warnings("Other CPU"))
+    disturbed = replace(profile, sessions=(replace(profile.sessions[0], other_load=1.4, spread=0.2),))
+    assert not disturbed.settled
+    found = " ".join(disturbed.warnings())
+    assert "differ by 20.0%, 3.0% was asked for" in found
+    assert "kept 1.4 cores busy" in found
 
 
 def test_every_key_is_needed(profile: DeviceProfile, saved: Path) -> None:
     content = saved.read_text()
-    for key in profile.to_dict():
+    for key in set(profile.to_dict()) - {"digest"}:
         saved.write_text(content)
         with pytest.raises(ProfileError, match=key):
             DeviceProfile.load(edit(saved, key))
@@ -104,16 +157,27 @@ def test_every_key_is_needed(profile: DeviceProfile, saved: Path) -> None:
         (("widths", "stem"), "all"),
         (("widths",), {}),
         (("widths",), [16]),
-        (("power", "watts"), 0),
-        (("power", "measured"), 1),
-        (("power", "idle_watts"), -1),
+        (("energy", "watts"), 0),
+        (("energy", "measured"), 1),
+        (("energy", "idle_watts"), -1),
         (("predictor", "intercept_ms"), math.inf),
         (("predictor", "block"), 0),
         (("predictor", "layers", "stem"), {"macs": -1e-6}),
         (("predictor", "layers", "stem"), {"weight": 1.0}),
         (("runtime", "threads"), -1),
         (("runtime", "name"), 7),
-        (("samples",), True),
+        (("predictor", "steps", "stem"), [[16]]),
+        (("predictor", "steps", "stem"), [[16, -0.1]]),
+        (("tails", "p99", "factor"), -1.0),
+        (("tails", "p99"), None),
+        (("sessions",), []),
+        (("sessions", 0, "spread"), "low"),
+        (("measured", 0, "tails_ms"), [1.0]),
+        (("measured", 0, "session"), 7),
+        (("basis",), "guess"),
+        (("notes",), "none"),
+        (("readings",), [{"widths": [1, 2], "energy_mj": 0.0, "latency_ms": 1.0, "seconds": 1.0}]),
+        (("energy", "base_mj"), -1.0),
         (("held_out", "median"), None),
     ],
 )

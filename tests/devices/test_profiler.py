@@ -10,12 +10,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rlprune.costs import EnergyCost
+from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.meters.base import PowerMeter, Work
+from rlprune.devices.meters.base import PowerMeter, Window
 from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.profiler import build_profile
+from rlprune.devices.profiler import build_profile, extend_profile, refit
 from rlprune.devices.recorded import RecordedRuntime, Recorder
+from rlprune.devices.records import EnergyModel
 from rlprune.devices.runtimes.base import Inference
 from rlprune.errors import DeviceError, ProfileError
 from rlprune.network import FloatArray, IntArray, Network
@@ -27,11 +30,12 @@ METER = PowerModel(10.0)
 
 
 def build(network: Network, runtime: RecordedRuntime, path: Path | None = None, seed: int = 0) -> DeviceProfile:
-    return build_profile(network, runtime, METER, plans=16, checks=4, samples=30, seed=seed, path=path)
+    return build_profile(network, runtime, METER, Effort(plans=16, checks=4, samples=30, seed=seed), path=path)
 
 
 def timeless(profile: DeviceProfile) -> DeviceProfile:
-    return replace(profile, created="")
+    sessions = tuple(replace(session, created="", other_load=None) for session in profile.sessions)
+    return replace(profile, created="", sessions=sessions)
 
 
 def test_profile_of_a_recorded_device(residual_network: Network, recording: Make) -> None:
@@ -124,7 +128,7 @@ def test_unfit_partial_samples_are_not_used(
         build(residual_network, Breaking(recording(), 70), path, seed=1 if spoil == "other seed" else 0)
     stored = json.loads(partial.read_text())
     if spoil == "negative":
-        stored["phases"]["probe"][0][0] = -1.0
+        stored["phases"]["probe"][0][0][0] = -1.0
     if spoil == "short round":
         stored["phases"]["probe"][0].pop()
     partial.write_text(partial.read_text()[:-40] if spoil == "truncated" else json.dumps(stored))
@@ -138,10 +142,16 @@ def test_unwritable_folder_is_one_clear_error(residual_network: Network, recordi
 
 
 @pytest.mark.parametrize("counts", [(7, 4, 30), (16, 0, 30), (16, 4, 4)])
-def test_too_few_plans_are_refused(residual_network: Network, recording: Make, counts: tuple[int, int, int]) -> None:
+def test_too_few_plans_are_refused(counts: tuple[int, int, int]) -> None:
     plans, checks, samples = counts
     with pytest.raises(DeviceError, match="at least 8 plans"):
-        build_profile(residual_network, recording(), METER, plans=plans, checks=checks, samples=samples)
+        Effort(plans=plans, checks=checks, samples=samples)
+
+
+@pytest.mark.parametrize("numbers", [{"bound": 0.0}, {"bound": 1.5}, {"limit_s": 0.0}, {"window_s": -1.0}])
+def test_impossible_efforts_are_refused(numbers: dict[str, float]) -> None:
+    with pytest.raises(DeviceError, match="bound of a profile"):
+        Effort(**numbers)  # type: ignore[arg-type]
 
 
 def test_absent_runtime_is_one_line(residual_network: Network, recording: Make) -> None:
@@ -151,33 +161,174 @@ def test_absent_runtime_is_one_line(residual_network: Network, recording: Make) 
         build(residual_network, runtime)
 
 
-class Measuring(PowerMeter):
-    """A meter that reads 40 W, 20 W and, at rest, 5 W."""
+class Metered(PowerMeter):
+    """A device that draws 10 W, 2 W of them idle, and 0.5 mJ more for a million multiply-adds."""
 
     source = "a test meter"
 
-    def __init__(self) -> None:
-        self.readings = iter([40.0, 20.0, 5.0])
+    def __init__(self, network: Network, fails_after: int = 1000) -> None:
+        self._network, self._left = network, fails_after
+        self.plan: tuple[int, ...] = ()
         self.windows: list[float] = []
 
-    def _average_watts(self, work: Work, seconds: float) -> float:
+    def measure(self, work: Callable[[], int], seconds: float = 5.0) -> Window:
+        self._left -= 1
+        if self._left < 0:
+            raise DeviceError("The meter stopped answering.")
         work()
+        widths = np.array(self.plan)
+        latency = float(true_latency(self._network, widths)[0])
+        energy = 10 * latency + 0.5 * float(self._network.macs(widths)[0]) / 1e6
         self.windows.append(seconds)
-        return next(self.readings)
+        return Window(seconds, runs=100, energy_mj=100 * energy)
+
+    def idle_watts(self, seconds: float = 5.0) -> float:
+        return 2.0
 
 
-def test_measured_power_is_the_mean_of_both_ends(residual_network: Network, recording: Make) -> None:
-    meter = Measuring()
-    profile = build_profile(residual_network, recording(), meter, plans=16, checks=4, samples=30)
-    assert (profile.power.watts, profile.power.idle_watts) == (30.0, 5.0)
-    assert profile.power.measured
-    assert profile.power.source == "a test meter"
-    assert min(meter.windows) >= 1.0
+class Watched(RecordedRuntime):
+    """Tells the meter which plan runs."""
+
+    meter: Metered
+
+    def time(self, inference: Inference, repeats: int) -> FloatArray:
+        self.meter.plan = inference.widths  # type: ignore[attr-defined]
+        return super().time(inference, repeats)
 
 
-def test_stated_power_has_no_idle_figure(residual_network: Network, recording: Make) -> None:
-    power = build(residual_network, recording()).power
-    assert (power.watts, power.measured, power.idle_watts) == (10.0, False, None)
+def watched(network: Network, recorded: RecordedRuntime, fails_after: int = 1000) -> Watched:
+    runtime = Watched(recorded.identity, recorded.device_name(), recorded.samples_ms)
+    runtime.meter = Metered(network, fails_after)
+    return runtime
+
+
+def test_energy_is_fitted_to_the_meter(residual_network: Network, recording: Make) -> None:
+    runtime = watched(residual_network, recording())
+    effort = Effort(plans=16, checks=4, samples=30, window_s=3.0)
+    profile = build_profile(residual_network, runtime, runtime.meter, effort)
+    energy = profile.energy
+    assert (energy.measured, energy.source, energy.idle_watts) == (True, "a test meter", 2.0)
+    assert set(runtime.meter.windows) == {3.0}
+    assert 4 <= len(profile.readings) <= 12
+    plans = choose_plans(residual_network.restricted(profile.widths), 30, seed=9)
+    true = 10 * true_latency(residual_network, plans) + 0.5 * residual_network.macs(plans) / 1e6
+    promised = EnergyCost(residual_network, profile)(plans)
+    assert np.abs(promised / true - 1).max() < 0.03
+    assert energy.error.plans == len(profile.readings)
+    assert energy.error.worst < 0.1
+    assert energy.above_idle(5.0, 1.0) == 3.0
+
+
+def test_a_meter_that_fails_loses_no_reading(residual_network: Network, recording: Make, tmp_path: Path) -> None:
+    path, effort = tmp_path / "profile.json", Effort(plans=16, checks=4, samples=30)
+    failing = watched(residual_network, recording(), fails_after=3)
+    with pytest.raises(DeviceError, match=r"stopped answering.*kept in .*partial\.json"):
+        build_profile(residual_network, failing, failing.meter, effort, path=path)
+    assert not path.exists()
+    whole = watched(residual_network, recording())
+    resumed = build_profile(residual_network, whole, whole.meter, effort, path=path)
+    assert len(whole.meter.windows) == len(resumed.readings) - 3
+    again = watched(residual_network, recording())
+    unbroken = build_profile(residual_network, again, again.meter, effort)
+    assert timeless(resumed) == timeless(unbroken)
+
+
+def test_stated_power_is_watts_alone(residual_network: Network, recording: Make) -> None:
+    profile = build(residual_network, recording())
+    assert profile.energy == EnergyModel.stated(10.0, METER.source)
+    assert profile.readings == ()
+    assert any("not measured" in warning for warning in profile.warnings())
+
+
+class Vanishing(RecordedRuntime):
+    """A device that stops answering."""
+
+    left = 100
+
+    def time(self, inference: Inference, repeats: int) -> FloatArray:
+        self.left -= 1
+        if self.left < 0:
+            raise DeviceError("The device stopped answering.")
+        return super().time(inference, repeats)
+
+
+def test_a_device_that_disappears_loses_no_round(residual_network: Network, recording: Make, tmp_path: Path) -> None:
+    path, recorded = tmp_path / "profile.json", recording()
+    vanishing = Vanishing(recorded.identity, recorded.device_name(), recorded.samples_ms)
+    with pytest.raises(DeviceError, match=r"stopped answering.*the same command goes on"):
+        build(residual_network, vanishing, path)
+    assert json.loads(Path(f"{path}.partial.json").read_text())["phases"]["probe"]
+    assert timeless(build(residual_network, recorded, path)) == timeless(build(residual_network, recording()))
+
+
+def test_tails_are_lines_that_the_samples_show(residual_network: Network, recording: Make) -> None:
+    profile = build(residual_network, recording(samples=400, noise=0.5))
+    latency = np.array([plan.latency_ms for plan in profile.measured])
+    tails = {name: model(latency) for name, model in profile.tails.items()}
+    assert (tails["p50"] < tails["p95"]).all()
+    assert (tails["p95"] < tails["p99"]).all()
+    assert np.abs(tails["p95"] / latency - 1.475).max() < 0.06
+    assert profile.tails["p95"].error.plans == 4
+    assert min(model.offset_ms for model in profile.tails.values()) >= 0
+
+
+def test_a_noisy_measurement_says_so(residual_network: Network, recording: Make) -> None:
+    effort = Effort(plans=16, checks=4, samples=30, bound=0.001)
+    noisy = build_profile(residual_network, recording(samples=1000, noise=0.5), METER, effort)
+    assert not noisy.settled
+    assert noisy.samples > 30
+    assert any("noisy" in warning for warning in noisy.warnings())
+    assert not any("noisy" in warning for warning in build(residual_network, recording()).warnings())
+
+
+def test_measuring_stops_when_the_time_is_up(residual_network: Network, recording: Make) -> None:
+    effort = Effort(plans=16, checks=4, samples=3000, limit_s=1e-6)
+    assert build_profile(residual_network, recording(), METER, effort).samples == 10
+
+
+def test_extension_adds_plans_and_cancels_drift(residual_network: Network, recording: Make, tmp_path: Path) -> None:
+    first = build(residual_network, recording())
+    slower = {widths: [2 * ms for ms in times] for widths, times in recording().samples_ms.items()}
+    runtime = RecordedRuntime(recording().identity, "Imagined CPU", slower)
+    effort = Effort(plans=8, checks=2, samples=30)
+    path = tmp_path / "extended.json"
+    extended = extend_profile(first, residual_network, runtime, effort, path=path)
+    assert DeviceProfile.load(path) == extended
+    assert list(tmp_path.iterdir()) == [path]
+    assert len(extended.sessions) == 2
+    assert len({plan.widths for plan in extended.measured}) == len(extended.measured) > len(first.measured)
+    new = [plan for plan in extended.measured if plan.session == 1]
+    assert sum(plan.held_out for plan in new) == 2
+    for plan in new:
+        assert plan.latency_ms == pytest.approx(true_latency(residual_network, np.array(plan.widths))[0])
+    assert extended.dense_latency_ms == first.dense_latency_ms
+    assert extended.held_out.plans == 6
+
+
+def test_extension_is_refused_elsewhere_and_when_nothing_is_left(
+    residual_network: Network, depthwise_network: Network, recording: Make
+) -> None:
+    first, effort = build(residual_network, recording()), Effort(plans=8, checks=2, samples=30)
+    other = RecordedRuntime(recording().identity, "Another CPU", recording().samples_ms)
+    with pytest.raises(ProfileError, match="Another CPU"):
+        extend_profile(first, residual_network, other, effort)
+    with pytest.raises(ProfileError, match="another network"):
+        extend_profile(first, depthwise_network, recording(), effort)
+    everything = Effort(plans=1000, checks=2, samples=5)
+    complete = extend_profile(first, residual_network, recording(), everything)
+    with pytest.raises(ProfileError, match="measured already"):
+        extend_profile(complete, residual_network, recording(), effort)
+    with pytest.raises(ProfileError, match="made of layers"):
+        extend_profile(replace(first, basis="layers"), residual_network, recording(), effort)
+
+
+def test_refitting_changes_nothing_but_heals_what_was_lost(residual_network: Network, recording: Make) -> None:
+    profile = build(residual_network, recording(noise=0.1))
+    assert refit(profile, residual_network) == profile
+    spoiled = replace(profile, predictor=replace(profile.predictor, intercept_ms=99.0), tails={})
+    assert refit(spoiled, residual_network) == profile
+    with pytest.raises(ProfileError, match="no measured plans"):
+        refit(replace(profile, measured=()), residual_network)
 
 
 def test_a_progress_bar_shows_on_stderr_only(
@@ -185,7 +336,7 @@ def test_a_progress_bar_shows_on_stderr_only(
 ) -> None:
     build(residual_network, recording())
     assert capsys.readouterr() == ("", "")
-    build_profile(residual_network, recording(), METER, plans=16, checks=4, samples=30, progress=True)
+    build_profile(residual_network, recording(), METER, Effort(plans=16, checks=4, samples=30), progress=True)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "time" in shown.err
@@ -196,17 +347,6 @@ def test_recorder_keeps_what_a_runtime_measured(residual_network: Network, recor
     first = build(residual_network, recorder)  # type: ignore[arg-type]
     replayed = RecordedRuntime.open(recorder.recording().save(tmp_path / "recording.json"))
     assert timeless(build(residual_network, replayed)) == timeless(first)
-
-
-def test_recordings_are_checked(residual_network: Network, recording: Make, tmp_path: Path) -> None:
-    path = recording(samples=2).save(tmp_path / "recording.json")
-    with pytest.raises(DeviceError, match="no plan with widths"):
-        recording().load(residual_network, np.array([1, 1]))
-    path.write_text(path.read_text().replace("recording/1", "recording/9"))
-    with pytest.raises(DeviceError, match="schema"):
-        RecordedRuntime.open(path)
-    with pytest.raises(DeviceError, match="positive"):
-        RecordedRuntime(recording().identity, "x", {(1, 2): [0.0]})
 
 
 def widths_of(profile: DeviceProfile) -> list[IntArray]:

@@ -11,20 +11,25 @@ import pytest
 import torch
 
 from rlprune.devices import resolve_device
-from rlprune.devices.host import cpu_model, operating_system
+from rlprune.devices.catalogue import CATALOGUE, entry_of
+from rlprune.devices.host import cpu_model, operating_system, usable_cores
+from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiler import build_profile
-from rlprune.devices.runtimes import OnnxRuntimeCpu
+from rlprune.devices.runtimes import OnnxRuntime, RuntimeIdentity
 from rlprune.errors import DeviceError, ProfileError
 from rlprune.network import Network
 
+EFFORT = Effort(plans=16, checks=4, samples=10)
+THREADS = min(2, usable_cores())
+
 
 def test_cpu_is_onnxruntime() -> None:
-    device = resolve_device("cpu", threads=2, batch=4)
+    device = resolve_device("cpu", threads=THREADS, batch=4)
     assert device.kind == "cpu"
     assert device.runtime is not None
     assert (device.runtime.identity.name, device.runtime.identity.threads, device.runtime.identity.batch) == (
-        "onnxruntime", 2, 4,
+        "onnxruntime", THREADS, 4,
     )  # fmt: skip
 
 
@@ -48,24 +53,84 @@ def test_a_missing_profile(tmp_path: Path) -> None:
 def test_a_profile_of_this_machine_brings_its_runtime(
     residual_network: Network, recording: Callable[..., Any], tmp_path: Path
 ) -> None:
-    here = OnnxRuntimeCpu(threads=2)
-    profile = build_profile(residual_network, recording(), PowerModel(1.0), plans=16, checks=4, samples=10)
+    here = OnnxRuntime(threads=THREADS)
+    profile = build_profile(residual_network, recording(), PowerModel(1.0), EFFORT)
     path = replace(profile, device=here.device_name(), runtime=here.identity).save(tmp_path / "here.json")
     device = resolve_device(str(path))
     assert device.absent is None
     assert device.runtime is not None
     assert device.runtime.identity == here.identity
-    assert device.profile is not None
+    assert device.source is not None
 
 
 def test_a_profile_of_another_machine_says_so(
     residual_network: Network, recording: Callable[..., Any], tmp_path: Path
 ) -> None:
-    profile = build_profile(residual_network, recording(), PowerModel(1.0), plans=16, checks=4, samples=10)
+    profile = build_profile(residual_network, recording(), PowerModel(1.0), EFFORT)
     device = resolve_device(str(profile.save(tmp_path / "there.json")))
     assert device.runtime is None
-    assert device.profile == profile
+    assert device.source == profile
     assert "Imagined CPU" in str(device.absent)
+
+
+def profile_with(runtime: RuntimeIdentity, network: Network, recording: Callable[..., Any], path: Path) -> str:
+    profile = build_profile(network, recording(), PowerModel(1.0), EFFORT)
+    return str(replace(profile, device=cpu_model(), runtime=runtime).save(path / "other.json"))
+
+
+@pytest.mark.parametrize("name", ["cpu:openvino", "cpu:torch", "cpu:torch-channels-last"])
+def test_a_profile_brings_the_runtime_it_was_made_with(
+    name: str, residual_network: Network, recording: Callable[..., Any], tmp_path: Path
+) -> None:
+    made = resolve_device(name, batch=2).runtime
+    assert made is not None
+    device = resolve_device(profile_with(made.identity, residual_network, recording, tmp_path))
+    assert type(device.runtime) is type(made)
+    assert device.runtime is not None
+    assert device.runtime.identity == made.identity
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"name": "tvm", "provider": "llvm"}, "with tvm"),
+        ({"threads": 4096}, "4096 came"),
+        ({"precision": "float16"}, "float16' came"),
+        ({"provider": "CUDAExecutionProvider", "threads": 0}, "CUDAExecutionProvider"),
+        ({"version": "0.1"}, "onnxruntime 0.1"),
+    ],
+)
+def test_a_profile_whose_runtime_is_absent_here_can_still_be_used(
+    change: dict[str, Any], reason: str, residual_network: Network, recording: Callable[..., Any], tmp_path: Path
+) -> None:
+    identity = replace(OnnxRuntime().identity, **change)
+    device = resolve_device(profile_with(identity, residual_network, recording, tmp_path))
+    assert device.source is not None
+    assert device.runtime is None
+    assert reason in str(device.absent)
+    assert "\n" not in str(device.absent)
+
+
+def test_every_runtime_finds_its_own_entry() -> None:
+    for entry in CATALOGUE.values():
+        assert entry_of(entry.make(1, 2, "float32").identity) is entry
+
+
+def test_absent_devices_say_how_to_get_them() -> None:
+    for entry in CATALOGUE.values():
+        if entry.make(1, 1, "float32").available() is not None:
+            with pytest.raises(DeviceError, match=r"cannot be used here: .* To get it: "):
+                resolve_device(entry.name)
+            assert entry.remedy
+
+
+def test_settings_reach_the_runtime() -> None:
+    runtime = resolve_device("cpu:torch", threads=THREADS, batch=5, precision="bfloat16").runtime
+    assert runtime is not None
+    identity = runtime.identity
+    assert (identity.threads, identity.batch, identity.precision) == (THREADS, 5, "bfloat16")
+    with pytest.raises(DeviceError, match="must be float32; 'bfloat16' came"):
+        resolve_device("cpu", precision="bfloat16")
 
 
 def test_cpu_model(tmp_path: Path) -> None:

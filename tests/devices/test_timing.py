@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +14,7 @@ from torch import nn
 
 from rlprune.devices.promise import _summary, measure_plans
 from rlprune.devices.recorded import RecordedRuntime
-from rlprune.devices.runtimes import OnnxRuntimeCpu, Runtime, RuntimeIdentity
+from rlprune.devices.runtimes import OnnxRuntime, Runtime, RuntimeIdentity
 from rlprune.devices.runtimes.base import Inference
 from rlprune.devices.timing import REPEATS, minima, rounds_for, spread, time_round, wants_more
 from rlprune.errors import DeviceError, NetworkError
@@ -26,7 +28,7 @@ class Logging(Runtime):
     round_s = 0.0
 
     def __init__(self) -> None:
-        self.identity = RuntimeIdentity("log", "1", "none", 1, 1, "float32")
+        self.identity = RuntimeIdentity("log", "1", "none", 1, 1, "float32", warmup=0)
         self.order: list[str] = []
 
     def available(self) -> str | None:
@@ -107,26 +109,45 @@ def test_measures_on_until_both_halves_agree(rounds: list[list[float]], more: bo
     assert wants_more([np.array(item) for item in rounds], least=4) == more
 
 
+def test_a_deadline_ends_what_does_not_settle_and_nothing_else() -> None:
+    restless = [np.array(item) for item in [[2.0, 1.0]] * 6 + [[2.0, 1.2]] * 6]
+    past, future = time.monotonic() - 1, time.monotonic() + 1000
+    assert wants_more(restless, 4, deadline=future)
+    assert not wants_more(restless, 4, deadline=past)
+    assert not wants_more(restless, 100, deadline=past)
+    assert wants_more(restless[:1], 4, deadline=past)
+    assert not wants_more(restless[:5], 4, deadline=future)
+    assert not wants_more(restless, 4, bound=0.3, deadline=future)
+
+
+def test_warm_up_runs_are_not_timed() -> None:
+    runtime = Logging()
+    runtime.identity = replace(runtime.identity, warmup=2)
+    assert runtime.time(runtime.load(None, np.array([1])), 3).shape == (3,)  # type: ignore[arg-type]
+    assert len(runtime.order) == 5
+
+
 def test_summary_corrects_for_drift() -> None:
     cube: FloatArray = np.array([[[2.0, 2.5], [1.0, 4.0]], [[2.2, 2.4], [1.2, 3.0]]])
-    timings = _summary(cube, dense_latency_ms=1.0)
+    timings = _summary(cube, 1.0, [None, 7])
     (plan,) = timings.plans
     assert (plan.latency_ms, plan.ratio, plan.corrected_ms) == (1.0, 0.5, 0.5)
-    assert plan.median_ms == pytest.approx(2.1)
-    assert plan.p95_ms > 3
-    assert _summary(cube, None).plans[0].corrected_ms == 1.0
+    assert plan.tails_ms["p50"] == pytest.approx(2.1)
+    assert plan.tails_ms["p95"] > 3
+    assert plan.peak_bytes == 7
+    assert _summary(cube, None, [None, None]).plans[0].corrected_ms == 1.0
 
 
 def test_measures_modules_and_widths_beside_the_dense_network(residual_network: Network) -> None:
     widths = np.array([4, 4])
     pruned = surgery.prune(residual_network, surgery.leading_channels(residual_network, widths))
-    runtime = OnnxRuntimeCpu()
+    runtime = OnnxRuntime()
     runtime.round_s = 0.0
     timings = measure_plans(residual_network, runtime, [pruned, widths], samples=20, dense_latency_ms=3.0)
     assert timings.dense.ratio == 1.0
     assert timings.dense.corrected_ms == 3.0
     for plan in timings.plans:
-        assert 0 < plan.latency_ms <= plan.median_ms <= plan.p95_ms
+        assert 0 < plan.latency_ms <= plan.tails_ms["p50"] <= plan.tails_ms["p95"]
         assert plan.corrected_ms == pytest.approx(3.0 * plan.latency_ms / timings.dense.latency_ms)
 
 
@@ -142,13 +163,13 @@ def test_refuses_too_few_samples(residual_network: Network) -> None:
 
 
 def test_onnxruntime_sessions_use_the_stated_batch(residual_network: Network) -> None:
-    runtime = OnnxRuntimeCpu(threads=1, batch=3)
+    runtime = OnnxRuntime(threads=1, batch=3)
     inference = runtime.load(residual_network, residual_network.dense_widths)
     outputs = inference()
     assert isinstance(outputs, list)
     assert outputs[0].shape == (3, 4)
     with pytest.raises(DeviceError, match="1 or more"):
-        OnnxRuntimeCpu(threads=0)
+        OnnxRuntime(threads=0)
 
 
 def test_what_cannot_be_exported_is_told(residual_network: Network) -> None:
@@ -157,4 +178,4 @@ def test_what_cannot_be_exported_is_told(residual_network: Network) -> None:
             return images if images.sum() > 0 else -images
 
     with pytest.raises(NetworkError, match="cannot be exported"):
-        OnnxRuntimeCpu().load_module(Strange(), residual_network.example_inputs)
+        OnnxRuntime().load_module(Strange(), residual_network.example_inputs)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import shutil
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -20,6 +23,7 @@ class FakeCuda:
         self.present = present
         self.clock = 0.0
         self.synchronised = 0
+        self.allocated = self.peak = 0
 
     def is_available(self) -> bool:
         return self.present
@@ -29,6 +33,15 @@ class FakeCuda:
 
     def synchronize(self) -> None:
         self.synchronised += 1
+
+    def memory_allocated(self) -> int:
+        return self.allocated
+
+    def max_memory_allocated(self) -> int:
+        return self.peak
+
+    def reset_peak_memory_stats(self) -> None:
+        self.peak = self.allocated
 
     def Event(self, enable_timing: bool) -> Any:
         assert enable_timing
@@ -48,7 +61,7 @@ class FakeEvent:
         return end.when - self.when
 
 
-def test_times_with_events(residual_network: Network) -> None:
+def test_times_with_events_after_warming_up() -> None:
     cuda = FakeCuda()
     runtime = TorchCuda(cuda=cuda, device="cpu")
     runs: list[torch.Tensor] = []
@@ -57,8 +70,9 @@ def test_times_with_events(residual_network: Network) -> None:
         cuda.clock += 2.0
         runs.append(torch.zeros(1))
 
+    runtime.identity = replace(runtime.identity, warmup=2)
     assert list(runtime.time(inference, 3)) == [2.0, 2.0, 2.0]
-    assert len(runs) == 3
+    assert len(runs) == 5
 
 
 def test_runs_the_pruned_network(residual_network: Network) -> None:
@@ -100,5 +114,64 @@ def test_identity() -> None:
     assert runtime.available() is None
     assert runtime.device_name() == "Fake GPU on cuda"
     assert (runtime.identity.name, runtime.identity.batch, runtime.identity.precision) == ("torch", 4, "float32")
+    assert runtime.identity.provider.startswith("cuda ")
+    assert runtime.identity.provider.endswith(" eager")
     with pytest.raises(DeviceError, match="1 or more"):
         TorchCuda(batch=0)
+    with pytest.raises(DeviceError, match="float32 or bfloat16 or float16; 'int8' came"):
+        TorchCuda(precision="int8")
+
+
+@pytest.mark.parametrize("precision", ["float16", "bfloat16"])
+def test_other_precisions(residual_network: Network, precision: str) -> None:
+    runtime = TorchCuda(2, precision, mode="channels_last", cuda=FakeCuda(), device="cpu")
+    outputs = runtime.load(residual_network, np.array([4, 8]))()
+    assert isinstance(outputs, torch.Tensor)
+    assert str(outputs.dtype) == f"torch.{precision}"
+    assert runtime.identity.precision == precision
+
+
+def test_compiling_needs_triton(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(shutil, "which", lambda name: name)
+    runtime = TorchCuda(mode="compile", cuda=FakeCuda())
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    assert runtime.available() == "torch.compile needs the package triton, which is not installed"
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    assert runtime.available() is None
+    monkeypatch.setattr(shutil, "which", lambda name: None)
+    assert runtime.available() == "torch.compile needs a compiler; none of cc, gcc, clang is found"
+
+
+def test_peak_memory_is_that_of_one_network() -> None:
+    cuda = FakeCuda()
+    runtime = TorchCuda(cuda=cuda, device="cpu")
+
+    class Works(torch.nn.Linear):
+        def forward(self, input: torch.Tensor) -> torch.Tensor:
+            cuda.peak = cuda.allocated + 1000
+            return super().forward(input)
+
+    inference = runtime.load_module(Works(8, 8), torch.zeros(1, 8))
+    own = 4 * (8 * 8 + 8 + 8)
+    cuda.allocated = 5000 + own  # other networks hold 5000 bytes
+    assert runtime.peak_bytes(inference) == own + 1000
+    assert runtime.peak_bytes(lambda: None) is None
+
+
+class Lost(FakeCuda):
+    """Fails when it is asked to wait, as real GPUs do."""
+
+    def synchronize(self) -> None:
+        raise torch.AcceleratorError("CUDA error: unspecified launch failure\nCompile with more flags")
+
+
+def test_a_gpu_that_disappears_is_one_clear_error() -> None:
+    module, images = torch.nn.Linear(2, 2), torch.zeros(1, 2)
+    inference = TorchCuda(cuda=FakeCuda(), device="cpu").load_module(module, images)
+    runtime = TorchCuda(cuda=Lost(), device="cpu")
+    for fails in (lambda: runtime.time(inference, 2), lambda: runtime.peak_bytes(inference)):
+        with pytest.raises(DeviceError, match=r"stopped answering \(.*unspecified launch failure\)") as caught:
+            fails()
+        assert "\n" not in str(caught.value)
+    with pytest.raises(DeviceError, match=r"eager in float32; it said .*unspecified launch failure"):
+        runtime.load_module(module, images)

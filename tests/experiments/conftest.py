@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from torch import nn
 
+from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiler import build_profile
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
@@ -190,7 +191,7 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         loaded = resolve_network("tiny_networks:network")
         network = Network(loaded.model, loaded.example_inputs, multiple=2)
         path = folder / "profile.json"
-        build_profile(network, InventedRuntime(), PowerModel(5.0), plans=24, checks=4, samples=10, path=path)
+        build_profile(network, InventedRuntime(), PowerModel(5.0), Effort(plans=24, checks=4, samples=10), path=path)
     return folder
 
 

@@ -10,11 +10,13 @@ import numpy as np
 import pytest
 
 from rlprune.agents.search import Episode
+from rlprune.devices.records import EnergyModel, ErrorSummary, TailModel
 from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation import Quality
 from rlprune.experiments.cli.arguments import parse
 from rlprune.experiments.cli.demo import free_folder
 from rlprune.experiments.config import ReportConfig, TrainConfig, as_dict, from_dict
+from rlprune.experiments.device_facts import DeviceFacts, energy_note
 from rlprune.experiments.episodes import read_csv, to_csv
 from rlprune.experiments.rows import Row, columns
 from rlprune.experiments.run_folder import RunFolder, check_free
@@ -143,6 +145,7 @@ def row(name: str, role: str, score: float, divergence: float, **more: float) ->
     return Row(name, role, score, divergence, macs=2e6, params=3e3, size_bytes=12_000, widths=(4,), **more)
 
 
+NO_ERRORS = ErrorSummary(0.0, 0.0, 0.0, 0)
 ROWS = [
     row("dense", "dense", 0.99, 0.0),
     row("uniform", "uniform", 0.90, 0.3),
@@ -151,15 +154,25 @@ ROWS = [
 ]
 
 
-def test_speed_is_one_over_latency_and_energy_is_power_times_time() -> None:
-    measured = row("a", "learned", 0.9, 0.1, latency_promised_ms=3.0, latency_measured_ms=2.0, watts=15.0, batch=4)
+def test_speed_is_one_over_latency() -> None:
+    measured = row("a", "learned", 0.9, 0.1, latency_promised_ms=3.0, latency_measured_ms=2.0, energy_mj=30.0, batch=4)
     assert measured.images_per_second == pytest.approx(4 / 0.002)
-    assert measured.energy_mj == pytest.approx(30.0)
-    promised = dataclasses.replace(measured, latency_measured_ms=None)
-    assert promised.energy_mj == pytest.approx(45.0)
-    unknown = dataclasses.replace(promised, latency_promised_ms=None)
-    assert (unknown.images_per_second, unknown.energy_mj) == (None, None)
+    unknown = dataclasses.replace(measured, latency_measured_ms=None, latency_promised_ms=None)
+    assert unknown.images_per_second is None
     assert Row.from_dict(measured.as_dict()) == measured
+
+
+def test_energy_is_metered_where_it_can_be_else_power_times_time() -> None:
+    facts = DeviceFacts(EnergyModel.stated(15.0, "stated"), TailModel(0.5, 1.1, NO_ERRORS), "stated", 4, {}, [])
+    assert facts.energy_mj(None, 2.0, 1e6) == pytest.approx(30.0)
+    assert facts.energy_mj(7.0, 2.0, 1e6) == 7.0
+    assert facts.energy_mj(None, None, 1e6) is None
+    assert dataclasses.replace(facts, energy=None).energy_mj(None, 2.0, 1e6) is None
+    assert facts.p99(2.0) == pytest.approx(2.7)
+    assert facts.p99(None) is None
+    fitted = EnergyModel(2.0, "meter", measured=True, base_mj=1.0, mj_per_mmac=0.5, idle_watts=0.5)
+    assert dataclasses.replace(facts, energy=fitted).energy_mj(None, 3.0, 4e6) == pytest.approx(1 + 6 + 2)
+    assert "an idle device draws 0.5 W of it" in energy_note(fitted)
 
 
 def test_columns_without_values_are_left_out_and_scores_are_percentages() -> None:

@@ -16,6 +16,7 @@ from matplotlib.image import imread
 from safetensors.torch import load_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
+from rlprune.experiments.report import CAPTIONS
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
 from rlprune.zoo import resolve_network
@@ -184,7 +185,7 @@ def test_tensorboard_methods_overlay_and_uniform_is_a_level_line(events: dict[st
 
 def test_tensorboard_has_pictures_texts_and_hparams(events: dict[str, EventAccumulator]) -> None:
     tags = events["ddpg"].Tags()
-    assert set(tags["images"]) == {f"pictures/{n}" for n in ("learning-curve", "keep-ratios", "accuracy-against-cost")}
+    assert set(tags["images"]) == {f"pictures/{name}" for name in CAPTIONS}
     texts = {tag.split("/")[0] for tag in tags["tensors"]}
     assert {"table", "plan", "command"} <= texts
     assert "_hparams_/session_start_info" in events["ddpg"].summary_metadata

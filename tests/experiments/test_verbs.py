@@ -109,7 +109,7 @@ def test_report_is_made_again_from_the_files_alone(call: Any, trained: Any, tmp_
     called = call("report", "moved")
     assert called.code == 0, called.err
     assert (run / "report.md").read_text() == before
-    assert len(list((run / "pictures").iterdir())) == 3
+    assert len(list((run / "pictures").iterdir())) == 6
     assert "ddpg (learned)" in called.out
 
 

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from torch import nn
 
+from rlprune.errors import DeviceError, RlpruneError
 from rlprune.network import FloatArray, IntArray, Network
 
 Inference = Callable[[], object]
@@ -28,6 +30,7 @@ class RuntimeIdentity:
         threads: threads inside one operator; 0 where it has no meaning.
         batch: samples in one inference.
         precision: ``float32``, ...
+        warmup: runs before each block of timed ones, whose time does not count.
     """
 
     name: str
@@ -36,6 +39,12 @@ class RuntimeIdentity:
     threads: int
     batch: int
     precision: str
+    warmup: int = 1
+
+    def __str__(self) -> str:
+        """For people, in one line."""
+        parts = [f"{self.name} {self.version}".strip(), self.provider, f"batch {self.batch}", self.precision]
+        return ", ".join(parts + ([f"{self.threads} thread(s)"] if self.threads else []))
 
 
 class Runtime(ABC):
@@ -71,12 +80,34 @@ class Runtime(ABC):
     def load_module(self, module: nn.Module, example_inputs: Any) -> Inference:
         """A finished module, truly exported, ready to run. Raises as :meth:`load`."""
 
+    def peak_bytes(self, inference: Inference) -> int | None:
+        """Memory that one run takes at most, weights included, where the runtime can tell; else None."""
+        return None
+
     def time(self, inference: Inference, repeats: int) -> FloatArray:
-        """Milliseconds of ``repeats`` runs back to back, ``[repeats]``."""
+        """Milliseconds of ``repeats`` runs back to back, ``[repeats]``, after those of the warm-up.
+
+        Raises:
+            DeviceError: the device stopped answering.
+        """
         samples = np.empty(repeats)
         clock = time.perf_counter
-        for index in range(repeats):
-            start = clock()
-            inference()
-            samples[index] = clock() - start
+        with self.answering():
+            for _ in range(self.identity.warmup):
+                inference()
+            for index in range(repeats):
+                start = clock()
+                inference()
+                samples[index] = clock() - start
         return samples * 1e3
+
+    @contextmanager
+    def answering(self) -> Iterator[None]:
+        """Turns whatever a library raises while a network runs into one clear error."""
+        try:
+            yield
+        except RlpruneError:
+            raise
+        except Exception as reason:
+            told = (str(reason).splitlines() or [""])[0] or type(reason).__name__
+            raise DeviceError(f"The device stopped answering ({told}). Check it, and measure again.") from reason

@@ -1,0 +1,20 @@
+"""``rlprune devices``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlprune.experiments.config import DevicesConfig
+
+if TYPE_CHECKING:
+    from rlprune.experiments.devices import DevicesAnswer
+
+CONFIG = DevicesConfig
+EXAMPLE = "rlprune devices"
+
+
+def run(config: DevicesConfig, command: str) -> DevicesAnswer:
+    """Find what can be run and measured here."""
+    from rlprune.experiments.devices import find_devices
+
+    return find_devices()

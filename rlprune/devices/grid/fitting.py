@@ -1,0 +1,158 @@
+"""Fits what a layer of each kind costs, at every size, to networks made of such layers.
+
+    latency = c0 + sum over layers ( e[kind] + sum over features f and knots k of c[kind, f, k] * phi_k(positions) * f )
+
+with hat functions phi_k over the logarithm of a layer's output positions, which sum to one between two knots: costs per
+unit are interpolated between the sizes of the grid. None of the coefficients is negative. Non-negative least squares on
+relative errors with a small ridge; block and ridge by cross-validation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import nnls
+
+from rlprune.devices.predictor import FEATURES, LayerFeatures
+from rlprune.layers import Layer
+from rlprune.network import FloatArray, IntArray, Network
+
+KNOTS = (1, 4, 16, 49, 196, 784, 3136)
+BLOCKS = (1, 8, 16)
+PENALTIES = (1e-6, 1e-4, 1e-2)
+FOLDS = 5
+Key = tuple[str, tuple[int, ...], tuple[int, ...]]
+"""Kind, kernel and stride of a layer."""
+BoolArray = npt.NDArray[np.bool_]
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One network at some widths ``[P, G]``, and what it took, ``[P]`` milliseconds."""
+
+    network: Network
+    plans: IntArray
+    latency_ms: FloatArray
+
+
+@dataclass
+class KindCost:
+    """What layers of one kind cost.
+
+    Attributes:
+        each_ms: of every layer.
+        per_unit: knot (output positions) -> feature -> milliseconds per unit.
+        channels: most that were measured, on either side.
+    """
+
+    each_ms: float = 0.0
+    per_unit: dict[int, dict[str, float]] = field(default_factory=dict)
+    channels: int = 0
+
+
+@dataclass(frozen=True)
+class GridFit:
+    """``errors``: relative, of plans left out in turn."""
+
+    intercept_ms: float
+    block: int
+    kinds: dict[Key, KindCost]
+    errors: FloatArray
+
+
+def key_of(layer: Layer) -> Key:
+    """What a layer costs depends on these; a layer without kernel has none."""
+    return layer.kind, layer.kernel, layer.stride
+
+
+def hats(positions: float, knots: Sequence[int]) -> dict[int, float]:
+    """Knots beside ``positions`` and their weights, which sum to one; beyond the last knot it counts alone."""
+    place = np.interp(np.log(max(positions, 1.0)), np.log(knots), np.arange(len(knots)))
+    low = min(int(place), len(knots) - 1)
+    high = min(low + 1, len(knots) - 1)
+    weight = float(place - low)
+    return {knots[low]: 1.0} if weight == 0 or low == high else {knots[low]: 1 - weight, knots[high]: weight}
+
+
+def fit_grid(measured: Sequence[Measured], seed: int = 0) -> GridFit:
+    """Fit to all networks together."""
+    latency = np.concatenate([item.latency_ms for item in measured])
+    folds = np.random.default_rng(seed).permutation(len(latency)) % FOLDS
+    best: tuple[float, _Design, float, FloatArray] | None = None
+    for design in (_Design(measured, block) for block in BLOCKS):
+        for penalty in PENALTIES:
+            errors = design.cross_validated(latency, folds, penalty)
+            score = float(np.mean(errors**2))
+            if best is None or score < best[0]:
+                best = score, design, penalty, errors
+    assert best is not None  # BLOCKS and PENALTIES are not empty
+    _, design, penalty, errors = best
+    return design.fitted(design.solve(latency, np.ones(len(latency), dtype=np.bool_), penalty), np.abs(errors))
+
+
+class _Design:
+    """Columns of the regression: the call itself, each kind of layer, and kinds by feature and knot."""
+
+    def __init__(self, measured: Sequence[Measured], block: int) -> None:
+        self.block = block
+        self._features = FEATURES[:3] if block == 1 else FEATURES
+        self._columns: dict[tuple[Key | None, str, int], int] = {(None, "", 0): 0}
+        self._most: dict[Key, int] = {}
+        rows = [self._rows(item) for item in measured]
+        self.table = np.zeros((sum(len(row) for row in rows), len(self._columns)))
+        start = 0
+        for row in rows:
+            self.table[start : start + len(row), : row.shape[1]] = row
+            start += len(row)
+        self._scale = np.abs(self.table).max(axis=0)
+        self._scale[self._scale == 0] = 1.0
+
+    def _rows(self, item: Measured) -> FloatArray:
+        features = LayerFeatures(item.network, self.block)
+        cube = features(item.plans)
+        entries: list[tuple[int, FloatArray]] = [(0, np.ones(len(item.plans)))]
+        for index, layer in enumerate(features.layers):
+            key = key_of(layer)
+            self._most[key] = max(self._most.get(key, 0), layer.out_width, layer.in_width)
+            entries.append((self._column(key, "", 0), np.ones(len(item.plans))))
+            for knot, weight in hats(layer.positions, KNOTS).items():
+                for f, name in enumerate(self._features):
+                    entries.append((self._column(key, name, knot), weight * cube[:, index, f]))
+        table = np.zeros((len(item.plans), len(self._columns)))
+        for column, values in entries:
+            table[:, column] += values
+        return table
+
+    def _column(self, key: Key, feature: str, knot: int) -> int:
+        return self._columns.setdefault((key, feature, knot), len(self._columns))
+
+    def solve(self, latency: FloatArray, rows: BoolArray, penalty: float) -> FloatArray:
+        table = self.table[rows] / self._scale / latency[rows][:, None]
+        ridge = np.sqrt(penalty) * np.eye(table.shape[1]) / latency.mean()
+        target = np.concatenate([np.ones(len(table)), np.zeros(len(ridge))])
+        solution, _ = nnls(np.vstack([table, ridge]), target, maxiter=50 * table.shape[1])
+        return np.asarray(solution / self._scale)
+
+    def cross_validated(self, latency: FloatArray, folds: IntArray, penalty: float) -> FloatArray:
+        errors = np.zeros(len(latency))
+        for fold in range(int(folds.max()) + 1):
+            out = folds == fold
+            errors[out] = self.table[out] @ self.solve(latency, ~out, penalty) / latency[out] - 1
+        return errors
+
+    def fitted(self, solution: FloatArray, errors: FloatArray) -> GridFit:
+        kinds: dict[Key, KindCost] = {}
+        for (key, feature, knot), column in self._columns.items():
+            if key is None:
+                continue
+            kind = kinds.setdefault(key, KindCost(channels=self._most[key]))
+            if not feature:
+                kind.each_ms = float(solution[column])
+                continue
+            costs = kind.per_unit.setdefault(knot, {})
+            if solution[column] > 0:
+                costs[feature] = float(solution[column])
+        return GridFit(float(solution[0]), self.block, kinds, errors)

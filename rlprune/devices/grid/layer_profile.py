@@ -1,0 +1,231 @@
+"""What kinds of layers cost on one device and runtime: gives the profile of any network that is made of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlprune.devices.digest import check_seal, sealed
+from rlprune.devices.fields import ADVICE, Fields
+from rlprune.devices.fitting import paying_widths
+from rlprune.devices.grid.fitting import Key, KindCost, hats, key_of
+from rlprune.devices.predictor import FEATURES, LatencyPredictor, timed_layers
+from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profile_json import (
+    check_schema,
+    energy_model,
+    errors,
+    runtime_identity,
+    sessions,
+    tail_models,
+)
+from rlprune.devices.records import EnergyModel, ErrorSummary, Session, TailModel
+from rlprune.devices.runtimes.base import RuntimeIdentity
+from rlprune.errors import ProfileError
+from rlprune.files import read_json, write_json
+from rlprune.layers import Layer
+from rlprune.network import FloatArray, Network
+
+LAYER_SCHEMA = "rlprune-layer-profile/1"
+NEGLIGIBLE = 0.01
+"""Share of the multiply-adds up to which layers of unknown kinds are taken to cost nothing, which is noted."""
+STRETCH = 1.5
+"""How far beyond the measured positions and channels costs per unit are taken to hold without a note."""
+
+
+@dataclass(frozen=True)
+class LayerProfile:
+    """Costs of kinds of layers on one device.
+
+    Attributes:
+        device, os, runtime, estimator, created: as in :class:`rlprune.devices.profile.DeviceProfile`.
+        intercept_ms: of a call.
+        block: channels are rounded up to this for the ``block_`` features.
+        kinds: kind, kernel and stride -> cost.
+        energy, tails, sessions, seed: as in a profile of a network.
+        layer_error: on chains of layers, each plan left out in turn.
+        network_error: on whole networks that were never fitted to.
+    """
+
+    device: str
+    os: str
+    runtime: RuntimeIdentity
+    estimator: str
+    created: str
+    intercept_ms: float
+    block: int
+    kinds: dict[Key, KindCost]
+    energy: EnergyModel
+    tails: dict[str, TailModel]
+    sessions: tuple[Session, ...]
+    layer_error: ErrorSummary
+    network_error: ErrorSummary
+    seed: int
+
+    def predictor(self, network: Network) -> LatencyPredictor:
+        """The latency of ``network``, put together from its layers.
+
+        Raises:
+            ProfileError: it has layers of unknown kinds whose multiply-adds are not negligible; they are named.
+        """
+        known = [layer for layer in timed_layers(network) if key_of(layer) in self.kinds]
+        self._refuse_unknown(network)
+        intercept = self.intercept_ms + sum(self.kinds[key_of(layer)].each_ms for layer in known)
+        return LatencyPredictor(intercept, self.block, {layer.name: self._coefficients(layer) for layer in known})
+
+    def for_network(self, network: Network) -> DeviceProfile:
+        """A profile of ``network`` that needs no measurement; its ``notes`` tell what lies outside the grid.
+
+        Raises:
+            ProfileError: as for :meth:`predictor`.
+        """
+        predictor = self.predictor(network)
+        return DeviceProfile(
+            device=self.device,
+            os=self.os,
+            runtime=self.runtime,
+            estimator=self.estimator,
+            created=self.created,
+            fingerprint=network.fingerprint,
+            dense_latency_ms=float(predictor.bind(network)(network.dense_widths[None])[0]),
+            predictor=predictor,
+            widths=paying_widths(network, predictor),
+            energy=self.energy,
+            tails=self.tails,
+            held_out=self.network_error,
+            cross_validated=self.layer_error,
+            sessions=self.sessions,
+            seed=self.seed,
+            basis="layers",
+            notes=tuple(self._notes(network)),
+        )
+
+    def _coefficients(self, layer: Layer) -> dict[str, float]:
+        """Milliseconds per unit of each feature at the layer's size, interpolated between knots."""
+        per_unit = self.kinds[key_of(layer)].per_unit
+        found: dict[str, float] = {}
+        for knot, weight in hats(layer.positions, sorted(per_unit)).items():
+            for feature, value in per_unit[knot].items():
+                found[feature] = found.get(feature, 0.0) + weight * value
+        return found
+
+    def _unknown(self, network: Network) -> tuple[list[Layer], float]:
+        """Layers of unknown kinds, and their share of the multiply-adds."""
+        macs: FloatArray = network.layer_macs(network.dense_widths)[0]
+        unknown = [layer for layer in timed_layers(network) if key_of(layer) not in self.kinds]
+        theirs = sum(float(value) for layer, value in zip(network.layers, macs, strict=True) if layer in unknown)
+        return unknown, theirs / max(float(macs.sum()), 1.0)
+
+    def _refuse_unknown(self, network: Network) -> None:
+        unknown, share = self._unknown(network)
+        if share > NEGLIGIBLE:
+            raise ProfileError(
+                f"The profile must know the kinds of layers that a network is made of; {_named(unknown)} are unknown "
+                f"to it, with {share:.0%} of the multiply-adds. Measure this network: rlprune profile."
+            )
+
+    def _notes(self, network: Network) -> list[str]:
+        notes = [
+            "Latency is put together from kinds of layers, this network was not measured: on other networks the error "
+            f"was {self.network_error}."
+        ]
+        unknown, _ = self._unknown(network)
+        if unknown:
+            notes.append(f"Of unknown kinds, and taken to cost nothing: {_named(unknown)}.")
+        beyond = [layer for layer in timed_layers(network) if key_of(layer) in self.kinds and self._is_beyond(layer)]
+        if beyond:
+            notes.append(f"Outside the measured grid, costs were extrapolated: {_named(beyond)}.")
+        return notes
+
+    def _is_beyond(self, layer: Layer) -> bool:
+        kind = self.kinds[key_of(layer)]
+        channels = max(layer.out_width, layer.in_width)
+        least, most = min(kind.per_unit), max(kind.per_unit)
+        inside = least / STRETCH <= layer.positions <= most * STRETCH
+        return not inside or channels > kind.channels * STRETCH
+
+    def save(self, path: str | Path) -> Path:
+        """Write as JSON, atomically.
+
+        Raises:
+            ProfileError: the folder cannot be written.
+        """
+        return write_json(path, self.to_dict(), ProfileError)
+
+    @classmethod
+    def load(cls, path: str | Path) -> LayerProfile:
+        """Read what :meth:`save` wrote.
+
+        Raises:
+            ProfileError: the file is missing, truncated, edited, newer, lacks a key, or holds a number that cannot be.
+        """
+        return cls.from_dict(read_json(path, ProfileError), str(path))
+
+    def to_dict(self) -> dict[str, Any]:
+        """JSON form, with its schema version and a seal."""
+        names = ("device", "os", "estimator", "created", "intercept_ms", "block", "seed")
+        records = ("runtime", "energy", "layer_error", "network_error")
+        return sealed(
+            {
+                "schema": LAYER_SCHEMA,
+                **{name: getattr(self, name) for name in names},
+                **{name: asdict(getattr(self, name)) for name in records},
+                "tails": {name: asdict(tail) for name, tail in self.tails.items()},
+                "sessions": [asdict(session) for session in self.sessions],
+                "kinds": [_kind_as_dict(key, kind) for key, kind in self.kinds.items()],
+            }
+        )
+
+    @classmethod
+    def from_dict(cls, value: dict[str, Any], origin: str = "profile") -> LayerProfile:
+        """Check and read the JSON form. Raises as :meth:`load`."""
+        check_schema(value, LAYER_SCHEMA, origin)
+        fields = Fields(value, origin)
+        found = cls(
+            **{name: fields.text(name) for name in ("device", "os", "estimator", "created")},
+            runtime=runtime_identity(fields.inner("runtime")),
+            intercept_ms=fields.number("intercept_ms"),
+            block=fields.positive("block"),
+            kinds=dict(_kind_from(item) for item in fields.objects("kinds")),
+            energy=energy_model(fields.inner("energy")),
+            tails=tail_models(fields.inner("tails")),
+            sessions=sessions(fields),
+            layer_error=errors(fields.inner("layer_error")),
+            network_error=errors(fields.inner("network_error")),
+            seed=fields.integer("seed"),
+        )
+        check_seal(value, origin)
+        return found
+
+
+def _named(layers: Sequence[Layer]) -> str:
+    shown = [f"{layer.name} ({' '.join([layer.kind, 'x'.join(map(str, layer.kernel))]).strip()})" for layer in layers]
+    more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
+    return ", ".join(shown[:3]) + more
+
+
+def _kind_as_dict(key: Key, kind: KindCost) -> dict[str, Any]:
+    name, kernel, stride = key
+    return {
+        "kind": name,
+        "kernel": list(kernel),
+        "stride": list(stride),
+        "each_ms": kind.each_ms,
+        "channels": kind.channels,
+        "knots": [{"positions": knot, **costs} for knot, costs in sorted(kind.per_unit.items())],
+    }
+
+
+def _kind_from(fields: Fields) -> tuple[Key, KindCost]:
+    key = (fields.text("kind"), fields.sizes("kernel"), fields.sizes("stride"))
+    per_unit = {}
+    for item in fields.objects("knots"):
+        named = [name for name in item.names() if name != "positions"]
+        if not set(named) <= set(FEATURES):
+            raise ProfileError(f"A knot has an unknown feature; {named} came, known: {', '.join(FEATURES)}. {ADVICE}")
+        per_unit[item.positive("positions")] = {name: item.number(name) for name in named}
+    if not per_unit:
+        raise ProfileError(f"Every kind of layer must have a knot; {fields.text('kind')!r} has none. {ADVICE}")
+    return key, KindCost(fields.number("each_ms"), per_unit, fields.integer("channels"))

@@ -1,0 +1,193 @@
+"""Times plans and puts them under a meter; what was measured is kept whatever happens."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from rlprune.devices.energy import WINDOW_S, read_energy
+from rlprune.devices.host import LoadWatch
+from rlprune.devices.meters.base import PowerMeter
+from rlprune.devices.partial import DECIMALS, PartialProfile
+from rlprune.devices.records import EnergyReading
+from rlprune.devices.runtimes.base import Inference, Runtime
+from rlprune.devices.timing import REPEATS, SETTLED, minima, rounds_for, spread, time_round, wants_more
+from rlprune.errors import DeviceError
+from rlprune.network import FloatArray, IntArray, Network
+
+LEAST_PLANS = 8
+PROBE_TIME = 1 / 3
+"""Share of the time limit after which probing stops."""
+
+
+@dataclass(frozen=True)
+class Effort:
+    """How much is measured.
+
+    Attributes:
+        plans: the predictor is fitted to.
+        checks: further plans that it never sees, for its stated error. Networks with few plans get fewer of both.
+        samples: of each plan, at least; more while two halves of the measurement disagree by more than ``bound``.
+        bound: of the spread; see :func:`rlprune.devices.timing.spread`.
+        limit_s: seconds after which no further round begins; without one, three times ``samples`` are the most.
+        window_s: of a reading of energy.
+        seed: of the choice and the order of plans.
+
+    Raises:
+        DeviceError: a number is too small.
+    """
+
+    plans: int = 64
+    checks: int = 16
+    samples: int = 300
+    bound: float = SETTLED
+    limit_s: float | None = None
+    window_s: float = WINDOW_S
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.plans < LEAST_PLANS or self.checks < 1 or self.samples < REPEATS:
+            raise DeviceError(
+                f"A profile needs at least {LEAST_PLANS} plans, 1 check and {REPEATS} samples; "
+                f"{self.plans}, {self.checks} and {self.samples} came."
+            )
+        if not 0 < self.bound < 1 or not self.window_s > 0 or not (self.limit_s is None or self.limit_s > 0):
+            raise DeviceError(
+                "The bound of a profile must lie between 0 and 1, its window and its time limit above 0 seconds; "
+                f"{self.bound}, {self.window_s} and {self.limit_s} came."
+            )
+
+    def key(self) -> list[float]:
+        """What decides which plans are measured and when measuring may end."""
+        return [self.plans, self.checks, self.samples, self.bound, self.seed]
+
+
+@dataclass(frozen=True)
+class Timed:
+    """Plans that were timed.
+
+    Attributes:
+        plans: ``[P, G]``, dense first.
+        cube: milliseconds ``[R, P, repeats]``.
+        other_load: cores that other programs kept busy meanwhile; None where it cannot be told.
+    """
+
+    plans: IntArray
+    cube: FloatArray
+    other_load: float | None
+
+    @property
+    def latency_ms(self) -> FloatArray:
+        """By the estimator, ``[P]``."""
+        return minima(self.cube.min(axis=2))
+
+    @property
+    def samples(self) -> FloatArray:
+        """All samples of each plan, ``[P, R * repeats]``."""
+        return self.cube.transpose(1, 0, 2).reshape(len(self.plans), -1)
+
+    @property
+    def spread(self) -> float:
+        """How far two halves disagree."""
+        return spread(self.cube.min(axis=2))
+
+
+def check_present(runtime: Runtime) -> None:
+    """Refuse a runtime that cannot be used here.
+
+    Raises:
+        DeviceError: says why.
+    """
+    if (reason := runtime.available()) is not None:
+        raise DeviceError(f"{runtime.identity.name} cannot be used here: {reason}.")
+
+
+class Stage:
+    """Loads plans and times them round by round, going on from what is stored.
+
+    Args:
+        stored: keeps every finished round and reading.
+        progress: show bars on stderr.
+    """
+
+    def __init__(
+        self, network: Network, runtime: Runtime, stored: PartialProfile, effort: Effort, progress: bool
+    ) -> None:
+        self._network, self._runtime, self._stored = network, runtime, stored
+        self._effort, self._progress = effort, progress
+        self._start = time.monotonic()
+
+    def measure(self, phase: str, plans: IntArray, share: float = 1.0) -> Timed:
+        """Time ``plans`` ``[P, G]``, dense first, within ``share`` of the time limit.
+
+        Raises:
+            DeviceError: the device stopped answering; finished rounds are kept.
+            NetworkError: a plan cannot be exported.
+        """
+        least = rounds_for(self._effort.samples)
+        rounds = self._stored.rounds(phase, (len(plans), REPEATS))
+        with LoadWatch() as load:
+            if self._wants_more(rounds, least, share):
+                inferences = [self._load(widths) for widths in self._loading(plans, phase)]
+                with self._bar(f"{phase}: time {len(plans)} plans", least, len(rounds)) as bar, self._keeping():
+                    while self._wants_more(rounds, least, share):
+                        timed = time_round(self._runtime, inferences, len(rounds), self._effort.seed)
+                        rounds.append(np.round(timed, DECIMALS))
+                        self._stored.store(phase, rounds)
+                        bar.total = max(least, len(rounds))
+                        bar.update()
+        return Timed(plans, np.array(rounds), load.other_load)
+
+    def read(self, meter: PowerMeter, plans: IntArray, latency_ms: FloatArray) -> list[EnergyReading]:
+        """Put ``plans`` ``[P, G]``, which take ``latency_ms`` ``[P]``, under the meter.
+
+        Raises:
+            DeviceError: the meter or the device stopped answering; finished readings are kept.
+        """
+        readings = self._stored.readings()
+        with self._bar(f"energy of {len(plans)} plans", len(plans), len(readings)) as bar, self._keeping():
+            for widths, expected_ms in list(zip(plans, latency_ms, strict=True))[len(readings) :]:
+                seconds = self._effort.window_s
+                window = read_energy(self._runtime, self._load(widths), float(expected_ms), meter, seconds)
+                plan = tuple(int(width) for width in widths)
+                readings.append(EnergyReading(plan, window.mj_per_run, window.ms_per_run, window.seconds))
+                self._stored.store_readings(readings)
+                bar.update()
+        return readings
+
+    def _wants_more(self, rounds: list[FloatArray], least: int, share: float) -> bool:
+        limit = self._effort.limit_s
+        deadline = None if limit is None else self._start + share * limit
+        return wants_more([timed.min(axis=1) for timed in rounds], least, self._effort.bound, deadline)
+
+    @contextmanager
+    def _keeping(self) -> Iterator[None]:
+        """A device that fails in the middle: what was measured is kept, and the message says where."""
+        try:
+            yield
+        except DeviceError as reason:
+            if self._stored.path is None:
+                raise
+            raise DeviceError(
+                f"{reason} What was measured is kept in {self._stored.path}: the same command goes on from there."
+            ) from reason
+
+    def _loading(self, plans: IntArray, phase: str) -> Iterator[IntArray]:
+        with self._bar(f"{phase}: load {len(plans)} plans", len(plans), 0) as bar:
+            for widths in plans:
+                yield widths
+                bar.update()
+
+    def _load(self, widths: IntArray) -> Inference:
+        return self._runtime.load(self._network, widths)
+
+    def _bar(self, description: str, total: int, done: int) -> tqdm[Any]:
+        hidden = not self._progress
+        return tqdm(desc=description, total=total, initial=done, disable=hidden, file=sys.stderr, leave=False)
