@@ -10,7 +10,7 @@ from torch import nn
 
 from rlprune.devices import meter_of, resolve_device
 from rlprune.devices.promise import PlanTiming, measure_plans
-from rlprune.errors import RunError
+from rlprune.errors import DeviceError, RunError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import ApplyConfig
 from rlprune.experiments.device_facts import DeviceFacts, facts_here
@@ -60,8 +60,11 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
     plan = PruningPlan.load(config.plan)
     config = config.as_planned(plan.notes)
     check_free(config.out)
-    device = resolve_device("cpu", threads=config.threads)
-    assert device.runtime is not None  # "cpu" always has one
+    device = resolve_device(config.device, threads=config.threads)
+    if device.runtime is None:
+        raise DeviceError(
+            f"The pruned network is timed here, which {config.device!r} cannot: {device.absent}. Name cpu."
+        )
     with torch_threads(config.threads):
         progress.note(f"Loading {config.network}")
         material = load_material(config, ANY_WIDTH)  # the plan's own widths, whatever they were rounded to

@@ -44,6 +44,12 @@ class DeviceFacts:
             return metered
         return float(self.energy(np.array(latency_ms), np.array(macs)))
 
+    def above_idle_mj(self, energy_mj: float | None, latency_ms: float | None) -> float | None:
+        """What of this energy an idle device would not use, where its idle power is known."""
+        if self.energy is None or energy_mj is None or latency_ms is None:
+            return None
+        return self.energy.above_idle(energy_mj, latency_ms)
+
 
 def facts_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str]) -> DeviceFacts:
     """What a profile states about itself, its warnings among the notes."""

@@ -12,8 +12,8 @@ from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiler import build_profile, extend_profile
 from rlprune.errors import ProfileError
-from rlprune.experiments.config import ProfileConfig
 from rlprune.experiments.device import describe, told_meter
+from rlprune.experiments.device_config import ProfileConfig
 from rlprune.experiments.device_facts import energy_note
 from rlprune.experiments.profile_pictures import draw_profile, profile_series
 from rlprune.experiments.progress import Progress
@@ -139,9 +139,8 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
         profile = _measure_network(config, network, device, known, progress)
     progress.note(describe(profile))
     folder = Path(config.out).with_suffix("")
-    pictures = (
-        () if config.no_pictures else tuple(draw_profile(profile_series(profile, network, config.network), folder))
-    )
+    series = profile_series(profile, network, config.network)
+    pictures = () if config.no_pictures else tuple(draw_profile(series, folder))
     return ProfileAnswer(profile, config.out, config.network, pictures)
 
 

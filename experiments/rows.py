@@ -25,6 +25,7 @@ class Row:
         latency_p99_promised_ms, latency_p99_measured_ms: 99 of 100 inferences are at least as fast.
         energy_promised_mj: of one inference, as the profile predicts.
         energy_mj: of one inference: metered, else that of the latency as measured, else promised.
+        energy_above_idle_mj: the same less what an idle device would use in that time; None where that is not known.
         peak_bytes: memory that one inference takes at most, weights included.
         batch: samples in one inference.
         macs: multiply-adds of one sample.
@@ -50,6 +51,7 @@ class Row:
     latency_p99_measured_ms: float | None = None
     energy_promised_mj: float | None = None
     energy_mj: float | None = None
+    energy_above_idle_mj: float | None = None
     peak_bytes: int | None = None
     batch: int = 1
     reward: float | None = None
@@ -106,13 +108,20 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
         Column("latency", "measured, ms", lambda row: _number(row.latency_measured_ms, ".3f")),
         Column("latency", "p99, ms", lambda row: _number(row.latency_p99_measured_ms, ".3f")),
         Column("speed", "images/s", lambda row: _number(row.images_per_second, ".0f")),
+        Column("energy", "promised, mJ", lambda row: _number(_checked_promise(row), ".3g")),
         Column("energy", "mJ", lambda row: _number(row.energy_mj, ".3g")),
+        Column("energy", "above idle, mJ", lambda row: _number(row.energy_above_idle_mj, ".3g")),
         Column("MACs", "M", lambda row: f"{row.macs / 1e6:.2f}"),
         Column("params", "k", lambda row: f"{row.params / 1e3:.1f}"),
         Column("size", "kB", lambda row: f"{row.size_bytes / 1e3:.0f}"),
         Column("memory", "peak, kB", lambda row: "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e3:.0f}"),
     ]
     return [column for column in found if any(column.cell(row) != "-" for row in rows)]
+
+
+def _checked_promise(row: Row) -> float | None:
+    """The promised energy, where a meter lets one compare; of a stated power it says nothing new."""
+    return None if row.energy_above_idle_mj is None else row.energy_promised_mj
 
 
 def score_text(value: float | None) -> str:

@@ -59,6 +59,8 @@ class Candidate:
         """The finished line of the table."""
         promised = self.costs.get("latency")
         macs = float(problem.network.macs(self.widths)[0])
+        latency = promised if self.latency_ms is None else self.latency_ms
+        energy = facts.energy_mj(self.metered_mj, latency, macs)
         return Row(
             name=self.name,
             role=self.role,
@@ -75,7 +77,8 @@ class Candidate:
             latency_p99_promised_ms=facts.p99(promised),
             latency_p99_measured_ms=self.p99_ms,
             energy_promised_mj=self.costs.get("energy"),
-            energy_mj=facts.energy_mj(self.metered_mj, promised if self.latency_ms is None else self.latency_ms, macs),
+            energy_mj=energy,
+            energy_above_idle_mj=facts.above_idle_mj(energy, latency),
             peak_bytes=self.peak_bytes or peak_of(self.module, problem.network, facts.batch),
             batch=facts.batch,
             reward=self.reward,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.config import DevicesConfig
+from rlprune.experiments.device_config import DevicesConfig
 
 if TYPE_CHECKING:
     from rlprune.experiments.devices import DevicesAnswer

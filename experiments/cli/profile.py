@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.config import ProfileConfig
+from rlprune.experiments.device_config import ProfileConfig
 
 if TYPE_CHECKING:
     from rlprune.experiments.profiling import LayerProfileAnswer, ProfileAnswer

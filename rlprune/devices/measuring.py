@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -23,6 +23,7 @@ from rlprune.errors import DeviceError
 from rlprune.network import FloatArray, IntArray, Network
 
 LEAST_PLANS = 8
+STORE_EVERY_S = 5.0
 PROBE_TIME = 1 / 3
 """Share of the time limit after which probing stops."""
 
@@ -135,15 +136,33 @@ class Stage:
         rounds = self._stored.rounds(phase, (len(plans), REPEATS))
         with LoadWatch() as load:
             if self._wants_more(rounds, least, share):
+                self._stored.store(phase, rounds)  # a folder that cannot be written is told before anything is loaded
                 inferences = [self._load(widths) for widths in self._loading(plans, phase)]
                 with self._bar(f"{phase}: time {len(plans)} plans", least, len(rounds)) as bar, self._keeping():
-                    while self._wants_more(rounds, least, share):
-                        timed = time_round(self._runtime, inferences, len(rounds), self._effort.seed)
-                        rounds.append(np.round(timed, DECIMALS))
-                        self._stored.store(phase, rounds)
-                        bar.total = max(least, len(rounds))
-                        bar.update()
+                    self._time(phase, inferences, rounds, lambda: self._wants_more(rounds, least, share), bar)
         return Timed(plans, np.array(rounds), load.other_load)
+
+    def _time(
+        self,
+        phase: str,
+        inferences: list[Inference],
+        rounds: list[FloatArray],
+        wants_more: Callable[[], bool],
+        bar: tqdm[Any],
+    ) -> None:
+        """Add rounds; they are stored every few seconds, and however it ends."""
+        stored = time.monotonic()
+        try:
+            while wants_more():
+                timed = time_round(self._runtime, inferences, len(rounds), self._effort.seed)
+                rounds.append(np.round(timed, DECIMALS))
+                if time.monotonic() - stored > STORE_EVERY_S:
+                    self._stored.store(phase, rounds)
+                    stored = time.monotonic()
+                bar.total = max(bar.total, len(rounds))
+                bar.update()
+        finally:
+            self._stored.store(phase, rounds)
 
     def read(self, meter: PowerMeter, plans: IntArray, latency_ms: FloatArray) -> list[EnergyReading]:
         """Put ``plans`` ``[P, G]``, which take ``latency_ms`` ``[P]``, under the meter.

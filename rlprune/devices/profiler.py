@@ -55,7 +55,7 @@ def build_profile(
     Args:
         meter: gives the energy; see :func:`rlprune.devices.meters.choose_meter`.
         effort: how much is measured.
-        path: where the profile will be saved. After every round the samples are kept in ``<path>.partial.json``; a
+        path: where the profile will be saved. What was measured is kept in ``<path>.partial.json``; a
             second call with the same arguments goes on from there. The profile itself is saved here too.
         progress: show bars on stderr.
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import datetime
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 
 import numpy as np
+from tqdm import tqdm
 
 from rlprune.devices.grid.fitting import GridFit, Measured, fit_grid
 from rlprune.devices.grid.layer_profile import LayerProfile
@@ -68,11 +70,12 @@ def build_layer_profile(
         "effort": effort.key(),
     }
     stored = PartialProfile(path, key)
+    everything = [*((probe, plans) for probe in grid), *((probe, CHECKS) for probe in checks)]
     timed = [
-        Stage(probe.network, runtime, stored, effort, progress).measure(
-            probe.name, spread_plans(probe.network, plans if index < len(grid) else CHECKS, seed)
+        Stage(probe.network, runtime, stored, effort, progress=False).measure(
+            probe.name, spread_plans(probe.network, count, seed)
         )
-        for index, probe in enumerate([*grid, *checks])
+        for probe, count in tqdm(everything, desc="networks of the grid", disable=not progress, file=sys.stderr)
     ]
     fit = fit_grid([_measured(probe, one) for probe, one in zip(grid, timed, strict=False)], seed)
     profile = _profile(fit, runtime, power or _assumed(runtime), timed, effort)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from functools import cached_property
 from typing import Any
 
@@ -81,6 +82,8 @@ class OpenVinoCpu(ExportedRuntime):
 
 
 def _library() -> Any:
+    if "openvino" not in sys.modules:
+        sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]  # else its use is reported home
     import openvino
 
     return openvino
