@@ -17,6 +17,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from tqdm import tqdm
+
 from rlprune.agents import best_outcomes, make_searcher
 from rlprune.budget import Budget
 from rlprune.devices import DeviceProfile, Runtime, resolve_device
@@ -25,13 +27,14 @@ from rlprune.devices.meters import choose_meter
 from rlprune.devices.profiler import build_profile
 from rlprune.devices.promise import measure_plans
 from rlprune.envs import LayerPruningEnv
-from rlprune.errors import DeviceError
+from rlprune.errors import BudgetError, DeviceError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.benchmarks.latency_promise import NETWORKS
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.setup import Material, fresh, load_material, make_evaluator, make_problem
 from rlprune.experiments.tables import print_table
+from rlprune.problem import Outcome
 
 SCHEMA = "rlprune-deployed-speedup/1"
 HEADS = (
@@ -48,13 +51,13 @@ def one_case(name: str, device: str, options: argparse.Namespace) -> list[dict[s
         raise DeviceError(f"Speed-ups are measured where the profile is; {device!r} is a profile. Name cpu, say.")
     profile = _profile(material, runtime, device, options)
     evaluator = make_evaluator(material, options.samples, options.seed)
-    chosen = [_search(material, evaluator, profile, budget, options) for budget in options.budget]
-    modules = [evaluator.repaired(outcome.widths).eval() for outcome in chosen]
+    chosen = _searched(material, evaluator, profile, options)
+    modules = [evaluator.repaired(outcome.widths).eval() for outcome in chosen.values()]
     timings = measure_plans(
         material.network, runtime, modules, seed=options.seed, dense_latency_ms=profile.dense_latency_ms, progress=True
     )
     rows = []
-    for budget, outcome, module, timing in zip(options.budget, chosen, modules, timings.plans, strict=True):
+    for (budget, outcome), module, timing in zip(chosen.items(), modules, timings.plans, strict=True):
         promised = profile.dense_latency_ms / outcome.costs["latency"]
         rows.append(
             {
@@ -86,12 +89,20 @@ def _profile(material: Material, runtime: Runtime, device: str, options: argpars
     return build_profile(material.network, runtime, meter, Effort(seed=options.seed), path=path, progress=True)
 
 
-def _search(
-    material: Material, evaluator: Evaluator, profile: DeviceProfile, budget: float, options: argparse.Namespace
-) -> Any:
-    problem = fresh(make_problem(material, evaluator, profile, [Budget("latency", budget)], "agreement"))
-    result = make_searcher(options.agent).search(LayerPruningEnv(problem), options.episodes, options.seed)
-    return best_outcomes(result.episodes, 1)[0]
+def _searched(
+    material: Material, evaluator: Evaluator, profile: DeviceProfile, options: argparse.Namespace
+) -> dict[float, Outcome]:
+    """Budget to the agent's best plan; budgets that no plan meets are told and left out."""
+    found = {}
+    for budget in tqdm(options.budget, desc=f"search {material.name}", file=sys.stderr):
+        try:
+            problem = fresh(make_problem(material, evaluator, profile, [Budget("latency", budget)], "agreement"))
+        except BudgetError as reason:
+            print(f"{material.name}, {profile.runtime.name}: {reason}")
+            continue
+        result = make_searcher(options.agent).search(LayerPruningEnv(problem), options.episodes, options.seed)
+        found[budget] = best_outcomes(result.episodes, 1)[0]
+    return found
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

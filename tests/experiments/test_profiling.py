@@ -98,7 +98,8 @@ def test_a_noisy_profile_warns_in_every_run(call: Any, measured: Path, tmp_path:
     assert not called.json["settled"]
     assert any("noisy" in warning for warning in called.json["warnings"])
     task = ("--task", "tiny_networks:task", "--samples", 32, "--episodes", 5, "--finalists", 1, "--multiple", 4)
-    run = call("train", *NETWORK, *task, "--device", path, "--profile-samples", 10, "--out", tmp_path / "run", "--json")
+    device = ("--device", path, "--profile-samples", 10, "--budget", "latency=0.8")
+    run = call("train", *NETWORK, *task, *device, "--out", tmp_path / "run", "--json")
     assert run.code == 0, run.err
     assert any("noisy" in note for note in run.json["notes"])
 
