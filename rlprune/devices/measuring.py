@@ -159,7 +159,7 @@ class Stage:
                 if time.monotonic() - stored > STORE_EVERY_S:
                     self._stored.store(phase, rounds)
                     stored = time.monotonic()
-                bar.total = max(bar.total, len(rounds))
+                bar.total = max(bar.total or 0, len(rounds))
                 bar.update()
         finally:
             self._stored.store(phase, rounds)
