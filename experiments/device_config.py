@@ -35,7 +35,7 @@ class ProfileConfig(WidthsConfig):
     any_network: bool = option(
         False, "measure kinds of layers on a grid: the profile then fits any network that is made of them"
     )
-    no_pictures: bool = option(False, "draw nothing; else pictures stand in a folder beside --out")
+    no_pictures: bool = option(False, "draw nothing; else pictures stand beside --out, in NAME-pictures")
 
     def check(self) -> None:
         """Refuse settings out of range."""

@@ -65,7 +65,7 @@ def facts_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str
         source=profile.energy.source,
         batch=profile.runtime.batch,
         facts=facts,
-        notes=[*notes, *profile.warnings(here), energy_note(profile.energy)],
+        notes=[*notes, *profile.warnings(here), *([energy_note(profile.energy)] if profile.energy.measured else [])],
     )
 
 

@@ -105,7 +105,7 @@ def profile_facts(profile: DeviceProfile) -> dict[str, str]:
         "runtime": f"{profile.runtime}, {profile.runtime.warmup} run(s) to warm up",
         "dense network": f"{profile.dense_latency_ms:.3f} ms, {speed:.0f} images/s",
         "estimator": f"{profile.estimator}, {profile.samples} samples a plan, {len(profile.measured)} plans",
-        "fit": f"one layer after the other, on {profile.fitted} plans",
+        "fit": f"costs of layers and steps of groups, on {profile.fitted} plans",
         "error": f"{profile.held_out} on {profile.held_out.plans} unseen plans",
         "repeatability": f"two halves of the measurement agree to {profile.spread:.1%} (19 of 20 plans)",
         "energy": energy_note(profile.energy).removeprefix("Energy: "),
@@ -138,7 +138,7 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
             known.check(network)
         profile = _measure_network(config, network, device, known, progress)
     progress.note(describe(profile))
-    folder = Path(config.out).with_suffix("")
+    folder = Path(config.out).with_name(f"{Path(config.out).stem}-pictures")
     series = profile_series(profile, network, config.network)
     pictures = () if config.no_pictures else tuple(draw_profile(series, folder))
     return ProfileAnswer(profile, config.out, config.network, pictures)

@@ -124,6 +124,15 @@ def test_negligible_unknown_kinds_and_sizes_outside_the_grid_are_noted(profile: 
     notes = " ".join(profile.for_network(Network(model, torch.randn(1, 3, 96, 96))).notes)
     assert "taken to cost nothing: 4 (depthwise 3x1)" in notes
     assert "Outside the measured grid" in notes
+    assert "Not counted" not in notes
+
+
+def test_modules_between_layers_that_no_probe_has_are_noted(profile: LayerProfile) -> None:
+    layers = (nn.Conv2d(3, 16, 3), nn.Hardswish(), nn.Conv2d(16, 16, 3), nn.ReLU(), nn.Conv2d(16, 4, 3))
+    notes = " ".join(profile.for_network(Network(nn.Sequential(*layers), torch.randn(1, 3, 16, 16))).notes)
+    assert "Not counted" in notes
+    assert "Hardswish" in notes
+    assert "ReLU," not in notes.partition("only: ")[2]
 
 
 def test_interrupted_and_resumed_equals_unbroken(profile: LayerProfile, tmp_path: Path) -> None:

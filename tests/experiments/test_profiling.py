@@ -41,7 +41,7 @@ def test_energy_tails_and_pictures_of_a_gpu(measured: Path) -> None:
     assert profile.energy.error.median < 0.1
     assert profile.runtime.batch == 8
     assert set(profile.tails) == {"p50", "p95", "p99"}
-    pictures = measured.with_suffix("")
+    pictures = measured.with_name("gpu-pictures")
     assert {path.stem for path in pictures.iterdir()} == set(CAPTIONS)
     assert all(path.read_bytes().startswith(b"\x89PNG") for path in pictures.iterdir())
 

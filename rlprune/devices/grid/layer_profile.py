@@ -31,6 +31,11 @@ from rlprune.network import FloatArray, Network
 LAYER_SCHEMA = "rlprune-layer-profile/1"
 NEGLIGIBLE = 0.01
 """Share of the multiply-adds up to which layers of unknown kinds are taken to cost nothing, which is noted."""
+BETWEEN = {
+    *("ReLU", "ReLU6", "Identity", "Dropout", "Dropout2d", "Flatten"),
+    *("MaxPool2d", "AvgPool2d", "AdaptiveAvgPool2d"),
+}
+"""Modules between layers whose time is contained in that of the probes, or is none."""
 STRETCH = 1.5
 """How far beyond the measured positions and channels costs per unit are taken to hold without a note."""
 
@@ -134,6 +139,12 @@ class LayerProfile:
         unknown, _ = self._unknown(network)
         if unknown:
             notes.append(f"Of unknown kinds, and taken to cost nothing: {_named(unknown)}.")
+        between = _unmeasured_modules(network)
+        if between:
+            notes.append(
+                f"Not counted, because the grid holds ReLU, sums and pools between layers only: {', '.join(between)}. "
+                "Where they take long, measure the network itself."
+            )
         beyond = [layer for layer in timed_layers(network) if key_of(layer) in self.kinds and self._is_beyond(layer)]
         if beyond:
             notes.append(f"Outside the measured grid, costs were extrapolated: {_named(beyond)}.")
@@ -198,6 +209,12 @@ class LayerProfile:
         )
         check_seal(value, origin)
         return found
+
+
+def _unmeasured_modules(network: Network) -> list[str]:
+    """Kinds of modules without weights that stand in no probe; functional calls cannot be seen."""
+    leaves = [module for module in network.model.modules() if not list(module.children())]
+    return sorted({type(leaf).__name__ for leaf in leaves if not list(leaf.parameters())} - BETWEEN)
 
 
 def _named(layers: Sequence[Layer]) -> str:
