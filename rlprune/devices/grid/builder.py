@@ -6,29 +6,36 @@ import datetime
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from tqdm import tqdm
 
+from rlprune.devices.fitting import paying_widths
 from rlprune.devices.grid.fitting import GridFit, Measured, fit_grid
 from rlprune.devices.grid.layer_profile import LayerProfile
-from rlprune.devices.grid.probes import SIZES, Probe, probes, references, spread_plans
+from rlprune.devices.grid.measuring import BATCH, Batches
+from rlprune.devices.grid.probes import SIZES, Probe, chains, probes, references, spread_plans
 from rlprune.devices.host import operating_system
-from rlprune.devices.measuring import Effort, Stage, Timed, check_present
+from rlprune.devices.measuring import Effort, Timed, check_present
 from rlprune.devices.meters import ASSUMED_WATTS, PowerModel
 from rlprune.devices.partial import PartialProfile
+from rlprune.devices.plans import choose_plans
 from rlprune.devices.predictor import LatencyPredictor
 from rlprune.devices.records import EnergyModel, ErrorSummary, Session
 from rlprune.devices.runtimes.base import Runtime
 from rlprune.devices.tails import fit_tails, quantiles
 from rlprune.devices.timing import ESTIMATOR
-from rlprune.network import FloatArray
+from rlprune.network import FloatArray, Network
 
-PLANS = 32
+PLANS = 24
 """Of each probe."""
-CHECKS = 8
+CHECKS = 16
 """Plans of each reference network."""
+FIRST_SIZE = 14
+"""Where it is first seen in which blocks of channels the runtime computes."""
 
 
 def build_layer_profile(
@@ -45,7 +52,9 @@ def build_layer_profile(
 ) -> LayerProfile:
     """Measure kinds of layers on the device of ``runtime``.
 
-    One probe is timed after the other, each beside its own dense self, so that few networks are loaded at a time.
+    First chains of one size, over all widths, show which widths pay. All probes, and the networks that tell the error,
+    are then measured over widths that pay alone, where every search stays: between them runtimes switch to other
+    kernels, whose cost no sum over layers follows.
 
     Args:
         power: energy is this times the latency; an assumption where none is given. No meter is read.
@@ -61,37 +70,57 @@ def build_layer_profile(
     """
     check_present(runtime)
     grid, checks = list(probes(sizes, seed)), list(references(seed))
-    share = None if limit_s is None else limit_s / (len(grid) + len(checks))
+    first = list(chains(min(sizes, key=lambda size: abs(size - FIRST_SIZE)), seed))
+    batches = sum(-(-len(part) // BATCH) for part in (first, grid, checks))
+    share = None if limit_s is None else limit_s / batches
     effort = Effort(plans=max(plans, 8), samples=samples, seed=seed, limit_s=share)
-    key = {
-        "grid": [probe.name for probe in grid],
-        "device": runtime.device_name(),
-        "runtime": asdict(runtime.identity),
-        "effort": effort.key(),
-    }
-    stored = PartialProfile(path, key)
-    everything = [*((probe, plans) for probe in grid), *((probe, CHECKS) for probe in checks)]
-    timed = [
-        Stage(probe.network, runtime, stored, effort, progress=False).measure(
-            probe.name, spread_plans(probe.network, count, seed)
-        )
-        for probe, count in tqdm(everything, desc="networks of the grid", disable=not progress, file=sys.stderr)
-    ]
-    fit = fit_grid([_measured(probe, one) for probe, one in zip(grid, timed, strict=False)], seed)
-    profile = _profile(fit, runtime, power or _assumed(runtime), timed, effort)
-    profile = _with_error(profile, checks, timed[len(grid) :])
+    stored = PartialProfile(path, _key(grid, runtime, effort))
+    timing = Batches(
+        runtime, stored, effort, cache(lambda: runtime.load(grid[0].network, grid[0].network.dense_widths))
+    )
+    power = power or _assumed(runtime)
+    total = len(first) + len(grid) + len(checks)
+    with tqdm(desc="networks of the grid", total=total, disable=not progress, file=sys.stderr) as bar:
+        jobs = [(probe, spread_plans(probe.network, plans, seed)) for probe in first]
+        timed = timing.measure("first", jobs, bar.update)
+        profile = _profile(fit_grid(_measured(first, timed), seed), runtime, power, timed, effort)
+        jobs = [(probe, spread_plans(_paying(profile, probe), plans, seed)) for probe in grid]
+        timed = timing.measure("grid", jobs, bar.update)
+        fit = fit_grid(_measured(grid, timed), seed, **_blocks(profile))
+        profile = _profile(fit, runtime, power, timed, effort)
+        jobs = [(probe, choose_plans(_paying(profile, probe), CHECKS, seed)) for probe in checks]
+        profile = _with_error(profile, checks, timing.measure("checks", jobs, bar.update))
     if path is not None:
         profile.save(path)
     stored.remove()
     return profile
 
 
+def _key(grid: Sequence[Probe], runtime: Runtime, effort: Effort) -> dict[str, Any]:
+    return {
+        "grid": [probe.name for probe in grid],
+        "device": runtime.device_name(),
+        "runtime": asdict(runtime.identity),
+        "effort": effort.key(),
+    }
+
+
+def _paying(profile: LayerProfile, probe: Probe) -> Network:
+    """The network of a probe with the widths alone that pay."""
+    return probe.network.restricted(paying_widths(probe.network, profile.predictor(probe.network)))
+
+
+def _measured(grid: Sequence[Probe], timed: Sequence[Timed]) -> list[Measured]:
+    return [Measured(probe.network, one.plans, one.latency_ms) for probe, one in zip(grid, timed, strict=True)]
+
+
+def _blocks(first: LayerProfile) -> dict[str, Any]:
+    """Clear blocks are kept; where there are none, the whole grid may still show some that act in part."""
+    return {"blocks": (first.block,)} if first.block > 1 else {"mixed": True}
+
+
 def _assumed(runtime: Runtime) -> PowerModel:
     return PowerModel(ASSUMED_WATTS["cpu" if runtime.identity.threads else "cuda"], assumed=True)
-
-
-def _measured(probe: Probe, timed: Timed) -> Measured:
-    return Measured(probe.network, timed.plans, timed.latency_ms)
 
 
 def _profile(fit: GridFit, runtime: Runtime, power: PowerModel, timed: Sequence[Timed], effort: Effort) -> LayerProfile:

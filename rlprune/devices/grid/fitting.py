@@ -20,7 +20,10 @@ from rlprune.devices.predictor import FEATURES, LayerFeatures
 from rlprune.layers import Layer
 from rlprune.network import FloatArray, IntArray, Network
 
-KNOTS = (1, 4, 16, 49, 196, 784, 3136)
+KNOTS = (1, 4, 16, 49, 64, 196, 256, 784, 1024, 3136)
+"""Output positions at which costs are told apart; a network is measured at each."""
+FEW = 8
+"""Convolutions of fewer input channels read images: runtimes have another kernel for them."""
 BLOCKS = (1, 8, 16)
 PENALTIES = (1e-6, 1e-4, 1e-2)
 FOLDS = 5
@@ -52,6 +55,14 @@ class KindCost:
     per_unit: dict[int, dict[str, float]] = field(default_factory=dict)
     channels: int = 0
 
+    def coefficients(self, positions: float) -> dict[str, float]:
+        """Feature -> milliseconds per unit of a layer with these output positions, interpolated between knots."""
+        found: dict[str, float] = {}
+        for knot, weight in hats(positions, sorted(self.per_unit)).items():
+            for feature, value in self.per_unit[knot].items():
+                found[feature] = found.get(feature, 0.0) + weight * value
+        return found
+
 
 @dataclass(frozen=True)
 class GridFit:
@@ -65,7 +76,26 @@ class GridFit:
 
 def key_of(layer: Layer) -> Key:
     """What a layer costs depends on these; a layer without kernel has none."""
-    return layer.kind, layer.kernel, layer.stride
+    kind = layer.kind
+    if kind == "conv" and layer.groups > 1:
+        kind = "grouped conv"
+    elif kind == "conv" and layer.in_width < FEW:
+        kind = "image conv"
+    return kind, layer.kernel, layer.stride
+
+
+def stand_in(key: Key) -> Key:
+    """The kind whose costs are taken where one was not measured: convolutions of any input for those of images."""
+    kind, kernel, stride = key
+    return "conv" if kind == "image conv" else kind, kernel, stride
+
+
+def features_of(key: Key, block: int, mixed: bool) -> tuple[str, ...]:
+    """Which features a kind of layer costs by; where channels come in blocks, those of images do not."""
+    plain, blocks = FEATURES[:3], FEATURES[3:]
+    if block == 1:
+        return plain
+    return FEATURES if mixed or key[0] == "image conv" else blocks
 
 
 def hats(positions: float, knots: Sequence[int]) -> dict[int, float]:
@@ -77,18 +107,25 @@ def hats(positions: float, knots: Sequence[int]) -> dict[int, float]:
     return {knots[low]: 1.0} if weight == 0 or low == high else {knots[low]: 1 - weight, knots[high]: weight}
 
 
-def fit_grid(measured: Sequence[Measured], seed: int = 0) -> GridFit:
-    """Fit to all networks together."""
+def fit_grid(
+    measured: Sequence[Measured], seed: int = 0, blocks: Sequence[int] = BLOCKS, mixed: bool = False
+) -> GridFit:
+    """Fit to all networks together.
+
+    Args:
+        blocks: the best of these is chosen.
+        mixed: layers may cost partly by blocks and partly by channels; plans over whole blocks cannot tell these apart.
+    """
     latency = np.concatenate([item.latency_ms for item in measured])
     folds = np.random.default_rng(seed).permutation(len(latency)) % FOLDS
     best: tuple[float, _Design, float, FloatArray] | None = None
-    for design in (_Design(measured, block) for block in BLOCKS):
+    for design in (_Design(measured, block, mixed) for block in blocks):
         for penalty in PENALTIES:
             errors = design.cross_validated(latency, folds, penalty)
             score = float(np.mean(errors**2))
             if best is None or score < best[0]:
                 best = score, design, penalty, errors
-    assert best is not None  # BLOCKS and PENALTIES are not empty
+    assert best is not None  # neither blocks nor penalties are empty
     _, design, penalty, errors = best
     return design.fitted(design.solve(latency, np.ones(len(latency), dtype=np.bool_), penalty), np.abs(errors))
 
@@ -96,9 +133,8 @@ def fit_grid(measured: Sequence[Measured], seed: int = 0) -> GridFit:
 class _Design:
     """Columns of the regression: the call itself, each kind of layer, and kinds by feature and knot."""
 
-    def __init__(self, measured: Sequence[Measured], block: int) -> None:
-        self.block = block
-        self._features = FEATURES[:3] if block == 1 else FEATURES
+    def __init__(self, measured: Sequence[Measured], block: int, mixed: bool) -> None:
+        self.block, self._mixed = block, mixed
         self._columns: dict[tuple[Key | None, str, int], int] = {(None, "", 0): 0}
         self._most: dict[Key, int] = {}
         rows = [self._rows(item) for item in measured]
@@ -119,8 +155,9 @@ class _Design:
             self._most[key] = max(self._most.get(key, 0), layer.out_width, layer.in_width)
             entries.append((self._column(key, "", 0), np.ones(len(item.plans))))
             for knot, weight in hats(layer.positions, KNOTS).items():
-                for f, name in enumerate(self._features):
-                    entries.append((self._column(key, name, knot), weight * cube[:, index, f]))
+                for name in features_of(key, self.block, self._mixed):
+                    values = cube[:, index, FEATURES.index(name)]
+                    entries.append((self._column(key, name, knot), weight * values))
         table = np.zeros((len(item.plans), len(self._columns)))
         for column, values in entries:
             table[:, column] += values

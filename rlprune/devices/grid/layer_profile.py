@@ -10,7 +10,7 @@ from typing import Any
 from rlprune.devices.digest import check_seal, sealed
 from rlprune.devices.fields import ADVICE, Fields
 from rlprune.devices.fitting import paying_widths
-from rlprune.devices.grid.fitting import Key, KindCost, hats, key_of
+from rlprune.devices.grid.fitting import Key, KindCost, key_of, stand_in
 from rlprune.devices.predictor import FEATURES, LatencyPredictor, timed_layers
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.profile_json import (
@@ -75,10 +75,11 @@ class LayerProfile:
         Raises:
             ProfileError: it has layers of unknown kinds whose multiply-adds are not negligible; they are named.
         """
-        known = [layer for layer in timed_layers(network) if key_of(layer) in self.kinds]
         self._refuse_unknown(network)
-        intercept = self.intercept_ms + sum(self.kinds[key_of(layer)].each_ms for layer in known)
-        return LatencyPredictor(intercept, self.block, {layer.name: self._coefficients(layer) for layer in known})
+        known = {layer: kind for layer in timed_layers(network) if (kind := self._kind(layer)) is not None}
+        intercept = self.intercept_ms + sum(kind.each_ms for kind in known.values())
+        layers = {layer.name: kind.coefficients(layer.positions) for layer, kind in known.items()}
+        return LatencyPredictor(intercept, self.block, layers)
 
     def for_network(self, network: Network) -> DeviceProfile:
         """A profile of ``network`` that needs no measurement; its ``notes`` tell what lies outside the grid.
@@ -107,19 +108,15 @@ class LayerProfile:
             notes=tuple(self._notes(network)),
         )
 
-    def _coefficients(self, layer: Layer) -> dict[str, float]:
-        """Milliseconds per unit of each feature at the layer's size, interpolated between knots."""
-        per_unit = self.kinds[key_of(layer)].per_unit
-        found: dict[str, float] = {}
-        for knot, weight in hats(layer.positions, sorted(per_unit)).items():
-            for feature, value in per_unit[knot].items():
-                found[feature] = found.get(feature, 0.0) + weight * value
-        return found
+    def _kind(self, layer: Layer) -> KindCost | None:
+        """What layers such as this cost, or those that stand in for them; None where neither was measured."""
+        key = key_of(layer)
+        return self.kinds.get(key) or self.kinds.get(stand_in(key))
 
     def _unknown(self, network: Network) -> tuple[list[Layer], float]:
         """Layers of unknown kinds, and their share of the multiply-adds."""
         macs: FloatArray = network.layer_macs(network.dense_widths)[0]
-        unknown = [layer for layer in timed_layers(network) if key_of(layer) not in self.kinds]
+        unknown = [layer for layer in timed_layers(network) if self._kind(layer) is None]
         theirs = sum(float(value) for layer, value in zip(network.layers, macs, strict=True) if layer in unknown)
         return unknown, theirs / max(float(macs.sum()), 1.0)
 
@@ -145,17 +142,12 @@ class LayerProfile:
                 f"Not counted, because the grid holds ReLU, sums and pools between layers only: {', '.join(between)}. "
                 "Where they take long, measure the network itself."
             )
-        beyond = [layer for layer in timed_layers(network) if key_of(layer) in self.kinds and self._is_beyond(layer)]
-        if beyond:
+        known = [(layer, kind) for layer in timed_layers(network) if (kind := self._kind(layer)) is not None]
+        if replaced := [layer for layer, _ in known if key_of(layer) not in self.kinds]:
+            notes.append(f"Not measured on images, costs of wider convolutions were taken: {_named(replaced)}.")
+        if beyond := [layer for layer, kind in known if _is_beyond(layer, kind)]:
             notes.append(f"Outside the measured grid, costs were extrapolated: {_named(beyond)}.")
         return notes
-
-    def _is_beyond(self, layer: Layer) -> bool:
-        kind = self.kinds[key_of(layer)]
-        channels = max(layer.out_width, layer.in_width)
-        least, most = min(kind.per_unit), max(kind.per_unit)
-        inside = least / STRETCH <= layer.positions <= most * STRETCH
-        return not inside or channels > kind.channels * STRETCH
 
     def save(self, path: str | Path) -> Path:
         """Write as JSON, atomically.
@@ -211,6 +203,13 @@ class LayerProfile:
         return found
 
 
+def _is_beyond(layer: Layer, kind: KindCost) -> bool:
+    channels = max(layer.out_width, layer.in_width)
+    least, most = min(kind.per_unit), max(kind.per_unit)
+    inside = least / STRETCH <= layer.positions <= most * STRETCH
+    return not inside or channels > kind.channels * STRETCH
+
+
 def _unmeasured_modules(network: Network) -> list[str]:
     """Kinds of modules without weights that stand in no probe; functional calls cannot be seen."""
     leaves = [module for module in network.model.modules() if not list(module.children())]
@@ -218,7 +217,9 @@ def _unmeasured_modules(network: Network) -> list[str]:
 
 
 def _named(layers: Sequence[Layer]) -> str:
-    shown = [f"{layer.name} ({' '.join([layer.kind, 'x'.join(map(str, layer.kernel))]).strip()})" for layer in layers]
+    shown = [
+        f"{layer.name} ({' '.join([key_of(layer)[0], 'x'.join(map(str, layer.kernel))]).strip()})" for layer in layers
+    ]
     more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
     return ", ".join(shown[:3]) + more
 

@@ -2,7 +2,7 @@
 
 Layers stand in chains, with their BatchNorms and activations, as they do in real networks: a layer alone would pay for
 reordering its input and output each time, and runtimes fuse what stands behind it. Random widths of many groups tell
-the layers of a chain apart.
+the layers of a chain apart; short and deep chains tell what each layer costs from what a call costs.
 """
 
 from __future__ import annotations
@@ -20,9 +20,11 @@ from rlprune.zoo.mobilenet import MobileNet, conv_norm
 from rlprune.zoo.resnet import ResNet
 from rlprune.zoo.vgg import Vgg
 
-SIZES = (4, 7, 14, 28, 56)
-MOST_CHANNELS = {4: 256, 7: 256, 14: 192, 28: 128, 56: 64}
-IMAGE_CHANNELS = 3
+SIZES = (4, 7, 8, 14, 16, 28, 32, 56)
+"""Halvings of the usual images, of 28, 32 and 224 positions a side: cost does not run smoothly from size to size."""
+MOST_CHANNELS = {4: 256, 7: 256, 8: 256, 14: 192, 16: 160, 28: 96, 32: 80, 56: 48}
+DEEP_CHANNELS = 64
+COLOURS = 3
 LEAST_IMAGE = 14
 
 
@@ -63,32 +65,46 @@ def _headed(channels: int, *features: nn.Module) -> nn.Module:
     return nn.Sequential(*features, *head)
 
 
+def _inverted(c: int) -> nn.Module:
+    return Residual(_conv(c, c, 1), _depthwise(c, 3), conv_norm(c, c, 1))
+
+
 def plain(c: int) -> nn.Module:
     """3x3 convolutions, one of stride 2, and linear layers."""
-    return _headed(c, _conv(3, c, 3), _conv(c, c, 3), _conv(c, c, 3), _conv(c, c, 3, 2), _conv(c, c, 3))
+    return _headed(c, _conv(COLOURS, c, 3), _conv(c, c, 3), _conv(c, c, 3), _conv(c, c, 3, 2), _conv(c, c, 3))
 
 
 def residual(c: int) -> nn.Module:
     """Residual blocks of 3x3 and of 1x1 convolutions, a 1x1 convolution of stride 2."""
     basic = Residual(_conv(c, c, 3), conv_norm(c, c, 3))
     bottleneck = Residual(_conv(c, c, 1), _conv(c, c, 3), conv_norm(c, c, 1))
-    return _headed(c, _conv(3, c, 3), basic, bottleneck, _conv(c, c, 1, 2), _conv(c, c, 1))
+    return _headed(c, _conv(COLOURS, c, 3), basic, bottleneck, _conv(c, c, 1, 2), _conv(c, c, 1))
 
 
 def separable(c: int) -> nn.Module:
     """Depthwise 3x3 convolutions between 1x1 convolutions."""
     inner = (_conv(c, c, 1), _depthwise(c, 3), conv_norm(c, c, 1))
     last = (_conv(c, c, 1), _depthwise(c, 3, 2), _conv(c, c, 1))
-    return _headed(c, _conv(3, c, 3, 1), *inner, Residual(*_copied(c)), *last)
-
-
-def _copied(c: int) -> tuple[nn.Module, ...]:
-    return _conv(c, c, 1), _depthwise(c, 3), conv_norm(c, c, 1)
+    return _headed(c, _conv(COLOURS, c, 3), *inner, _inverted(c), *last)
 
 
 def wide(c: int) -> nn.Module:
     """Kernels of 5 and 7."""
-    return _headed(c, _conv(3, c, 7, 2), _conv(c, c, 5), _conv(c, c, 1), _depthwise(c, 5), _conv(c, c, 1))
+    return _headed(c, _conv(COLOURS, c, 7, 2), _conv(c, c, 5), _conv(c, c, 1), _depthwise(c, 5), _conv(c, c, 1))
+
+
+def deep(c: int) -> nn.Module:
+    """Many 3x3 convolutions on a grey image, and one linear layer."""
+    c = min(c, DEEP_CHANNELS)
+    blocks = [Residual(_conv(c, c, 3), conv_norm(c, c, 3)) for _ in range(5)]
+    return nn.Sequential(_conv(1, c, 3), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, 10))
+
+
+def deep_separable(c: int) -> nn.Module:
+    """Many inverted residuals behind a stem of stride 2 on a grey image, and one linear layer."""
+    c = min(c, DEEP_CHANNELS)
+    blocks = [_inverted(c) for _ in range(4)]
+    return nn.Sequential(_conv(1, c, 3, 2), *blocks, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(c, 10))
 
 
 SHAPES: dict[str, Callable[[int], nn.Module]] = {
@@ -96,23 +112,29 @@ SHAPES: dict[str, Callable[[int], nn.Module]] = {
     "residual": residual,
     "separable": separable,
     "wide": wide,
+    "deep": deep,
+    "deep separable": deep_separable,
 }
-
-
+GREY = ("deep", "deep separable")
 FAMILIES: dict[str, Callable[[], nn.Module]] = {
-    "ResNet": lambda: ResNet((16, 32, 64), blocks=1, in_channels=3),
-    "VGG": lambda: Vgg((16, 32, 64), hidden=64, in_channels=3),
-    "MobileNet": lambda: MobileNet(16, ((24, 1, 1), (32, 2, 2), (64, 1, 2)), head=128, in_channels=3),
+    "ResNet": lambda: ResNet((16, 32, 64), blocks=1, in_channels=COLOURS),
+    "VGG": lambda: Vgg((16, 32, 64), hidden=64, in_channels=COLOURS),
+    "MobileNet": lambda: MobileNet(16, ((24, 1, 1), (32, 2, 2), (64, 1, 2)), head=128, in_channels=COLOURS),
 }
 """Whole networks among the probes: pools and joins between layers cost as they do in use."""
+
+
+def chains(size: int, seed: int = 0) -> Iterator[Probe]:
+    """Every shape on square images of ``size`` positions a side."""
+    channels = min(MOST_CHANNELS.items(), key=lambda item: abs(item[0] - size))[1]
+    for name, shape in SHAPES.items():
+        yield _probe(f"{name} {size}x{size}", partial(shape, channels), size, seed, 1 if name in GREY else COLOURS)
 
 
 def probes(sizes: Sequence[int] = SIZES, seed: int = 0) -> Iterator[Probe]:
     """Every shape at every size, square images of ``sizes`` positions a side, and families at sizes that allow it."""
     for size in sizes:
-        channels = min(MOST_CHANNELS.items(), key=lambda item: abs(item[0] - size))[1]
-        for name, shape in SHAPES.items():
-            yield _probe(f"{name} {size}x{size}", partial(shape, channels), size, seed)
+        yield from chains(size, seed)
         if size >= LEAST_IMAGE:
             for name, make in FAMILIES.items():
                 yield _probe(f"{name} {size}x{size}", make, size, seed)
@@ -145,10 +167,10 @@ def spread_plans(network: Network, count: int, seed: int) -> IntArray:
     return np.array(list(found), dtype=np.int64)
 
 
-def _probe(name: str, make: Callable[[], nn.Module], size: int, seed: int) -> Probe:
+def _probe(name: str, make: Callable[[], nn.Module], size: int, seed: int, colours: int = COLOURS) -> Probe:
     """Built from its own seed; the global generator is put back."""
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = make().eval()
-        image = torch.randn(1, IMAGE_CHANNELS, size, size)
+        image = torch.randn(1, colours, size, size)
     return Probe(name, Network(model, image))
