@@ -18,12 +18,13 @@ from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import PLAN, RESULT, check_free
 from rlprune.experiments.scoring import peak_of, score_of_test, weights
-from rlprune.experiments.setup import load_material, make_evaluator, torch_threads
+from rlprune.experiments.setup import load_material, make_evaluator
 from rlprune.experiments.tables import print_rows
 from rlprune.export import export_onnx_bytes, verify_onnx
 from rlprune.files import write_atomic, write_json
 from rlprune.network import IntArray
 from rlprune.plan import PruningPlan
+from rlprune.threads import torch_threads
 
 ANY_WIDTH = 1
 

@@ -16,11 +16,12 @@ from rlprune.errors import ConfigError, TaskError
 from rlprune.experiments.config import InspectConfig
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.reasons import alike, grouped
-from rlprune.experiments.setup import make_network, torch_threads
+from rlprune.experiments.setup import make_network
 from rlprune.experiments.tables import print_table
 from rlprune.files import read_json, write_json
 from rlprune.network import Attribute, Group, Network
 from rlprune.tasks import load_task
+from rlprune.threads import torch_threads
 from rlprune.zoo import LoadedNetwork, resolve_network
 
 SCHEMA = "rlprune-inspection/1"

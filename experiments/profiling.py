@@ -17,10 +17,11 @@ from rlprune.experiments.device_config import ProfileConfig
 from rlprune.experiments.device_facts import energy_note
 from rlprune.experiments.profile_pictures import draw_profile, profile_series
 from rlprune.experiments.progress import Progress
-from rlprune.experiments.setup import load_material, torch_threads
+from rlprune.experiments.setup import load_material
 from rlprune.experiments.tables import print_facts
 from rlprune.files import read_json
 from rlprune.network import Network
+from rlprune.threads import torch_threads
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import PLAN, PROFILE, RESULT, RunFolder, check_free
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, finalists
-from rlprune.experiments.setup import load_material, torch_threads
+from rlprune.experiments.setup import load_material
 from rlprune.experiments.tables import print_rows
 from rlprune.experiments.training import prepare
 from rlprune.experiments.verdict import verdict
@@ -27,6 +27,7 @@ from rlprune.files import write_json
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
+from rlprune.threads import torch_threads
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-import torch
 from torch import nn
 
 from rlprune.budget import Budget
@@ -48,17 +46,6 @@ class Material:
         if self.known_task is None:
             raise TaskError(f"Network {self.name!r} does not say which task it was trained for. Name one with --task.")
         return self.known_task
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Run with ``count`` threads of torch, then as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def load_material(config: NetworkConfig, multiple: int) -> Material:

@@ -27,12 +27,12 @@ from rlprune.experiments.setup import (
     make_evaluator,
     make_problem,
     needs_profile,
-    torch_threads,
     untouched,
 )
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.versions import versions
 from rlprune.problem import PruningProblem
+from rlprune.threads import torch_threads
 
 
 def train(config: TrainConfig, command: str, progress: Progress | None = None) -> RunFolder:

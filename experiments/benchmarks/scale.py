@@ -26,11 +26,11 @@ from rich.table import Table
 from rlprune.errors import ConfigError, NetworkError, unknown_name
 from rlprune.experiments.benchmarks.large_networks import LARGE
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.setup import torch_threads
 from rlprune.files import read_json
 from rlprune.network import Network
 from rlprune.pruning.tables import MEMORY_GIB, PruningTables
 from rlprune.tasks import Split
+from rlprune.threads import torch_threads
 
 SCHEMA = "rlprune-scale/1"
 GIB = 2**30

@@ -72,7 +72,7 @@ def test_replay_of_a_run_without_policy_is_refused(call: Any, trained: Any, here
     assert "has no policy" in called.errors[0]
 
 
-@pytest.mark.parametrize("flags", [(), ("--no-repair", "--watts", "7")])
+@pytest.mark.parametrize("flags", [(), ("--no-repair", "--watts", "7"), ("--device", "cpu:torch")])
 def test_apply_writes_a_network_that_runs(
     call: Any, trained: Any, here: Path, tmp_path: Path, flags: tuple[str, ...]
 ) -> None:
@@ -89,7 +89,9 @@ def test_apply_writes_a_network_that_runs(
     assert pruned["macs"] < dense["macs"]
     assert dense["score_test"] == 1.0
     assert pruned["latency_measured_ms"] > 0
-    if flags:
+    if "--device" in flags:
+        assert called.json["device"]["provider"] == "cpu eager"
+    if "--watts" in flags:
         assert pruned["energy_mj"] == pytest.approx(7 * pruned["latency_measured_ms"])
         assert "7 W stated" in called.json["energy_source"]
     loaded = resolve_network("tiny_networks:network")

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import torch
 
 from rlprune.devices.host import cpu_model
@@ -12,6 +9,7 @@ from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
 from rlprune.devices.runtimes.checks import check_counts, check_precision
 from rlprune.devices.runtimes.torch_modules import TorchRuntime, missing_compiler
 from rlprune.network import FloatArray
+from rlprune.threads import torch_threads
 
 
 class TorchCpu(TorchRuntime):
@@ -53,14 +51,3 @@ class TorchCpu(TorchRuntime):
     def _first_run(self, inference: Inference) -> None:
         with torch_threads(self.identity.threads):  # compiled code is made for a number of threads
             inference()
-
-
-@contextmanager
-def torch_threads(count: int) -> Iterator[None]:
-    """Torch with ``count`` threads inside one operator; afterwards as before."""
-    before = torch.get_num_threads()
-    torch.set_num_threads(count)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(before)
