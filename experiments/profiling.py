@@ -111,6 +111,10 @@ def profile_facts(profile: DeviceProfile) -> dict[str, str]:
         "repeatability": f"two halves of the measurement agree to {profile.spread:.1%} (19 of 20 plans)",
         "energy": energy_note(profile.energy).removeprefix("Energy: "),
     }
+    if profile.readings:
+        energy = profile.energy
+        terms = f"{energy.base_mj:.3g} mJ + {energy.watts:.3g} W x latency + {energy.mj_per_mmac:.3g} mJ a million MACs"
+        facts["energy, fitted"] = f"{terms}; error {energy.error} on {energy.error.plans} plans"
     for name, tail in profile.tails.items():
         line = f"{tail.offset_ms:.4f} ms + {tail.factor:.2f} x latency"
         facts[f"latency, {name}"] = f"{line}; error {tail.error}"

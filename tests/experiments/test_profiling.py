@@ -50,7 +50,14 @@ def test_the_answer_says_what_it_rests_on(call: Any, here: Path, tmp_path: Path)
     flags = (*NETWORK, *GPU, *FEW, "--out", tmp_path / "gpu.json", "--no-pictures")
     called = call("profile", *flags)
     assert called.code == 0, called.err
-    for words in ("unseen plans", "latency, p99", "an idle device draws", "Energy is not measured", "images/s"):
+    for words in (
+        "unseen plans",
+        "latency, p99",
+        "an idle device draws",
+        "W x latency",
+        "Energy is not measured",
+        "images/s",
+    ):
         assert words in " ".join(called.out.split())
     assert [path.name for path in tmp_path.iterdir()] == ["gpu.json"]
 
