@@ -13,6 +13,7 @@ from rlprune.devices.promise import PlanTiming, PlanTimings, measure_plans
 from rlprune.devices.records import EnergyModel
 from rlprune.experiments.config import ProblemConfig
 from rlprune.experiments.device_facts import DeviceFacts, facts_here, facts_of_profile
+from rlprune.experiments.options import in_seconds
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.scoring import Candidate
 from rlprune.network import Network
@@ -36,7 +37,7 @@ def new_profile(network: Network, device: Device, config: ProblemConfig, progres
             checks=config.profile_checks,
             samples=config.profile_samples,
             bound=config.profile_bound,
-            limit_s=None if config.profile_minutes is None else 60 * config.profile_minutes,
+            limit_s=in_seconds(config.profile_minutes),
             seed=config.seed,
         ),
         progress=True,

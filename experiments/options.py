@@ -48,6 +48,11 @@ def check_measuring(bound: float, minutes: float | None, window: float = 1.0) ->
             raise ConfigError(f"{flag} must be a positive number; {value} came.")
 
 
+def in_seconds(minutes: float | None) -> float | None:
+    """A time limit, where there is one."""
+    return None if minutes is None else 60 * minutes
+
+
 def parse_shape(flag: str, text: str) -> list[int]:
     """Sizes from ``1,3,224,224``.
 

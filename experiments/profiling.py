@@ -15,6 +15,7 @@ from rlprune.errors import ProfileError
 from rlprune.experiments.device import describe, told_meter
 from rlprune.experiments.device_config import ProfileConfig
 from rlprune.experiments.device_facts import energy_note
+from rlprune.experiments.options import in_seconds
 from rlprune.experiments.profile_pictures import draw_profile, profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.setup import load_material
@@ -169,7 +170,7 @@ def effort_of(config: ProfileConfig) -> Effort:
         checks=config.checks,
         samples=config.samples,
         bound=config.bound,
-        limit_s=None if config.minutes is None else 60 * config.minutes,
+        limit_s=in_seconds(config.minutes),
         window_s=config.window,
         seed=config.seed,
     )
@@ -178,7 +179,6 @@ def effort_of(config: ProfileConfig) -> Effort:
 def _measure_layers(config: ProfileConfig, device: Device, progress: Progress) -> LayerProfileAnswer:
     assert device.runtime is not None  # checked before
     progress.note(f"Measuring kinds of layers on {device.runtime.device_name()}, {device.runtime.identity}")
-    limit = None if config.minutes is None else 60 * config.minutes
     profile = build_layer_profile(
         device.runtime,
         None if config.watts is None else PowerModel(config.watts),
@@ -186,7 +186,7 @@ def _measure_layers(config: ProfileConfig, device: Device, progress: Progress) -
         seed=config.seed,
         path=config.out,
         progress=True,
-        limit_s=limit,
+        limit_s=in_seconds(config.minutes),
     )
     return LayerProfileAnswer(profile, config.out)
 

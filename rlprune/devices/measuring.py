@@ -100,16 +100,6 @@ class Timed:
         return spread(self.cube.min(axis=2))
 
 
-def check_present(runtime: Runtime) -> None:
-    """Refuse a runtime that cannot be used here.
-
-    Raises:
-        DeviceError: says why.
-    """
-    if (reason := runtime.available()) is not None:
-        raise DeviceError(f"{runtime.identity.name} cannot be used here: {reason}.")
-
-
 class Stage:
     """Loads plans and times them round by round, going on from what is stored.
 

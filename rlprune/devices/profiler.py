@@ -20,13 +20,14 @@ import numpy.typing as npt
 from rlprune.devices.energy import choose_readings, fit_energy
 from rlprune.devices.fitting import fit_predictor, paying_widths
 from rlprune.devices.host import operating_system
-from rlprune.devices.measuring import PROBE_TIME, Effort, Stage, Timed, check_present
+from rlprune.devices.measuring import PROBE_TIME, Effort, Stage, Timed
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.partial import PartialProfile
 from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.records import EnergyModel, EnergyReading, ErrorSummary, MeasuredPlan, Session
 from rlprune.devices.runtimes.base import Runtime
+from rlprune.devices.runtimes.checks import check_present
 from rlprune.devices.tails import fit_tails, scaled
 from rlprune.devices.timing import ESTIMATOR
 from rlprune.errors import ProfileError
@@ -55,8 +56,8 @@ def build_profile(
     Args:
         meter: gives the energy; see :func:`rlprune.devices.meters.choose_meter`.
         effort: how much is measured.
-        path: where the profile will be saved. What was measured is kept in ``<path>.partial.json``; a
-            second call with the same arguments goes on from there. The profile itself is saved here too.
+        path: where the profile is saved. Until then what was measured is kept in ``<path>.partial.json``, from where a
+            second call with the same arguments goes on.
         progress: show bars on stderr.
 
     Raises:

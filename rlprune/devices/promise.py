@@ -14,6 +14,7 @@ from rlprune.devices.energy import read_energy
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.records import QUANTILES
 from rlprune.devices.runtimes.base import Inference, Runtime
+from rlprune.devices.runtimes.checks import check_present
 from rlprune.devices.tails import quantiles
 from rlprune.devices.timing import REPEATS, rounds_for, spread, time_round, wants_more
 from rlprune.errors import DeviceError
@@ -80,8 +81,7 @@ def measure_plans(
         DeviceError: the runtime is absent, or fewer samples than one round gives.
         NetworkError: a module cannot be exported.
     """
-    if (reason := runtime.available()) is not None:
-        raise DeviceError(f"{runtime.identity.name} cannot be used here: {reason}.")
+    check_present(runtime)
     if samples < REPEATS:
         raise DeviceError(f"At least {REPEATS} samples of each plan are needed; {samples} came.")
     inferences = [runtime.load(network, network.dense_widths), *(_load(runtime, network, plan) for plan in plans)]

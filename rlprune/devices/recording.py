@@ -100,6 +100,8 @@ def parse(value: dict[str, Any], origin: str) -> tuple[RuntimeIdentity, str, Sam
     try:
         if value.get("schema") != FIRST_SCHEMA:
             check_schema(value, SCHEMA, origin)
+        elif isinstance(value.get("runtime"), dict):
+            value = {**value, "runtime": {"warmup": 0, **value["runtime"]}}  # there was none, and it was not told
         fields = Fields(value, origin)
         items = fields.objects("plans")
         plans = {item.integers("widths"): item for item in items}

@@ -19,16 +19,16 @@ from rlprune.devices.grid.layer_profile import LayerProfile
 from rlprune.devices.grid.measuring import BATCH, Batches
 from rlprune.devices.grid.probes import SIZES, Probe, chains, probes, references, spread_plans
 from rlprune.devices.host import operating_system
-from rlprune.devices.measuring import Effort, Timed, check_present
+from rlprune.devices.measuring import Effort, Timed
 from rlprune.devices.meters import ASSUMED_WATTS, PowerModel
 from rlprune.devices.partial import PartialProfile
 from rlprune.devices.plans import choose_plans
-from rlprune.devices.predictor import LatencyPredictor
 from rlprune.devices.records import EnergyModel, ErrorSummary, Session
 from rlprune.devices.runtimes.base import Runtime
+from rlprune.devices.runtimes.checks import check_present
 from rlprune.devices.tails import fit_tails, quantiles
 from rlprune.devices.timing import ESTIMATOR
-from rlprune.network import FloatArray, Network
+from rlprune.network import Network
 
 PLANS = 24
 """Of each probe."""
@@ -157,11 +157,7 @@ def _profile(fit: GridFit, runtime: Runtime, power: PowerModel, timed: Sequence[
 
 def _with_error(profile: LayerProfile, checks: Sequence[Probe], timed: Sequence[Timed]) -> LayerProfile:
     errors = [
-        _predicted(profile.predictor(probe.network), probe, one) / one.latency_ms - 1
+        profile.predictor(probe.network).bind(probe.network)(one.plans) / one.latency_ms - 1
         for probe, one in zip(checks, timed, strict=True)
     ]
     return replace(profile, network_error=ErrorSummary.of(np.concatenate(errors)))
-
-
-def _predicted(predictor: LatencyPredictor, probe: Probe, timed: Timed) -> FloatArray:
-    return predictor.bind(probe.network)(timed.plans)

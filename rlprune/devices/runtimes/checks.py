@@ -36,14 +36,16 @@ def check_precision(library: str, precision: str, known: Sequence[str]) -> None:
         )
 
 
-def check_present(runtime: Runtime, name: str) -> None:
-    """Refuse to load where the runtime cannot be used.
+def check_present(runtime: Runtime, name: str | None = None) -> None:
+    """Refuse a runtime that cannot be used here, under ``name`` or that of its library.
 
     Raises:
         DeviceError: it gives the reason.
     """
     if (reason := runtime.available()) is not None:
-        raise DeviceError(f"{name} cannot be used here: {reason}. rlprune devices tells what can.")
+        raise DeviceError(
+            f"{name or runtime.identity.name} cannot be used here: {reason}. rlprune devices tells what can."
+        )
 
 
 def first_line(reason: BaseException) -> str:
