@@ -59,8 +59,12 @@ def halves(rounds: FloatArray) -> FloatArray:
 
 
 def spread(rounds: FloatArray) -> float:
-    """How far the two halves of a measurement disagree: 95 of 100 plans agree better; 0 where there are no halves."""
-    differences = halves(rounds)
+    """How far the two halves of a measurement disagree, ``[R, P]``; see :func:`disagreement`."""
+    return disagreement(halves(rounds))
+
+
+def disagreement(differences: FloatArray) -> float:
+    """The difference that 95 of 100 plans stay below, ``[P]``; 0 where there are none."""
     return float(np.quantile(differences, 0.95)) if len(differences) else 0.0
 
 

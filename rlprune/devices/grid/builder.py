@@ -27,7 +27,7 @@ from rlprune.devices.records import EnergyModel, ErrorSummary, Session
 from rlprune.devices.runtimes.base import Runtime
 from rlprune.devices.runtimes.checks import check_present
 from rlprune.devices.tails import fit_tails, quantiles
-from rlprune.devices.timing import ESTIMATOR
+from rlprune.devices.timing import ESTIMATOR, disagreement, halves
 from rlprune.network import Network
 
 PLANS = 24
@@ -133,7 +133,7 @@ def _profile(fit: GridFit, runtime: Runtime, power: PowerModel, timed: Sequence[
         plans=len(latency),
         samples=min(one.samples.shape[1] for one in timed),
         dense_latency_ms=float(timed[0].latency_ms[0]),
-        spread=float(np.median([one.spread for one in timed])),
+        spread=disagreement(np.concatenate([halves(one.cube.min(axis=2)) for one in timed])),
         bound=effort.bound,
         other_load=float(np.mean(loads)) if loads else None,
     )
