@@ -2,53 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
-from rlprune.agents.baselines.optuna_search import OptunaSearcher
-from rlprune.agents.baselines.random_search import RandomSearcher
-from rlprune.agents.baselines.uniform import UniformSearcher
-from rlprune.agents.ddpg import DDPGSearcher, DDPGSettings
+from rlprune.agents.exploration import Exploration
+from rlprune.agents.off_policy import OffPolicySearcher, OffPolicySettings
 from rlprune.agents.policy import Policy
 from rlprune.agents.ppo import PPOSearcher, PPOSettings
+from rlprune.agents.presets import AGENTS, BASELINES, METHODS, PRESETS, make_searcher
 from rlprune.agents.replay import replay
-from rlprune.agents.search import Episode, EpisodeCallback, Searcher, SearchResult, best_outcomes
-from rlprune.errors import ConfigError, unknown_name
-
-SEARCHERS: dict[str, Callable[[], Searcher]] = {
-    "ddpg": DDPGSearcher,
-    "ppo": PPOSearcher,
-    "random": RandomSearcher,
-    "uniform": UniformSearcher,
-    "tpe": lambda: OptunaSearcher("tpe"),
-    "evolutionary": lambda: OptunaSearcher("evolutionary"),
-}
+from rlprune.agents.search import (
+    Episode,
+    EpisodeCallback,
+    RangeSearcher,
+    Searcher,
+    SearchResult,
+    best_outcomes,
+    search_range,
+)
 
 __all__ = [
-    "SEARCHERS",
-    "DDPGSearcher",
-    "DDPGSettings",
+    "AGENTS",
+    "BASELINES",
+    "METHODS",
+    "PRESETS",
     "Episode",
     "EpisodeCallback",
-    "OptunaSearcher",
+    "Exploration",
+    "OffPolicySearcher",
+    "OffPolicySettings",
     "PPOSearcher",
     "PPOSettings",
     "Policy",
-    "RandomSearcher",
+    "RangeSearcher",
     "SearchResult",
     "Searcher",
-    "UniformSearcher",
     "best_outcomes",
     "make_searcher",
     "replay",
+    "search_range",
 ]
-
-
-def make_searcher(name: str) -> Searcher:
-    """A searcher by name, with its default settings.
-
-    Raises:
-        ConfigError: unknown name; the nearest is offered.
-    """
-    if name not in SEARCHERS:
-        raise ConfigError(unknown_name("agent", name, SEARCHERS))
-    return SEARCHERS[name]()

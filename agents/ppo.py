@@ -1,16 +1,28 @@
-"""PPO (Schulman et al., 2017), as SB3 implements it, set for episodes of one reward."""
+"""PPO (Schulman et al., 2017), as SB3 implements it, learning from its own episodes and from proposed plans."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
 
+import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
+from rlprune.agents.exploration import Exploration, Explorer
+from rlprune.agents.imitation import imitate
 from rlprune.agents.learning import NO_LOG, EpisodeCollector, isolated_random_state, linears_of
 from rlprune.agents.policy import Policy
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.agents.walking import actor_plans
 from rlprune.envs import LayerPruningEnv
+from rlprune.envs.vector import PruningVecEnv
+from rlprune.errors import ConfigError
+from rlprune.problem import PruningProblem
+
+ON_POLICY = 0.25
 
 
 @dataclass(frozen=True)
@@ -23,13 +35,50 @@ class PPOSettings:
         episodes_per_update: episodes collected before each update.
         epochs: passes over them.
         log_std: logarithm of the initial standard deviation of actions.
+        imitation: steps after the last episode in which the policy that is kept learns from the best episodes (see
+            :func:`rlprune.agents.imitation.imitate`).
+        planned: whether whole plans are explored beside the policy's own episodes.
+        envs: episodes that run at once.
+        exploration: where the plans come from; ``on_policy`` is the share of the policy's own episodes.
     """
 
     hidden: tuple[int, ...] = (64, 64)
     learning_rate: float = 1e-3
-    episodes_per_update: int = 8
-    epochs: int = 10
+    episodes_per_update: int = 16
+    epochs: int = 4
     log_std: float = -0.7
+    imitation: int = 400
+    planned: bool = True
+    envs: int = 1
+    exploration: Exploration = field(default_factory=lambda: replace(Exploration(), on_policy=ON_POLICY))
+
+    def __post_init__(self) -> None:
+        if min(self.episodes_per_update, self.epochs, self.envs) < 1 or self.learning_rate <= 0:
+            raise ConfigError("PPO needs at least 1 episode, epoch and environment, and a positive learning rate.")
+
+
+class PlannedPolicy(ActorCriticPolicy):
+    """Acts as the plans say that the environment's walks follow, and as itself where there are none.
+
+    The advantage of a planned action then raises or lowers its probability as that of a sampled one does: imitation
+    weighted by advantage (Oh et al., "Self-Imitation Learning", ICML 2018). The ratio of PPO is taken to the policy
+    that collected the round, as always.
+    """
+
+    planned_env: PruningVecEnv | None = None
+
+    def forward(
+        self, obs: torch.Tensor, deterministic: bool = False
+    ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+        """Actions, values and log probabilities for a batch of observations."""
+        actions, values, log_probability = super().forward(obs, deterministic)
+        planned = [] if self.planned_env is None else self.planned_env.planned_actions()
+        if all(action is None for action in planned):
+            return actions, values, log_probability
+        for place, action in enumerate(planned):
+            if action is not None:
+                actions[place] = torch.from_numpy(action)
+        return actions, values, self.get_distribution(obs).log_prob(actions)
 
 
 class PPOSearcher:
@@ -40,32 +89,55 @@ class PPOSearcher:
     def __init__(self, settings: PPOSettings | None = None) -> None:
         self.settings = settings or PPOSettings()
 
+    def fewest_episodes(self, groups: int) -> int:
+        """The warm-up."""
+        return self.settings.exploration.warmup if self.settings.planned else 1
+
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
         """See :class:`rlprune.agents.search.Searcher`."""
-        require_episodes(episodes)
-        log = EpisodeLog(env, callback)
-        settings, length = self.settings, len(env.problem.network.groups)
-        steps = min(settings.episodes_per_update, max(episodes, 2)) * length
+        return self.search_range([env.problem], episodes, seed, callback)
+
+    def search_range(
+        self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`rlprune.agents.search.RangeSearcher`."""
+        settings = self.settings
+        require_episodes(episodes, self, problems)
+        log = EpisodeLog(problems[0], callback)
         with isolated_random_state(seed):
-            model = PPO(
-                "MlpPolicy",
-                env,
-                learning_rate=settings.learning_rate,
-                n_steps=steps,
-                batch_size=steps,
-                n_epochs=settings.epochs,
-                gamma=1.0,
-                gae_lambda=1.0,
-                policy_kwargs={
-                    "net_arch": {"pi": list(settings.hidden), "vf": list(settings.hidden)},
-                    "activation_fn": nn.Tanh,
-                    "log_std_init": settings.log_std,
-                },
-                seed=seed,
-                device="cpu",
-            )
-            model.learn(episodes * length, callback=EpisodeCollector(log, episodes), log_interval=NO_LOG)
-            actor = linears_of(model.policy.mlp_extractor.policy_net, model.policy.action_net)
-        return SearchResult(log.episodes, Policy.from_layers(self.name, actor, "tanh", squash=False))
+            explorer = Explorer(problems, settings.exploration, seed)
+            env = PruningVecEnv(problems, settings.envs, episodes, explorer if settings.planned else None)
+            model = self._model(env, episodes, seed)
+            policy: Any = model.policy
+            policy.planned_env = env
+            explorer.policy = actor_plans(model, problems)
+            length = len(problems[0].network.groups)
+            model.learn((episodes + settings.envs) * length, EpisodeCollector(log, episodes), NO_LOG)
+            actor = linears_of(policy.mlp_extractor.policy_net, policy.action_net)
+        kept = Policy.from_layers(self.name, actor, "tanh", squash=False)
+        imitate(kept, explorer.demonstrations, settings.imitation, seed)
+        return SearchResult(log.episodes, kept)
+
+    def _model(self, env: PruningVecEnv, episodes: int, seed: int) -> PPO:
+        settings, length = self.settings, len(env.problems[0].network.groups)
+        rounds = max(min(settings.episodes_per_update, max(episodes, 2)) // settings.envs, 1)
+        steps = max(rounds * length, 2)
+        return PPO(
+            PlannedPolicy,
+            env,
+            learning_rate=settings.learning_rate,
+            n_steps=steps,
+            batch_size=steps * settings.envs,
+            n_epochs=settings.epochs,
+            gamma=1.0,
+            gae_lambda=1.0,
+            policy_kwargs={
+                "net_arch": {"pi": list(settings.hidden), "vf": list(settings.hidden)},
+                "activation_fn": nn.Tanh,
+                "log_std_init": settings.log_std,
+            },
+            seed=seed,
+            device="cpu",
+        )

@@ -24,6 +24,8 @@ class EpisodeReturnBuffer(ReplayBuffer):
     - returns are sampled as ranks in [-1, 1] among the episodes so far: the scale of rewards does not matter, and a
       few very bad plans do not flatten the differences between good ones. Equal returns share a rank.
 
+    Episodes of several environments are stored one after the other; one without an ``info["outcome"]`` is left out.
+
     Args:
         buffer_size: transitions kept; all episodes of a search should fit.
         episode_length: steps of every episode.
@@ -52,6 +54,7 @@ class EpisodeReturnBuffer(ReplayBuffer):
         self._random = np.random.default_rng(seed)
         self._targets = np.zeros(whole_episodes, dtype=np.float32)
         self._finished = 0
+        self._steps: list[tuple[npt.NDArray[Any], npt.NDArray[Any]]] = []
 
     def add(
         self,
@@ -62,14 +65,29 @@ class EpisodeReturnBuffer(ReplayBuffer):
         done: npt.NDArray[Any],
         infos: list[dict[str, Any]],
     ) -> None:
-        """Add one step; when it ends an episode, its return becomes the reward of all its steps."""
-        start = self.pos
-        super().add(obs, next_obs, infos[0]["executed_action"], reward, np.ones_like(done), infos)
-        if done[0]:
-            first = start + 1 - self.episode_length
-            self.rewards[first : start + 1] = self.rewards[first : start + 1].sum()
-            self._finished = self.buffer_size if self.full else start + 1
-            self._update_targets()
+        """Add one step of every environment, ``[environments, ...]``; they end their episodes together."""
+        self._steps.append((obs.copy(), np.stack([info["executed_action"] for info in infos])))
+        if not done[0]:
+            return
+        observations, actions = (np.stack(part, axis=1) for part in zip(*self._steps, strict=True))
+        self._steps = []
+        for place, info in enumerate(infos):
+            if "outcome" in info:
+                self.add_episode(observations[place], actions[place], float(reward[place]))
+
+    def add_episode(self, observations: npt.NDArray[Any], actions: npt.NDArray[Any], episode_return: float) -> None:
+        """Add a whole episode: observations ``[episode_length, slots]``, actions ``[episode_length, entries]``."""
+        rows = slice(self.pos, self.pos + self.episode_length)
+        self.observations[rows, 0] = observations
+        self.next_observations[rows, 0] = observations
+        self.actions[rows, 0] = actions
+        self.rewards[rows, 0] = episode_return
+        self.dones[rows, 0] = 1.0
+        self.pos += self.episode_length
+        self.full = self.full or self.pos == self.buffer_size
+        self._finished = self.buffer_size if self.full else self.pos
+        self.pos %= self.buffer_size
+        self._update_targets()
 
     def _update_targets(self) -> None:
         returns = self.rewards[: self._finished : self.episode_length, 0]
@@ -77,11 +95,6 @@ class EpisodeReturnBuffer(ReplayBuffer):
             distinct, place = np.unique(returns, return_inverse=True)
             returns = 2 * place / max(len(distinct) - 1, 1) - 1
         self._targets[: self._finished] = np.repeat(returns, self.episode_length)
-
-    def best_actions(self) -> npt.NDArray[np.float32]:
-        """Executed actions of the episode of highest return, ``[episode_length, entries]``; of equals, the first."""
-        best = int(self.rewards[: self._finished : self.episode_length, 0].argmax()) * self.episode_length
-        return np.asarray(self.actions[best : best + self.episode_length, 0])
 
     @property
     def finished(self) -> int:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError
-from rlprune.problem import Outcome
+from rlprune.problem import Outcome, PruningProblem
 
 if TYPE_CHECKING:
     from rlprune.agents.policy import Policy
@@ -55,7 +55,25 @@ class Searcher(Protocol):
         """Run ``episodes`` episodes. The same seed gives the same plans on one machine.
 
         Raises:
-            ConfigError: fewer than one episode.
+            ConfigError: fewer episodes than :meth:`fewest_episodes`.
+        """
+        ...
+
+    def fewest_episodes(self, groups: int) -> int:
+        """What a search of a network with so many groups needs at least, at one budget."""
+        ...
+
+
+class RangeSearcher(Searcher, Protocol):
+    """One that searches at several budgets at once, so that what is learned at one serves all."""
+
+    def search_range(
+        self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """Run ``episodes`` episodes over problems that differ in their budgets only and share one evaluator.
+
+        Raises:
+            ConfigError: fewer episodes than the warm-up needs.
         """
         ...
 
@@ -64,34 +82,64 @@ class Searcher(Protocol):
 class EpisodeLog:
     """Counts and times the episodes of one search and hands each to the callback."""
 
-    env: LayerPruningEnv
+    problem: PruningProblem
     callback: EpisodeCallback | None = None
     episodes: list[Episode] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         self._start = time.perf_counter()
-        self._evaluations = self.env.problem.evaluations
-        self._hits = self.env.problem.cache_hits
+        self._evaluations = self.problem.evaluations
+        self._hits = self.problem.cache_hits
 
     def add(self, outcome: Outcome) -> None:
         """Record the plan with which an episode ended."""
-        problem = self.env.problem
         episode = Episode(
             number=len(self.episodes) + 1,
             outcome=outcome,
             seconds=time.perf_counter() - self._start,
-            evaluations=problem.evaluations - self._evaluations,
-            cache_hits=problem.cache_hits - self._hits,
+            evaluations=self.problem.evaluations - self._evaluations,
+            cache_hits=self.problem.cache_hits - self._hits,
         )
         self.episodes.append(episode)
         if self.callback is not None:
             self.callback(episode)
 
 
-def require_episodes(episodes: int) -> None:
-    """Refuse a search of no episodes."""
-    if episodes < 1:
-        raise ConfigError(f"A search needs at least 1 episode; {episodes} came. Use --episodes 300, say.")
+def require_episodes(episodes: int, searcher: Searcher, problems: Sequence[PruningProblem]) -> None:
+    """Refuse a search that is over before it begins.
+
+    Raises:
+        ConfigError: fewer episodes than the method's warm-up needs at all budgets.
+    """
+    needed = searcher.fewest_episodes(len(problems[0].network.groups)) * len(problems)
+    if episodes < needed:
+        raise ConfigError(
+            f"{searcher.name} needs at least {needed} episode{'' if needed == 1 else 's'} here; {episodes} came. "
+            "Use --episodes 300, say."
+        )
+
+
+def search_range(
+    searcher: Searcher,
+    problems: Sequence[PruningProblem],
+    episodes: int,
+    seed: int,
+    callback: EpisodeCallback | None = None,
+) -> SearchResult:
+    """Search at several budgets: together where the method can, else one after the other with equal shares.
+
+    Raises:
+        ConfigError: fewer episodes than there are budgets.
+    """
+    if hasattr(searcher, "search_range"):
+        result: SearchResult = searcher.search_range(problems, episodes, seed, callback)
+        return result
+    require_episodes(episodes, searcher, problems)
+    log = EpisodeLog(problems[0], callback)
+    for place, problem in enumerate(problems):
+        share = episodes // len(problems) + (place < episodes % len(problems))
+        searcher.search(LayerPruningEnv(problem), share, seed + place, lambda episode: log.add(episode.outcome))
+    return SearchResult(log.episodes)
 
 
 def best_outcomes(episodes: Iterable[Episode], count: int) -> list[Outcome]:

@@ -7,11 +7,12 @@ from typing import Any
 import gymnasium
 import numpy.typing as npt
 
-from rlprune.budget import Walk, cost_name
-from rlprune.envs.actions import action_space, decode, encode
+from rlprune.budget import Walk
+from rlprune.envs.actions import action_space
 from rlprune.envs.observations import Observation, Observer, observation_space, observation_table
-from rlprune.errors import ActionError, ConfigError
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.envs.walking import PlanWalk, summary
+from rlprune.errors import ConfigError
+from rlprune.problem import PruningProblem
 
 
 class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
@@ -106,35 +107,33 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
         self.action_space = action_space()
         self.observation_space = observation_space()
         self._observer = Observer(problem)
-        self._walk = problem.planner.start()
+        self._episode = PlanWalk(problem, self._observer)
 
     @property
     def walk(self) -> Walk:
         """The episode's way so far."""
-        return self._walk
+        return self._episode.walk
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start a new walk. ``seed`` only seeds ``np_random``; ``options`` are not used."""
         super().reset(seed=seed)
-        self._walk = self.problem.planner.start()
-        return self._observer.observe(self._walk, 0.0, 1.0), {"group": self.problem.network.groups[0].name}
+        self._episode = PlanWalk(self.problem, self._observer)
+        return self._episode.observation, {"group": self.problem.network.groups[0].name}
 
     def step(self, action: npt.ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide the current group; after the last one, evaluate the plan.
 
         Raises:
             ActionError: see the class.
+            RewardError: the plan's reward is NaN or infinite; see :class:`rlprune.problem.PruningProblem`.
         """
-        if self._walk.done:
-            raise ActionError("The episode is over: every group is decided. Call reset() before the next step.")
-        info = self._decide(action)
-        observation = self._observer.observe(self._walk, float(info["executed_action"][0]), info["keep_ratio"])
-        if not self._walk.done:
-            return observation, 0.0, False, False, info
-        outcome = self.problem.outcome(self._walk.widths)
-        return observation, outcome.reward, True, False, info | self._summary(outcome)
+        info = self._episode.decide(action)
+        if not self._episode.walk.done:
+            return self._episode.observation, 0.0, False, False, info
+        outcome = self.problem.outcome(self._episode.walk.widths)
+        return self._episode.observation, outcome.reward, True, False, info | summary(outcome, self.problem)
 
     def render(self) -> str | None:
         """With ``render_mode="ansi"``, one line a group: channels kept of those it has, or that it is not decided."""
@@ -144,45 +143,9 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
         longest = max(map(len, names))
         return "\n".join(f"{name:<{longest}}  {self._shown(index)}" for index, name in enumerate(names))
 
-    def repeats(self, action: npt.ArrayLike) -> bool:
-        """Whether ``action`` would end the episode in a plan that was evaluated before. False before the last group."""
-        index = self._walk.index
-        group = self.problem.network.groups[index]
-        if group is not self.problem.network.groups[-1]:
-            return False
-        low, centre = self._anchors(index)
-        width = self._walk.nearest(round(decode(action, low, centre) * group.width))
-        return self.problem.evaluator.known([*self._walk.widths[:-1], width])
-
-    def _anchors(self, index: int) -> tuple[float, float]:
-        """Keep ratios that the actions -1 and 0 mean at a group."""
-        group = self.problem.network.groups[index]
-        return group.widths[0] / group.width, float(self.problem.planner.uniform[index]) / group.width
-
-    def _decide(self, action: npt.ArrayLike) -> dict[str, Any]:
-        index = self._walk.index
-        group = self.problem.network.groups[index]
-        low, centre = self._anchors(index)
-        width = self._walk.decide(round(decode(action, low, centre) * group.width))
-        keep_ratio = width / group.width
-        executed = encode(keep_ratio, low, centre)
-        return {"group": group.name, "width": width, "keep_ratio": keep_ratio, "executed_action": executed}
-
-    def _summary(self, outcome: Outcome) -> dict[str, Any]:
-        return {
-            "outcome": outcome,
-            "score": outcome.quality.score,
-            "divergence": outcome.quality.divergence,
-            **{cost_name(metric): cost for metric, cost in outcome.costs.items()},
-            "reward_terms": dict(outcome.terms),
-            "plan_widths": outcome.widths.copy(),
-            "evaluations": self.problem.evaluations,
-            "cache_hits": self.problem.cache_hits,
-        }
-
     def _shown(self, index: int) -> str:
-        full, kept = self.problem.network.groups[index].width, int(self._walk.widths[index])
-        if index >= self._walk.index:
+        full, kept = self.problem.network.groups[index].width, int(self.walk.widths[index])
+        if index >= self.walk.index:
             return f"{'-':>5} / {full}"
         return f"{kept:>5} / {full:<5} {kept / full:4.2f}  {'#' * round(20 * kept / full)}"
 

@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from rlprune.errors import ConfigError, unknown_name
-from rlprune.experiments.options import at_least, check_measuring, check_watts, described, fits, option, parse_shape
+from rlprune.experiments.options import (
+    at_least,
+    check_measuring,
+    check_watts,
+    described,
+    fits,
+    option,
+    parse_shape,
+)
 from rlprune.experiments.width_rules import WidthRules, check_minimum, check_multiple, parse_width_rules
-from rlprune.limits import Budget
+from rlprune.limits import RANGE, Budget, BudgetRange
 
 T = TypeVar("T")
 
@@ -23,7 +31,6 @@ ONLY_HELP = "only groups that start in this layer, or in layers of this pattern,
 MINIMUM_HELP = "smallest keep ratio of every group"
 RULE_HELP = "widths of some layers, such as 'layer3.*: multiple=16 minimum=0.5'; repeatable"
 DEVICE_HELP = "cpu, cuda, with a runtime if you like (cpu:openvino; see rlprune devices)"
-KEPT = "; default: the run's, on the run's own network"
 
 
 @dataclass(frozen=True)
@@ -137,9 +144,19 @@ class ProblemConfig(WidthsConfig):
         check_watts(self.watts)
         self.budgets()
         reward_function(self.reward)
+        if self.budget_range() is not None:
+            self.check_range()
+
+    def check_range(self) -> None:
+        """Refuse a range of budgets, where the job takes single ones.
+
+        Raises:
+            ConfigError: always, but for jobs that take ranges.
+        """
+        raise ConfigError(f"This verb takes single budgets, not {self.budget_range()}. Use --budget latency=0.5, say.")
 
     def budgets(self) -> list[Budget]:
-        """The budgets, parsed.
+        """The budgets, parsed; of a range, the upper end. The range comes first.
 
         Raises:
             BudgetError: one that does not read as metric=value, or is out of range.
@@ -147,122 +164,21 @@ class ProblemConfig(WidthsConfig):
         """
         if not self.budget:
             raise ConfigError("A search needs a budget; none came. Use --budget latency=0.5, say.")
-        return [Budget.parse(text) for text in self.budget]
+        wide = self.budget_range()
+        single = [Budget.parse(text) for text in self.budget if RANGE not in text]
+        return single if wide is None else [wide.high, *single]
 
-
-@dataclass(frozen=True)
-class TrainConfig(ProblemConfig):
-    """One training run."""
-
-    agent: str = option("ddpg", "what learns: ddpg or ppo; or another searcher: random, tpe, evolutionary")
-    episodes: int = option(300, "episodes of the agent and of each baseline; one costs at most one evaluation")
-    baselines: list[str] = field(
-        default_factory=lambda: ["random"],
-        metadata=described("searcher run for comparison (uniform is always there); repeatable; [] for none"),
-    )
-    finalists: int = option(8, "best plans of each method that are scored again on all validation images")
-    out: str | None = option(None, "run folder, new or empty; default: runs/ and a name made of the settings")
-
-    def check(self) -> None:
-        """Refuse settings out of range; the agent's and the baselines' names are checked where they are known."""
-        super().check()
-        at_least(self, 1, "episodes", "finalists")
-
-    def folder(self) -> str:
-        """The run folder: ``out``, or a name made of network, budgets, agent and seed."""
-        parts = [self.network.replace(":", "."), *(text.replace("=", "") for text in self.budget), self.agent]
-        return self.out or f"runs/{'-'.join(parts)}-seed{self.seed}"
-
-
-@dataclass(frozen=True)
-class DemoConfig:
-    """The whole job, small."""
-
-    episodes: int = option(150, "episodes of the agent and of random search")
-    budget: list[str] = field(default_factory=lambda: ["latency=0.5"], metadata=described("hard limit; repeatable"))
-    seed: int = option(0, "seed of everything that is drawn at random")
-    out: str | None = option(None, "run folder; default: a new one under runs/")
-
-
-@dataclass(frozen=True)
-class ReplayConfig:
-    """A learned policy on another network; what is not given is taken from the run."""
-
-    run: str = option("", "run folder of `rlprune train`", positional=True)
-    network: str | None = option(None, "the other network; default: the run's own")
-    task: str | None = option(None, "data and metric; default: what the network was trained on")
-    data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
-    ignore: list[str] = field(default_factory=list, metadata=described(IGNORE_HELP + KEPT))
-    only: list[str] = field(default_factory=list, metadata=described(ONLY_HELP + KEPT))
-    minimum: float | None = option(None, MINIMUM_HELP + "; default: the run's")
-    rule: list[str] = field(default_factory=list, metadata=described(RULE_HELP + KEPT))
-    budget: list[str] = field(default_factory=list, metadata=described("hard limit; repeatable; default: the run's"))
-    device: str | None = option(None, "as for train; default: the run's profile where it fits, else measured now")
-    samples: int | None = option(None, "validation images of one evaluation; default: the run's")
-    out: str | None = option(None, "new or empty folder for plan.json and result.json; default: nothing is written")
-
-    def check(self) -> None:
-        """Refuse settings out of range."""
-        if self.samples is not None:
-            at_least(self, 1, "samples")
-        if self.minimum is not None:
-            check_minimum(self.minimum)
-        parse_width_rules(self.rule, 1, 0.0)
-
-    def settings(self, run: TrainConfig) -> TrainConfig:
-        """Those of ``run`` with what was given in their place; layer names hold on the run's own network only."""
-        other = self.network is not None and self.network != run.network
-        return dataclasses.replace(
-            run,
-            network=self.network or run.network,
-            task=self.task or (None if other else run.task),
-            data_dir=self.data_dir or run.data_dir,
-            ignore=self.ignore or ([] if other else run.ignore),
-            only=self.only or ([] if other else run.only),
-            minimum=run.minimum if self.minimum is None else self.minimum,
-            rule=self.rule or ([] if other else run.rule),
-            budget=self.budget or run.budget,
-            samples=self.samples or run.samples,
-        )
-
-
-@dataclass(frozen=True)
-class ApplyConfig(NetworkConfig):
-    """A plan put into practice."""
-
-    plan: str = option("", "the plan, a JSON file", positional=True)
-    out: str = option("pruned", "new or empty folder for the pruned network")
-    device: str = option("cpu", DEVICE_HELP + "; the pruned network is timed on it")
-    samples: int = option(300, "timings of each network")
-    watts: float | None = option(None, "power of the device, where no meter can be read")
-    no_repair: bool = option(False, "only cut, largest L1 norms stay: no least squares, BatchNorm as it was")
-
-    def check(self) -> None:
-        """Refuse settings out of range."""
-        super().check()
-        at_least(self, 1, "samples")
-        check_watts(self.watts)
-
-    def as_planned(self, notes: Mapping[str, Any]) -> ApplyConfig:
-        """With the ``ignore`` and ``only`` that a plan's notes hold, where neither was given.
+    def budget_range(self) -> BudgetRange | None:
+        """The range among the budgets, if there is one.
 
         Raises:
-            ConfigError: the notes hold something else under these names.
+            BudgetError: it does not read as one.
+            ConfigError: there are several.
         """
-        if self.ignore or self.only:
-            return self
-        noted = {name: notes[name] for name in ("ignore", "only") if name in notes}
-        for name, patterns in noted.items():
-            if not fits(patterns, "list[str]"):
-                raise ConfigError(f"The plan's note {name!r} must be a list of layer names; {patterns!r} came.")
-        return dataclasses.replace(self, **noted)
-
-
-@dataclass(frozen=True)
-class ReportConfig:
-    """A report made again from the files of a run."""
-
-    run: str = option("", "run folder of `rlprune train`", positional=True)
+        ranges = [BudgetRange.parse(text) for text in self.budget if RANGE in text]
+        if len(ranges) > 1:
+            raise ConfigError(f"One budget may be a range; {' and '.join(map(str, ranges))} came. Fix the others.")
+        return ranges[0] if ranges else None
 
 
 def check_known(kind: str, names: Sequence[str], known: Sequence[str]) -> None:

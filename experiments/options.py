@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import field
 from typing import Any, TypeVar
 
-from rlprune.errors import ConfigError
+from rlprune.errors import ConfigError, unknown_name
 
 T = TypeVar("T")
 
@@ -73,3 +74,44 @@ def fits(value: Any, wanted: str) -> bool:
         return wanted == "bool"
     kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "None": type(None)}
     return any(isinstance(value, kinds[part]) for part in wanted.split(" | ") if part in kinds)
+
+
+def key_values(flag: str, texts: Sequence[str]) -> dict[str, str]:
+    """Pairs from texts such as ``optimism=2``.
+
+    Raises:
+        ConfigError: one that does not read so, or a key that comes twice; it names the flag.
+    """
+    pairs: dict[str, str] = {}
+    for text in texts:
+        key, equals, value = (part.strip() for part in text.partition("="))
+        if not (equals and key and value):
+            raise ConfigError(f"{flag} reads key=value; {text!r} came.")
+        if key in pairs:
+            raise ConfigError(f"{flag} takes each key once; {key!r} came again.")
+        pairs[key] = value
+    return pairs
+
+
+OBJECTIVES = ("accuracy", "latency", "energy", "macs", "params")
+
+
+def parse_preferences(texts: Sequence[str]) -> dict[str, float]:
+    """How much each objective counts, from texts such as ``accuracy=2``; empty where nothing was said.
+
+    Raises:
+        ConfigError: an unknown objective, or a weight that is not a number of at least 0, or all are 0.
+    """
+    weights: dict[str, float] = {}
+    for name, value in key_values("--prefer", texts).items():
+        if name not in OBJECTIVES:
+            raise ConfigError(unknown_name("objective", name, OBJECTIVES))
+        try:
+            weights[name] = float(value)
+        except ValueError:
+            weights[name] = math.nan
+        if not (math.isfinite(weights[name]) and weights[name] >= 0):
+            raise ConfigError(f"--prefer {name} must be a number of at least 0; {value!r} came.")
+    if weights and not any(weights.values()):
+        raise ConfigError("--prefer needs one weight over 0; all are 0.")
+    return weights

@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from rlprune.agents.replay import action_spread
 from rlprune.budget import cost_name
 from rlprune.devices import DeviceProfile
 from rlprune.errors import DeviceError, NetworkError, RunError
-from rlprune.experiments.config import TrainConfig
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.report import notes, plan_table, write_report
 from rlprune.experiments.rows import Row
+from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, weights
 from rlprune.experiments.searches import Search
 from rlprune.experiments.setup import untouched
 from rlprune.experiments.tables import markdown_rows
 from rlprune.experiments.tensorboard import EpisodeWriter, HParam
-from rlprune.experiments.verdict import collapse, ranked, verdict
+from rlprune.experiments.verdict import blind, collapse, ranked, verdict
 from rlprune.export import export_onnx_bytes, verify_onnx
 from rlprune.files import write_atomic
 from rlprune.plan import PruningPlan
@@ -30,7 +31,7 @@ from rlprune.problem import PruningProblem
 SCHEMA = "rlprune-result/1"
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(eq=False)
 class Facts:
     """Everything a finished training knows."""
 
@@ -40,11 +41,12 @@ class Facts:
     power: DeviceFacts
     searches: Mapping[str, Search]
     candidates: list[Candidate]
+    front: dict[str, Any] | None = None
 
-    @property
-    def learned(self) -> Candidate:
-        """The agent's plan."""
-        return next(item for item in self.candidates if item.role == "learned")
+    def winner(self, rows: Sequence[Row]) -> Candidate:
+        """The best pruned network, whatever method found it."""
+        best = ranked(rows)[0].name
+        return next(item for item in self.candidates if item.name == best)
 
     def rows(self) -> list[Row]:
         """The table."""
@@ -56,7 +58,7 @@ def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter]
     rows = facts.rows()
     with progress.phase("write", f"Writing {run.path}"):
         _write_plans(run, facts, rows)
-        write_network(run, facts.learned, facts.problem, facts.power.batch, progress)
+        write_network(run, facts.winner(rows), facts.problem, facts.power.batch, progress)
     run.write_json(RESULT, result_of(facts, rows, progress.seconds))
     result = write_report(run)
     _write_summaries(run, facts, rows, result, writers)
@@ -69,7 +71,7 @@ def _write_plans(run: RunFolder, facts: Facts, rows: list[Row]) -> None:
             continue
         plan = PruningPlan.from_widths(facts.problem.network, item.widths, plan_notes(facts, row))
         plan.save(run.path / "plans" / f"{item.name}.json")
-        if item.role == "learned":
+        if item is facts.winner(rows):
             plan.save(run.path / PLAN)
 
 
@@ -123,6 +125,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "groups": [{"name": group.name, "width": group.width} for group in problem.network.groups],
         "rows": [row.as_dict() for row in rows],
         "winner": ranked(rows)[0].name,
+        "front": facts.front,
         "verdict": _verdict(facts, rows),
         "notes": _notes(facts),
         "marks": {item.name: _mark(item) for item in facts.candidates},
@@ -142,8 +145,11 @@ def _verdict(facts: Facts, rows: list[Row]) -> str:
     config, problem = facts.config, facts.problem
     budgets = [str(budget) for budget in problem.planner.budgets]
     words = verdict(config.agent, problem.evaluator.task.metric, budgets, rows)
-    best = facts.searches[config.agent].best(1)[0]
-    return words + collapse(config.agent, config.episodes, best.reward, problem.uniform.reward)
+    if facts.front is not None:
+        words = f"{facts.front['verdict']} Chosen on it: {facts.front['chosen']}. {words}"
+    search = facts.searches[config.agent]
+    words += collapse(config.agent, config.episodes, search.best(1)[0].reward, problem.uniform.reward)
+    return words if search.policy is None else words + blind(config.agent, action_spread(search.policy, problem))
 
 
 def _notes(facts: Facts) -> list[str]:

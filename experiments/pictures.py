@@ -40,6 +40,8 @@ def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, Episo
         "keep-ratios": keep_ratio_bars(result, rows),
         "accuracy-against-cost": cost_scatter(result, tables),
     }
+    if result.get("front") is not None:
+        figures["front"] = front(result)
     return [save_figure(figure, folder / "pictures" / f"{name}.png") for name, figure in figures.items()]
 
 
@@ -105,6 +107,27 @@ def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) 
     handles, labels = panels[0].get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
     figure.suptitle(f"Every plan that was evaluated on {result['network']}")
+    return figure
+
+
+def front(result: Mapping[str, Any]) -> Figure:
+    """Score against cost at every budget of the range: each method, the policy alone, and what nobody beats."""
+    found = result["front"]
+    label, unit = AXES[found["cost"]] if found["cost"] in AXES else (found["cost"], 1.0)
+    figure, (axes,) = new_figure(1, 8.5, 5.0)
+    for method in dict.fromkeys(point["method"] for point in found["points"]):
+        points = [point for point in found["points"] if point["method"] == method]
+        own = sorted((point["budget_cost"] / unit, point["score_validation"]) for point in points)
+        style = ":" if method == "policy" else "--" if method == "uniform" else "-"
+        colour = LIMIT if method == "policy" else colour_of(method, result)
+        title = "policy alone, no search" if method == "policy" else method
+        axes.plot(*zip(*own, strict=True), style, marker="o", ms=4, color=colour, label=title)
+    dense = result["marks"]["dense"]["score"]
+    axes.axhline(dense, color=DENSE, ls=":", lw=1.2, label="dense")
+    axes.set_xlabel(label)
+    axes.set_ylabel(f"{result['metric']}, all validation images")
+    axes.set_title(f"{result['network']} within {found['range']}")
+    _legend_right(axes)
     return figure
 
 

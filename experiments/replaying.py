@@ -11,11 +11,11 @@ from rlprune.agents import Policy, replay
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import ProfileError, RunError
-from rlprune.experiments.config import ReplayConfig, TrainConfig
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
+from rlprune.experiments.run_config import ReplayConfig, TrainConfig
 from rlprune.experiments.run_folder import PLAN, PROFILE, RESULT, RunFolder, check_free
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, finalists

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,13 +10,14 @@ from rlprune.errors import RunError
 from rlprune.experiments import profile_pictures
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.pictures import draw_all
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import Row, score_text
 from rlprune.experiments.run_folder import REPORT, RunFolder
 from rlprune.experiments.tables import markdown, markdown_mapping, markdown_rows
 
 CAPTIONS = {
     "learning-curve": "Reward of every episode and the best so far, against plans evaluated.",
     "keep-ratios": "What each group keeps; the numbers at the bars are channels.",
+    "front": "The best plan of each method at every budget of the range, and the policy's own, made without search.",
     "accuracy-against-cost": "Every plan that was evaluated; the dashed line is the budget.",
     **profile_pictures.CAPTIONS,
 }
@@ -56,6 +57,7 @@ def report_text(run: RunFolder, result: Mapping[str, Any], pictures: list[Path])
         "## Result",
         markdown_rows(result["metric"], rows),
         notes(result),
+        *front_text(result),
         *pictures_text(pictures),
         "## The plans",
         plan_table(result, rows),
@@ -87,6 +89,39 @@ def plan_table(result: Mapping[str, Any], rows: list[Row]) -> str:
     return markdown(
         heads, [[f"`{name}`", *(str(row.widths[index]) for row in rows)] for index, name in enumerate(names)]
     )
+
+
+def front_text(result: Mapping[str, Any]) -> list[str]:
+    """The front of a range as a table: a line a budget, a column a method; what nobody beats stands out."""
+    front = result.get("front")
+    if front is None:
+        return []
+    points = {(point["budget"], point["method"]): point for point in front["points"]}
+    methods = list(dict.fromkeys(method for _, method in points))
+    cells = []
+    for budget in dict.fromkeys(budget for budget, _ in points):
+        own = points[budget, result["agent"]]
+        latency = own["latency_measured_ms"] or own["latency_promised_ms"]
+        scores = [_score_cell(points.get((budget, method)), front["best"]) for method in methods]
+        cells.append([budget, *scores, _shown(latency), _shown(own["energy_mj"])])
+    heads = ["budget", *methods, f"latency of {result['agent']}, ms", "energy, mJ"]
+    words = (
+        f"Validation {result['metric']} at every budget; bold: no other plan is as good for less. *policy* is the "
+        "learned policy by itself: one walk, no search. "
+        f"Plans: `plans/{result['agent']}-*.json`, `plans/policy-*.json`."
+    )
+    return ["## The front", markdown(heads, cells), words]
+
+
+def _score_cell(point: Mapping[str, Any] | None, best: Sequence[str]) -> str:
+    if point is None:
+        return "-"
+    text = score_text(point["score_validation"])
+    return f"**{text}**" if point["name"] in best else text
+
+
+def _shown(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def search_table(result: Mapping[str, Any]) -> str:

@@ -13,7 +13,8 @@ from typing import Any
 import yaml
 
 from rlprune.errors import RunError
-from rlprune.experiments.config import TrainConfig, as_dict, from_dict
+from rlprune.experiments.config import as_dict, from_dict
+from rlprune.experiments.run_config import TrainConfig
 from rlprune.files import read_json, write_atomic, write_json
 
 SCHEMA = "rlprune-run/1"

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlprune.agents import Episode, Policy, best_outcomes, make_searcher
+from rlprune.agents import Episode, Policy, Searcher, best_outcomes, search_range
 from rlprune.budget import format_cost
-from rlprune.envs import LayerPruningEnv
+from rlprune.errors import RewardError
 from rlprune.evaluation import Evaluator, Quality
 from rlprune.experiments.progress import Bar, Progress
 from rlprune.experiments.tensorboard import EpisodeWriter
@@ -52,14 +52,43 @@ def methods(agent: str, baselines: Sequence[str]) -> list[str]:
 
 
 def run_search(
-    name: str, problem: PruningProblem, episodes: int, seed: int, progress: Progress, writer: EpisodeWriter
+    name: str,
+    searcher: Searcher,
+    problems: Sequence[PruningProblem],
+    episodes: int,
+    seed: int,
+    progress: Progress,
+    writer: EpisodeWriter,
 ) -> Search:
-    """Search with one method; every episode is drawn on the bar and written to TensorBoard as it ends."""
-    before = problem.evaluator.seconds
+    """Search with one method; every episode is drawn on the bar and written to TensorBoard as it ends.
+
+    Args:
+        problems: one, or the same at several budgets.
+
+    Raises:
+        BrokenSearch: the reward of an episode is NaN or infinite.
+    """
+    evaluator = problems[0].evaluator
+    before = evaluator.seconds
     with progress.bar(f"{name:>8}", episodes) as bar:
-        follower = _Follower(bar, writer, problem)
-        result = make_searcher(name).search(LayerPruningEnv(problem), episodes, seed, follower)
-    return Search(name, result.episodes, result.policy, problem.evaluator.seconds - before)
+        follower = _Follower(bar, writer, problems[-1])
+        try:
+            result = search_range(searcher, problems, episodes, seed, follower)
+        except RewardError as reason:
+            raise BrokenSearch(name, follower.episodes, reason) from reason
+    return Search(name, result.episodes, result.policy, evaluator.seconds - before)
+
+
+class BrokenSearch(RewardError):
+    """A search that a reward ended.
+
+    Attributes:
+        method, episodes: what was searched with, and what was found until then.
+    """
+
+    def __init__(self, method: str, episodes: list[Episode], reason: RewardError) -> None:
+        super().__init__(f"Episode {len(episodes) + 1} of {method}: {reason}")
+        self.method, self.episodes = method, episodes
 
 
 class _Follower:
@@ -70,8 +99,10 @@ class _Follower:
         self._metric = next(iter(problem.planner.limits), "macs")
         self._score = problem.evaluator.task.metric
         self._best: Outcome | None = None
+        self.episodes: list[Episode] = []
 
     def __call__(self, episode: Episode) -> None:
+        self.episodes.append(episode)
         if self._best is None or episode.outcome.reward > self._best.reward:
             self._best = episode.outcome
         self._writer.add(episode, self._best)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import nn
@@ -15,6 +16,7 @@ from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.reasons import told
 from rlprune.network import Network
+from rlprune.parallel import ParallelEvaluator, Workers
 from rlprune.problem import PruningProblem
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import Task, load_task
@@ -93,19 +95,29 @@ def make_evaluator(material: Material, samples: int, seed: int) -> Evaluator:
     return Evaluator(tables, material.task, samples=samples)
 
 
+@contextmanager
+def in_processes(problem: PruningProblem, workers: int) -> Iterator[PruningProblem]:
+    """The same problem with plans evaluated in several processes, while the block runs; with 1 worker, as it is.
+
+    Raises:
+        ConfigError, WorkerError: see :class:`rlprune.parallel.Workers`.
+    """
+    if workers == 1:
+        yield problem
+        return
+    known = problem.evaluator
+    samples, statistics = known.dense.samples, known.batch_statistics
+    with Workers(workers, known.tables, known.task, samples, statistics) as pool:
+        evaluator = ParallelEvaluator(pool, known.tables, known.task, samples=samples, batch_statistics=statistics)
+        yield PruningProblem(
+            problem.network, evaluator, problem.costs, problem.planner.budgets, problem.reward, problem.on_nan
+        )
+
+
 def untouched(tables: PruningTables) -> list[str]:
     """What pruning leaves alone, with the reasons: layers left whole, and consumers that are cut but not repaired."""
     titles = (("Left whole", tables.network.left_whole), ("Cut, not repaired", tables.unrepaired))
     return [f"{title}: {told(reasons)}." for title, reasons in titles if reasons]
-
-
-def fresh(problem: PruningProblem) -> PruningProblem:
-    """The same problem with nothing evaluated yet, so that no method profits from what another one tried."""
-    known = problem.evaluator
-    evaluator = Evaluator(
-        known.tables, known.task, samples=known.dense.samples, batch_statistics=known.batch_statistics
-    )
-    return PruningProblem(problem.network, evaluator, problem.costs, problem.planner.budgets, problem.reward)
 
 
 def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:
@@ -129,7 +141,12 @@ def costs_of(network: Network, profile: DeviceProfile | None, budgets: Sequence[
 
 
 def make_problem(
-    material: Material, evaluator: Evaluator, profile: DeviceProfile | None, budgets: Sequence[Budget], reward: str
+    material: Material,
+    evaluator: Evaluator,
+    profile: DeviceProfile | None,
+    budgets: Sequence[Budget],
+    reward: str,
+    on_nan: str = "stop",
 ) -> PruningProblem:
     """The problem on the widths that the profile allows.
 
@@ -137,4 +154,4 @@ def make_problem(
         BudgetError: a budget that cannot be met.
     """
     network = material.network if profile is None else material.network.restricted(profile.widths)
-    return PruningProblem(network, evaluator, costs_of(network, profile, budgets), budgets, reward)
+    return PruningProblem(network, evaluator, costs_of(network, profile, budgets), budgets, reward, on_nan)

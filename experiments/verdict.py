@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from rlprune.experiments.rows import Row, score_text
 
@@ -40,3 +40,29 @@ def collapse(agent: str, episodes: int, best_reward: float, uniform_reward: floa
         f"(reward {best_reward:.4f} against {uniform_reward:.4f}). "
         "Give it more episodes, another seed or another reward."
     )
+
+
+SAME_ACTION = 0.01
+
+
+def blind(agent: str, spread: float) -> str:
+    """A warning where a policy takes the same action whatever it observes; else nothing.
+
+    Args:
+        spread: standard deviation of its actions over the groups of the network.
+    """
+    if spread >= SAME_ACTION:
+        return ""
+    return (
+        f" **Collapse:** the policy of {agent} takes the same action at every group (they spread by {spread:.4f}): it "
+        "ignores what it observes and will not carry over. Give it more episodes, or another agent or seed."
+    )
+
+
+def hypervolume_text(agent: str, volumes: Mapping[str, float], metric: str) -> str:
+    """Whose front is best, over cost and the logarithm of the loss."""
+    others = {name: volume for name, volume in volumes.items() if name != agent}
+    best = max(others, key=lambda name: others[name])
+    ratio = volumes[agent] / max(others[best], 1e-12)
+    shown = ", ".join(f"{name} {volume:.4f}" for name, volume in sorted(volumes.items(), key=lambda item: -item[1]))
+    return f"Hypervolume over {metric} and loss: {shown} ({agent} has {ratio:.2f} times that of {best})."

@@ -172,7 +172,24 @@ class Walk:
         self._planner = planner
         self.index = 0
         self.widths = planner.uniform.copy()
+        self._course: IntArray | None = None
         self._step = planner.step((), self.widths)
+
+    def follow(self, plan: IntArray) -> None:
+        """Take a whole plan, ``[G]``, for the way to go: as long as it is kept to, its next width is an option.
+
+        Raises:
+            BudgetError: it does not meet the budgets, or makes use of none of them.
+        """
+        used = float(self._planner.usage(plan[None])[0])
+        if not self._planner.target <= used <= FITS:
+            raise BudgetError(
+                f"A plan to follow uses between {self._planner.target:.3f} and 1 of a budget; {used:.3f} came."
+            )
+        self._course = np.array(plan, dtype=np.int64)
+
+    def _on_course(self) -> bool:
+        return self._course is not None and bool((self._course[: self.index] == self.widths[: self.index]).all())
 
     @property
     def done(self) -> bool:
@@ -197,7 +214,10 @@ class Walk:
         """
         if self.done:
             raise BudgetError("Every group of this walk is decided. Start a new one.")
-        return self._step.options
+        options = self._step.options
+        if self._course is not None and self._on_course() and self._course[self.index] not in options:
+            return np.union1d(options, self._course[self.index])
+        return options
 
     def nearest(self, width: int) -> int:
         """The current group's option nearest to ``width``; the smaller of two."""
@@ -213,8 +233,11 @@ class Walk:
         Raises:
             BudgetError: every group is decided.
         """
-        chosen = int(np.abs(self.options() - width).argmin())
-        self.widths = self._step.plans[chosen].copy()
+        chosen = self.nearest(width)
+        if self._course is not None and self._on_course() and chosen == self._course[self.index]:
+            self.widths = self._course.copy()
+        else:
+            self.widths = self._step.plans[int(np.searchsorted(self._step.options, chosen))].copy()
         executed = int(self.widths[self.index])
         self.index += 1
         self._step = self._planner.step(tuple(self.widths[: self.index].tolist()), self.widths)

@@ -41,6 +41,14 @@ class ActionError(RlpruneError):
     """An action outside the action space."""
 
 
+class RewardError(RlpruneError):
+    """A plan whose reward is not a finite number."""
+
+
+class WorkerError(RlpruneError):
+    """A worker process that could not start or ended."""
+
+
 class PolicyError(RlpruneError):
     """A saved policy that is malformed or of another observation version."""
 

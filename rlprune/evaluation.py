@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy.typing as npt
@@ -25,6 +25,9 @@ BATCH = 128
 SEARCH_BATCH = 512
 FEWEST_FOR_STATISTICS = 512
 WORST_DIVERGENCE = 1e6
+
+Key = tuple[int, ...]
+"""Channels kept in each group: what a plan is known by."""
 
 
 @dataclass(frozen=True)
@@ -106,33 +109,58 @@ class Evaluator:
             self._references[id(split)] = (split, self._outputs(self.tables.shell().module, split))
         return self._references[id(split)][1]
 
-    def _quality(self, outputs: torch.Tensor, split: Split, dense_outputs: torch.Tensor) -> Quality:
+    def _quality(
+        self, outputs: torch.Tensor, split: Split, dense_outputs: torch.Tensor, strict: bool = True
+    ) -> Quality:
         divergence = self.task.divergence(outputs, dense_outputs)
         if divergence != math.inf:
-            divergence = _number(divergence, "divergence", self.task)
-        return Quality(self._score(outputs, split), min(divergence, WORST_DIVERGENCE), len(split))
+            divergence = _number(divergence, "divergence", self.task, strict)
+        return Quality(self._score(outputs, split, strict), min(divergence, WORST_DIVERGENCE), len(split))
 
-    def _score(self, outputs: torch.Tensor, split: Split) -> float:
-        return _number(self.task.score(outputs, split.targets.to(outputs.device)), "score", self.task)
+    def _score(self, outputs: torch.Tensor, split: Split, strict: bool = True) -> float:
+        return _number(self.task.score(outputs, split.targets.to(outputs.device)), "score", self.task, strict)
 
     def __call__(self, widths: npt.ArrayLike) -> Quality:
         """Quality of the plan with ``widths`` (``[G]``) on the search samples."""
-        key = tuple(int(width) for width in self.tables.network.as_matrix(widths)[0])
-        if key in self._known:
-            self.cache_hits += 1
-            return self._known[key]
+        return self.many([widths])[0]
+
+    def many(self, plans: Sequence[npt.ArrayLike]) -> list[Quality]:
+        """Quality of each plan, in order; a plan that comes twice is evaluated once.
+
+        Score or divergence that are no number come back as NaN.
+        """
+        keys = [self._key(plan) for plan in plans]
+        new = [key for key in dict.fromkeys(keys) if key not in self._known]
+        for key, (quality, seconds) in zip(new, self._measure(new), strict=True):
+            self._known[key] = quality
+            self.seconds += seconds
+        self.evaluations += len(new)
+        self.cache_hits += len(keys) - len(new)
+        return [self._known[key] for key in keys]
+
+    def _measure(self, keys: Sequence[Key]) -> list[tuple[Quality, float]]:
+        """Quality of plans that are not known, and the seconds of each one's forward pass."""
+        return [self.measure(key) for key in keys]
+
+    def measure(self, key: Key) -> tuple[Quality, float]:
+        """Quality of a plan and the seconds of its forward pass; nothing is remembered or counted."""
         tensors = self.tables.tensors(key)
         pruned = self._shell.fill({name: tensor for name, tensor in tensors.items() if name not in self._left_out}, key)
         start = time.perf_counter()
         outputs = self._forward(pruned)
-        self.seconds += time.perf_counter() - start
-        self.evaluations += 1
-        self._known[key] = self._quality(outputs, self._split, self._dense_outputs)
-        return self._known[key]
+        seconds = time.perf_counter() - start
+        return self._quality(outputs, self._split, self._dense_outputs, strict=False), seconds
+
+    def fresh(self) -> Evaluator:
+        """One that knows nothing yet, on the same samples."""
+        return Evaluator(self.tables, self.task, samples=self.dense.samples, batch_statistics=self.batch_statistics)
 
     def known(self, widths: npt.ArrayLike) -> bool:
         """Whether the plan was evaluated before."""
-        return tuple(int(width) for width in self.tables.network.as_matrix(widths)[0]) in self._known
+        return self._key(widths) in self._known
+
+    def _key(self, widths: npt.ArrayLike) -> Key:
+        return tuple(self.tables.network.as_matrix(widths)[0].tolist())
 
     def repaired(self, widths: npt.ArrayLike) -> nn.Module:
         """The pruned network as it is delivered: least squares, then BatchNorm re-estimated on calibration samples."""
@@ -173,12 +201,12 @@ def _rows(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
     return outputs
 
 
-def _number(value: object, what: str, task: Task) -> float:
+def _number(value: object, what: str, task: Task, strict: bool) -> float:
     try:
         number = float(value)  # type: ignore[arg-type]
     except (TypeError, ValueError):
         number = math.nan
-    if not math.isfinite(number):
+    if strict and not math.isfinite(number):
         raise TaskError(
             f"The {what} of task {task.name!r} must be a finite number; {value!r} came. Correct Task.{what}."
         )

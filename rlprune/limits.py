@@ -91,6 +91,59 @@ class Budget:
         return f"{self.metric}={shown}{'' if counted else self.unit or ''}"
 
 
+@dataclass(frozen=True)
+class BudgetRange:
+    """Every budget on one cost from ``low`` to ``high``: ``latency=0.3..0.8``, ``macs=2M..6M``.
+
+    Raises:
+        BudgetError: the ends are on different costs or in different units, or the first is not below the second.
+    """
+
+    low: Budget
+    high: Budget
+
+    def __post_init__(self) -> None:
+        if (self.low.metric, self.low.unit) != (self.high.metric, self.high.unit):
+            raise BudgetError(f"Both ends of a range are on one cost and in one unit, not {self.low} and {self.high}.")
+        if not self.low.value < self.high.value:
+            raise BudgetError(
+                f"A range of budgets goes from the smaller to the larger; {self} came. Turn its ends round."
+            )
+
+    @classmethod
+    def parse(cls, text: str) -> BudgetRange:
+        """Read ``metric=low..high``; a unit stands behind the second number or behind both.
+
+        Raises:
+            BudgetError: the text does not read so, or see the class.
+        """
+        metric, _, ends = text.partition("=")
+        low, dots, high = (part.strip() for part in ends.partition(RANGE))
+        if not (dots and low and high):
+            raise BudgetError(f"A range of budgets reads metric=low..high, such as latency=0.3..0.8, not {text!r}.")
+        unit = high.lstrip("+-.0123456789e")
+        return cls(
+            Budget.parse(f"{metric}={low}{'' if low.endswith(unit) else unit}"), Budget.parse(f"{metric}={high}")
+        )
+
+    @property
+    def metric(self) -> str:
+        """What is limited."""
+        return self.low.metric
+
+    def levels(self, count: int) -> list[Budget]:
+        """``count`` budgets at equal distances, from low to high, both among them."""
+        values = np.linspace(self.low.value, self.high.value, count).round(6 if self.low.unit is None else 12)
+        return [Budget(self.metric, float(value), self.low.unit) for value in values]
+
+    def __str__(self) -> str:
+        """Text that :meth:`parse` reads back."""
+        return f"{self.low}{RANGE}{str(self.high).partition('=')[2]}"
+
+
+RANGE = ".."
+
+
 def cost_name(metric: str) -> str:
     """The metric with its unit, as tables and files name it: ``latency_p99_ms``, ``energy_mj``, ``macs``."""
     unit = _UNITS[metric][0]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -10,12 +11,16 @@ import numpy as np
 
 from rlprune.budget import Budget, BudgetPlanner
 from rlprune.completion import IntArray
+from rlprune.errors import ConfigError, RewardError, unknown_name
 from rlprune.rewards import Reference, RewardFunction, reward_function
 
 if TYPE_CHECKING:
     from rlprune.costs import CostModel
     from rlprune.evaluation import Evaluator, Quality
     from rlprune.network import Network
+
+ON_NAN = ("stop", "skip")
+WORST_REWARD = -1e6
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +33,7 @@ class Outcome:
         costs: metric to cost, in the metric's unit (macs, params, ms, mJ).
         reward: what is maximised.
         terms: what the reward is made of.
+        loss: see :class:`rlprune.rewards.Reward`; NaN where the reward was none.
     """
 
     widths: IntArray
@@ -35,6 +41,12 @@ class Outcome:
     costs: dict[str, float]
     reward: float
     terms: dict[str, float]
+    loss: float
+
+    @property
+    def defined(self) -> bool:
+        """Whether the plan has a reward; where not, ``reward`` is the worst there is."""
+        return math.isfinite(self.loss)
 
 
 class PruningProblem:
@@ -46,6 +58,7 @@ class PruningProblem:
         costs: cost models by metric.
         budgets: hard limits, at most one a metric.
         reward: a name of :data:`rlprune.rewards.REWARDS`, or a function like them.
+        on_nan: what a plan does whose reward is NaN or infinite: ``stop`` raises; ``skip`` counts it as the worst.
 
     Attributes:
         planner: keeps plans within the budgets.
@@ -54,7 +67,8 @@ class PruningProblem:
 
     Raises:
         BudgetError: a budget that cannot be met.
-        ConfigError: an unknown reward, or one that needs a cost that is not there.
+        ConfigError: an unknown reward or ``on_nan``, or a reward that needs a cost that is not there.
+        RewardError: the reward of the uniform plan is NaN or infinite.
     """
 
     def __init__(
@@ -64,7 +78,11 @@ class PruningProblem:
         costs: Mapping[str, CostModel],
         budgets: Sequence[Budget],
         reward: str | RewardFunction = "agreement",
+        on_nan: str = "stop",
     ) -> None:
+        if on_nan not in ON_NAN:
+            raise ConfigError(unknown_name("answer to NaN", on_nan, ON_NAN))
+        self.on_nan = on_nan
         self.reward: RewardFunction = reward_function(reward) if isinstance(reward, str) else reward
         self.network = network
         self.evaluator = evaluator
@@ -75,16 +93,43 @@ class PruningProblem:
         quality = evaluator(self.planner.uniform)
         self._reference = Reference(quality, self.dense_costs, metric)
         self.uniform = self._outcome(self.planner.uniform, quality)
+        if not self.uniform.defined:
+            raise RewardError(f"The reward of the uniform plan must be a finite number. {_told(self.uniform)}")
+
+    def within(self, budgets: Sequence[Budget]) -> PruningProblem:
+        """The same problem at other budgets; what was evaluated stays known.
+
+        Raises:
+            BudgetError: a budget that cannot be met.
+        """
+        return PruningProblem(self.network, self.evaluator, self.costs, budgets, self.reward, self.on_nan)
+
+    def fresh(self) -> PruningProblem:
+        """The same problem with nothing evaluated yet, so that no method profits from what another one tried."""
+        evaluator = self.evaluator.fresh()
+        return PruningProblem(self.network, evaluator, self.costs, self.planner.budgets, self.reward, self.on_nan)
 
     def outcome(self, widths: IntArray) -> Outcome:
-        """Quality, costs and reward of a plan, ``[G]``. Nothing is evaluated twice."""
-        widths = np.array(widths, dtype=np.int64)
-        return self._outcome(widths, self.evaluator(widths))
+        """Quality, costs and reward of a plan, ``[G]``. Nothing is evaluated twice.
+
+        Raises:
+            RewardError: the reward is NaN or infinite, and ``on_nan`` is ``stop``.
+        """
+        return self.judged(widths, self.evaluator(widths))
+
+    def judged(self, widths: IntArray, quality: Quality) -> Outcome:
+        """The same where the quality is known already."""
+        outcome = self._outcome(np.array(widths, dtype=np.int64), quality)
+        if self.on_nan == "stop" and not outcome.defined:
+            raise RewardError(f"The reward must be a finite number. {_told(outcome)}")
+        return outcome
 
     def _outcome(self, widths: IntArray, quality: Quality) -> Outcome:
         costs = self.planner.costs_of(widths)
         reward = self.reward(quality, costs, self._reference)
-        return Outcome(widths, quality, costs, reward.total, reward.terms)
+        if math.isfinite(reward.total) and math.isfinite(reward.loss):
+            return Outcome(widths, quality, costs, reward.total, reward.terms, reward.loss)
+        return Outcome(widths, quality, costs, WORST_REWARD, reward.terms, math.nan)
 
     @property
     def evaluations(self) -> int:
@@ -95,3 +140,11 @@ class PruningProblem:
     def cache_hits(self) -> int:
         """Plans asked for again and answered from the cache."""
         return self.evaluator.cache_hits
+
+
+def _told(outcome: Outcome) -> str:
+    terms = ", ".join(f"{name} {value:g}" for name, value in outcome.terms.items())
+    return (
+        f"The plan {outcome.widths.tolist()} has {terms}. Correct the task or the reward, or count such plans as the "
+        "worst: --on-nan skip."
+    )

@@ -15,6 +15,7 @@ from rlprune.errors import ConfigError, unknown_name
 if TYPE_CHECKING:
     from rlprune.evaluation import Quality
 
+WORST = 100.0  # a loss is at most exp of this
 EPSILON = 1e-5  # nats; keeps the logarithm finite for a plan that changes nothing
 
 
@@ -25,10 +26,13 @@ class Reward:
     Attributes:
         total: what is maximised.
         terms: what it is made of; "score" (validation score) and "divergence" (nats) are always among them.
+        loss: over 0, falls as the total rises, and means the same at every budget: what plans are compared by where
+            budgets differ.
     """
 
     total: float
     terms: dict[str, float]
+    loss: float
 
 
 @dataclass(frozen=True)
@@ -68,7 +72,7 @@ RewardFunction = Callable[["Quality", Mapping[str, float], Reference], Reward]
 def agreement(quality: Quality, costs: Mapping[str, float], reference: Reference) -> Reward:
     """``log(divergence of uniform / divergence of the plan)``: 0 for uniform, 1 for e times closer to dense."""
     gain = math.log((reference.uniform.divergence + EPSILON) / (quality.divergence + EPSILON))
-    return _reward(quality, gain)
+    return Reward(gain, _terms(quality), quality.divergence + EPSILON)
 
 
 def accuracy(quality: Quality, costs: Mapping[str, float], reference: Reference) -> Reward:
@@ -129,7 +133,11 @@ def _require(metric: str, costs: Mapping[str, float], reward: str) -> None:
 
 
 def _reward(quality: Quality, total: float, **terms: float) -> Reward:
-    return Reward(total, {"score": quality.score, "divergence": quality.divergence, **terms})
+    return Reward(total, _terms(quality) | terms, math.exp(min(max(-total, -WORST), WORST)))
+
+
+def _terms(quality: Quality) -> dict[str, float]:
+    return {"score": quality.score, "divergence": quality.divergence}
 
 
 REWARDS: dict[str, RewardFunction] = {

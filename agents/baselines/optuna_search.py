@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import numpy as np
 import optuna
 
@@ -25,20 +28,31 @@ class OptunaSearcher:
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=30)
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=20)
 
+    def fewest_episodes(self, groups: int) -> int:
+        """One."""
+        return 1
+
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
         """See :class:`rlprune.agents.search.Searcher`."""
-        require_episodes(episodes)
-        log = EpisodeLog(env, callback)
-        previous = optuna.logging.get_verbosity()
-        optuna.logging.set_verbosity(optuna.logging.ERROR)
-        try:
+        require_episodes(episodes, self, [env.problem])
+        log = EpisodeLog(env.problem, callback)
+        with quiet():
             study = optuna.create_study(direction="maximize", sampler=self._sampler(seed))
             study.optimize(lambda trial: _episode(trial, env, log), n_trials=episodes)
-        finally:
-            optuna.logging.set_verbosity(previous)
         return SearchResult(log.episodes)
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Optuna without a line for each trial."""
+    previous = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(previous)
 
 
 def _episode(trial: optuna.Trial, env: LayerPruningEnv, log: EpisodeLog) -> float:

@@ -14,12 +14,16 @@ class UniformSearcher:
 
     name = "uniform"
 
+    def fewest_episodes(self, groups: int) -> int:
+        """One."""
+        return 1
+
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
         """See :class:`rlprune.agents.search.Searcher`."""
-        require_episodes(episodes)
-        log = EpisodeLog(env, callback)
+        require_episodes(episodes, self, [env.problem])
+        log = EpisodeLog(env.problem, callback)
         env.reset(seed=seed)
         terminated = False
         while not terminated:

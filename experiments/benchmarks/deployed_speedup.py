@@ -32,7 +32,7 @@ from rlprune.evaluation import Evaluator
 from rlprune.experiments.benchmarks.latency_promise import NETWORKS
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import Material, fresh, load_material, make_evaluator, make_problem
+from rlprune.experiments.setup import Material, load_material, make_evaluator, make_problem
 from rlprune.experiments.tables import print_table
 from rlprune.problem import Outcome
 
@@ -96,7 +96,7 @@ def _searched(
     found = {}
     for budget in tqdm(options.budget, desc=f"search {material.name}", file=sys.stderr):
         try:
-            problem = fresh(make_problem(material, evaluator, profile, [Budget("latency", budget)], "agreement"))
+            problem = make_problem(material, evaluator, profile, [Budget("latency", budget)], "agreement").fresh()
         except BudgetError as reason:
             print(f"{material.name}, {profile.runtime.name}: {reason}")
             continue

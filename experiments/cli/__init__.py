@@ -22,6 +22,8 @@ VERBS = {
     "devices": "tell what this machine can run, and what it can measure with",
     "profile": "measure latency and energy of pruned networks on this device",
     "train": "train an agent to prune a network within a budget",
+    "search": "search for a plan with any method, learning or not",
+    "compare": "put finished runs side by side",
     "replay": "walk a learned policy over another network",
     "apply": "prune a network as a plan says, and export it",
     "report": "make the report and the pictures of a run again",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.config import ApplyConfig
+from rlprune.experiments.run_config import ApplyConfig
 
 if TYPE_CHECKING:
     from rlprune.experiments.applying import ApplyAnswer

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.config import ReplayConfig
+from rlprune.experiments.run_config import ReplayConfig
 
 if TYPE_CHECKING:
     from rlprune.experiments.replaying import ReplayAnswer

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from rlprune.experiments.cli.train import RunAnswer
-from rlprune.experiments.config import ReportConfig
+from rlprune.experiments.run_config import ReportConfig
 
 CONFIG = ReportConfig
 EXAMPLE = "rlprune report runs/resnet20"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlprune.experiments.config import TrainConfig
+from rlprune.experiments.run_config import TrainConfig
 
 if TYPE_CHECKING:
     from rlprune.experiments.run_folder import RunFolder

@@ -11,9 +11,9 @@ import pytest
 import yaml
 
 from rlprune.errors import ConfigError
-from rlprune.experiments.config import ApplyConfig, ReplayConfig, TrainConfig
 from rlprune.experiments.inspecting import compact
 from rlprune.experiments.reasons import alike, grouped, told
+from rlprune.experiments.run_config import ApplyConfig, ReplayConfig, TrainConfig
 from rlprune.experiments.width_rules import parse_width_rules
 from rlprune.network import Network
 from rlprune.zoo import load_zoo, zoo_entry

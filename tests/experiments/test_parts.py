@@ -15,10 +15,11 @@ from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation import Quality
 from rlprune.experiments.cli.arguments import parse
 from rlprune.experiments.cli.demo import free_folder
-from rlprune.experiments.config import ReportConfig, TrainConfig, as_dict, from_dict
+from rlprune.experiments.config import as_dict, from_dict
 from rlprune.experiments.device_facts import DeviceFacts, energy_note
 from rlprune.experiments.episodes import read_csv, to_csv
 from rlprune.experiments.rows import Row, columns
+from rlprune.experiments.run_config import ReportConfig, TrainConfig
 from rlprune.experiments.run_folder import RunFolder, check_free
 from rlprune.experiments.searches import methods
 from rlprune.experiments.tables import markdown_rows

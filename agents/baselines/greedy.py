@@ -1,0 +1,90 @@
+"""Greedy search after NetAdapt (Yang et al., ECCV 2018)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.completion import FITS, IntArray
+from rlprune.envs import LayerPruningEnv
+from rlprune.problem import PruningProblem
+
+
+class GreedySearcher:
+    """Narrows the dense network round by round; each round takes from the group that it hurts least.
+
+    In a round every group in turn gives up as many channels as the round's share of the cost asks for, alone; each such
+    plan is evaluated, and the best is kept. There are as many rounds as the evaluations allow, at least one for each
+    group. All plans but the last are over the budget, so only the uniform plan and the last one are episodes; the
+    others count as evaluations.
+    """
+
+    name = "greedy"
+
+    def fewest_episodes(self, groups: int) -> int:
+        """One round, and two plans."""
+        return groups + 2
+
+    def search(
+        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`rlprune.agents.search.Searcher`. Nothing is drawn at random.
+
+        Raises:
+            ConfigError: fewer episodes than a round needs.
+        """
+        problem = env.problem
+        groups = len(problem.network.groups)
+        require_episodes(episodes, self, [problem])
+        log = EpisodeLog(problem, callback)
+        log.add(problem.outcome(problem.planner.uniform))
+        plan = problem.planner.full.copy()
+        first = float(problem.planner.usage(plan[None])[0])
+        rounds = max((episodes - 2) // groups, 1)
+        for number in range(1, rounds + 1):
+            plan = self._round(problem, plan, first + (1.0 - first) * number / rounds)
+        log.add(problem.outcome(_used_up(problem, plan)))
+        return SearchResult(log.episodes)
+
+    def _round(self, problem: PruningProblem, plan: IntArray, allowed: float) -> IntArray:
+        """The best of the plans in which one group gives up what it takes to use at most ``allowed`` of the budget."""
+        if float(problem.planner.usage(plan[None])[0]) <= allowed * FITS:
+            return plan
+        narrowed = [_narrowed(problem, plan, group, allowed) for group in range(len(plan))]
+        candidates = [row for row in narrowed if row is not None]
+        if not candidates:
+            return _cheapened(problem, plan, allowed)
+        qualities = problem.evaluator.many(candidates)
+        return candidates[int(np.argmin([quality.divergence for quality in qualities]))]
+
+
+def _narrowed(problem: PruningProblem, plan: IntArray, group: int, allowed: float) -> IntArray | None:
+    """``plan`` with one group as wide as ``allowed`` lets it be; None where no width of it is narrow enough."""
+    widths = [width for width in problem.network.groups[group].widths if width < plan[group]]
+    rows = np.repeat(plan[None], len(widths), axis=0)
+    rows[:, group] = widths
+    fits = np.flatnonzero(problem.planner.usage(rows) <= allowed * FITS) if len(rows) else np.empty(0, dtype=np.int64)
+    return rows[fits[-1]] if len(fits) else None
+
+
+def _cheapened(problem: PruningProblem, plan: IntArray, allowed: float) -> IntArray:
+    """Where no group alone can give up enough: the step that saves most, again and again."""
+    while float(problem.planner.usage(plan[None])[0]) > allowed * FITS:
+        rows = []
+        for index, group in enumerate(problem.network.groups):
+            place = group.widths.index(int(plan[index]))
+            if place > 0:
+                rows.append(plan.copy())
+                rows[-1][index] = group.widths[place - 1]
+        plan = rows[int(np.argmin(problem.planner.usage(np.stack(rows))))]
+    return plan
+
+
+def _used_up(problem: PruningProblem, plan: IntArray) -> IntArray:
+    """``plan``, widened group by group where the budget still allows it."""
+    for index, group in enumerate(problem.network.groups):
+        rows = np.repeat(plan[None], len(group.widths), axis=0)
+        rows[:, index] = group.widths
+        fits = np.flatnonzero(problem.planner.usage(rows) <= FITS)
+        plan = rows[max(fits[-1], group.widths.index(int(plan[index])))]
+    return plan

@@ -1,0 +1,59 @@
+"""NSGA-II (Deb et al., 2002), as Optuna implements it, on quality and cost at once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import optuna
+
+from rlprune.agents.baselines.optuna_search import quiet
+from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.envs import LayerPruningEnv
+from rlprune.envs.actions import ACTION_NAMES
+from rlprune.problem import Outcome, PruningProblem
+
+POPULATION = 30
+
+
+class NSGA2Searcher:
+    """Evolves budget and actions together; both the loss and the cost of the limited metric are made small."""
+
+    name = "nsga2"
+
+    def fewest_episodes(self, groups: int) -> int:
+        """One."""
+        return 1
+
+    def search(
+        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`rlprune.agents.search.Searcher`."""
+        return self.search_range([env.problem], episodes, seed, callback)
+
+    def search_range(
+        self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`rlprune.agents.search.RangeSearcher`."""
+        require_episodes(episodes, self, problems)
+        log = EpisodeLog(problems[0], callback)
+        envs = [LayerPruningEnv(problem) for problem in problems]
+        sampler = optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION)
+        with quiet():
+            study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
+            study.optimize(lambda trial: _objectives(trial, envs, log), n_trials=episodes)
+        return SearchResult(log.episodes)
+
+
+def _objectives(trial: optuna.Trial, envs: Sequence[LayerPruningEnv], log: EpisodeLog) -> tuple[float, float]:
+    env = envs[trial.suggest_int("budget", 0, len(envs) - 1)] if len(envs) > 1 else envs[0]
+    env.reset()
+    terminated, step = False, 0
+    while not terminated:
+        numbers = [trial.suggest_float(f"{step}.{entry}", -1, 1) for entry in range(len(ACTION_NAMES))]
+        _, _, terminated, _, info = env.step(np.array(numbers, dtype=np.float32))
+        step += 1
+    outcome: Outcome = info["outcome"]
+    log.add(outcome)
+    loss = outcome.loss if outcome.defined else -outcome.reward
+    return loss, outcome.costs[next(iter(env.problem.planner.limits), "macs")]

@@ -1,0 +1,107 @@
+"""The searchers by name, and their settings by preset."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any, TypeVar
+
+from rlprune.agents.baselines.greedy import GreedySearcher
+from rlprune.agents.baselines.nsga2 import NSGA2Searcher
+from rlprune.agents.baselines.optuna_search import OptunaSearcher
+from rlprune.agents.baselines.random_search import RandomSearcher
+from rlprune.agents.baselines.sensitivity import SensitivitySearcher
+from rlprune.agents.baselines.uniform import UniformSearcher
+from rlprune.agents.off_policy import ALGORITHMS, OffPolicySearcher, OffPolicySettings
+from rlprune.agents.ppo import PPOSearcher, PPOSettings
+from rlprune.agents.search import Searcher
+from rlprune.errors import ConfigError, unknown_name
+
+Settings = TypeVar("Settings", OffPolicySettings, PPOSettings)
+Changes = Mapping[str, Any]
+
+BASELINES: dict[str, Callable[[], Searcher]] = {
+    "uniform": UniformSearcher,
+    "random": RandomSearcher,
+    "evolutionary": lambda: OptunaSearcher("evolutionary"),
+    "tpe": lambda: OptunaSearcher("tpe"),
+    "nsga2": NSGA2Searcher,
+    "greedy": GreedySearcher,
+    "sensitivity": SensitivitySearcher,
+}
+AGENTS = (*ALGORITHMS, "ppo")
+METHODS = (*AGENTS, *BASELINES)
+
+PLAIN = {"returns": False, "planned": False, "imitation": 0}
+PRESETS: dict[str, dict[str, Any]] = {
+    "default": {},
+    # What each part brings: one of them switched off.
+    "no-model": {"model": False},
+    "no-residuals": {"residuals": False},
+    "no-warm-start": {"warm_start": False},
+    "no-actor": {"actor": 0.0},
+    "no-ranks": {"ranks": False},
+    "no-returns": {"returns": False},
+    "no-imitation": {"imitation": 0},
+    # SB3's algorithm as it comes.
+    "plain": PLAIN,
+}
+PPO_PRESETS = {name: {key: value for key, value in preset.items() if key not in ("returns", "ranks")}
+               for name, preset in PRESETS.items() if name not in ("no-ranks", "no-returns")}  # fmt: skip
+
+
+def make_searcher(name: str, preset: str = "default", changes: Changes | None = None, envs: int = 1) -> Searcher:
+    """A searcher by name.
+
+    Args:
+        preset: a name of :data:`PRESETS`; baselines have only ``default``.
+        changes: settings of an agent by name, of :class:`Exploration` too.
+        envs: episodes of an agent that run at once.
+
+    Raises:
+        ConfigError: an unknown name, preset or setting (the nearest is offered), or a value that is not allowed.
+    """
+    if name not in METHODS:
+        raise ConfigError(unknown_name("method", name, METHODS))
+    presets = PPO_PRESETS if name == "ppo" else PRESETS if name in AGENTS else {"default": {}}
+    if preset not in presets:
+        raise ConfigError(unknown_name(f"preset of {name}", preset, presets))
+    wanted = {**presets[preset], **(changes or {})}
+    if name in BASELINES:
+        if wanted:
+            raise ConfigError(f"{name} has no settings; {', '.join(wanted)} came. Leave --setting out.")
+        return BASELINES[name]()
+    wanted = {"envs": envs, **wanted}
+    if name == "ppo":
+        return PPOSearcher(changed(PPOSettings(), wanted, name))
+    return OffPolicySearcher(name, changed(OffPolicySettings(), wanted, name))
+
+
+def changed(settings: Settings, changes: Changes, name: str) -> Settings:
+    """Settings with some of them, or of their exploration, changed.
+
+    Raises:
+        ConfigError: a name that is no setting, or a value of another kind than the default.
+    """
+    own = {item.name for item in dataclasses.fields(settings)} - {"exploration"}
+    exploring = {item.name for item in dataclasses.fields(settings.exploration)}
+    for key in changes:
+        if key not in own | exploring:
+            raise ConfigError(unknown_name(f"setting of {name}", key, own | exploring))
+    values = {key: _as(getattr(settings if key in own else settings.exploration, key), value, key)
+              for key, value in changes.items()}  # fmt: skip
+    exploration = dataclasses.replace(settings.exploration, **{k: v for k, v in values.items() if k in exploring})
+    return dataclasses.replace(settings, **{k: v for k, v in values.items() if k in own}, exploration=exploration)
+
+
+def _as(default: Any, value: Any, key: str) -> Any:
+    """A value as the kind that its default has; text is read."""
+    try:
+        if isinstance(default, bool):
+            return {"true": True, "false": False}[str(value).lower()]
+        if isinstance(default, tuple):
+            return tuple(int(part) for part in (value.split(",") if isinstance(value, str) else value))
+        return int(value) if isinstance(default, int) else float(value)
+    except (KeyError, ValueError, TypeError) as reason:
+        kind = "a list of whole numbers such as 64,64" if isinstance(default, tuple) else f"a {type(default).__name__}"
+        raise ConfigError(f"Setting {key!r} must be {kind}, such as {default}; {value!r} came.") from reason

@@ -1,0 +1,20 @@
+"""``rlprune compare``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rlprune.experiments.run_config import CompareConfig
+
+if TYPE_CHECKING:
+    from rlprune.experiments.comparing import Comparison
+
+CONFIG = CompareConfig
+EXAMPLE = "rlprune compare --run runs/ddpg --run runs/evolutionary --out comparison"
+
+
+def run(config: CompareConfig, command: str) -> Comparison:
+    """Put finished runs side by side."""
+    from rlprune.experiments.comparing import compare_runs
+
+    return compare_runs(config)

@@ -1,0 +1,199 @@
+"""Training over a range of budgets: one search, a whole front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from rlprune.agents import Policy, replay
+from rlprune.budget import Budget, cost_name
+from rlprune.completion import FITS, FloatArray
+from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.job import Job
+from rlprune.experiments.options import parse_preferences
+from rlprune.experiments.outputs import Facts
+from rlprune.experiments.run_config import TrainConfig
+from rlprune.experiments.scoring import Candidate, candidate, dense_candidate
+from rlprune.experiments.searches import UNIFORM, Finalist, Search, finalists
+from rlprune.experiments.verdict import hypervolume_text
+from rlprune.plan import PruningPlan
+from rlprune.problem import Outcome, PruningProblem
+
+POLICY = "policy"
+FINALISTS = 2
+"""Plans of a method that are scored on all validation images at each budget."""
+
+
+@dataclass(eq=False)
+class Point:
+    """What one method has at one budget.
+
+    Attributes:
+        method: its name; "policy" is the learned policy by itself, one walk and no search.
+        budget: the budget.
+        candidate: its best plan there.
+    """
+
+    method: str
+    budget: Budget
+    candidate: Candidate
+
+
+@dataclass(eq=False)
+class FrontJob(Job):
+    """Searches all budgets of a range together, and chooses on the front that comes out."""
+
+    points: list[Point] = field(default_factory=list)
+    volumes: dict[str, float] = field(default_factory=dict)
+    _scored: dict[tuple[int, ...], Finalist] = field(default_factory=dict)
+
+    @classmethod
+    def budgeted(cls, config: TrainConfig, problem: PruningProblem) -> list[PruningProblem]:
+        """The problem at each level of the range.
+
+        Raises:
+            BudgetError: the lowest budget cannot be met.
+        """
+        wide = config.budget_range()
+        assert wide is not None  # the job is chosen by it
+        others = list(problem.planner.budgets[1:])
+        return [problem.within([level, *others]) for level in wide.levels(config.levels)]
+
+    def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
+        """Dense, and every method's best plan at every budget."""
+        problems = self.budgeted(self.config, self.problem)
+        metric = problems[-1].planner.budgets[0].metric
+        self.volumes = _volumes(problems, metric, searches)
+        with self.progress.phase("finalists", f"Scoring the front on {len(self.material.task.validation)} images"):
+            for problem in problems:
+                self._add(UNIFORM, UNIFORM, problem, [problem.uniform])
+                for name, search in searches.items():
+                    role = "learned" if name == self.config.agent else "baseline"
+                    self._add(name, role, problem, _best_within(search, problem))
+            policy = searches[self.config.agent].policy
+            if policy is not None:
+                self._replay(policy, problems)
+        return [dense_candidate(self.problem), *(point.candidate for point in self.points)]
+
+    def _replay(self, policy: Policy, problems: Sequence[PruningProblem]) -> None:
+        for problem in problems:
+            self._add(POLICY, POLICY, problem, [replay(policy, problem)])
+
+    def _add(self, method: str, role: str, problem: PruningProblem, outcomes: Sequence[Outcome]) -> None:
+        new = [outcome for outcome in outcomes if tuple(outcome.widths.tolist()) not in self._scored]
+        for finalist in finalists(new, self.problem.evaluator):
+            self._scored[tuple(finalist.outcome.widths.tolist())] = finalist
+        known = [self._scored[tuple(outcome.widths.tolist())] for outcome in outcomes]
+        ranked = sorted(known, key=lambda item: (-item.quality.score, item.quality.divergence))
+        budget = problem.planner.budgets[0]
+        item = candidate(f"{method} {budget}", role, ranked, self.problem.evaluator)
+        self.points.append(Point(method, budget, item))
+
+    def _facts(self, power: DeviceFacts, searches: dict[str, Search], candidates: list[Candidate]) -> Facts:
+        facts = super()._facts(power, searches, candidates)
+        chosen, dense = self._chosen(), candidates[0]
+        named = [point for point in self.points if point.budget == chosen.budget and point.method != POLICY]
+        for point in named:
+            point.candidate.name = point.method
+        facts.candidates = [dense, *(point.candidate for point in named)]
+        facts.problem = self.problem.within([chosen.budget, *self.problem.planner.budgets[1:]])
+        facts.front = self._front(facts, chosen)
+        return facts
+
+    def _chosen(self) -> Point:
+        """The agent's point that the preferences like best; both ends of each objective count 0 and 1."""
+        own = [point for point in self.points if point.method == self.config.agent]
+        cost = own[0].budget.metric.partition("_")[0]
+        weights = parse_preferences(self.config.prefer) or {"accuracy": 1.0, cost: 1.0}
+        total = np.zeros(len(own))
+        for name, weight in weights.items():
+            total += weight * _scaled([_objective(point.candidate, name, self.problem) for point in own])
+        return own[int(np.argmin(total))]
+
+    def _front(self, facts: Facts, chosen: Point) -> dict[str, Any]:
+        """What ``result.json`` says of the front, plans included."""
+        network, rows = self.problem.network, []
+        for point in self.points:
+            row = point.candidate.row(self.problem, facts.power)
+            cost = point.candidate.costs[point.budget.metric]
+            rows.append({"method": point.method, "budget": str(point.budget), "budget_cost": cost, **row.as_dict()})
+            if point.method in (self.config.agent, POLICY):
+                notes = {**self.config.network_notes(), "method": point.method, "budgets": [str(point.budget)]}
+                path = self.run.path / "plans" / f"{point.method}-{str(point.budget).replace('=', '')}.json"
+                PruningPlan.from_widths(network, point.candidate.widths, notes).save(path)
+        metric = chosen.budget.metric
+        return {
+            "range": str(self.config.budget_range()),
+            "cost": cost_name(metric),
+            "dense_cost": self.problem.dense_costs[metric],
+            "chosen": str(chosen.budget),
+            "hypervolume": self.volumes,
+            "verdict": hypervolume_text(self.config.agent, self.volumes, metric),
+            "best": [self.points[index].candidate.name for index in _undominated(self.points, self.problem, metric)],
+            "points": rows,
+        }
+
+
+def _best_within(search: Search, problem: PruningProblem) -> list[Outcome]:
+    """The plans of least loss that meet a budget, whatever budget they were made for; uniform where there is none."""
+    outcomes = [episode.outcome for episode in search.episodes if episode.outcome.defined]
+    used = problem.planner.usage(np.stack([outcome.widths for outcome in outcomes]))
+    fitting = [outcome for outcome, share in zip(outcomes, used, strict=True) if share <= FITS]
+    distinct = {tuple(outcome.widths.tolist()): outcome for outcome in sorted(fitting, key=lambda item: item.loss)}
+    return list(distinct.values())[:FINALISTS] or [problem.uniform]
+
+
+def _objective(item: Candidate, name: str, problem: PruningProblem) -> float:
+    """What is made small."""
+    if name == "accuracy":
+        return -item.quality.score
+    cost = item.costs.get(name)
+    return 0.0 if cost is None else cost
+
+
+def _scaled(values: Sequence[float]) -> FloatArray:
+    least, most = min(values), max(values)
+    return np.asarray((np.array(values) - least) / ((most - least) or 1.0))
+
+
+def _undominated(points: Sequence[Point], problem: PruningProblem, metric: str) -> list[int]:
+    """Points that no other one beats in accuracy and in every measured or limited cost."""
+    names = ["accuracy", *dict.fromkeys([metric, *(m for m in ("latency", "energy") if m in problem.costs)])]
+    table = np.array([[_objective(point.candidate, name, problem) for name in names] for point in points])
+    return [row for row in range(len(table)) if not _dominated(table, row)]
+
+
+def _dominated(table: FloatArray, row: int) -> bool:
+    no_worse = (table <= table[row]).all(axis=1)
+    better = (table < table[row]).any(axis=1)
+    return bool((no_worse & better).any())
+
+
+def _volumes(problems: Sequence[PruningProblem], metric: str, searches: Mapping[str, Search]) -> dict[str, float]:
+    """Hypervolume of each method's outcomes; uniform's are the uniform plans of all budgets."""
+    dense = problems[0].dense_costs[metric]
+    worst = max(problem.uniform.loss for problem in problems)
+    found = {UNIFORM: [problem.uniform for problem in problems]}
+    found |= {name: [episode.outcome for episode in search.episodes] for name, search in searches.items()}
+    high = problems[-1].planner.limits[metric] / dense
+    return {name: hypervolume([(o.costs[metric] / dense, o.loss) for o in outcomes if o.defined], high, worst)
+            for name, outcomes in found.items()}  # fmt: skip
+
+
+def hypervolume(points: Sequence[tuple[float, float]], most_cost: float, most_loss: float) -> float:
+    """Area that points of cost and loss dominate up to a corner (Zitzler and Thiele 1998); losses as logarithms.
+
+    Args:
+        points: share of the dense cost, and loss over 0.
+        most_cost, most_loss: the corner.
+    """
+    inside = sorted((cost, np.log(most_loss / loss)) for cost, loss in points if cost <= most_cost * FITS)
+    area, height = 0.0, 0.0
+    for place, (cost, gain) in enumerate(inside):
+        height = max(height, gain)
+        until = inside[place + 1][0] if place + 1 < len(inside) else max(most_cost, cost)
+        area += max(height, 0.0) * (until - cost)
+    return float(area)

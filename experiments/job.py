@@ -1,0 +1,128 @@
+"""The part of a training that writes into its folder: search, choose, measure, test once."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from dataclasses import dataclass
+from typing import Any
+
+from rlprune.agents import AGENTS, Searcher, make_searcher
+from rlprune.agents.search import require_episodes
+from rlprune.devices import Device, DeviceProfile
+from rlprune.experiments import outputs
+from rlprune.experiments.device import measure
+from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.episodes import to_csv
+from rlprune.experiments.progress import Progress
+from rlprune.experiments.run_config import SearchSettings, TrainConfig
+from rlprune.experiments.run_folder import PROFILE, RunFolder
+from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
+from rlprune.experiments.searches import UNIFORM, BrokenSearch, Search, finalists, methods, run_search
+from rlprune.experiments.setup import Material
+from rlprune.experiments.tensorboard import EpisodeWriter
+from rlprune.problem import PruningProblem
+
+
+def searcher_of(name: str, config: SearchSettings) -> Searcher:
+    """A method with the settings of the run; baselines have none.
+
+    Raises:
+        ConfigError: an unknown method, preset or setting; the nearest is offered.
+    """
+    if name not in AGENTS:
+        return make_searcher(name)
+    return make_searcher(name, config.preset, config.settings(), config.envs_at_once())
+
+
+@dataclass(eq=False)
+class Job:
+    """The part of a training that writes into its folder."""
+
+    config: TrainConfig
+    run: RunFolder
+    material: Material
+    problem: PruningProblem
+    profile: DeviceProfile | None
+    target: Device
+    progress: Progress
+
+    @classmethod
+    def check(cls, config: TrainConfig, problem: PruningProblem) -> None:
+        """Refuse, before anything is written, what would fail later.
+
+        Raises:
+            ConfigError: a search that is shorter than the warm-up of a method.
+        """
+        for name in methods(config.agent, config.baselines):
+            require_episodes(config.episodes, searcher_of(name, config), cls.budgeted(config, problem))
+
+    @classmethod
+    def budgeted(cls, config: TrainConfig, problem: PruningProblem) -> list[PruningProblem]:
+        """The problem at each budget that is searched."""
+        return [problem]
+
+    def problems(self) -> list[PruningProblem]:
+        """What is searched: nothing evaluated yet, so that no method profits from what another one tried."""
+        return self.budgeted(self.config, self.problem.fresh())
+
+    def execute(self) -> dict[str, Any]:
+        """Search, choose, measure, test, write."""
+        if self.profile is not None:
+            self.profile.save(self.run.path / PROFILE)
+        with ExitStack() as stack:
+            writers = {name: stack.enter_context(self._writer(name)) for name in [UNIFORM, *self._methods()]}
+            writers[UNIFORM].add_constant(self.problem.uniform, self.config.episodes)
+            searches = self._searches(writers)
+            candidates = self._candidates(searches)
+            with self.progress.phase("measure"):
+                power = measure(
+                    candidates, self.material.network, self.profile, self.target, self.config, self.progress
+                )
+            with self.progress.phase("test", "Scoring the chosen plans on the test images, once"):
+                score_on_test(candidates, self.problem.evaluator)
+            return outputs.write_all(self.run, self._facts(power, searches, candidates), writers, self.progress)
+
+    def _facts(self, power: DeviceFacts, searches: dict[str, Search], candidates: list[Candidate]) -> outputs.Facts:
+        return outputs.Facts(self.config, self.problem, self.profile, power, searches, candidates)
+
+    def _methods(self) -> list[str]:
+        return methods(self.config.agent, self.config.baselines)
+
+    def _writer(self, name: str) -> EpisodeWriter:
+        network = self.problem.network
+        names, dense = [group.name for group in network.groups], network.dense_widths.tolist()
+        return EpisodeWriter(self.run.path / "tensorboard" / name, names, dense, self.material.task.metric)
+
+    def _searches(self, writers: dict[str, EpisodeWriter]) -> dict[str, Search]:
+        found, config = {}, self.config
+        for name in self._methods():
+            with self.progress.phase(f"search {name}"):
+                search = self._search(name, searcher_of(name, config), writers[name])
+            self.run.write_text(f"episodes-{name}.csv", to_csv(search.episodes))
+            if name == self.config.agent and search.policy is not None:
+                search.policy.save(self.run.path)
+            found[name] = search
+        return found
+
+    def _search(self, name: str, searcher: Searcher, writer: EpisodeWriter) -> Search:
+        config = self.config
+        try:
+            return run_search(name, searcher, self.problems(), config.episodes, config.seed, self.progress, writer)
+        except BrokenSearch as broken:
+            if broken.episodes:
+                self.run.write_text(f"episodes-{name}.csv", to_csv(broken.episodes))
+            raise
+
+    def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
+        """Dense, uniform, and the best finalist of each method, in the order of the table."""
+        evaluator = self.problem.evaluator
+        chosen = [dense_candidate(self.problem)]
+        with self.progress.phase(
+            "finalists", f"Scoring finalists on {len(self.material.task.validation)} validation images"
+        ):
+            chosen.append(candidate(UNIFORM, UNIFORM, finalists([self.problem.uniform], evaluator), evaluator))
+            for name, search in searches.items():
+                role = "learned" if name == self.config.agent else "baseline"
+                ranked = finalists(search.best(self.config.finalists), evaluator)
+                chosen.append(candidate(name, role, ranked, evaluator))
+        return chosen

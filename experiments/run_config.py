@@ -1,0 +1,209 @@
+"""Settings of the verbs that make runs or work on them."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from rlprune.errors import ConfigError, unknown_name
+from rlprune.experiments.config import (
+    DEVICE_HELP,
+    IGNORE_HELP,
+    MINIMUM_HELP,
+    ONLY_HELP,
+    RULE_HELP,
+    NetworkConfig,
+    ProblemConfig,
+)
+from rlprune.experiments.options import (
+    at_least,
+    check_watts,
+    described,
+    fits,
+    key_values,
+    option,
+    parse_preferences,
+)
+from rlprune.experiments.width_rules import check_minimum, parse_width_rules
+
+METHOD_HELP = "random, evolutionary, tpe, nsga2, greedy, sensitivity, or an agent: ddpg, td3, sac, tqc, ppo"
+SETTING_HELP = "a setting of the agent, such as optimism=2; repeatable"
+PREFER_HELP = "what counts on the front of a range: accuracy=1, latency=1, energy=0.5, macs, params; repeatable"
+KEPT = "; default: the run's, on the run's own network"
+
+
+@dataclass(frozen=True)
+class SearchSettings(ProblemConfig):
+    """How long and with what a search is made, whatever the method."""
+
+    preset: str = option("default", "settings of the agent: default, plain (the algorithm as it comes), no-model, ...")
+    setting: list[str] = field(default_factory=list, metadata=described(SETTING_HELP))
+    episodes: int = option(300, "episodes of the agent and of each baseline; one costs at most one evaluation")
+    finalists: int = option(8, "best plans of each method that are scored again on all validation images")
+    workers: int = option(1, "processes that evaluate plans, each with one thread")
+    envs: int = option(0, "episodes that an agent runs at once; default: 1, or four for each of several workers")
+    levels: int = option(11, "budgets between the ends of a range that are searched together")
+    prefer: list[str] = field(default_factory=list, metadata=described(PREFER_HELP))
+    on_nan: str = option("stop", "what a plan whose reward is NaN does: stop the run, or skip (it counts as the worst)")
+    out: str | None = option(None, "run folder, new or empty; default: runs/ and a name made of the settings")
+
+    def check(self) -> None:
+        """Refuse settings out of range; names of methods and presets are checked where they are known."""
+        super().check()
+        at_least(self, 1, "episodes", "finalists", "workers")
+        at_least(self, 0, "envs")
+        at_least(self, 2, "levels")
+        if self.on_nan not in ("stop", "skip"):
+            raise ConfigError(unknown_name("answer to --on-nan", self.on_nan, ("stop", "skip")))
+        self.settings()
+        parse_preferences(self.prefer)
+        if self.prefer and self.budget_range() is None:
+            raise ConfigError("--prefer chooses on a front: it needs a range, such as --budget latency=0.3..0.8.")
+
+    def check_range(self) -> None:
+        """Ranges are welcome."""
+
+    def settings(self) -> dict[str, str]:
+        """The agent's settings that were changed.
+
+        Raises:
+            ConfigError: one that does not read as key=value.
+        """
+        return key_values("--setting", self.setting)
+
+    def envs_at_once(self) -> int:
+        """Episodes that an agent runs at once."""
+        return self.envs or (1 if self.workers == 1 else 4 * self.workers)
+
+    def name_of_run(self, method: str) -> str:
+        """The run folder: ``out``, or a name made of network, budgets, method and seed."""
+        parts = [self.network.replace(":", "."), *(text.replace("=", "") for text in self.budget), method]
+        return self.out or f"runs/{'-'.join(parts)}-seed{self.seed}"
+
+
+@dataclass(frozen=True)
+class TrainConfig(SearchSettings):
+    """One training run."""
+
+    agent: str = option("ddpg", "what learns: ddpg, td3, sac, tqc or ppo; or any other method of rlprune search")
+    baselines: list[str] = field(
+        default_factory=lambda: ["random"],
+        metadata=described("searcher run for comparison (uniform is always there); repeatable; [] for none"),
+    )
+
+    def folder(self) -> str:
+        """The run folder: ``out``, or a name made of network, budgets, agent and seed."""
+        return self.name_of_run(self.agent)
+
+
+@dataclass(frozen=True)
+class SearchConfig(SearchSettings):
+    """One search, by any method."""
+
+    method: str = option("random", METHOD_HELP)
+
+    def as_training(self) -> TrainConfig:
+        """The same as a training of that method alone."""
+        shared = {item.name: getattr(self, item.name) for item in dataclasses.fields(SearchSettings)}
+        return TrainConfig(agent=self.method, baselines=[], **shared)
+
+
+@dataclass(frozen=True)
+class CompareConfig:
+    """Finished runs side by side."""
+
+    run: list[str] = field(default_factory=list, metadata=described("run folder; repeatable"))
+    out: str | None = option(None, "new or empty folder for compare.md, compare.json and the picture")
+
+
+@dataclass(frozen=True)
+class DemoConfig:
+    """The whole job, small."""
+
+    episodes: int = option(150, "episodes of the agent and of random search")
+    budget: list[str] = field(default_factory=lambda: ["latency=0.5"], metadata=described("hard limit; repeatable"))
+    seed: int = option(0, "seed of everything that is drawn at random")
+    out: str | None = option(None, "run folder; default: a new one under runs/")
+
+
+@dataclass(frozen=True)
+class ReplayConfig:
+    """A learned policy on another network; what is not given is taken from the run."""
+
+    run: str = option("", "run folder of `rlprune train`", positional=True)
+    network: str | None = option(None, "the other network; default: the run's own")
+    task: str | None = option(None, "data and metric; default: what the network was trained on")
+    data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
+    ignore: list[str] = field(default_factory=list, metadata=described(IGNORE_HELP + KEPT))
+    only: list[str] = field(default_factory=list, metadata=described(ONLY_HELP + KEPT))
+    minimum: float | None = option(None, MINIMUM_HELP + "; default: the run's")
+    rule: list[str] = field(default_factory=list, metadata=described(RULE_HELP + KEPT))
+    budget: list[str] = field(default_factory=list, metadata=described("hard limit; repeatable; default: the run's"))
+    device: str | None = option(None, "as for train; default: the run's profile where it fits, else measured now")
+    samples: int | None = option(None, "validation images of one evaluation; default: the run's")
+    out: str | None = option(None, "new or empty folder for plan.json and result.json; default: nothing is written")
+
+    def check(self) -> None:
+        """Refuse settings out of range."""
+        if self.samples is not None:
+            at_least(self, 1, "samples")
+        if self.minimum is not None:
+            check_minimum(self.minimum)
+        parse_width_rules(self.rule, 1, 0.0)
+
+    def settings(self, run: TrainConfig) -> TrainConfig:
+        """Those of ``run`` with what was given in their place; layer names hold on the run's own network only."""
+        other = self.network is not None and self.network != run.network
+        return dataclasses.replace(
+            run,
+            network=self.network or run.network,
+            task=self.task or (None if other else run.task),
+            data_dir=self.data_dir or run.data_dir,
+            ignore=self.ignore or ([] if other else run.ignore),
+            only=self.only or ([] if other else run.only),
+            minimum=run.minimum if self.minimum is None else self.minimum,
+            rule=self.rule or ([] if other else run.rule),
+            budget=self.budget or run.budget,
+            samples=self.samples or run.samples,
+        )
+
+
+@dataclass(frozen=True)
+class ApplyConfig(NetworkConfig):
+    """A plan put into practice."""
+
+    plan: str = option("", "the plan, a JSON file", positional=True)
+    out: str = option("pruned", "new or empty folder for the pruned network")
+    device: str = option("cpu", DEVICE_HELP + "; the pruned network is timed on it")
+    samples: int = option(300, "timings of each network")
+    watts: float | None = option(None, "power of the device, where no meter can be read")
+    no_repair: bool = option(False, "only cut, largest L1 norms stay: no least squares, BatchNorm as it was")
+
+    def check(self) -> None:
+        """Refuse settings out of range."""
+        super().check()
+        at_least(self, 1, "samples")
+        check_watts(self.watts)
+
+    def as_planned(self, notes: Mapping[str, Any]) -> ApplyConfig:
+        """With the ``ignore`` and ``only`` that a plan's notes hold, where neither was given.
+
+        Raises:
+            ConfigError: the notes hold something else under these names.
+        """
+        if self.ignore or self.only:
+            return self
+        noted = {name: notes[name] for name in ("ignore", "only") if name in notes}
+        for name, patterns in noted.items():
+            if not fits(patterns, "list[str]"):
+                raise ConfigError(f"The plan's note {name!r} must be a list of layer names; {patterns!r} came.")
+        return dataclasses.replace(self, **noted)
+
+
+@dataclass(frozen=True)
+class ReportConfig:
+    """A report made again from the files of a run."""
+
+    run: str = option("", "run folder of `rlprune train`", positional=True)

@@ -1,0 +1,180 @@
+"""Evaluating plans in several processes, each with one torch thread."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from multiprocessing.connection import Connection, wait
+from types import TracebackType
+from typing import Any, cast
+
+import torch
+import torch.multiprocessing
+
+from rlprune.errors import ConfigError, WorkerError
+from rlprune.evaluation import Evaluator, Key, Quality
+from rlprune.pruning.tables import PruningTables
+from rlprune.tasks.base import Task
+from rlprune.threads import torch_threads
+
+START_SECONDS = 120.0
+Measured = tuple[Quality, float]
+
+
+class Workers:
+    """Processes that evaluate plans, each with an :class:`Evaluator` of its own. They know nothing of each other.
+
+    Processes are spawned: a forked one hangs where its parent has used torch's threads. The tensors of the tables lie
+    in shared memory. Use it as a context, or call :meth:`close`.
+
+    Args:
+        count: of processes.
+        tables, task, samples, batch_statistics: as for :class:`Evaluator`.
+
+    Raises:
+        ConfigError: fewer than two workers, or a network or task that cannot be sent to another process.
+        WorkerError: a process could not start.
+    """
+
+    def __init__(
+        self, count: int, tables: PruningTables, task: Task, samples: int, batch_statistics: bool | None
+    ) -> None:
+        if count < 2:
+            raise ConfigError(f"Evaluation in processes needs at least 2 workers; {count} came.")
+        context = torch.multiprocessing.get_context("spawn")
+        self._processes: list[Any] = []
+        self._pipes: list[Connection] = []
+        try:
+            for _ in range(count):
+                ours, theirs = context.Pipe()
+                arguments = (theirs, tables, task, samples, batch_statistics)
+                process = context.Process(target=_work, args=arguments, daemon=True)
+                self._start(process)
+                theirs.close()
+                self._processes.append(process)
+                self._pipes.append(ours)
+            for pipe in self._pipes:
+                self._started(pipe)
+        except BaseException:
+            self.close()
+            raise
+
+    def _start(self, process: Any) -> None:
+        try:
+            process.start()
+        except Exception as reason:
+            raise ConfigError(
+                f"With several workers, network and task are sent to other processes; these cannot be ({reason}). "
+                "Define their classes and functions at the top level of a module, or use --workers 1."
+            ) from reason
+
+    def _started(self, pipe: Connection) -> None:
+        if not pipe.poll(START_SECONDS):
+            raise WorkerError(
+                f"A worker process must be ready within {START_SECONDS:.0f} s; it is not. Use --workers 1."
+            )
+        answer = self._receive(pipe)
+        if answer is not None:
+            raise WorkerError(f"A worker process could not start: {answer}. Use --workers 1.")
+
+    def __len__(self) -> int:
+        return len(self._pipes)
+
+    def measure(self, keys: Sequence[Key]) -> list[Measured]:
+        """Quality of each plan and the seconds of its forward pass, in order; whoever is free takes the next.
+
+        Raises:
+            WorkerError: a process ended, or failed.
+        """
+        found: dict[int, Measured] = {}
+        waiting = iter(enumerate(keys))
+        busy: dict[Connection, int] = {}
+        for pipe in self._pipes:
+            self._give(pipe, waiting, busy)
+        while busy:
+            for ready in wait(list(busy)):
+                pipe = cast(Connection, ready)
+                answer = self._receive(pipe)
+                if isinstance(answer, str):
+                    self.close()
+                    raise WorkerError(f"A worker process failed: {answer}")
+                found[busy.pop(pipe)] = answer
+                self._give(pipe, waiting, busy)
+        return [found[place] for place in range(len(keys))]
+
+    def _give(self, pipe: Connection, waiting: Any, busy: dict[Connection, int]) -> None:
+        task = next(waiting, None)
+        if task is not None:
+            busy[pipe] = task[0]
+            self._send(pipe, task[1])
+
+    def _send(self, pipe: Connection, key: Key) -> None:
+        try:
+            pipe.send(key)
+        except OSError as reason:
+            raise self._ended() from reason
+
+    def _receive(self, pipe: Connection) -> Any:
+        try:
+            return pipe.recv()
+        except (EOFError, OSError) as reason:
+            raise self._ended() from reason
+
+    def _ended(self) -> WorkerError:
+        self.close()
+        return WorkerError("A worker process ended by itself; perhaps memory ran out. Try again with --workers 1.")
+
+    def close(self) -> None:
+        """End the processes. May be called again."""
+        for pipe in self._pipes:
+            pipe.close()
+        for process in self._processes:
+            process.join(1.0)
+            if process.is_alive():
+                process.kill()
+        self._pipes, self._processes = [], []
+
+    def __enter__(self) -> Workers:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+def _work(pipe: Connection, tables: PruningTables, task: Task, samples: int, batch_statistics: bool | None) -> None:
+    """What a worker does: evaluate what it is sent, until the other end is closed."""
+    with torch_threads(1):
+        try:
+            evaluator = Evaluator(tables, task, samples=samples, batch_statistics=batch_statistics)
+            pipe.send(None)
+            while True:
+                pipe.send(evaluator.measure(pipe.recv()))
+        except (EOFError, KeyboardInterrupt, BrokenPipeError):
+            return
+        except Exception as reason:
+            pipe.send(f"{type(reason).__name__}: {reason}")
+
+
+class ParallelEvaluator(Evaluator):
+    """An :class:`Evaluator` that has several plans evaluated at once. See there for the arguments and attributes.
+
+    ``seconds`` adds up the forward passes of all workers.
+    """
+
+    def __init__(self, workers: Workers, tables: PruningTables, task: Task, **settings: Any) -> None:
+        self.workers = workers
+        super().__init__(tables, task, **settings)
+
+    def _measure(self, keys: Sequence[Key]) -> list[Measured]:
+        return self.workers.measure(keys) if len(keys) > 1 else super()._measure(keys)
+
+    def fresh(self) -> ParallelEvaluator:
+        """One that knows nothing yet, on the same samples and workers."""
+        return ParallelEvaluator(
+            self.workers,
+            self.tables,
+            self.task,
+            samples=self.dense.samples,
+            batch_statistics=self.batch_statistics,
+        )
