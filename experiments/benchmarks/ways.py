@@ -91,8 +91,16 @@ class TorchWay(Way):
         kept = {key: self._placed(tensor) for key, tensor in tensors.items() if key not in self._left_out}
         return self._forward(self._shell.fill(kept, widths))
 
+    @property
+    def module(self) -> nn.Module:
+        """The network that holds the plan started last."""
+        return self._shell.module
+
     def _placed(self, tensor: torch.Tensor) -> torch.Tensor:
-        return tensor.contiguous() if self._copies else tensor
+        if not self._copies:
+            return tensor
+        # ``contiguous`` keeps the strides of 1 x 1 kernels, and one such weight turns what follows to channels last.
+        return torch.empty_like(tensor, memory_format=torch.contiguous_format).copy_(tensor)
 
     def _forward(self, module: nn.Module) -> Forward:
         def run() -> torch.Tensor:

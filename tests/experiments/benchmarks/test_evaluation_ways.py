@@ -13,7 +13,7 @@ from rlprune.experiments.benchmarks.choosing_ways import TODAY, choose_ways
 from rlprune.experiments.benchmarks.evaluation_ways import turn
 from rlprune.experiments.benchmarks.folding import conv_norm_pairs, drop_norms, folded
 from rlprune.experiments.benchmarks.shared_prefix import common_decisions, first_layers, reusable_layers, shared_prefix
-from rlprune.experiments.benchmarks.ways import Subject
+from rlprune.experiments.benchmarks.ways import Subject, TorchWay
 from rlprune.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import Split, Task
@@ -65,6 +65,30 @@ def test_ways_that_a_network_cannot_take_are_named_with_the_reason() -> None:
     assert "channels last" in choice.left_out["torch, channels last"]
     assert "no BatchNorm" in choice.left_out["torch, usual layout, BatchNorm folded"]
     assert all(outputs.shape == (70, 4) for outputs in choice.dense.values())
+
+
+class ConvolvesTwice(nn.Sequential):
+    """One input channel: its weight is stored alike in both layouts, but for the strides."""
+
+    def __init__(self) -> None:
+        super().__init__(nn.Conv2d(1, 16, 3), nn.Conv2d(16, 16, 1), nn.Flatten(), nn.Linear(64, 4))
+
+
+@pytest.mark.parametrize("channels_last", [False, True])
+def test_activations_have_the_layout_that_a_way_is_named_after(channels_last: bool) -> None:
+    network = Network(ConvolvesTwice(), torch.zeros(1, 1, 4, 4))
+    images = random_split(70, 1, 4, 4)
+    task = Task("random", calibration=images, validation=images, test=images, classes=4)
+    tables = PruningTables(network, images)
+    subject = Subject(tables, task, images)
+    way = TorchWay(subject, "any", batch=70, channels_last=channels_last)
+    seen: list[bool] = []
+    for module in way.module.modules():
+        if isinstance(module, nn.Conv2d):
+            module.register_forward_hook(lambda _m, _x, y: seen.append(not y.is_contiguous()))
+    plan = [group.widths[0] for group in network.groups]
+    way.start(plan, tables.tensors(plan))()
+    assert seen == [channels_last] * 2
 
 
 def test_folding_keeps_the_outputs() -> None:
