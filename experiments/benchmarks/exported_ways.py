@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -19,7 +18,7 @@ from rlprune.devices.runtimes.checks import check_present
 from rlprune.devices.template import OnnxTemplate
 from rlprune.errors import NetworkError
 from rlprune.experiments.benchmarks.ways import Forward, Subject, Tensors, Way
-from rlprune.export import Feed, input_arrays, open_session, quiet
+from rlprune.export import Feed, input_arrays, open_session
 from rlprune.network import Network
 
 
@@ -112,19 +111,11 @@ class OpenVinoWay(ExportedWay):
 
     def __init__(self, subject: Subject, name: str, graph: FilledGraph, batch: int) -> None:
         super().__init__(subject, name, graph, batch)
-        check_present(OpenVinoCpu(), "OpenVINO")
-        self._core = importlib.import_module("openvino").Core()
+        self._runtime = OpenVinoCpu()
+        check_present(self._runtime, "OpenVINO")
 
     def load(self, model: bytes) -> Callable[[Feed], npt.NDArray[Any]]:
-        properties = {
-            "INFERENCE_NUM_THREADS": 1,
-            "NUM_STREAMS": 1,
-            "INFERENCE_PRECISION_HINT": "f32",
-            "ENABLE_CPU_PINNING": False,
-        }
-        with quiet():
-            compiled = self._core.compile_model(self._core.read_model(model), "CPU", properties)
-        request = compiled.create_infer_request()
+        request = self._runtime.compiled(model).create_infer_request()
         # The next inference overwrites an output, so each is copied.
         return lambda feed: np.array(request.infer(feed, share_inputs=True)[0])
 
