@@ -144,7 +144,7 @@ def test_openvino_computes_in_what_the_processor_has(residual_network: Network) 
 
 def test_openvino_compiles_as_it_was_told(residual_network: Network) -> None:
     runtime = OpenVinoCpu(min(2, usable_cores()))
-    compiled = runtime._compiled(runtime.template(residual_network).sliced(WIDTHS))
+    compiled = runtime.compiled(runtime.template(residual_network).sliced(WIDTHS))
     assert compiled.get_property("INFERENCE_NUM_THREADS") == runtime.identity.threads
     assert compiled.get_property("NUM_STREAMS") == 1
     assert compiled.get_property("INFERENCE_PRECISION_HINT").get_type_name() == "f32"

@@ -53,12 +53,13 @@ class OpenVinoCpu(ExportedRuntime):
 
     def load_bytes(self, model: bytes, feed: Feed) -> Inference:
         check_present(self, "OpenVINO")
-        request = self._compiled(model).create_infer_request()
+        request = self.compiled(model).create_infer_request()
         for name, array in feed.items():
             request.set_tensor(name, _library().Tensor(array))  # a copy, which the request keeps
         return lambda: request.infer(share_outputs=True)
 
-    def _compiled(self, model: bytes) -> Any:
+    def compiled(self, model: bytes) -> Any:
+        """An ``openvino.CompiledModel``. Raises as :meth:`load_bytes`."""
         properties = {
             "INFERENCE_NUM_THREADS": self.identity.threads,
             "NUM_STREAMS": 1,
