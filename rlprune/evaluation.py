@@ -115,18 +115,24 @@ class Evaluator:
     def _score(self, outputs: torch.Tensor, split: Split) -> float:
         return _number(self.task.score(outputs, split.targets.to(outputs.device)), "score", self.task)
 
-    def __call__(self, widths: npt.ArrayLike) -> Quality:
-        """Quality of the plan with ``widths`` (``[G]``) on the search samples."""
+    def outputs(self, widths: npt.ArrayLike) -> torch.Tensor:
+        """What is scored of the plan's answers to the search samples, ``[samples, ...]``; run anew each time."""
         key = tuple(int(width) for width in self.tables.network.as_matrix(widths)[0])
-        if key in self._known:
-            self.cache_hits += 1
-            return self._known[key]
         tensors = self.tables.tensors(key)
         pruned = self._shell.fill({name: tensor for name, tensor in tensors.items() if name not in self._left_out}, key)
         start = time.perf_counter()
         outputs = self._forward(pruned)
         self.seconds += time.perf_counter() - start
         self.evaluations += 1
+        return outputs
+
+    def __call__(self, widths: npt.ArrayLike) -> Quality:
+        """Quality of the plan with ``widths`` (``[G]``) on the search samples."""
+        key = tuple(int(width) for width in self.tables.network.as_matrix(widths)[0])
+        if key in self._known:
+            self.cache_hits += 1
+            return self._known[key]
+        outputs = self.outputs(key)
         self._known[key] = self._quality(outputs, self._split, self._dense_outputs)
         return self._known[key]
 
