@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from typing import Any
 
@@ -137,15 +137,19 @@ def row_of(cheap: Evaluator, plans: Sequence[IntArray], truth: dict[str, list[fl
         "images": len(dense),
         "batch_statistics": cheap.batch_statistics,
         "ms": ms,
-        "rho": table_of(lambda own, score: float(rho(own[: len(score)], score)), told, known),
-        "standard_error": table_of(lambda own, score: standard_error(own[: len(score)], score), told, known),
+        "rho": table_of(lambda own, score: float(rho(own, score)), told, known),
+        "standard_error": table_of(standard_error, told, known),
         "values": values,
     }
 
 
-def table_of(measure: Any, told: dict[str, FloatArray], known: dict[str, FloatArray]) -> dict[str, dict[str, float]]:
-    """``measure`` of each signal with each truth."""
-    return {state: {name: measure(own, score) for name, own in told.items()} for state, score in known.items()}
+def table_of(
+    measure: Callable[[FloatArray, FloatArray], float], told: dict[str, FloatArray], known: dict[str, FloatArray]
+) -> dict[str, dict[str, float]]:
+    """``measure`` of each signal with each truth, over the plans whose truth is known: the first ones."""
+    return {
+        state: {name: measure(own[: len(score)], score) for name, own in told.items()} for state, score in known.items()
+    }
 
 
 def signals_of(cheap: Evaluator, outputs: torch.Tensor, dense: torch.Tensor) -> dict[str, float]:
