@@ -47,7 +47,7 @@ class Exploration:
     restarts: float = 0.15
     elites: float = 5.0
     optimism: float = 1.0
-    rows: int = 600
+    rows: int = 400
     rounds: int = 6
     most: int = 4
     random_episodes: int = 10

@@ -10,7 +10,7 @@ import torch
 
 from rlprune.agents.policy import Policy
 
-TEMPERATURE = 0.2
+TEMPERATURE = 0.05
 RATE = 2e-3
 BATCH = 256
 

@@ -88,7 +88,7 @@ class OffPolicySettings:
         hidden: units of each hidden layer of actor and critic.
         learning_rate: of both (Adam).
         batch: transitions of one update.
-        updates: updates for each episode.
+        episodes_per_update: episodes between updates, each of which is ``updates`` steps.
         imitation: steps after the last episode in which the policy that is kept learns from the best episodes (see
             :func:`rlprune.agents.imitation.imitate`).
         returns: whether each transition learns its episode's return (see :class:`EpisodeReturnBuffer`); else SB3's
@@ -103,17 +103,22 @@ class OffPolicySettings:
     hidden: tuple[int, ...] = (64, 64)
     learning_rate: float = 1e-3
     batch: int = 128
-    updates: int = 1
-    imitation: int = 400
+    episodes_per_update: int = 4
+    updates: int = 2
+    imitation: int = 250
     returns: bool = True
     ranks: bool = True
     planned: bool = True
     noise: float = 0.3
-    envs: int = 1
+    envs: int = 4
     exploration: Exploration = field(default_factory=Exploration)
 
     def __post_init__(self) -> None:
-        if min(self.updates, self.batch, self.envs) < 1 or self.learning_rate <= 0 or self.imitation < 0:
+        if (
+            min(self.updates, self.episodes_per_update, self.batch, self.envs) < 1
+            or self.learning_rate <= 0
+            or self.imitation < 0
+        ):
             raise ConfigError(
                 "An agent needs at least 1 update, a batch and environments of at least 1, and a positive learning "
                 f"rate; {self.updates}, {self.batch}, {self.envs} and {self.learning_rate} came."
@@ -178,8 +183,8 @@ class OffPolicySearcher:
             learning_starts=settings.exploration.warmup * length,
             batch_size=settings.batch,
             gamma=1.0,
-            train_freq=(length, "step"),
-            gradient_steps=settings.updates * settings.envs,
+            train_freq=(max(settings.episodes_per_update // settings.envs, 1) * length, "step"),
+            gradient_steps=settings.updates,
             action_noise=None if settings.planned else NormalActionNoise(np.zeros(1), np.full(1, settings.noise)),
             policy_kwargs={"net_arch": list(settings.hidden), "activation_fn": nn.ReLU},
             seed=seed,

@@ -47,9 +47,9 @@ class PPOSettings:
     episodes_per_update: int = 16
     epochs: int = 4
     log_std: float = -0.7
-    imitation: int = 400
+    imitation: int = 250
     planned: bool = True
-    envs: int = 1
+    envs: int = 4
     exploration: Exploration = field(default_factory=lambda: replace(Exploration(), on_policy=ON_POLICY))
 
     def __post_init__(self) -> None:

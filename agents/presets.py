@@ -50,13 +50,12 @@ PPO_PRESETS = {name: {key: value for key, value in preset.items() if key not in 
                for name, preset in PRESETS.items() if name not in ("no-ranks", "no-returns")}  # fmt: skip
 
 
-def make_searcher(name: str, preset: str = "default", changes: Changes | None = None, envs: int = 1) -> Searcher:
+def make_searcher(name: str, preset: str = "default", changes: Changes | None = None) -> Searcher:
     """A searcher by name.
 
     Args:
         preset: a name of :data:`PRESETS`; baselines have only ``default``.
         changes: settings of an agent by name, of :class:`Exploration` too.
-        envs: episodes of an agent that run at once.
 
     Raises:
         ConfigError: an unknown name, preset or setting (the nearest is offered), or a value that is not allowed.
@@ -71,7 +70,6 @@ def make_searcher(name: str, preset: str = "default", changes: Changes | None = 
         if wanted:
             raise ConfigError(f"{name} has no settings; {', '.join(wanted)} came. Leave --setting out.")
         return BASELINES[name]()
-    wanted = {"envs": envs, **wanted}
     if name == "ppo":
         return PPOSearcher(changed(PPOSettings(), wanted, name))
     return OffPolicySearcher(name, changed(OffPolicySettings(), wanted, name))

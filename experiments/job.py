@@ -31,7 +31,7 @@ def searcher_of(name: str, config: SearchSettings) -> Searcher:
     """
     if name not in AGENTS:
         return make_searcher(name)
-    return make_searcher(name, config.preset, config.settings(), config.envs_at_once())
+    return make_searcher(name, config.preset, config.agent_settings())
 
 
 @dataclass(eq=False)

@@ -28,6 +28,7 @@ from rlprune.experiments.options import (
 )
 from rlprune.experiments.width_rules import check_minimum, parse_width_rules
 
+ENVS_PER_WORKER = 4
 METHOD_HELP = "random, evolutionary, tpe, nsga2, greedy, sensitivity, or an agent: ddpg, td3, sac, tqc, ppo"
 SETTING_HELP = "a setting of the agent, such as optimism=2; repeatable"
 PREFER_HELP = "what counts on the front of a range: accuracy=1, latency=1, energy=0.5, macs, params; repeatable"
@@ -43,7 +44,6 @@ class SearchSettings(ProblemConfig):
     episodes: int = option(300, "episodes of the agent and of each baseline; one costs at most one evaluation")
     finalists: int = option(8, "best plans of each method that are scored again on all validation images")
     workers: int = option(1, "processes that evaluate plans, each with one thread")
-    envs: int = option(0, "episodes that an agent runs at once; default: 1, or four for each of several workers")
     levels: int = option(11, "budgets between the ends of a range that are searched together")
     prefer: list[str] = field(default_factory=list, metadata=described(PREFER_HELP))
     on_nan: str = option("stop", "what a plan whose reward is NaN does: stop the run, or skip (it counts as the worst)")
@@ -53,11 +53,10 @@ class SearchSettings(ProblemConfig):
         """Refuse settings out of range; names of methods and presets are checked where they are known."""
         super().check()
         at_least(self, 1, "episodes", "finalists", "workers")
-        at_least(self, 0, "envs")
         at_least(self, 2, "levels")
         if self.on_nan not in ("stop", "skip"):
             raise ConfigError(unknown_name("answer to --on-nan", self.on_nan, ("stop", "skip")))
-        self.settings()
+        self.agent_settings()
         parse_preferences(self.prefer)
         if self.prefer and self.budget_range() is None:
             raise ConfigError("--prefer chooses on a front: it needs a range, such as --budget latency=0.3..0.8.")
@@ -65,17 +64,14 @@ class SearchSettings(ProblemConfig):
     def check_range(self) -> None:
         """Ranges are welcome."""
 
-    def settings(self) -> dict[str, str]:
-        """The agent's settings that were changed.
+    def agent_settings(self) -> dict[str, Any]:
+        """The agent's settings that were changed; with several workers, more episodes run at once.
 
         Raises:
             ConfigError: one that does not read as key=value.
         """
-        return key_values("--setting", self.setting)
-
-    def envs_at_once(self) -> int:
-        """Episodes that an agent runs at once."""
-        return self.envs or (1 if self.workers == 1 else 4 * self.workers)
+        spread = {} if self.workers == 1 else {"envs": ENVS_PER_WORKER * self.workers}
+        return spread | key_values("--setting", self.setting)
 
     def name_of_run(self, method: str) -> str:
         """The run folder: ``out``, or a name made of network, budgets, method and seed."""

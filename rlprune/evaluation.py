@@ -23,7 +23,7 @@ from rlprune.tasks.split import Batch, tensor_kind
 
 BATCH = 128
 SEARCH_BATCH = 512
-FEWEST_FOR_STATISTICS = 512
+FEWEST_FOR_STATISTICS = 256
 WORST_DIVERGENCE = 1e6
 
 Key = tuple[int, ...]
@@ -55,7 +55,7 @@ class Evaluator:
         samples: validation samples of one evaluation.
         batch_statistics: whether BatchNorms use the statistics of the search samples instead of the dense network's
             running ones. It stands for the re-estimation that every delivered network gets. Where nothing is said,
-            they do with at least 512 samples; with fewer they rank plans worse (benchmark ``search_signal``).
+            they do with at least 256 samples; with fewer they rank plans worse (benchmark ``search_signal``).
 
     Attributes:
         evaluations, cache_hits: how often a plan was run, and how often it was already known.
@@ -89,7 +89,7 @@ class Evaluator:
                 "The dense network's outputs on the validation samples must be finite; NaN or infinity came out."
             )
         task.check_test_targets(self._dense_outputs)
-        self._known: dict[tuple[int, ...], Quality] = {}
+        self._known: dict[Key, Quality] = {}
         self.dense = self._quality(self._dense_outputs, self._split, self._dense_outputs)
 
     def _forward(self, model: nn.Module) -> torch.Tensor:
@@ -144,12 +144,22 @@ class Evaluator:
 
     def measure(self, key: Key) -> tuple[Quality, float]:
         """Quality of a plan and the seconds of its forward pass; nothing is remembered or counted."""
+        outputs, seconds = self._run(key)
+        return self._quality(outputs, self._split, self._dense_outputs, strict=False), seconds
+
+    def outputs(self, widths: npt.ArrayLike) -> torch.Tensor:
+        """What is scored of the plan's answers to the search samples, ``[samples, ...]``; run anew each time."""
+        outputs, seconds = self._run(self._key(widths))
+        self.seconds += seconds
+        self.evaluations += 1
+        return outputs
+
+    def _run(self, key: Key) -> tuple[torch.Tensor, float]:
         tensors = self.tables.tensors(key)
         pruned = self._shell.fill({name: tensor for name, tensor in tensors.items() if name not in self._left_out}, key)
         start = time.perf_counter()
         outputs = self._forward(pruned)
-        seconds = time.perf_counter() - start
-        return self._quality(outputs, self._split, self._dense_outputs, strict=False), seconds
+        return outputs, time.perf_counter() - start
 
     def fresh(self) -> Evaluator:
         """One that knows nothing yet, on the same samples."""

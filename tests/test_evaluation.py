@@ -52,6 +52,13 @@ def test_a_known_plan_is_not_run_again(evaluator: Evaluator) -> None:
     assert (evaluator.evaluations, evaluator.cache_hits) == (before + 1, hits + 1)
 
 
+def test_outputs_are_those_that_a_plan_is_scored_by(evaluator: Evaluator) -> None:
+    widths, before = [5, 4, 8, 8], evaluator.evaluations
+    outputs = evaluator.outputs(widths)
+    assert (evaluator.evaluations, evaluator.known(widths)) == (before + 1, False)
+    assert evaluator(widths).score == evaluator.task.score(outputs, evaluator.task.validation.take(64).targets)
+
+
 def test_evaluating_equals_running_the_pruned_module(evaluator: Evaluator) -> None:
     widths = [6, 2, 12, 8]
     plain = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)

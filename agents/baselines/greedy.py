@@ -9,14 +9,17 @@ from rlprune.completion import FITS, IntArray
 from rlprune.envs import LayerPruningEnv
 from rlprune.problem import PruningProblem
 
+MOST_ROUNDS = 12
+"""With more, a round asks for less than one step of most groups saves, and the plans got worse, not better."""
+
 
 class GreedySearcher:
     """Narrows the dense network round by round; each round takes from the group that it hurts least.
 
     In a round every group in turn gives up as many channels as the round's share of the cost asks for, alone; each such
-    plan is evaluated, and the best is kept. There are as many rounds as the evaluations allow, at least one for each
-    group. All plans but the last are over the budget, so only the uniform plan and the last one are episodes; the
-    others count as evaluations.
+    plan is evaluated, and the best is kept. There are as many rounds as the evaluations allow, at most twelve. All
+    plans but the last are over the budget, so only the uniform plan and the last one are episodes; the others count as
+    evaluations.
     """
 
     name = "greedy"
@@ -40,7 +43,7 @@ class GreedySearcher:
         log.add(problem.outcome(problem.planner.uniform))
         plan = problem.planner.full.copy()
         first = float(problem.planner.usage(plan[None])[0])
-        rounds = max((episodes - 2) // groups, 1)
+        rounds = min(max((episodes - 2) // groups, 1), MOST_ROUNDS)
         for number in range(1, rounds + 1):
             plan = self._round(problem, plan, first + (1.0 - first) * number / rounds)
         log.add(problem.outcome(_used_up(problem, plan)))

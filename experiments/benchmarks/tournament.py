@@ -8,8 +8,8 @@ Every search starts with an empty cache and counts its own evaluations; a plan t
 tried already is looked up instead of run again, which changes no count. Reported are the divergence from the dense
 network on the search images (what is searched for) against evaluations, and for the best plan the accuracy on
 validation images that no search saw, BatchNorm re-estimated, before and after the same short fine-tune. Test images are
-not touched. Each case is a JSON file in the folder, written when it is finished; cases that are there are not run again,
-and the report is made of all.
+not touched. Each case is a JSON file in the folder, written when it is finished; cases that are there are not run
+again, and the report is made of all.
 """
 
 from __future__ import annotations
@@ -27,7 +27,6 @@ import numpy as np
 
 from rlprune.agents import METHODS, Episode, best_outcomes, make_searcher
 from rlprune.agents.presets import PRESETS
-from rlprune.agents.search import require_episodes
 from rlprune.budget import Budget
 from rlprune.devices import resolve_device
 from rlprune.envs import LayerPruningEnv
@@ -90,11 +89,15 @@ class SharedEvaluator(Evaluator):
     """Looks plans up that other searches of the same case evaluated; counts them all the same."""
 
     memory: dict[Key, tuple[Quality, float]]
+    ran = 0.0
+    """Seconds that plans took which nobody had evaluated before."""
 
     def measure(self, key: Key) -> tuple[Quality, float]:
         """See :class:`Evaluator`."""
         if key not in self.memory:
+            start = time.perf_counter()
             self.memory[key] = super().measure(key)
+            self.ran += time.perf_counter() - start
         return self.memory[key]
 
     def fresh(self) -> SharedEvaluator:
@@ -152,9 +155,12 @@ def _search(
     case: Case, problem: PruningProblem, method: str, seed: int, outcomes: dict[Key, dict[str, float]]
 ) -> dict[str, Any]:
     name, _, preset = method.partition("/")
-    start, inside = time.perf_counter(), problem.evaluator.seconds
+    evaluator = problem.evaluator
+    assert isinstance(evaluator, SharedEvaluator)  # as prepared
+    evaluator.ran = 0.0
+    start = time.perf_counter()
     result = make_searcher(name, preset or "default").search(LayerPruningEnv(problem), case.episodes, seed)
-    wall, inference = time.perf_counter() - start, problem.evaluator.seconds - inside
+    own = time.perf_counter() - start - evaluator.ran
     [winner] = best_outcomes(result.episodes, 1)
     key = tuple(winner.widths.tolist())
     if key not in outcomes:
@@ -165,7 +171,9 @@ def _search(
         "seed": seed,
         "curve": curve(result.episodes),
         "widths": list(key),
-        "agent_seconds": wall - inference if len(problem.evaluator.memory) == 0 else None,  # type: ignore[attr-defined]
+        "evaluations": result.episodes[-1].evaluations,
+        "own_seconds": own,
+        "inference_seconds": evaluator.seconds,
         **outcomes[key],
     }
 

@@ -79,6 +79,12 @@ class Split:
             raise TaskError(f"At least one sample must be taken; got {count}.")
         return Split(map_tensors(lambda tensor: tensor[:count], self.inputs), self.targets[:count])
 
+    def skip(self, count: int) -> Split:
+        """All but the first ``count`` samples; at least one must be left."""
+        if not 0 <= count < len(self):
+            raise TaskError(f"Of {len(self)} samples at most {len(self) - 1} can be left out; {count} came.")
+        return Split(map_tensors(lambda tensor: tensor[count:], self.inputs), self.targets[count:])
+
 
 def check_finite(split: Split, where: str) -> None:
     """Refuse inputs and real-valued targets that are NaN or infinite.
