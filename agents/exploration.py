@@ -128,8 +128,10 @@ class Explorer:
         if number >= self._settings.warmup and self._random.random() < self._settings.on_policy:
             return None
         known = self._losses.keys() | pending
-        start = self._start(at, number)
-        found = climb(start, self._near[at], self._worth(number), known, self._settings.rounds)
+        start, worth = self._start(at, number), self._worth(number)
+        found = climb(start, self._near[at], worth, known, self._settings.rounds)
+        if found is None:  # all around it is known
+            found = climb(self._random_plan(self.problems[at]), self._near[at], worth, known, self._settings.rounds)
         return start if found is None else found
 
     def _start(self, at: int, number: int) -> IntArray:

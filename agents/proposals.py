@@ -69,7 +69,8 @@ def climb(
         fresh = next((row for row in order if tuple(plans[row].tolist()) not in known), None)
         if fresh is not None and (best is None or losses[fresh] < best[0]):
             best = float(losses[fresh]), plans[fresh]
-        if losses[order[0]] >= here_loss:
+        if losses[order[0]] < here_loss:
+            here, here_loss = plans[order[0]], float(losses[order[0]])
+        elif best is not None:
             break
-        here, here_loss = plans[order[0]], float(losses[order[0]])
     return None if best is None else best[1]

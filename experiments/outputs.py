@@ -145,6 +145,7 @@ def _verdict(facts: Facts, rows: list[Row]) -> str:
     config, problem = facts.config, facts.problem
     budgets = [str(budget) for budget in problem.planner.budgets]
     words = verdict(config.agent, problem.evaluator.task.metric, budgets, rows)
+    words += f" `plan.json` is the plan of {facts.winner(rows).name}."
     if facts.front is not None:
         words = f"{facts.front['verdict']} Chosen on it: {facts.front['chosen']}. {words}"
     search = facts.searches[config.agent]

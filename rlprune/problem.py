@@ -127,7 +127,7 @@ class PruningProblem:
     def _outcome(self, widths: IntArray, quality: Quality) -> Outcome:
         costs = self.planner.costs_of(widths)
         reward = self.reward(quality, costs, self._reference)
-        if math.isfinite(reward.total) and math.isfinite(reward.loss):
+        if all(map(math.isfinite, (quality.score, quality.divergence, reward.total, reward.loss))):
             return Outcome(widths, quality, costs, reward.total, reward.terms, reward.loss)
         return Outcome(widths, quality, costs, WORST_REWARD, reward.terms, math.nan)
 

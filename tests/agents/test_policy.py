@@ -11,9 +11,10 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from rlprune.agents import Policy, make_searcher
-from rlprune.agents.ddpg import DDPGSearcher
 from rlprune.agents.learning import linears_of
+from rlprune.agents.off_policy import OffPolicySearcher, _actor
 from rlprune.envs.observations import SLOTS
+from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import PolicyError
 from tests.agents.conftest import MakeEnv
 
@@ -37,10 +38,12 @@ def test_a_policy_survives_its_files(policy: Policy, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["policy.json", "policy.safetensors"]
 
 
-def test_the_exported_ddpg_actor_acts_as_sb3_s(make_env: MakeEnv) -> None:
-    env = make_env()
-    model = DDPGSearcher()._model(env, 4, 0)
-    exported = Policy.from_layers("ddpg", linears_of(model.actor.mu), "relu", squash=True)
+@pytest.mark.parametrize("name", ["ddpg", "td3", "sac", "tqc"])
+def test_the_exported_actor_acts_as_sb3_s(name: str, make_env: MakeEnv) -> None:
+    searcher = make_searcher(name)
+    assert isinstance(searcher, OffPolicySearcher)
+    model = searcher._model(PruningVecEnv([make_env().problem], 1, 4), 4, 0)
+    exported = Policy.from_layers(name, linears_of(*_actor(model)), "relu", squash=True)
     for observation in observations():
         np.testing.assert_allclose(
             exported.act(observation), model.predict(observation, deterministic=True)[0], atol=1e-6

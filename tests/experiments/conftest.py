@@ -74,6 +74,28 @@ def colour_task():
     return Task("colours", calibration=split, validation=split, test=split, classes=4)
 
 
+class Fragile(Task):
+    asked = 0
+
+    def score(self, outputs, targets):
+        Fragile.asked += 1
+        return float("nan") if Fragile.asked in Fragile.undefined else super().score(outputs, targets)
+
+
+def fragile_task():
+    Fragile.asked, Fragile.undefined = 0, range(6, 7)
+    made = task()
+    return Fragile(
+        "fragile", calibration=made.calibration, validation=made.validation, test=made.test, classes=4
+    )
+
+
+def undefined_task():
+    fragile = fragile_task()
+    Fragile.undefined = range(10**9)
+    return fragile
+
+
 def bad_labels():
     return make_task(network()[0], shift=4)
 

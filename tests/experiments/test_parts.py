@@ -127,7 +127,12 @@ def test_the_status_tells_how_a_run_ended(tmp_path: Path) -> None:
 
 def episode(number: int, reward: float) -> Episode:
     outcome = Outcome(
-        np.array([8, 16]), Quality(0.9, 0.1, 64), {"macs": 1e6, "latency": 0.5}, reward, {"score": 0.9, "log_cost": 2.0}
+        np.array([8, 16]),
+        Quality(0.9, 0.1, 64),
+        {"macs": 1e6, "latency": 0.5},
+        reward,
+        {"score": 0.9, "log_cost": 2.0},
+        0.1,
     )
     return Episode(number, outcome, 0.25 * number, number, 0)
 

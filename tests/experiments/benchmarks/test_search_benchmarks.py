@@ -7,28 +7,9 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from rlprune.experiments.benchmarks import channel_order, search_quality, search_signal, search_speed
-from rlprune.experiments.benchmarks.search_quality import Search
+from rlprune.experiments.benchmarks import channel_order, search_signal, search_speed
 
 DIGITS = ["--network", "digits-resnet"]
-
-
-def test_search_quality_compares_at_equal_evaluations(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    out = tmp_path / "quality.json"
-    flags = ["--methods", "uniform", "random", "ddpg", "--episodes", "12", "--seeds", "2", "--samples", "64"]
-    assert search_quality.main([*DIGITS, *flags, "--out", str(out)]) == 0
-    report = json.loads(out.read_text())
-    assert list(report["results"]) == ["uniform", "random", "ddpg"]
-    assert all(len(row["accuracy"]["each"]) == 2 for row in report["results"].values())
-    ddpg, uniform = (report["results"][name]["divergence"]["12"]["mean"] for name in ("ddpg", "uniform"))
-    assert ddpg <= uniform
-    assert out.with_suffix(".png").exists()
-    assert "ddpg" in capsys.readouterr().out
-
-
-def test_best_after_more_evaluations_than_there_were_is_the_last() -> None:
-    search = Search("random", 0, np.array([3.0, 2.0, 2.0, 1.0]), 0.9, 1.0)
-    assert [search.after(n) for n in (1, 3, 4, 9)] == [3.0, 2.0, 1.0, 1.0]
 
 
 def test_search_speed_divides_by_inference(tmp_path: Path) -> None:
@@ -87,8 +68,6 @@ def test_channel_order_compares_every_importance(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("script", "flags", "message"),
     [
-        (search_quality, ["--methods", "dpg"], "Did you mean 'ddpg'"),
-        (search_quality, ["--seeds", "0"], "at least 1 seed"),
         (search_speed, ["--budget", "speed=2"], "speed"),
         (search_signal, ["--network", "digits-resnt"], "Did you mean 'digits-resnet'"),
         (search_signal, ["--plans", "2"], "--plans must be at least 3"),

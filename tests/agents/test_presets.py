@@ -1,0 +1,64 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from rlprune.agents import AGENTS, METHODS, make_searcher
+from rlprune.agents.off_policy import OffPolicySearcher, OffPolicySettings
+from rlprune.agents.presets import PPO_PRESETS, PRESETS
+from rlprune.errors import ConfigError
+from tests.agents.conftest import MakeEnv
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_every_method_is_made_by_name(name: str) -> None:
+    assert make_searcher(name).name == name
+
+
+@pytest.mark.parametrize(
+    ("name", "preset"), [("ddpg", preset) for preset in PRESETS] + [("ppo", preset) for preset in PPO_PRESETS]
+)
+def test_every_preset_searches(name: str, preset: str, make_env: MakeEnv) -> None:
+    episodes = make_searcher(name, preset).search(make_env(), 14, 0).episodes
+    assert len(episodes) == 14
+
+
+def test_presets_change_what_they_say() -> None:
+    searcher = make_searcher("td3", "no-model", {"optimism": "2", "hidden": "32,16", "ranks": "false", "batch": 32})
+    assert isinstance(searcher, OffPolicySearcher)
+    settings = searcher.settings
+    assert (settings.exploration.model, settings.exploration.optimism) == (False, 2.0)
+    assert (settings.hidden, settings.ranks, settings.batch) == ((32, 16), False, 32)
+    assert settings.updates == OffPolicySettings().updates
+
+
+@pytest.mark.parametrize(
+    ("name", "preset", "changes", "message"),
+    [
+        ("dpg", "default", {}, "Did you mean 'ddpg'"),
+        ("ddpg", "defualt", {}, "Did you mean 'default'"),
+        ("random", "no-model", {}, "preset of random"),
+        ("ppo", "no-ranks", {}, "preset of ppo"),
+        ("ddpg", "default", {"optimsm": 1}, "Did you mean 'optimism'"),
+        ("ppo", "default", {"ranks": True}, "setting of ppo"),
+        ("random", "default", {"optimism": 1}, "has no settings"),
+        ("ddpg", "default", {"updates": "many"}, "'updates' must be a int"),
+        ("ddpg", "default", {"model": "perhaps"}, "'model' must be a bool"),
+        ("ddpg", "default", {"hidden": "a,b"}, "list of whole numbers"),
+        ("ddpg", "default", {"updates": 0}, "at least 1 update"),
+        ("ppo", "default", {"epochs": 0}, "at least 1 episode"),
+    ],
+)
+def test_what_is_unknown_or_impossible_is_refused(
+    name: str, preset: str, changes: dict[str, object], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        make_searcher(name, preset, changes)
+
+
+def test_tqc_without_its_library_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "sb3_contrib", None)
+    with pytest.raises(ConfigError, match=r"rlprune\[contrib\]"):
+        make_searcher("tqc")
+    assert set(AGENTS) == {"ddpg", "td3", "sac", "tqc", "ppo"}

@@ -1,0 +1,112 @@
+"""Evaluation in processes: the same answers, and clear words when a process fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+import torch
+from torch import nn
+
+from rlprune.errors import ConfigError, WorkerError
+from rlprune.evaluation import Evaluator
+from rlprune.network import Network
+from rlprune.parallel import ParallelEvaluator, Workers
+from rlprune.pruning.tables import PruningTables
+from rlprune.tasks.base import Split, Task
+from tests.models import build, images
+
+PLANS = [[4, 4, 8, 8], [8, 2, 16, 4], [2, 8, 4, 16], [4, 4, 8, 8], [6, 4, 8, 12]]
+
+
+def make() -> tuple[PruningTables, Task]:
+    network = Network(build("residual"), images(1))
+
+    def split(seed: int, count: int) -> Split:
+        with torch.no_grad():
+            return Split(images(count, seed), network.model(images(count, seed)).argmax(1))
+
+    task = Task("toy", calibration=split(1, 128), validation=split(2, 96), test=split(3, 32), classes=10)
+    return PruningTables(network, task.calibration), task
+
+
+@pytest.fixture(scope="module")
+def workers() -> Iterator[tuple[Workers, PruningTables, Task]]:
+    tables, task = make()
+    with Workers(2, tables, task, 64, True) as pool:
+        yield pool, tables, task
+
+
+def test_processes_say_what_one_process_says(workers: tuple[Workers, PruningTables, Task]) -> None:
+    pool, tables, task = workers
+    alone = Evaluator(tables, task, samples=64, batch_statistics=True)
+    together = ParallelEvaluator(pool, tables, task, samples=64, batch_statistics=True)
+    for one, many in zip(alone.many(PLANS), together.many(PLANS), strict=True):
+        assert (one.score, one.samples) == (many.score, many.samples)
+        assert one.divergence == pytest.approx(many.divergence, rel=1e-6)
+    assert (together.evaluations, together.cache_hits) == (alone.evaluations, alone.cache_hits) == (4, 1)
+    assert together.seconds > 0
+
+
+def test_one_plan_is_evaluated_here_and_a_fresh_one_knows_nothing(
+    workers: tuple[Workers, PruningTables, Task],
+) -> None:
+    pool, tables, task = workers
+    first = ParallelEvaluator(pool, tables, task, samples=64, batch_statistics=True)
+    quality = first([4, 4, 8, 8])
+    other = first.fresh()
+    assert not other.known([4, 4, 8, 8])
+    assert other([4, 4, 8, 8]) == quality
+
+
+def test_fewer_than_two_workers_are_refused() -> None:
+    tables, task = make()
+    with pytest.raises(ConfigError, match="at least 2 workers; 1 came"):
+        Workers(1, tables, task, 64, None)
+
+
+def test_what_cannot_be_sent_is_refused() -> None:
+    tables, task = make()
+
+    class Local(nn.Module):
+        """Defined inside a function: no other process can import it."""
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x
+
+    tables._permuted.add_module("local", Local())
+    with pytest.raises(ConfigError, match="--workers 1"):
+        Workers(2, tables, task, 64, None)
+
+
+def test_a_process_that_ended_is_told() -> None:
+    tables, task = make()
+    pool = Workers(2, tables, task, 64, None)
+    for process in pool._processes:
+        process.kill()
+        process.join()
+    with pytest.raises(WorkerError, match="ended by itself"):
+        pool.measure([(4, 4, 8, 8), (8, 2, 16, 4)])
+    assert len(pool) == 0
+
+
+class Unlucky(Task):
+    """Works where it is made, fails when it is asked for a score in another process."""
+
+    def score(self, outputs: torch.Tensor, targets: torch.Tensor) -> float:
+        import multiprocessing
+
+        if multiprocessing.parent_process() is not None and len(self.seen) > 1:
+            raise OSError("the disk is on fire")
+        self.seen.append(1)
+        return super().score(outputs, targets)
+
+    seen: list[int] = []  # noqa: RUF012
+
+
+def test_a_failure_in_a_process_is_told() -> None:
+    tables, task = make()
+    unlucky = Unlucky("unlucky", calibration=task.calibration, validation=task.validation, test=task.test, classes=10)
+    plans = [(4, 4, 8, 8), (8, 2, 16, 4)] * 4
+    with Workers(2, tables, unlucky, 64, None) as pool, pytest.raises(WorkerError, match="the disk is on fire"):
+        pool.measure(plans)
