@@ -66,7 +66,8 @@ class FrontJob(Job):
         """Dense, and every method's best plan at every budget."""
         problems = self.budgeted(self.config, self.problem)
         metric = problems[-1].planner.budgets[0].metric
-        self.volumes = _volumes(problems, metric, searches)
+        found = {name: [episode.outcome for episode in search.episodes] for name, search in searches.items()}
+        self.volumes = volumes_of(problems, metric, found)
         with self.progress.phase("finalists", f"Scoring the front on {len(self.material.task.validation)} images"):
             for problem in problems:
                 self._add(UNIFORM, UNIFORM, problem, [problem.uniform])
@@ -172,15 +173,23 @@ def _dominated(table: FloatArray, row: int) -> bool:
     return bool((no_worse & better).any())
 
 
-def _volumes(problems: Sequence[PruningProblem], metric: str, searches: Mapping[str, Search]) -> dict[str, float]:
-    """Hypervolume of each method's outcomes; uniform's are the uniform plans of all budgets."""
+def volumes_of(
+    problems: Sequence[PruningProblem], metric: str, found: Mapping[str, Sequence[Outcome]]
+) -> dict[str, float]:
+    """Hypervolume of each method's outcomes; uniform's are the uniform plans of all budgets.
+
+    Args:
+        problems: the budgets, lowest first; the corner is the highest, with the worst loss of a uniform plan.
+        metric: the cost that counts.
+    """
     dense = problems[0].dense_costs[metric]
     worst = max(problem.uniform.loss for problem in problems)
-    found = {UNIFORM: [problem.uniform for problem in problems]}
-    found |= {name: [episode.outcome for episode in search.episodes] for name, search in searches.items()}
     high = problems[-1].planner.limits[metric] / dense
-    return {name: hypervolume([(o.costs[metric] / dense, o.loss) for o in outcomes if o.defined], high, worst)
-            for name, outcomes in found.items()}  # fmt: skip
+    every = {UNIFORM: [problem.uniform for problem in problems], **found}
+    return {
+        name: hypervolume([(o.costs[metric] / dense, o.loss) for o in outcomes if o.defined], high, worst)
+        for name, outcomes in every.items()
+    }
 
 
 def hypervolume(points: Sequence[tuple[float, float]], most_cost: float, most_loss: float) -> float:

@@ -263,3 +263,8 @@ def trained(workplace: Path) -> Trained:
         called = _train("run", "--json")
     assert called.code == 0, called.err
     return Trained(workplace / "run", called)
+
+
+def winner(result: dict[str, Any]) -> dict[str, Any]:
+    """The row of the best pruned network, whose plan the run keeps."""
+    return next(row for row in result["rows"] if row["name"] == result["winner"])
