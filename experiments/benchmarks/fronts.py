@@ -2,21 +2,22 @@
 
     python -m rlprune.experiments.benchmarks.fronts --network fashion-resnet20 --range macs=0.3..0.8 --out fronts.json
 
-Each method searches the whole range with the same number of episodes, all budgets together where it can. Reported is the
-hypervolume over cost and the logarithm of the divergence, and for agents how the policy itself, one walk without search,
-compares with the uniform plan at budgets that the training had not (half-way between its levels).
+Each method searches the whole range with the same number of episodes, all budgets together where it can. Reported is
+the hypervolume over cost and the logarithm of the divergence, and for agents how the policy itself, one walk without
+search, compares with the uniform plan at budgets that the training had not (half-way between its levels).
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import sys
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
-from rlprune.agents import AGENTS, Policy, make_searcher, replay, search_range
+from rlprune.agents import Policy, make_searcher, replay, search_range
 from rlprune.budget import Budget
 from rlprune.devices import resolve_device
 from rlprune.errors import ConfigError
@@ -57,7 +58,7 @@ def run_case(network: str, options: argparse.Namespace) -> list[dict[str, Any]]:
 def policy_gains(policy: Policy, problem: PruningProblem, wide: BudgetRange, levels: int) -> list[float]:
     """log(divergence of uniform / divergence of the policy's plan) at budgets between those of the training."""
     values = [level.value for level in wide.levels(levels)]
-    between = [(low + high) / 2 for low, high in zip(values[:-1], values[1:], strict=True)]
+    between = [(low + high) / 2 for low, high in itertools.pairwise(values)]
     return [replay(policy, problem.within([Budget(wide.metric, value, wide.low.unit)])).reward for value in between]
 
 
@@ -92,9 +93,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of this script."""
     parser.add_argument("--network", nargs="+", default=["digits-resnet", "fashion-resnet20"])
     parser.add_argument("--range", default="macs=0.3..0.8")
-    parser.add_argument(
-        "--methods", nargs="+", default=["random", "nsga2", *(a for a in AGENTS if a in ("ddpg", "ppo"))]
-    )
+    parser.add_argument("--methods", nargs="+", default=["random", "nsga2", "ddpg", "ppo"])
     parser.add_argument("--levels", type=int, default=11)
     parser.add_argument("--episodes", type=int, default=300)
     parser.add_argument("--seeds", type=int, default=3)

@@ -19,9 +19,9 @@ from rlprune.experiments.cli import VERBS
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
 from rlprune.zoo import resolve_network
+from tests.experiments.conftest import winner
 
 WIDER = ("--network", "tiny_networks:wider", "--task", "tiny_networks:wider_task")
-from tests.experiments.conftest import winner
 
 
 def test_replay_on_another_network_needs_no_profile_for_macs(
