@@ -40,6 +40,7 @@ PRESETS: dict[str, dict[str, Any]] = {
     "no-residuals": {"residuals": False},
     "no-warm-start": {"warm_start": False},
     "no-actor": {"actor": 0.0},
+    "no-restarts": {"restarts": 0.0},
     "no-ranks": {"ranks": False},
     "no-returns": {"returns": False},
     "no-imitation": {"imitation": 0},
