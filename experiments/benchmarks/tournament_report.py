@@ -27,10 +27,10 @@ INTRODUCTION = """\
 Divergence from the dense network on the search images (nats; lower is better) of the best plan after so many
 evaluations, mean and standard deviation over seeds. *To reach*: evaluations until a search is as good as evolutionary
 search is on average after 300; one that never is counts as all its evaluations. *Unseen*: accuracy of the best plan on
-validation images that no search saw (on the digits all were seen), BatchNorm re-estimated; *fine-tuned*: after the same
-short fine-tune. *Best*: the method that ended best in the case. *Seconds*: of one search alone, agent and inference. The
-uniform plan is known before any search begins and costs none an evaluation. Methods that draw nothing at random have one
-seed. Made by `python -m rlprune.experiments.benchmarks.tournament`."""
+validation images that no search saw (on the digits all were seen), BatchNorm re-estimated; *fine-tuned*: after the
+same short fine-tune. *Best*: the method that ended best in the case. *Seconds*: of one search alone, agent and
+inference. The uniform plan is known before any search begins and costs none an evaluation. Methods that draw nothing at
+random have one seed. Made by `python -m rlprune.experiments.benchmarks.tournament`."""
 
 Case = Mapping[str, Any]
 
