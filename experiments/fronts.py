@@ -68,12 +68,15 @@ class FrontJob(Job):
         metric = problems[-1].planner.budgets[0].metric
         found = {name: [episode.outcome for episode in search.episodes] for name, search in searches.items()}
         self.volumes = volumes_of(problems, metric, found)
+        cheaper: dict[str, list[Outcome]] = {}
         with self.progress.phase("finalists", f"Scoring the front on {len(self.material.task.validation)} images"):
             for problem in problems:
                 self._add(UNIFORM, UNIFORM, problem, [problem.uniform])
                 for name, search in searches.items():
                     role = "learned" if name == self.config.agent else "baseline"
-                    self._add(name, role, problem, _best_within(search, problem))
+                    # What was best for less is allowed here too: more budget is never worse.
+                    outcomes = [*_best_within(search, problem), *cheaper.get(name, [])]
+                    cheaper[name] = [self._add(name, role, problem, outcomes)]
             policy = searches[self.config.agent].policy
             if policy is not None:
                 self._replay(policy, problems)
@@ -83,7 +86,8 @@ class FrontJob(Job):
         for problem in problems:
             self._add(POLICY, POLICY, problem, [replay(policy, problem)])
 
-    def _add(self, method: str, role: str, problem: PruningProblem, outcomes: Sequence[Outcome]) -> None:
+    def _add(self, method: str, role: str, problem: PruningProblem, outcomes: Sequence[Outcome]) -> Outcome:
+        """Score plans on all validation images, where they were not yet, and take the best for a point."""
         new = [outcome for outcome in outcomes if tuple(outcome.widths.tolist()) not in self._scored]
         for finalist in finalists(new, self.problem.evaluator):
             self._scored[tuple(finalist.outcome.widths.tolist())] = finalist
@@ -92,6 +96,7 @@ class FrontJob(Job):
         budget = problem.planner.budgets[0]
         item = candidate(f"{method} {budget}", role, ranked, self.problem.evaluator)
         self.points.append(Point(method, budget, item))
+        return ranked[0].outcome
 
     def _facts(self, power: DeviceFacts, searches: dict[str, Search], candidates: list[Candidate]) -> Facts:
         facts = super()._facts(power, searches, candidates)

@@ -44,6 +44,9 @@ def test_every_method_has_a_plan_at_every_budget_and_the_policy_too(front: dict[
 def test_costs_rise_along_the_front_and_the_best_are_among_its_points(front: dict[str, Any]) -> None:
     own = [point["budget_cost"] for point in front["front"]["points"] if point["method"] == "ddpg"]
     assert own == sorted(own)
+    for method in ("ddpg", "nsga2"):
+        scores = [point["score_validation"] for point in front["front"]["points"] if point["method"] == method]
+        assert scores == sorted(scores)
     names = {point["name"] for point in front["front"]["points"]}
     assert set(front["front"]["best"]) - names <= {"ddpg", "nsga2", "uniform"}
     assert front["front"]["chosen"] in front["verdict"]
