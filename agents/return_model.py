@@ -18,6 +18,7 @@ NOISES = (0.03, 0.15, 0.6)
 FEWEST_FOR_RESIDUALS = 8
 REFIT_EVERY = 8
 LEAST = 1e-9
+MOST_ITERATIONS = 30
 
 
 class AdditiveLoss:
@@ -49,7 +50,7 @@ class AdditiveLoss:
         prior = self._prior * scale
         rows = np.vstack([lost * prior / losses[:, None], np.sqrt(self._prior_weight) * np.eye(len(prior))])
         wanted = np.concatenate([np.ones(len(plans)), np.full(len(prior), np.sqrt(self._prior_weight))])
-        self._steps = nnls(rows, wanted)[0] * prior
+        self._steps = nnls(rows, wanted, maxiter=MOST_ITERATIONS * len(prior))[0] * prior
 
     def __call__(self, plans: IntArray) -> FloatArray:
         """Logarithm of the loss that is expected of plans, ``[N, G] -> [N]``."""
