@@ -1,17 +1,27 @@
-"""What our uses of SB3 algorithms share: isolation of random state, the episode callback, the exported actor."""
+"""What our uses of SB3 algorithms share: the search itself, isolation of random state, the exported actor."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Iterator
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 import numpy as np
 import torch
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
-from rlprune.agents.search import EpisodeLog
+from rlprune.agents.exploration import Exploration, Explorer
+from rlprune.agents.imitation import imitate
+from rlprune.agents.policy import Policy
+from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.agents.walking import actor_plans
+from rlprune.envs import LayerPruningEnv
+from rlprune.envs.vector import PruningVecEnv
+from rlprune.problem import PruningProblem
 
 NO_LOG = 10**9
 """Episodes between SB3's own tables on stdout: never."""
@@ -50,3 +60,74 @@ class EpisodeCollector(BaseCallback):
 def linears_of(*modules: nn.Module) -> list[nn.Linear]:
     """All linear layers of some modules, in order."""
     return [layer for module in modules for layer in module.modules() if isinstance(layer, nn.Linear)]
+
+
+class LearningSettings(Protocol):
+    """What the settings of every agent hold."""
+
+    @property
+    def planned(self) -> bool:
+        """Whether whole plans are explored."""
+        ...
+
+    @property
+    def envs(self) -> int:
+        """Episodes that run at once."""
+        ...
+
+    @property
+    def imitation(self) -> int:
+        """Steps in which the policy that is kept learns from the best episodes."""
+        ...
+
+    @property
+    def exploration(self) -> Exploration:
+        """Where plans come from."""
+        ...
+
+
+class LearningSearcher(ABC):
+    """Learns a policy while it searches, at one budget or at several.
+
+    Attributes:
+        name: of the algorithm.
+        settings: of the agent.
+    """
+
+    name: str
+    settings: LearningSettings
+
+    def fewest_episodes(self, groups: int) -> int:
+        """The warm-up."""
+        return self.settings.exploration.warmup if self.settings.planned else 1
+
+    def search(
+        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`rlprune.agents.search.Searcher`."""
+        return self.search_range([env.problem], episodes, seed, callback)
+
+    def search_range(
+        self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`rlprune.agents.search.RangeSearcher`."""
+        settings, length = self.settings, len(problems[0].network.groups)
+        require_episodes(episodes, self, problems)
+        log = EpisodeLog(problems[0], callback)
+        with isolated_random_state(seed):
+            explorer = Explorer(problems, settings.exploration, seed)
+            env = PruningVecEnv(problems, settings.envs, episodes, explorer if settings.planned else None)
+            model = self._model(env, episodes, seed)
+            explorer.policy = actor_plans(model, problems)
+            model.learn((episodes + settings.envs) * length, EpisodeCollector(log, episodes), NO_LOG)
+            kept = self._policy(model)
+        imitate(kept, explorer.demonstrations, settings.imitation, seed)
+        return SearchResult(log.episodes, kept)
+
+    @abstractmethod
+    def _model(self, env: PruningVecEnv, episodes: int, seed: int) -> BaseAlgorithm:
+        """The algorithm of SB3, before it learns."""
+
+    @abstractmethod
+    def _policy(self, model: BaseAlgorithm) -> Policy:
+        """Its actor on its own."""

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from stable_baselines3 import DDPG, SAC, TD3
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.noise import ActionNoise, NormalActionNoise
 from stable_baselines3.common.off_policy_algorithm import OffPolicyAlgorithm
 from torch import nn
 
-from rlprune.agents.exploration import Exploration, Explorer
-from rlprune.agents.imitation import imitate
-from rlprune.agents.learning import NO_LOG, EpisodeCollector, isolated_random_state, linears_of
+from rlprune.agents.exploration import Exploration
+from rlprune.agents.learning import LearningSearcher, linears_of
 from rlprune.agents.policy import Policy
 from rlprune.agents.returns import EpisodeReturnBuffer
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.agents.walking import actor_plans
-from rlprune.envs import LayerPruningEnv
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import ConfigError
-from rlprune.problem import PruningProblem
 
 
 class PlannedActions(OffPolicyAlgorithm):
@@ -125,7 +121,7 @@ class OffPolicySettings:
             )
 
 
-class OffPolicySearcher:
+class OffPolicySearcher(LearningSearcher):
     """Learns a policy while it searches, at one budget or at several.
 
     Args:
@@ -138,36 +134,8 @@ class OffPolicySearcher:
 
     def __init__(self, name: str, settings: OffPolicySettings | None = None) -> None:
         self.name = name
-        self.settings = settings or OffPolicySettings()
+        self.settings: OffPolicySettings = settings or OffPolicySettings()
         self._algorithm = ALGORITHMS[name]()
-
-    def fewest_episodes(self, groups: int) -> int:
-        """The warm-up."""
-        return self.settings.exploration.warmup if self.settings.planned else 1
-
-    def search(
-        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
-    ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`."""
-        return self.search_range([env.problem], episodes, seed, callback)
-
-    def search_range(
-        self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
-    ) -> SearchResult:
-        """See :class:`rlprune.agents.search.RangeSearcher`."""
-        settings = self.settings
-        require_episodes(episodes, self, problems)
-        log = EpisodeLog(problems[0], callback)
-        with isolated_random_state(seed):
-            explorer = Explorer(problems, settings.exploration, seed)
-            env = PruningVecEnv(problems, settings.envs, episodes, explorer if settings.planned else None)
-            model = self._model(env, episodes, seed)
-            explorer.policy = actor_plans(model, problems)
-            length = len(problems[0].network.groups)
-            model.learn(episodes * length + settings.envs * length, EpisodeCollector(log, episodes), NO_LOG)
-        policy = Policy.from_layers(self.name, linears_of(*_actor(model)), "relu", squash=True)
-        imitate(policy, explorer.demonstrations, settings.imitation, seed)
-        return SearchResult(log.episodes, policy)
 
     def _model(self, env: PruningVecEnv, episodes: int, seed: int) -> OffPolicyAlgorithm:
         settings, length = self.settings, len(env.problems[0].network.groups)
@@ -194,8 +162,12 @@ class OffPolicySearcher:
         )
         return model
 
+    def _policy(self, model: BaseAlgorithm) -> Policy:
+        return Policy.from_layers(self.name, linears_of(*_actor(model)), "relu", squash=True)
 
-def _actor(model: OffPolicyAlgorithm) -> list[nn.Module]:
+
+def _actor(model: BaseAlgorithm) -> list[nn.Module]:
     """The parts of the actor that lead to the action it takes without noise."""
-    actor: Any = model.actor
+    algorithm: Any = model
+    actor = algorithm.actor
     return [actor.mu] if hasattr(actor, "mu") and not hasattr(actor, "latent_pi") else [actor.latent_pi, actor.mu]

@@ -2,25 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
 from stable_baselines3 import PPO
+from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.policies import ActorCriticPolicy
 from torch import nn
 
-from rlprune.agents.exploration import Exploration, Explorer
-from rlprune.agents.imitation import imitate
-from rlprune.agents.learning import NO_LOG, EpisodeCollector, isolated_random_state, linears_of
+from rlprune.agents.exploration import Exploration
+from rlprune.agents.learning import LearningSearcher, linears_of
 from rlprune.agents.policy import Policy
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.agents.walking import actor_plans
-from rlprune.envs import LayerPruningEnv
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import ConfigError
-from rlprune.problem import PruningProblem
 
 ON_POLICY = 0.25
 
@@ -81,50 +76,19 @@ class PlannedPolicy(ActorCriticPolicy):
         return actions, values, self.get_distribution(obs).log_prob(actions)
 
 
-class PPOSearcher:
+class PPOSearcher(LearningSearcher):
     """Learns a policy by PPO while it searches. Returns are undiscounted: each action shares in the final reward."""
 
     name = "ppo"
 
     def __init__(self, settings: PPOSettings | None = None) -> None:
-        self.settings = settings or PPOSettings()
-
-    def fewest_episodes(self, groups: int) -> int:
-        """The warm-up."""
-        return self.settings.exploration.warmup if self.settings.planned else 1
-
-    def search(
-        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
-    ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`."""
-        return self.search_range([env.problem], episodes, seed, callback)
-
-    def search_range(
-        self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
-    ) -> SearchResult:
-        """See :class:`rlprune.agents.search.RangeSearcher`."""
-        settings = self.settings
-        require_episodes(episodes, self, problems)
-        log = EpisodeLog(problems[0], callback)
-        with isolated_random_state(seed):
-            explorer = Explorer(problems, settings.exploration, seed)
-            env = PruningVecEnv(problems, settings.envs, episodes, explorer if settings.planned else None)
-            model = self._model(env, episodes, seed)
-            policy: Any = model.policy
-            policy.planned_env = env
-            explorer.policy = actor_plans(model, problems)
-            length = len(problems[0].network.groups)
-            model.learn((episodes + settings.envs) * length, EpisodeCollector(log, episodes), NO_LOG)
-            actor = linears_of(policy.mlp_extractor.policy_net, policy.action_net)
-        kept = Policy.from_layers(self.name, actor, "tanh", squash=False)
-        imitate(kept, explorer.demonstrations, settings.imitation, seed)
-        return SearchResult(log.episodes, kept)
+        self.settings: PPOSettings = settings or PPOSettings()
 
     def _model(self, env: PruningVecEnv, episodes: int, seed: int) -> PPO:
         settings, length = self.settings, len(env.problems[0].network.groups)
         rounds = max(min(settings.episodes_per_update, max(episodes, 2)) // settings.envs, 1)
         steps = max(rounds * length, 2)
-        return PPO(
+        model = PPO(
             PlannedPolicy,
             env,
             learning_rate=settings.learning_rate,
@@ -141,3 +105,11 @@ class PPOSearcher:
             seed=seed,
             device="cpu",
         )
+        policy: Any = model.policy
+        policy.planned_env = env
+        return model
+
+    def _policy(self, model: BaseAlgorithm) -> Policy:
+        policy: Any = model.policy
+        actor = linears_of(policy.mlp_extractor.policy_net, policy.action_net)
+        return Policy.from_layers(self.name, actor, "tanh", squash=False)

@@ -10,29 +10,17 @@ from torch import nn
 
 from rlprune.errors import ConfigError, WorkerError
 from rlprune.evaluation import Evaluator
-from rlprune.network import Network
 from rlprune.parallel import ParallelEvaluator, Workers
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.base import Split, Task
-from tests.models import build, images
+from rlprune.tasks.base import Task
+from tests.agents.conftest import make_tables
 
 PLANS = [[4, 4, 8, 8], [8, 2, 16, 4], [2, 8, 4, 16], [4, 4, 8, 8], [6, 4, 8, 12]]
 
 
-def make() -> tuple[PruningTables, Task]:
-    network = Network(build("residual"), images(1))
-
-    def split(seed: int, count: int) -> Split:
-        with torch.no_grad():
-            return Split(images(count, seed), network.model(images(count, seed)).argmax(1))
-
-    task = Task("toy", calibration=split(1, 128), validation=split(2, 96), test=split(3, 32), classes=10)
-    return PruningTables(network, task.calibration), task
-
-
 @pytest.fixture(scope="module")
 def workers() -> Iterator[tuple[Workers, PruningTables, Task]]:
-    tables, task = make()
+    tables, task = make_tables("residual")
     with Workers(2, tables, task, 64, True) as pool:
         yield pool, tables, task
 
@@ -60,13 +48,13 @@ def test_one_plan_is_evaluated_here_and_a_fresh_one_knows_nothing(
 
 
 def test_fewer_than_two_workers_are_refused() -> None:
-    tables, task = make()
+    tables, task = make_tables("residual")
     with pytest.raises(ConfigError, match="at least 2 workers; 1 came"):
         Workers(1, tables, task, 64, None)
 
 
 def test_what_cannot_be_sent_is_refused() -> None:
-    tables, task = make()
+    tables, task = make_tables("residual")
 
     class Local(nn.Module):
         """Defined inside a function: no other process can import it."""
@@ -80,7 +68,7 @@ def test_what_cannot_be_sent_is_refused() -> None:
 
 
 def test_a_process_that_ended_is_told() -> None:
-    tables, task = make()
+    tables, task = make_tables("residual")
     pool = Workers(2, tables, task, 64, None)
     for process in pool._processes:
         process.kill()
@@ -105,7 +93,7 @@ class Unlucky(Task):
 
 
 def test_a_failure_in_a_process_is_told() -> None:
-    tables, task = make()
+    tables, task = make_tables("residual")
     unlucky = Unlucky("unlucky", calibration=task.calibration, validation=task.validation, test=task.test, classes=10)
     plans = [(4, 4, 8, 8), (8, 2, 16, 4)] * 4
     with Workers(2, tables, unlucky, 64, None) as pool, pytest.raises(WorkerError, match="the disk is on fire"):

@@ -8,19 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from rlprune.budget import Budget, BudgetPlanner
 from rlprune.costs import MacsCost
 from rlprune.errors import BudgetError, ConfigError, RewardError
 from rlprune.evaluation import Evaluator
 from rlprune.limits import BudgetRange
-from rlprune.network import Network
 from rlprune.problem import WORST_REWARD, PruningProblem
 from rlprune.pruning.tables import PruningTables
 from rlprune.rewards import REWARDS, Reward
-from rlprune.tasks.base import Split, Task
-from tests.models import build, images
+from rlprune.tasks.base import Task
+from tests.agents.conftest import make_tables
 
 
 @pytest.mark.parametrize(
@@ -59,14 +57,7 @@ def test_ends_of_two_kinds_are_refused() -> None:
 
 @pytest.fixture(scope="module")
 def tables() -> tuple[PruningTables, Task]:
-    network = Network(build("residual"), images(1))
-
-    def split(seed: int, count: int) -> Split:
-        with torch.no_grad():
-            return Split(images(count, seed), network.model(images(count, seed)).argmax(1))
-
-    task = Task("toy", calibration=split(1, 128), validation=split(2, 64), test=split(3, 32), classes=10)
-    return PruningTables(network, task.calibration), task
+    return make_tables("residual")
 
 
 def make(tables: tuple[PruningTables, Task], **settings: Any) -> PruningProblem:

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import numpy as np
 import optuna
 
-from rlprune.agents.baselines.optuna_search import quiet
+from rlprune.agents.baselines.optuna_search import quiet, walked
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
-from rlprune.envs.actions import ACTION_NAMES
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.problem import PruningProblem
 
 POPULATION = 30
 
@@ -47,13 +45,7 @@ class NSGA2Searcher:
 
 def _objectives(trial: optuna.Trial, envs: Sequence[LayerPruningEnv], log: EpisodeLog) -> tuple[float, float]:
     env = envs[trial.suggest_int("budget", 0, len(envs) - 1)] if len(envs) > 1 else envs[0]
-    env.reset()
-    terminated, step = False, 0
-    while not terminated:
-        numbers = [trial.suggest_float(f"{step}.{entry}", -1, 1) for entry in range(len(ACTION_NAMES))]
-        _, _, terminated, _, info = env.step(np.array(numbers, dtype=np.float32))
-        step += 1
-    outcome: Outcome = info["outcome"]
+    outcome = walked(trial, env)
     log.add(outcome)
     loss = outcome.loss if outcome.defined else -outcome.reward
     return loss, outcome.costs[next(iter(env.problem.planner.limits), "macs")]

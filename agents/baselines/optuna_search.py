@@ -11,6 +11,7 @@ import optuna
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
 from rlprune.envs.actions import ACTION_NAMES
+from rlprune.problem import Outcome
 
 
 class OptunaSearcher:
@@ -56,11 +57,18 @@ def quiet() -> Iterator[None]:
 
 
 def _episode(trial: optuna.Trial, env: LayerPruningEnv, log: EpisodeLog) -> float:
+    outcome = walked(trial, env)
+    log.add(outcome)
+    return float(outcome.reward)
+
+
+def walked(trial: optuna.Trial, env: LayerPruningEnv) -> Outcome:
+    """One episode whose actions a trial suggests."""
     env.reset()
     terminated, step = False, 0
     while not terminated:
         numbers = [trial.suggest_float(f"{step}.{entry}", -1, 1) for entry in range(len(ACTION_NAMES))]
         _, _, terminated, _, info = env.step(np.array(numbers, dtype=np.float32))
         step += 1
-    log.add(info["outcome"])
-    return float(info["outcome"].reward)
+    outcome: Outcome = info["outcome"]
+    return outcome
