@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -11,6 +12,7 @@ from typing import Any
 from rlprune.errors import RlpruneError
 
 MAX_JSON_BYTES = 64 * 2**20
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 UMASK = os.umask(0)
 os.umask(UMASK)
 
@@ -36,9 +38,8 @@ def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneErro
     except OSError as reason:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise error(
-            f"Cannot write {path}: {reason.strerror or reason}. Choose a folder that can be written."
-        ) from reason
+        remedy = "Make room" if reason.errno in FULL else "Choose a folder that can be written"
+        raise error(f"Cannot write {path}: {reason.strerror or reason}. {remedy}.") from reason
     return path
 
 
