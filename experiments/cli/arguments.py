@@ -46,7 +46,9 @@ def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: s
     hints = get_type_hints(kind)
     for field in fields:
         text = field.metadata["help"]
-        if field.metadata["positional"]:
+        if field.metadata["positional"] and _is_list(field):
+            parser.add_argument(field.name, type=str, nargs="*", help=text)
+        elif field.metadata["positional"]:
             parser.add_argument(field.name, type=hints[field.name], help=text)
         elif hints[field.name] is bool:
             parser.add_argument(_flag(field.name), action="store_true", help=text)
@@ -66,9 +68,13 @@ def _default(field: dataclasses.Field[Any]) -> Any:
     return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
+def _is_list(field: dataclasses.Field[Any]) -> bool:
+    return str(field.type) == "list[str]"
+
+
 def _gathered(fields: Fields, argv: Sequence[str]) -> list[str]:
     """The command line with every repeated list flag written once, as a JSON list, at the end."""
-    lists = {_flag(field.name) for field in fields if str(field.type) == "list[str]"}
+    lists = {_flag(field.name) for field in fields if _is_list(field) and not field.metadata["positional"]}
     found: dict[str, list[str]] = {}
     rest: list[str] = []
     tokens = iter(argv)

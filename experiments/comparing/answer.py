@@ -1,0 +1,162 @@
+"""What a comparison answers: on the terminal, as plain values, and in a folder."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlprune.errors import RunError
+from rlprune.experiments.comparing.conditions import Conditions, shared, shown
+from rlprune.experiments.comparing.figures import draw_fronts, draw_learning_curves, styles_of
+from rlprune.experiments.comparing.front import common_fronts
+from rlprune.experiments.comparing.sections import Line, Section
+from rlprune.experiments.comparing.significance import MEASURES, method_note, trials_of
+from rlprune.experiments.comparing.tables import BRIEF, FULL, as_csv, section_table, trial_table
+from rlprune.experiments.pictures import save_figure
+from rlprune.experiments.tables import markdown, markdown_mapping, print_table
+from rlprune.files import write_atomic, write_json
+
+SCHEMA = "rlprune-comparison/2"
+PICTURES = {
+    "front": "Plans of all methods and budgets; those that no other one beats are large and joined. The star is dense.",
+    "learning-curves": "Best reward so far against plans evaluated: mean and range over seeds.",
+}
+FILES = ("compare.md", "compare.json", "compare.csv", *(f"{name}.png" for name in PICTURES))
+SEEDLESS_NOTE = (
+    "dense and uniform draw nothing: seeds do not repeat them, so they have no number of seeds and no interval."
+)
+
+
+@dataclass(frozen=True, eq=False)
+class Comparison:
+    """Several runs side by side.
+
+    Attributes:
+        sections: what may be averaged and tried against each other.
+        notes: what was left out, counted once, or not averaged, and why.
+        out: the folder that was written, if any.
+    """
+
+    sections: list[Section]
+    notes: list[str]
+    out: str | None
+
+    @property
+    def common(self) -> Conditions:
+        """What all runs have in common."""
+        return shared([section.conditions for section in self.sections])
+
+    def title(self, section: Section) -> str:
+        """The section's name and what sets it apart."""
+        common = self.common
+        apart = [f"{name} {shown(value)}" for name, value in section.conditions.items() if name not in common]
+        level = [] if section.level is None else [f"at {section.level}"]
+        return f"{section.name}: {', '.join([*apart, *level, _counted(len(section.runs))])}"
+
+    def headline(self) -> str:
+        """What all runs share, in one line."""
+        names = ("network", "task", "budget", "device", "device runtime", "reward", "episodes")
+        known = [(name, self.common[name]) for name in names if self.common.get(name) is not None]
+        return ", ".join(f"{name.removeprefix('device ')} {shown(value)}" for name, value in known)
+
+    def all_notes(self) -> list[str]:
+        """The notes, and how intervals and p values came about."""
+        trials = sum(len(trials_of(section)) for section in self.sections)
+        return [*self.notes, SEEDLESS_NOTE, method_note(trials)]
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values."""
+        return {
+            "schema": SCHEMA,
+            "common": self.common,
+            "sections": [_section_dict(section) for section in self.sections],
+            "fronts": [front.as_dict() for front in common_fronts(self.sections)],
+            "notes": self.all_notes(),
+            "out": self.out,
+        }
+
+    def show(self) -> None:
+        """Print the tables and the notes."""
+        print(f"All runs: {self.headline()}\n")
+        for section in self.sections:
+            self._show(section)
+        for note in self.all_notes():
+            print(f"- {note}")
+        if self.out is not None:
+            print("\nWritten: " + ", ".join(str(Path(self.out) / name) for name in FILES))
+
+    def _show(self, section: Section) -> None:
+        heads, cells = section_table(section, BRIEF)
+        best = section.searched[0].label
+        print_table(self.title(section), heads, cells, bold=[line[0] == best for line in cells], compact=True)
+        trials = trials_of(section)
+        if trials:
+            table = trial_table(trials, section.conditions["metric"], ("score_test", "divergence"))
+            print_table("Paired differences", *table, compact=True)
+        print(f"{best_words(section)}\n")
+
+    def as_markdown(self) -> str:
+        """The tables, pictures and notes."""
+        parts = [f"# {self.headline()}"]
+        for section in self.sections:
+            parts += [f"## {self.title(section)}", best_words(section), markdown(*section_table(section, FULL))]
+            trials = trials_of(section)
+            if trials:
+                table = trial_table(trials, section.conditions["metric"], tuple(MEASURES))
+                parts += ["### Paired differences", markdown(*table)]
+        parts += [f"![{text}]({name}.png)\n\n*{text}*" for name, text in PICTURES.items()]
+        parts += ["## Notes", "\n".join(f"- {note}" for note in self.all_notes())]
+        parts += [
+            "## In common",
+            markdown_mapping(("", ""), {name: shown(value) for name, value in self.common.items()}),
+        ]
+        parts += ["## The runs", markdown(["run", "section"], _places(self.sections))]
+        return "\n\n".join(parts) + "\n"
+
+    def write(self, folder: Path) -> None:
+        """Write tables and pictures."""
+        styles = styles_of(line.label for section in self.sections for line in section.lines)
+        save_figure(draw_fronts(common_fronts(self.sections), styles), folder / "front.png")
+        save_figure(draw_learning_curves(self.sections, styles), folder / "learning-curves.png")
+        write_json(folder / "compare.json", self.as_dict(), RunError)
+        write_atomic(folder / "compare.csv", as_csv(self.sections), RunError)
+        write_atomic(folder / "compare.md", self.as_markdown(), RunError)
+
+
+def best_words(section: Section) -> str:
+    """Who is best, and by what."""
+    return f"Best by mean validation {section.conditions['metric']}, then divergence: {section.searched[0].label}."
+
+
+def _counted(runs: int) -> str:
+    return "1 run" if runs == 1 else f"{runs} runs"
+
+
+def _places(sections: Sequence[Section]) -> list[list[str]]:
+    return [[path, section.name] for section in sections for path in section.paths]
+
+
+def _section_dict(section: Section) -> dict[str, Any]:
+    return {
+        "name": section.name,
+        "conditions": section.conditions,
+        "level": section.level,
+        "runs": section.paths,
+        "costs": {run.path: run.result.get("cost") for run in section.runs},
+        "rows": [_line_dict(line) for line in section.lines],
+        "differences": [trial.as_dict() for trial in trials_of(section)],
+    }
+
+
+def _line_dict(line: Line) -> dict[str, Any]:
+    spreads = {measure.name: line.spread(measure.name) for measure in FULL}
+    return {
+        "method": line.method,
+        "label": line.label,
+        "settings": line.settings,
+        "seeds": [entry.seed for entry in line.entries],
+        "runs": [entry.run for entry in line.entries],
+        **{name: None if found is None else asdict(found) for name, found in spreads.items()},
+    }
