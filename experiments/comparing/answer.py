@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.errors import RunError
+from rlprune.experiments.comparing.bootstrap import FEWEST
 from rlprune.experiments.comparing.conditions import Conditions, shared, shown
 from rlprune.experiments.comparing.figures import draw_fronts, draw_learning_curves, styles_of
 from rlprune.experiments.comparing.front import common_fronts
 from rlprune.experiments.comparing.sections import Line, Section
-from rlprune.experiments.comparing.significance import MEASURES, method_note, trials_of
+from rlprune.experiments.comparing.significance import MEASURES, Trial, method_note, trials_of
 from rlprune.experiments.comparing.tables import BRIEF, FULL, as_csv, section_table, trial_table
 from rlprune.experiments.pictures import save_figure
 from rlprune.experiments.tables import markdown, markdown_mapping, print_table
@@ -25,7 +26,8 @@ PICTURES = {
 }
 FILES = ("compare.md", "compare.json", "compare.csv", *(f"{name}.png" for name in PICTURES))
 SEEDLESS_NOTE = (
-    "dense and uniform draw nothing: seeds do not repeat them, so they have no number of seeds and no interval."
+    "The dense network and the plan of uniform do not depend on the seed; the samples on which uniform is repaired may. "
+    "Where nothing of a line was drawn, it has no number of seeds and no interval."
 )
 
 
@@ -57,9 +59,9 @@ class Comparison:
 
     def headline(self) -> str:
         """What all runs share, in one line."""
-        names = ("network", "task", "budget", "device", "device runtime", "reward", "episodes")
-        known = [(name, self.common[name]) for name in names if self.common.get(name) is not None]
-        return ", ".join(f"{name.removeprefix('device ')} {shown(value)}" for name, value in known)
+        common = self.common
+        names = ("network", "task", "budget", "device", "runtime", "energy source", "reward function", "episodes")
+        return ", ".join(f"{name} {shown(common[name])}" for name in names if common.get(name) is not None)
 
     def all_notes(self) -> list[str]:
         """The notes, and how intervals and p values came about."""
@@ -92,19 +94,20 @@ class Comparison:
         best = section.searched[0].label
         print_table(self.title(section), heads, cells, bold=[line[0] == best for line in cells], compact=True)
         trials = trials_of(section)
-        if trials:
-            table = trial_table(trials, section.conditions["metric"], ("score_test", "divergence"))
+        if any(trial.tells for trial in trials):
+            table = trial_table(section, trials, ("score_test", "divergence"))
             print_table("Paired differences", *table, compact=True)
-        print(f"{best_words(section)}\n")
+        print(f"{best_words(section, trials)}\n")
 
     def as_markdown(self) -> str:
         """The tables, pictures and notes."""
         parts = [f"# {self.headline()}"]
         for section in self.sections:
-            parts += [f"## {self.title(section)}", best_words(section), markdown(*section_table(section, FULL))]
+            parts += [f"## {self.title(section)}", markdown(*section_table(section, FULL))]
             trials = trials_of(section)
-            if trials:
-                table = trial_table(trials, section.conditions["metric"], tuple(MEASURES))
+            parts.append(best_words(section, trials))
+            if any(trial.tells for trial in trials):
+                table = trial_table(section, trials, tuple(MEASURES))
                 parts += ["### Paired differences", markdown(*table)]
         parts += [f"![{text}]({name}.png)\n\n*{text}*" for name, text in PICTURES.items()]
         parts += ["## Notes", "\n".join(f"- {note}" for note in self.all_notes())]
@@ -117,7 +120,7 @@ class Comparison:
 
     def write(self, folder: Path) -> None:
         """Write tables and pictures."""
-        styles = styles_of(line.label for section in self.sections for line in section.lines)
+        styles = styles_of([line for section in self.sections for line in section.lines])
         save_figure(draw_fronts(common_fronts(self.sections), styles), folder / "front.png")
         save_figure(draw_learning_curves(self.sections, styles), folder / "learning-curves.png")
         write_json(folder / "compare.json", self.as_dict(), RunError)
@@ -125,9 +128,12 @@ class Comparison:
         write_atomic(folder / "compare.md", self.as_markdown(), RunError)
 
 
-def best_words(section: Section) -> str:
-    """Who is best, and by what."""
-    return f"Best by mean validation {section.conditions['metric']}, then divergence: {section.searched[0].label}."
+def best_words(section: Section, trials: Sequence[Trial]) -> str:
+    """Who is best, by what, and whether that can be told from chance."""
+    words = f"Best by mean validation {section.conditions['metric']}, then divergence: {section.searched[0].label}."
+    if not trials or any(trial.tells for trial in trials):
+        return words
+    return f"{words} Too few common seeds to tell it from chance: {FEWEST} are needed."
 
 
 def _counted(runs: int) -> str:

@@ -13,10 +13,19 @@ from rlprune.experiments.run_config import TrainConfig
 
 Conditions = dict[str, Any]
 SPLITS = ("calibration", "validation", "test")
-DEVICE = ("device", "runtime", "provider", "threads", "batch", "precision")
+DEVICE = {
+    "device": "device",
+    "runtime": "runtime",
+    "provider": "provider",
+    "runtime threads": "threads",
+    "batch": "batch",
+    "precision": "precision",
+}
+"""Names of conditions, and how the result calls them."""
 SCENE = (
     *("network", "network fingerprint", "dense network", "task", *(f"{split} samples" for split in SPLITS), "metric"),
-    *("device", *(f"device {name}" for name in DEVICE[1:]), "energy source"),
+    *DEVICE,
+    "energy source",
 )
 """Conditions under which plans share a front: budgets, rewards and episodes may differ."""
 ELSEWHERE = frozenset(("network", "task", "budget", "reward", "samples", "episodes"))
@@ -39,10 +48,10 @@ def conditions_of(config: TrainConfig, result: Mapping[str, Any], dense: Row) ->
         "task": result["task"],
         **{f"{split} samples": digests.get(split) for split in SPLITS},
         "metric": result["metric"],
-        **{name if name == "device" else f"device {name}": device.get(name) for name in DEVICE},
+        **{name: device.get(fact) for name, fact in DEVICE.items()},
         "energy source": result["energy_source"],
         "budget": ", ".join(budgets_of(result)),
-        "reward": result["reward"],
+        "reward function": result["reward"],
         "samples of one evaluation": result["samples"],
         "episodes": result["episodes"],
         **_settings(config),

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlprune.experiments.comparing.front import CommonFront
+from rlprune.agents import AGENTS
+from rlprune.experiments.comparing.front import CommonFront, Point
 from rlprune.experiments.comparing.reading import DENSE, UNIFORM
 from rlprune.experiments.comparing.sections import Line, Section
+from rlprune.experiments.fronts import POLICY
 from rlprune.experiments.pictures import DENSE as BLACK
 from rlprune.experiments.pictures import LEARNED, LIMIT, OTHERS, new_figure
 from rlprune.experiments.pictures import UNIFORM as GREY
@@ -23,16 +25,19 @@ if TYPE_CHECKING:
 
 COLOURS = (LEARNED, *OTHERS[:4], LIMIT)
 MARKERS = "osDv^Phd"
+SMALL, LARGE, STAR = 24, 60, 130
+"""Areas of markers, in points squared."""
 ACROSS = 2
 """Panels of learning curves side by side."""
 Styles = Mapping[str, tuple[str, str]]
 
 
-def styles_of(labels: Iterable[str]) -> Styles:
-    """Label to colour and marker, the same in every picture; markers tell apart what shares a colour."""
-    searched = [label for label in dict.fromkeys(labels) if label not in (DENSE, UNIFORM)]
-    styles = {label: (COLOURS[i % len(COLOURS)], MARKERS[i % len(MARKERS)]) for i, label in enumerate(searched)}
-    return {DENSE: (BLACK, "*"), UNIFORM: (GREY, "X"), **styles}
+def styles_of(lines: Sequence[Line]) -> Styles:
+    """Label to colour and marker, the same in every picture, agents first; markers tell apart what shares a colour."""
+    searched = sorted((line for line in lines if not line.seedless), key=lambda line: line.method not in AGENTS)
+    labels = enumerate(dict.fromkeys(line.label for line in searched))
+    styles = {label: (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]) for place, label in labels}
+    return {DENSE: (BLACK, "*"), UNIFORM: (GREY, "X"), POLICY: (LIMIT, "x"), **styles}
 
 
 def draw_fronts(fronts: Sequence[CommonFront], styles: Styles) -> Figure:
@@ -52,33 +57,36 @@ def draw_fronts(fronts: Sequence[CommonFront], styles: Styles) -> Figure:
 
 
 def _draw_front(axes: Axes, front: CommonFront, cost: str, styles: Styles) -> None:
-    unit = 1e6 if cost == "macs" else 1.0
-    best = front.best(cost)
-    axes.step(
-        [value / unit for value, _ in best],
-        [point.score_validation for _, point in best],
-        where="post",
-        color="#9a9a9a",
-        lw=1.2,
-        zorder=1,
-        label="no other plan is as good for less",
-    )
-    on_front = {point for _, point in best}
-    for value, point in front.known(cost):
-        colour, marker = styles.get(point.method, (LIMIT, "."))
-        size, alpha = (110, 1.0) if point.method == DENSE else (46, 1.0) if point in on_front else (24, 0.45)
-        axes.scatter(
-            value / unit,
-            point.score_validation,
-            s=size,
-            c=colour,
-            marker=marker,
-            alpha=alpha,
-            linewidths=0,
-            zorder=3 if point in on_front else 2,
-            label=point.method,
-        )
+    unit, known, best = 1e6 if cost == "macs" else 1.0, front.known(cost), front.best(cost)
+    ends = [*best, (max(value for value, _ in known), best[-1][1])]
+    steps = [value / unit for value, _ in ends], [point.score_validation for _, point in ends]
+    axes.step(*steps, where="post", color="#9a9a9a", lw=1.2, zorder=1, label="best for that cost or less")
+    for value, point in known:
+        _draw_point(axes, value / unit, point, styles[point.method], (value, point) in best)
+    _in_percent(axes, known)
     axes.set_xlabel(_cost_label(front, cost))
+
+
+def _draw_point(axes: Axes, cost: float, point: Point, style: tuple[str, str], on_front: bool) -> None:
+    colour, marker = style
+    size = STAR if point.method == DENSE else LARGE if on_front else SMALL
+    axes.scatter(
+        cost,
+        point.score_validation,
+        s=size,
+        color=colour,
+        marker=marker,
+        alpha=1.0 if size > SMALL else 0.5,
+        zorder=2 + on_front,
+        label="policy alone, no search" if point.method == POLICY else point.method,
+    )
+
+
+def _in_percent(axes: Axes, known: Sequence[tuple[float, Point]]) -> None:
+    from matplotlib.ticker import PercentFormatter
+
+    if all(0 <= point.score_validation <= 1 for _, point in known):
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
 def _cost_label(front: CommonFront, cost: str) -> str:
@@ -104,21 +112,36 @@ def draw_learning_curves(sections: Sequence[Section], styles: Styles) -> Figure:
 
 
 def _draw_curves(axes: Axes, section: Section, styles: Styles) -> None:
+    means = []
     for line in section.searched:
         colour, marker = styles[line.label]
         table = curves(line)
         if table is not None:
-            steps = np.arange(1, table.shape[1] + 1)
-            axes.plot(
-                steps, table.mean(axis=0), color=colour, marker=marker, ms=4, markevery=0.12, lw=1.6, label=line.label
-            )
+            steps, mean = np.arange(1, table.shape[1] + 1), table.mean(axis=0)
+            axes.plot(steps, mean, color=colour, marker=marker, ms=4, markevery=0.12, lw=1.6, label=line.label)
             axes.fill_between(steps, table.min(axis=0), table.max(axis=0), color=colour, alpha=0.13, lw=0)
+            means.append(mean)
         elif (level := line.mean("reward")) is not None:
             axes.axhline(level, color=colour, ls="--", lw=1.2, label=line.label)
-    seeds = max(len(line.entries) for line in section.lines)
+    _limit(axes, means)
     axes.set_xlabel("evaluations")
-    axes.set_ylabel(f"best reward so far ({section.conditions['reward']})")
-    axes.set_title(f"{section.name}: {section.conditions['budget']}, seeds: {seeds}", fontsize=10, loc="left")
+    axes.set_ylabel(f"best reward so far ({section.conditions['reward function']})")
+    axes.set_title(_title(section), fontsize=10, loc="left")
+
+
+def _limit(axes: Axes, means: Sequence[FloatArray]) -> None:
+    """Means fill the panel; the range of a bad start may leave it."""
+    known = np.concatenate([*means, [np.nan]])
+    if np.isfinite(known).any():
+        bottom, top = axes.get_ylim()
+        low = float(np.nanmin(known))
+        axes.set_ylim(max(bottom, low - 0.15 * (top - low)), top)
+
+
+def _title(section: Section) -> str:
+    seeds = max(len(line.entries) for line in section.lines)
+    anywhere = "" if section.level is None else ", at any budget of it"
+    return f"{section.name}: {section.conditions['budget']}{anywhere} ({seeds} seed{'s' if seeds > 1 else ''})"
 
 
 def curves(line: Line) -> FloatArray | None:

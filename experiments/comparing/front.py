@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
+from statistics import fmean
 from typing import Any
 
 from rlprune.experiments.comparing.conditions import SCENE, key_of
+from rlprune.experiments.comparing.reading import DENSE
 from rlprune.experiments.comparing.sections import Section
 from rlprune.experiments.rows import Row
 
@@ -77,9 +79,12 @@ def common_fronts(sections: Sequence[Section]) -> list[CommonFront]:
 
 def _common_front(sections: Sequence[Section]) -> CommonFront:
     first = sections[0].conditions
-    title = ", ".join(filter(None, (f"{first['network']} on {first['task']}", first["device"])))
+    parts = (f"{first['network']} on {first['task']}", first["device"], first["runtime"])
+    title = ", ".join(part for part in parts if part)
     points = dict.fromkeys(point for section in sections for point in _points(section))
-    return CommonFront(title, first["metric"], first["energy source"], tuple(points))
+    dense = _mean([point for point in points if point.method == DENSE])
+    pruned = [point for point in points if point.method != DENSE]
+    return CommonFront(title, first["metric"], first["energy source"], (dense, *pruned))
 
 
 def _points(section: Section) -> Iterator[Point]:
@@ -92,3 +97,10 @@ def _points(section: Section) -> Iterator[Point]:
 
 def _point(label: str, row: Row) -> Point:
     return Point(label, row.score_validation, row.latency_ms, row.energy_mj, row.macs)
+
+
+def _mean(points: Sequence[Point]) -> Point:
+    """One plan that was measured again in every run."""
+    costs = {name: [cost for point in points if (cost := point.cost(name)) is not None] for name in COSTS}
+    means = {name: fmean(values) if values else None for name, values in costs.items()}
+    return replace(points[0], **means)  # type: ignore[arg-type]

@@ -21,7 +21,7 @@ from rlprune.network import FloatArray
 
 DENSE, UNIFORM = "dense", "uniform"
 SEEDLESS = (DENSE, UNIFORM)
-"""Methods that do not draw anything."""
+"""Methods that search nothing, and so need no word when they stand in several runs."""
 
 
 @dataclass(frozen=True, eq=False)

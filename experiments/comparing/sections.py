@@ -12,7 +12,7 @@ import numpy as np
 
 from rlprune.experiments.comparing.bootstrap import Spread, spread
 from rlprune.experiments.comparing.conditions import Conditions, differences, key_of
-from rlprune.experiments.comparing.reading import DENSE, SEEDLESS, Entry, Read, malformed
+from rlprune.experiments.comparing.reading import DENSE, SEEDLESS, UNIFORM, Entry, Read, malformed
 from rlprune.experiments.run_config import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())
@@ -35,8 +35,9 @@ class Line:
 
     @property
     def seedless(self) -> bool:
-        """Whether the method draws nothing, so that seeds are no repetitions."""
-        return self.method in SEEDLESS
+        """Whether seeds are no repetitions: for dense, and for uniform where no repair was drawn either."""
+        same = len({entry.row.divergence for entry in self.entries}) == 1
+        return self.method == DENSE or (self.method == UNIFORM and same)
 
     def values(self, name: str) -> dict[int, float]:
         """Seed to value; seeds without one are missing."""
@@ -88,6 +89,12 @@ class Section:
         """All but the dense network, best first."""
         return [line for line in self.lines if line.method != DENSE]
 
+    @property
+    def in_percent(self) -> bool:
+        """Whether scores read as percentages."""
+        values = [value for line in self.lines for value in line.values("score_validation").values()]
+        return all(0 <= value <= 1 for value in values)
+
     def label(self, method: str, settings: Mapping[str, Any]) -> str:
         """What a method with these settings is called here."""
         same = [line.label for line in self.lines if line.method == method and line.settings == settings]
@@ -118,8 +125,18 @@ def _section(name: str, runs: list[Read], notes: list[str]) -> Section:
     level = _level(runs[0])
     if level is not None:
         notes.append(f"{name} is a range: its plans are compared at {level}, which {runs[0].path} chose.")
+    notes += _cautions(name, runs)
     lines = _lines([entry for run in runs for entry in _entries(run, level)], notes)
     return Section(name, runs[0].conditions, runs, level, lines)
+
+
+def _cautions(name: str, runs: Sequence[Read]) -> list[str]:
+    """What a mean over these runs passes over."""
+    versions = sorted({str((run.result["device"] or {}).get("version")) for run in runs})
+    notes = [f"{name} averages over versions of the runtime: {', '.join(versions)}."] if len(versions) > 1 else []
+    if runs[0].conditions["test samples"] is None:
+        notes.append(f"{name}: which samples its runs used was not recorded; the task's name stands for them.")
+    return notes
 
 
 def _entries(run: Read, level: str | None) -> list[Entry]:
@@ -166,7 +183,7 @@ def _once(kept: Mapping[str, Mapping[int, Entry]], twice: Mapping[str, Sequence[
                 extra[0].method + words
             )
     return [
-        f"Counted once: {', '.join(names)} of seed {seeds} stands with the same settings in {places}; the first counts."
+        f"Counted once, where it came first: {', '.join(names)} with seed {seeds} and the same settings, in {places}."
         for (seeds, places), names in methods.items()
     ]
 

@@ -26,6 +26,11 @@ class Trial:
     second: str
     found: dict[str, Difference]
 
+    @property
+    def tells(self) -> bool:
+        """Whether there are seeds enough for any interval."""
+        return any(found.p is not None for found in self.found.values())
+
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {"first": self.first, "second": self.second, **{name: asdict(diff) for name, diff in self.found.items()}}
@@ -66,8 +71,8 @@ def method_note(trials: int) -> str:
     return (
         "Intervals: 95%, percentile bootstrap over seeds with 10000 draws; with two seeds the range, with one none. "
         "Differences: paired by seed, the same bootstrap; p is two-sided (Efron and Tibshirani, An Introduction to the "
-        "Bootstrap, 1993, chapters 13 and 15). * is the least p that so many seeds can tell, 2^(1-n): the chance that n "
-        f"differences which mean nothing have one sign. Below {FEWEST} seeds none is given. With three to five seeds go by "
-        "the interval, and take it for narrower than it should be: it then covers the truth in 75% to 85% of cases. "
+        "Bootstrap, 1993, chapters 13 and 15). * is the least p that so many seeds can tell, 2^(1-n): the chance that "
+        f"n differences which mean nothing have one sign. Below {FEWEST} seeds none is given. With three to five seeds "
+        "go by the interval, and take it for too narrow: it then covers the truth in 75% to 85% of cases. "
         f"The best method is chosen by validation, not by test. {trials} pairs are tried; p is not corrected for that."
     )

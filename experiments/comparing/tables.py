@@ -92,29 +92,30 @@ def _cells(line: Line, measures: Sequence[Measure]) -> list[str]:
     return [line.label, "-" if line.seedless else str(len(line.entries)), *cells]
 
 
-def trial_table(trials: Sequence[Trial], metric: str, names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+def trial_table(section: Section, trials: Sequence[Trial], names: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Heads and cells of the paired differences; a measure without any value is left out.
 
     Args:
         names: measures of ``MEASURES``.
     """
+    percent = {"score_test"} if section.in_percent else set()
     known = [name for name in names if any(trial.found[name].mean is not None for trial in trials)]
-    heads = ["first - second", *(MEASURES[name].format(metric=metric) for name in known)]
+    heads = ["first - second", *(MEASURES[name].format(metric=section.conditions["metric"]) for name in known)]
     cells = [
-        [f"{trial.first} - {trial.second}", *(difference_text(trial.found[name], name) for name in known)]
+        [f"{trial.first} - {trial.second}", *(difference_text(trial.found[name], name in percent) for name in known)]
         for trial in trials
     ]
     return heads, cells
 
 
-def difference_text(found: Difference, name: str) -> str:
+def difference_text(found: Difference, percent: bool) -> str:
     """Mean difference, its interval and p, or why there is none."""
     if found.mean is None:
         return p_text(found)
-    scale, form, unit = (100, "+.2f", "%") if name == "score_test" else (1, "+.4f", "")
-    bounds = (
-        "" if found.low is None or found.high is None else f" [{scale * found.low:{form}}, {scale * found.high:{form}}]"
-    )
+    scale, form, unit = (100, "+.2f", "%") if percent else (1, "+.4f", "")
+    bounds = ""
+    if found.low is not None and found.high is not None:
+        bounds = f" [{scale * found.low:{form}}, {scale * found.high:{form}}]"
     return f"{scale * found.mean:{form}}{unit}{bounds}, {p_text(found)}"
 
 
