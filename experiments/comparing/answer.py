@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,8 +27,8 @@ PICTURES = {
 }
 FILES = ("compare.md", "compare.json", "compare.csv", *(f"{name}.png" for name in PICTURES))
 SEEDLESS_NOTE = (
-    "The dense network and the plan of uniform do not depend on the seed; the samples on which uniform is repaired may. "
-    "Where nothing of a line was drawn, it has no number of seeds and no interval."
+    "The dense network and the plan of uniform do not depend on the seed; the samples on which uniform is repaired "
+    "may. Where nothing of a line was drawn, it has no number of seeds and no interval."
 )
 
 
@@ -81,11 +82,11 @@ class Comparison:
 
     def show(self) -> None:
         """Print the tables and the notes."""
-        print(f"All runs: {self.headline()}\n")
+        print(_wrapped(f"All runs: {self.headline()}") + "\n")
         for section in self.sections:
             self._show(section)
         for note in self.all_notes():
-            print(f"- {note}")
+            print(_wrapped(f"- {note}"))
         if self.out is not None:
             print("\nWritten: " + ", ".join(str(Path(self.out) / name) for name in FILES))
 
@@ -134,6 +135,10 @@ def best_words(section: Section, trials: Sequence[Trial]) -> str:
     if not trials or any(trial.tells for trial in trials):
         return words
     return f"{words} Too few common seeds to tell it from chance: {FEWEST} are needed."
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill(text, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _counted(runs: int) -> str:

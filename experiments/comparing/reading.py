@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,9 @@ from rlprune.network import FloatArray
 DENSE, UNIFORM = "dense", "uniform"
 SEEDLESS = (DENSE, UNIFORM)
 """Methods that search nothing, and so need no word when they stand in several runs."""
+MOST_EVALUATIONS = 10_000_000
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+"""What comes up where a result holds something else than a run writes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,17 +75,19 @@ class Read:
         return [self._entry(row) for row in self._rows(level)]
 
     def _rows(self, level: str | None) -> list[Row]:
-        rows = [Row.from_dict(row) for row in self.result["rows"]]
+        rows = [checked_row(row) for row in self.result["rows"]]
         if level is None:
             return rows
         at_level = [row for budget, row in self.front() if budget == level and row.name != POLICY]
+        if not at_level:
+            raise ValueError(f"no plan at {level}")
         return [row for row in rows if row.role == DENSE] + at_level
 
     def front(self) -> list[tuple[str, Row]]:
         """Budget and plan at each point of the front of a range, named by their methods; else nothing."""
         front = self.result.get("front")
         points = [] if front is None else front["points"]
-        return [(str(point["budget"]), Row.from_dict({**point, "name": point["method"]})) for point in points]
+        return [(str(point["budget"]), checked_row({**point, "name": point["method"]})) for point in points]
 
     def _entry(self, row: Row) -> Entry:
         table = self.tables.get(row.name)
@@ -99,8 +105,33 @@ class Read:
         return {name: float(value) for name, value in found.items() if value is not None}
 
 
+def checked_row(values: Mapping[str, Any]) -> Row:
+    """A row whose values are numbers.
+
+    Raises:
+        RunError: a value is missing.
+        ValueError: one is no finite number.
+    """
+    row = Row.from_dict(values)
+    for name, value in row.as_dict().items():
+        if name not in ("name", "role", "widths") and not (value is None or is_number(value)):
+            raise ValueError(f"{name} is {value!r}")
+    return row
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
 def best_so_far(evaluations: FloatArray, rewards: FloatArray) -> FloatArray:
-    """The best reward after 1, 2, ... evaluations, ``[last]``; -inf before the first plan was finished."""
+    """The best reward after 1, 2, ... evaluations, ``[last]``; -inf before the first plan was finished.
+
+    Raises:
+        ValueError: there are more evaluations than a search can make.
+    """
+    if not evaluations.max() <= MOST_EVALUATIONS:
+        raise ValueError(f"{evaluations.max()} evaluations")
     best = np.full(max(int(evaluations.max()), 1), -np.inf)
     np.maximum.at(best, np.maximum(evaluations.astype(np.int64), 1) - 1, rewards)
     return np.asarray(np.maximum.accumulate(best))
@@ -157,7 +188,10 @@ def read_run(path: str | Path) -> Read:
     result = run.result()
     try:
         config = run.config()
-        dense = next(row for row in map(Row.from_dict, result["rows"]) if row.role == DENSE)
+        rows = [checked_row(row) for row in result["rows"]]
+        dense, *_ = [row for row in rows if row.role == DENSE]
+        if len(rows) < 2 or not isinstance(result["seed"], int):
+            raise ValueError("a pruned network and a whole number as seed are needed")
         return Read(
             str(path),
             conditions_of(config, result, dense),
@@ -165,9 +199,9 @@ def read_run(path: str | Path) -> Read:
             {name: settings_of(config, name in AGENTS) for name in result["searches"]},
             episode_tables(run, result),
         )
-    except ConfigError as reason:
+    except RlpruneError as reason:
         raise RunError(f"The run in {path} cannot be read: {reason}") from reason
-    except (KeyError, TypeError, ValueError, AttributeError, StopIteration) as reason:
+    except MALFORMED as reason:
         raise malformed(path, reason) from reason
 
 

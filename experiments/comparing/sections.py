@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import Spread, spread
 from rlprune.experiments.comparing.conditions import Conditions, differences, key_of
-from rlprune.experiments.comparing.reading import DENSE, SEEDLESS, UNIFORM, Entry, Read, malformed
+from rlprune.experiments.comparing.reading import DENSE, MALFORMED, SEEDLESS, UNIFORM, Entry, Read, malformed
 from rlprune.experiments.run_config import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())
@@ -142,7 +143,7 @@ def _cautions(name: str, runs: Sequence[Read]) -> list[str]:
 def _entries(run: Read, level: str | None) -> list[Entry]:
     try:
         return run.entries(level)
-    except (KeyError, TypeError, ValueError, AttributeError) as reason:
+    except (RunError, *MALFORMED) as reason:
         raise malformed(run.path, reason) from reason
 
 
