@@ -11,8 +11,8 @@ from typing import Any
 from rlprune.errors import RlpruneError
 
 MAX_JSON_BYTES = 64 * 2**20
-_UMASK = os.umask(0)
-os.umask(_UMASK)
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 
 def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneError] = RlpruneError) -> Path:
@@ -31,7 +31,7 @@ def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneErro
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)
+        os.chmod(temporary, 0o666 & ~UMASK)
         os.replace(temporary, path)
     except OSError as reason:
         if temporary is not None:

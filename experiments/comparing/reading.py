@@ -175,7 +175,8 @@ def _runs_inside(path: Path) -> list[Path]:
     """The run folders in a folder that is none itself."""
     if (path / STATUS).is_file() or not path.is_dir():
         return []
-    return sorted(folder for folder in path.iterdir() if (folder / STATUS).is_file())
+    seen = (folder for folder in path.iterdir() if not folder.name.startswith("."))
+    return sorted(folder for folder in seen if (folder / STATUS).is_file())
 
 
 def read_run(path: str | Path) -> Read:
