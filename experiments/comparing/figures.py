@@ -10,7 +10,7 @@ import numpy as np
 
 from rlprune.agents import AGENTS
 from rlprune.experiments.comparing.front import CommonFront, Point
-from rlprune.experiments.comparing.reading import DENSE, UNIFORM
+from rlprune.experiments.comparing.reading import DENSE, SEEDLESS, UNIFORM
 from rlprune.experiments.comparing.sections import Line, Section
 from rlprune.experiments.fronts import POLICY
 from rlprune.experiments.pictures import DENSE as BLACK
@@ -29,12 +29,15 @@ SMALL, LARGE, STAR = 24, 60, 130
 """Areas of markers, in points squared."""
 ACROSS = 2
 """Panels of learning curves side by side."""
+OTHER = (LIMIT, ".")
 Styles = Mapping[str, tuple[str, str]]
 
 
 def styles_of(lines: Sequence[Line]) -> Styles:
     """Label to colour and marker, the same in every picture, agents first; markers tell apart what shares a colour."""
-    searched = sorted((line for line in lines if not line.seedless), key=lambda line: line.method not in AGENTS)
+    searched = sorted(
+        (line for line in lines if line.method not in SEEDLESS), key=lambda line: line.method not in AGENTS
+    )
     labels = enumerate(dict.fromkeys(line.label for line in searched))
     styles = {label: (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]) for place, label in labels}
     return {DENSE: (BLACK, "*"), UNIFORM: (GREY, "X"), POLICY: (LIMIT, "x"), **styles}
@@ -62,7 +65,7 @@ def _draw_front(axes: Axes, front: CommonFront, cost: str, styles: Styles) -> No
     steps = [value / unit for value, _ in ends], [point.score_validation for _, point in ends]
     axes.step(*steps, where="post", color="#9a9a9a", lw=1.2, zorder=1, label="best for that cost or less")
     for value, point in known:
-        _draw_point(axes, value / unit, point, styles[point.method], (value, point) in best)
+        _draw_point(axes, value / unit, point, styles.get(point.method, OTHER), (value, point) in best)
     _in_percent(axes, known)
     axes.set_xlabel(_cost_label(front, cost))
 

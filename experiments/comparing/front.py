@@ -80,7 +80,8 @@ def common_fronts(sections: Sequence[Section]) -> list[CommonFront]:
 def _common_front(sections: Sequence[Section]) -> CommonFront:
     first = sections[0].conditions
     parts = (f"{first['network']} on {first['task']}", first["device"], first["runtime"])
-    title = ", ".join(part for part in parts if part)
+    names = ", ".join(section.name for section in sections)
+    title = f"{names}: {', '.join(part for part in parts if part)}"
     points = dict.fromkeys(point for section in sections for point in _points(section))
     dense = _mean([point for point in points if point.method == DENSE])
     pruned = [point for point in points if point.method != DENSE]
