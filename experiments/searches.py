@@ -9,6 +9,7 @@ from rlprune.agents import Episode, Policy, Searcher, best_outcomes, search_rang
 from rlprune.budget import format_cost
 from rlprune.errors import RewardError
 from rlprune.evaluation import Evaluator, Quality
+from rlprune.experiments.interruption import uninterrupted
 from rlprune.experiments.journal import SearchMemory
 from rlprune.experiments.progress import Bar, Progress
 from rlprune.experiments.tensorboard import EpisodeWriter
@@ -120,9 +121,10 @@ class _Follower:
         self.episodes.append(episode)
         if self._best is None or episode.outcome.reward > self._best.reward:
             self._best = episode.outcome
-        self._writer.add(episode, self._best, self._memory.wall_time())
-        self._bar.step(self._describe(self._best))
-        self._heard(episode)
+        with uninterrupted():
+            self._writer.add(episode, self._best, self._memory.wall_time())
+            self._bar.step(self._describe(self._best))
+            self._heard(episode)
 
     def _describe(self, best: Outcome) -> str:
         quality = f"{self._score} {best.quality.score:.4f}, divergence {best.quality.divergence:.4f}"

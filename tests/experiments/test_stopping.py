@@ -17,8 +17,7 @@ import pytest
 
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.plan import PruningPlan
-
-from .conftest import QUICK, TINY, Call, Called, Train, call
+from tests.experiments.conftest import QUICK, TINY, Call, Called, Train, call
 
 PROGRAM = (sys.executable, "-m", "rlprune.experiments.cli")
 LONG = ("train", *TINY, *QUICK, "--episodes", "4000", "--baselines", "[]", "--agent", "random")
@@ -83,9 +82,7 @@ def test_ctrl_c_before_the_first_episode_names_what_continues(
     assert not (here / "first" / "plan.json").exists()
 
 
-def test_ctrl_c_before_there_is_a_run_leaves_nothing(
-    here: Path, train: Train, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_ctrl_c_before_there_is_a_run_leaves_nothing(here: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
