@@ -124,6 +124,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "seed": config.seed,
         "reward": config.reward,
         "samples": problem.evaluator.dense.samples,
+        "images": {which: len(getattr(task, which)) for which in APART},
         "budgets": [str(budget) for budget in planner.budgets],
         "limits": {cost_name(metric): limit for metric, limit in planner.limits.items()},
         "device": facts.power.facts,

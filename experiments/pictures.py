@@ -13,6 +13,7 @@ from rlprune.errors import RunError
 from rlprune.experiments.episodes import EpisodeTable
 from rlprune.experiments.rows import Row
 from rlprune.files import write_atomic
+from rlprune.network import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -30,6 +31,7 @@ AXES = {
     "params": ("parameters in thousands", 1e3),
 }
 DPI = 130
+WIDTH = 7.4  # inches
 
 
 def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> list[Path]:
@@ -40,6 +42,8 @@ def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, Episo
         "keep-ratios": keep_ratio_bars(result, rows),
         "accuracy-against-cost": cost_scatter(result, tables),
     }
+    if any(row.latency_promised_ms is not None for row in rows):
+        figures["promised-and-measured"] = promise_bars(result, rows)
     if result.get("front") is not None:
         figures["front"] = front(result)
     return [save_figure(figure, folder / "pictures" / f"{name}.png") for name, figure in figures.items()]
@@ -47,21 +51,23 @@ def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, Episo
 
 def learning_curve(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:
     """Reward of each episode, and the best so far, against evaluations; uniform is a line."""
-    figure, (axes,) = new_figure(1, 8.0, 4.6)
+    figure, (axes,) = new_figure(1, WIDTH, 4.4)
     for name, table in tables.items():
         colour = colour_of(name, result)
         rewards, counts = table["reward"], table["evaluations"]
-        axes.plot(counts, rewards, ".", color=colour, alpha=0.35, markersize=4, label=f"{name}: each episode")
+        axes.plot(counts, rewards, ".", color=colour, alpha=0.35, markersize=5)
         axes.step(
-            counts, np.maximum.accumulate(rewards), where="post", color=colour, lw=2, label=f"{name}: best so far"
+            counts, np.maximum.accumulate(rewards), where="post", color=colour, lw=2, label=f"{name}, best so far"
         )
     uniform = result["marks"]["uniform"]["reward"]
+    axes.plot([], [], ".", color=UNIFORM, label="single plans")
     axes.axhline(uniform, color=UNIFORM, ls="--", lw=1.5, label="uniform")
     axes.set_ylim(*_span([table["reward"] for table in tables.values()], uniform))
-    axes.set_xlabel("evaluations")
-    axes.set_ylabel(f"reward ({result['reward']})")
-    axes.set_title(f"Search on {result['network']} within {_budgets(result)}")
-    _legend_right(axes)
+    axes.set_xlim(left=0)
+    axes.set_xlabel("plans evaluated")
+    axes.set_ylabel(f"reward: {result['reward']}, higher is better")
+    axes.set_title(plain(f"Search on {result['network']} within {_asked(result)}"))
+    _legend_below(figure, axes)
     return figure
 
 
@@ -74,39 +80,85 @@ def _span(rewards: Sequence[np.ndarray], uniform: float) -> tuple[float, float]:
 
 
 def keep_ratio_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
-    """The share of channels that each group keeps: learned beside uniform, in forward order from the top."""
+    """The share of channels that each group keeps, in forward order from the top, of uniform, learned and best plan."""
     names = [group["name"] for group in result["groups"]]
-    dense = np.array([group["width"] for group in result["groups"]], dtype=float)
-    figure, (axes,) = new_figure(1, 8.0, 1.6 + 0.34 * len(names))
-    places = np.arange(len(names))
-    shown = [row for row in rows if row.role in ("uniform", "learned")]
+    dense: FloatArray = np.array([group["width"] for group in result["groups"]], dtype=np.float64)
+    shown = [row for row in rows if row.role in ("uniform", "learned") or row.name == result["winner"]]
+    figure, (axes,) = new_figure(1, WIDTH, 1.7 + 0.19 * len(names) * len(shown))
+    height = 0.8 / len(shown)
+    places: FloatArray = np.arange(len(names), dtype=np.float64)
     for index, row in enumerate(shown):
-        ratios = np.array(row.widths) / dense
-        at = places + (index - (len(shown) - 1) / 2) * 0.38
-        axes.barh(at, ratios, height=0.36, color=colour_of(row.name, result), label=row.name)
-        for place, ratio, width in zip(at, ratios, row.widths, strict=True):
-            axes.text(ratio + 0.006, place, str(width), va="center", fontsize=7)
-    axes.set_yticks(places, [f"{name} ({width:.0f})" for name, width in zip(names, dense, strict=True)], fontsize=8)
+        at = places + (index - (len(shown) - 1) / 2) * height
+        _bars(axes, at, np.array(row.widths) / dense, 0.92 * height, row, result)
+    axes.set_yticks(places, [plain(f"{name} ({width:.0f})") for name, width in zip(names, dense, strict=True)])
+    axes.tick_params(axis="y", labelsize=8)
+    axes.margins(y=0.02)
     axes.invert_yaxis()
     axes.set_xlim(0, 1.08)
-    axes.set_xlabel("keep ratio (bars: channels kept)")
-    axes.set_ylabel("group (channels of the dense network)")
-    axes.set_title(f"What is kept of each group within {_budgets(result)}")
-    _legend_right(axes)
+    axes.set_xlabel("share of the channels that is kept (at the bars: channels)")
+    axes.set_title(plain(f"What each group keeps within {_budgets(result)}"))
+    _legend_below(figure, axes)
     return figure
 
 
+def _bars(axes: Axes, at: FloatArray, ratios: FloatArray, height: float, row: Row, result: Mapping[str, Any]) -> None:
+    label = f"{row.name}: plan.json" if row.name == result["winner"] else row.name
+    axes.barh(at, ratios, height=height, color=colour_of(row.name, result), label=label)
+    for place, ratio, width in zip(at, ratios, row.widths, strict=True):
+        axes.text(ratio + 0.006, place, str(width), va="center", fontsize=7)
+
+
+def promise_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
+    """Promised beside measured latency of every network, and energy where a meter was read."""
+    panels = [("latency in ms", [(row.latency_promised_ms, row.latency_measured_ms) for row in rows])]
+    corrected = [row.latency_corrected_ms for row in rows if row.latency_corrected_ms is not None]
+    if metered(result):
+        panels.append(("energy of one inference in mJ", [(row.energy_promised_mj, row.energy_mj) for row in rows]))
+    figure, all_axes = new_figure(len(panels), WIDTH, 1.5 + 0.5 * len(rows))
+    for axes, (label, pairs) in zip(all_axes, panels, strict=True):
+        _promise_panel(axes, [row.name for row in rows], pairs)
+        axes.set_xlabel(label)
+    if len(corrected) == len(rows):
+        places = np.arange(len(rows)) + 0.2
+        label = "measured, drift since the profile taken out"
+        all_axes[0].plot(corrected, places, "D", color=OTHERS[0], mec="black", ms=6, label=label)
+    limit = result["limits"].get("latency_ms")
+    if limit is not None:
+        all_axes[0].axvline(limit, color=LIMIT, ls="--", lw=1.3, label="budget")
+    figure.suptitle(plain(f"Promised and measured: {result['network']}"))
+    _legend_below(figure, all_axes[0])
+    return figure
+
+
+def _promise_panel(axes: Axes, names: Sequence[str], pairs: Sequence[tuple[float | None, float | None]]) -> None:
+    for offset, index, colour, label in ((-0.2, 0, OTHERS[3], "promised"), (0.2, 1, LEARNED, "measured")):
+        found = [(place + offset, pair[index]) for place, pair in enumerate(pairs) if pair[index] is not None]
+        bars = axes.barh([at for at, _ in found], [value or 0.0 for _, value in found], 0.38, color=colour, label=label)
+        above_lines = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+        axes.bar_label(bars, fmt="%.3g", padding=3, fontsize=8, bbox=above_lines)
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.margins(x=0.12)
+    axes.grid(visible=False, axis="y")
+
+
+def metered(result: Mapping[str, Any]) -> bool:
+    """Whether energy was read from a meter; else it is a stated power times latency."""
+    profile = result.get("profile")
+    return profile is not None and bool(profile["energy_measured"])
+
+
 def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:
-    """Every evaluated plan: score against latency and energy, or against MACs and parameters without a profile."""
+    """Every evaluated plan: score against two costs, those that were measured first."""
     known = next(iter(tables.values())).columns
-    costs = ["latency_ms", "energy_mj"] if "latency_ms" in known else ["macs", "params"]
-    figure, panels = new_figure(2, 11.0, 4.8)
+    preferred = ["latency_ms", "energy_mj"] if metered(result) else ["latency_ms"]
+    costs = [cost for cost in (*preferred, "macs", "params") if cost in known][:2]
+    figure, panels = new_figure(2, WIDTH, 4.4)
     for axes, cost in zip(panels, costs, strict=True):
         _scatter(axes, result, tables, cost)
     panels[0].set_ylabel(f"{result['metric']} on {result['samples']} validation images")
-    handles, labels = panels[0].get_legend_handles_labels()
-    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=8, frameon=False)
-    figure.suptitle(f"Every plan that was evaluated on {result['network']}")
+    figure.suptitle(plain(f"Every plan that was evaluated on {result['network']}"))
+    _legend_below(figure, panels[0])
     return figure
 
 
@@ -114,7 +166,7 @@ def front(result: Mapping[str, Any]) -> Figure:
     """Score against cost at every budget of the range: each method, the policy alone, and what nobody beats."""
     found = result["front"]
     label, unit = AXES[found["cost"]] if found["cost"] in AXES else (found["cost"], 1.0)
-    figure, (axes,) = new_figure(1, 8.5, 5.0)
+    figure, (axes,) = new_figure(1, WIDTH, 5.0)
     for method in dict.fromkeys(point["method"] for point in found["points"]):
         points = [point for point in found["points"] if point["method"] == method]
         own = sorted((point["budget_cost"] / unit, point["score_validation"]) for point in points)
@@ -126,8 +178,9 @@ def front(result: Mapping[str, Any]) -> Figure:
     axes.axhline(dense, color=DENSE, ls=":", lw=1.2, label="dense")
     axes.set_xlabel(label)
     axes.set_ylabel(f"{result['metric']}, all validation images")
-    axes.set_title(f"{result['network']} within {found['range']}")
-    _legend_right(axes)
+    axes.set_title(plain(f"{result['network']} within {_asked(result)}"))
+    _show_shares(axes, result)
+    _legend_below(figure, axes)
     return figure
 
 
@@ -136,7 +189,12 @@ def _scatter(axes: Axes, result: Mapping[str, Any], tables: Mapping[str, Episode
     label, unit = AXES[cost]
     for name, table in tables.items():
         axes.plot(
-            table[cost] / unit, table["score"], ".", color=colour_of(name, result), alpha=0.4, label=f"{name}: plans"
+            table[cost] / unit,
+            table["score"],
+            ".",
+            color=colour_of(name, result),
+            alpha=0.4,
+            label=f"{name}, all plans",
         )
     for name, mark in result["marks"].items():
         if name != "dense":
@@ -146,20 +204,15 @@ def _scatter(axes: Axes, result: Mapping[str, Any], tables: Mapping[str, Episode
         axes.axvline(limit / unit, color=LIMIT, ls="--", lw=1.3, label="budget")
     dense = result["marks"]["dense"]
     axes.axhline(dense["score"], color=DENSE, ls=":", lw=1.3, label="dense")
-    axes.text(
-        0.02,
-        dense["score"],
-        f"dense, at {dense['costs'][cost] / unit:.3g}",
-        va="bottom",
-        transform=axes.get_yaxis_transform(),
-    )
     axes.margins(x=0.08, y=0.08)
-    axes.set_xlabel(label + (f"; {result['energy_source']}" if cost == "energy_mj" else ""))
+    axes.locator_params(axis="x", nbins=5)
+    _show_shares(axes, result)
+    axes.set_xlabel(f"{label}\n(dense: {dense['costs'][cost] / unit:.3g})", fontsize=9)
 
 
 def _mark(axes: Axes, name: str, x: float, y: float, result: Mapping[str, Any]) -> None:
     """The uniform plan as a diamond, the plan chosen of a method as a star."""
-    shape, size, label = ("D", 9, name) if name == "uniform" else ("*", 16, f"{name}: chosen plan")
+    shape, size, label = ("D", 9, name) if name == "uniform" else ("*", 16, f"{name}, chosen plan")
     colour = colour_of(name, result)
     axes.plot(x, y, shape, color=colour, label=label, markeredgecolor="black", markersize=size, zorder=5)
 
@@ -173,6 +226,12 @@ def colour_of(name: str, result: Mapping[str, Any]) -> str:
 
 def _budgets(result: Mapping[str, Any]) -> str:
     return ", ".join(result["budgets"])
+
+
+def _asked(result: Mapping[str, Any]) -> str:
+    """The range where there was one: the search is of all its budgets."""
+    front = result.get("front")
+    return _budgets(result) if front is None else str(front["range"])
 
 
 def new_figure(panels: int, width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
@@ -189,8 +248,22 @@ def new_figure(panels: int, width: float, height: float, rows: int = 1) -> tuple
     return figure, axes
 
 
-def _legend_right(axes: Axes) -> None:
-    axes.legend(loc="upper left", bbox_to_anchor=(1.01, 1.0), fontsize=8, frameon=False)
+def _legend_below(figure: Figure, axes: Axes) -> None:
+    handles, labels = axes.get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
+
+
+def _show_shares(axes: Axes, result: Mapping[str, Any]) -> None:
+    """Accuracies as percentages."""
+    from matplotlib.ticker import PercentFormatter
+
+    if result["metric"] == "accuracy":
+        axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+
+
+def plain(text: str) -> str:
+    """Text that matplotlib does not take for a formula."""
+    return text.replace("$", r"\$")
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

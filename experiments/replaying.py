@@ -16,7 +16,7 @@ from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import ReplayConfig, TrainConfig
-from rlprune.experiments.run_folder import PLAN, PROFILE, RESULT, RunFolder, check_free
+from rlprune.experiments.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder, check_free
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, finalists
 from rlprune.experiments.setup import load_material
@@ -68,7 +68,7 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
     run = RunFolder.open(config.run)
     settings = config.settings(run.config())
     settings.check()
-    if not (run.path / "policy.json").is_file():
+    if not (run.path / POLICY).is_file():
         raise RunError(
             f"The run in {run.path} has no policy: {settings.agent} learns none. Replay a run of ddpg or ppo."
         )

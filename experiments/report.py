@@ -6,39 +6,37 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlprune.errors import RunError
-from rlprune.experiments import profile_pictures
+from rlprune.errors import BudgetError, RunError
+from rlprune.experiments import profile_pictures, report_outcome, report_sections
+from rlprune.experiments.document import Document, markdown_table, to_markdown
 from rlprune.experiments.episodes import EpisodeTable, read_csv
+from rlprune.experiments.page import to_html
 from rlprune.experiments.pictures import draw_all
-from rlprune.experiments.rows import Row, score_text
-from rlprune.experiments.run_folder import REPORT, RunFolder
-from rlprune.experiments.tables import markdown, markdown_mapping, markdown_rows
+from rlprune.experiments.rows import Row
+from rlprune.experiments.run_folder import PAGE, POLICY, REPORT, RunFolder
+from rlprune.files import read_json
 
-CAPTIONS = {
-    "learning-curve": "Reward of every episode and the best so far, against plans evaluated.",
-    "keep-ratios": "What each group keeps; the numbers at the bars are channels.",
-    "front": "The best plan of each method at every budget of the range, and the policy's own, made without search.",
-    "accuracy-against-cost": "Every plan that was evaluated; the dashed line is the budget.",
-    **profile_pictures.CAPTIONS,
-}
+MALFORMED = (KeyError, TypeError, IndexError, ValueError, AttributeError, StopIteration, ArithmeticError)
 
 
 def write_report(run: RunFolder) -> dict[str, Any]:
-    """Draw the pictures, write ``report.md``, and return the result it rests on.
+    """Draw the pictures, write ``report.html`` and ``report.md``, and return the result they rest on.
 
     Raises:
         RunError: a file of the run is missing or malformed.
     """
     result = run.result()
     try:
-        pictures = draw_all(run.path, result, episode_tables(run, result))
-        if result.get("profile") is not None:
-            pictures += profile_pictures.draw_profile(result["profile"], run.path / "pictures")
-        run.write_text(REPORT, report_text(run, result, pictures))
-    except (KeyError, TypeError, IndexError) as reason:
+        document = report_of(run, result)
+        page, text = to_html(document), to_markdown(document)
+    except RunError:
+        raise
+    except (*MALFORMED, BudgetError) as reason:
         raise RunError(
             f"{run.path} holds a result that cannot be reported ({reason!r} is missing or wrong). Train again."
         ) from reason
+    run.write_text(PAGE, page)
+    run.write_text(REPORT, text)
     return result
 
 
@@ -47,105 +45,51 @@ def episode_tables(run: RunFolder, result: Mapping[str, Any]) -> dict[str, Episo
     return {name: read_csv(run.path / f"episodes-{name}.csv") for name in result["searches"]}
 
 
-def report_text(run: RunFolder, result: Mapping[str, Any], pictures: list[Path]) -> str:
-    """The report as Markdown."""
-    rows = [Row.from_dict(row) for row in result["rows"]]
-    command = (run.path / "command.txt").read_text(encoding="utf-8").strip()
-    parts = [
-        f"# {result['network']} on {result['task']}, {', '.join(result['budgets'])}",
-        result["verdict"],
-        "## Result",
-        markdown_rows(result["metric"], rows),
-        notes(result),
-        *front_text(result),
-        *pictures_text(pictures),
-        "## The plans",
-        plan_table(result, rows),
-        "## The search",
-        search_table(result),
-        "## How it was made",
-        f"```\n{command}\n```",
-        markdown_mapping(("", ""), _facts(result)),
-        "Settings: `config.yaml`. Versions: `versions.json`. Every episode: `episodes-*.csv`. "
-        "Plans: `plan.json`, `plans/`. Curves: `tensorboard --logdir tensorboard`.",
-    ]
-    return "\n\n".join(parts) + "\n"
-
-
 def notes(result: Mapping[str, Any]) -> str:
     """What the columns mean, and what the measured ones rest on."""
     return " ".join(result["notes"])
 
 
-def pictures_text(pictures: list[Path]) -> list[str]:
-    """Every picture with its caption."""
-    return [f"![{CAPTIONS[path.stem]}](pictures/{path.name})\n\n*{CAPTIONS[path.stem]}*" for path in pictures]
+def plan_table(result: Mapping[str, Any], rows: Sequence[Row]) -> str:
+    """Channels of each group in every row, as Markdown."""
+    return markdown_table(report_sections.plan_table(result, rows))
 
 
-def plan_table(result: Mapping[str, Any], rows: list[Row]) -> str:
-    """Channels of each group in every row."""
-    heads = ["group", *(row.name for row in rows)]
-    names = [group["name"] for group in result["groups"]]
-    return markdown(
-        heads, [[f"`{name}`", *(str(row.widths[index]) for row in rows)] for index, name in enumerate(names)]
-    )
-
-
-def front_text(result: Mapping[str, Any]) -> list[str]:
-    """The front of a range as a table: a line a budget, a column a method; what nobody beats stands out."""
-    front = result.get("front")
-    if front is None:
-        return []
-    points = {(point["budget"], point["method"]): point for point in front["points"]}
-    methods = list(dict.fromkeys(method for _, method in points))
-    cells = []
-    for budget in dict.fromkeys(budget for budget, _ in points):
-        own = points[budget, result["agent"]]
-        latency = own["latency_measured_ms"] or own["latency_promised_ms"]
-        scores = [_score_cell(points.get((budget, method)), front["best"]) for method in methods]
-        cells.append([budget, *scores, _shown(latency), _shown(own["energy_mj"])])
-    heads = ["budget", *methods, f"latency of {result['agent']}, ms", "energy, mJ"]
-    words = (
-        f"Validation {result['metric']} at every budget; bold: no other plan is as good for less. *policy* is the "
-        "learned policy by itself: one walk, no search. "
-        f"Plans: `plans/{result['agent']}-*.json`, `plans/policy-*.json`."
-    )
-    return ["## The front", markdown(heads, cells), words]
-
-
-def _score_cell(point: Mapping[str, Any] | None, best: Sequence[str]) -> str:
-    if point is None:
-        return "-"
-    text = score_text(point["score_validation"])
-    return f"**{text}**" if point["name"] in best else text
-
-
-def _shown(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
-
-
-def search_table(result: Mapping[str, Any]) -> str:
-    """Episodes, evaluations and time of each method."""
-    heads = ["method", "episodes", "evaluations", "cache hits", "best reward", "seconds", "of them inference"]
-    cells = [
+def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
+    """The report; its pictures are drawn on the way."""
+    pictures = _draw(run, result)
+    versions = run.path / "versions.json"
+    return Document(
+        f"{result['network']} on {result['task']}, {_budgets(result)}",
+        report_outcome.opening(result),
         [
-            name,
-            *(str(item[key]) for key in ("episodes", "evaluations", "cache_hits")),
-            f"{item['best_reward']:.4f}",
-            *(f"{item[key]:.1f}" for key in ("seconds", "inference_seconds")),
-        ]
-        for name, item in result["searches"].items()
-    ]
-    return markdown(heads, cells)
+            *report_sections.front(result, pictures),
+            report_outcome.certainty(result),
+            report_sections.methods(result),
+            report_sections.plan(result, pictures),
+            report_sections.search(pictures),
+            *report_sections.promises(result, pictures),
+            report_sections.cost(result),
+            report_sections.repeat(
+                result,
+                (run.path / "command.txt").read_text(encoding="utf-8").strip(),
+                run.config(),
+                read_json(versions, RunError) if versions.is_file() else {},
+                (run.path / POLICY).is_file(),
+            ),
+            report_sections.glossary(),
+        ],
+    )
 
 
-def _facts(result: Mapping[str, Any]) -> dict[str, object]:
-    facts: dict[str, object] = {
-        "seed": result["seed"],
-        "reward": result["reward"],
-        "validation images of one evaluation": result["samples"],
-        "reward of the uniform plan": f"{result['marks']['uniform']['reward']:.4f}",
-    }
-    if result["device"] is not None:
-        facts |= result["device"]
-    return facts | {f"seconds: {name}": f"{seconds:.1f}" for name, seconds in result["seconds"].items()}
+def _budgets(result: Mapping[str, Any]) -> str:
+    front = result.get("front")
+    return ", ".join(result["budgets"]) if front is None else str(front["range"])
+
+
+def _draw(run: RunFolder, result: Mapping[str, Any]) -> dict[str, Path]:
+    """Every picture that there are data for, by its name."""
+    drawn = draw_all(run.path, result, episode_tables(run, result))
+    if result.get("profile") is not None:
+        drawn += profile_pictures.draw_profile(result["profile"], run.path / "pictures")
+    return {path.stem: path for path in drawn}

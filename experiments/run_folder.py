@@ -21,13 +21,15 @@ from rlprune.experiments.run_config import TrainConfig
 from rlprune.files import UMASK, read_json, write_atomic, write_json
 
 SCHEMA = "rlprune-run/1"
-STATUS, CONFIG, RESULT, PLAN, PROFILE, REPORT = (
+STATUS, CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE = (
     "status.json",
     "config.yaml",
     "result.json",
     "plan.json",
     "profile.json",
+    "policy.json",
     "report.md",
+    "report.html",
 )
 MAX_CONFIG_BYTES = 2**20
 LOCK = ".lock"

@@ -38,7 +38,7 @@ class RunAnswer:
             print(f"- {note}")
         print(f"\nPlan:        {path / 'plan.json'}")
         print(f"Network:     {path / 'pruned.onnx'}, {path / 'pruned.safetensors'}")
-        print(f"Report:      {path / 'report.md'}")
+        print(f"Report:      {path / 'report.html'}")
         print(f"Pictures:    {path / 'pictures'}")
         print(f"TensorBoard: tensorboard --logdir {path / 'tensorboard'}")
 

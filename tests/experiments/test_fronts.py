@@ -67,6 +67,10 @@ def test_the_folder_holds_a_plan_for_every_budget_the_picture_and_the_table(
             assert PruningPlan.load(folder / "plans" / f"{method}-latency{share}.json").decisions
     assert (folder / "pictures" / "front.png").stat().st_size > 5000
     assert "## The front" in (folder / "report.md").read_text()
+    page = (folder / "report.html").read_text()
+    assert ">The front</h2>" in page
+    assert "latency=0.5..0.9" in page
+    assert all(f"{point['score_validation']:.2%}" in page for point in front["front"]["points"])
 
 
 def test_preferences_choose_on_the_front(here: Path) -> None:

@@ -105,14 +105,16 @@ def test_apply_writes_a_network_that_runs(
 def test_report_is_made_again_from_the_files_alone(call: Any, trained: Any, tmp_path: Path, monkeypatch: Any) -> None:
     run = tmp_path / "moved"
     shutil.copytree(trained.path, run)
-    before = (run / "report.md").read_text()
-    (run / "report.md").unlink()
+    reports = [run / "report.md", run / "report.html"]
+    before = [path.read_text() for path in reports]
+    for path in reports:
+        path.unlink()
     shutil.rmtree(run / "pictures")
     monkeypatch.chdir(tmp_path)  # the user's own module is out of reach
     called = call("report", "moved")
     assert called.code == 0, called.err
-    assert (run / "report.md").read_text() == before
-    assert len(list((run / "pictures").iterdir())) == 6
+    assert [path.read_text() for path in reports] == before
+    assert len(list((run / "pictures").iterdir())) == 7
     assert "ddpg (learned)" in called.out
 
 

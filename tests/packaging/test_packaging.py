@@ -19,7 +19,7 @@ import rlprune
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("rlprune", "envs", "agents", "experiments")
 BARE = FOLDERS[1:]
-SHIPPED = ("*.py", "py.typed", "*.json", "*.safetensors", "*.yaml")
+SHIPPED = ("*.py", "py.typed", "*.json", "*.safetensors", "*.yaml", "*.jinja", "*.css")
 
 
 def run(*command: str | Path, cwd: Path) -> str:

@@ -1,0 +1,298 @@
+"""The report of a run: one HTML page and one Markdown file, of what its files hold and nothing else."""
+
+from __future__ import annotations
+
+import copy
+import json
+import re
+import shutil
+from collections.abc import Callable
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import markdown
+import pytest
+
+from rlprune.experiments import report_outcome, report_sections
+from rlprune.experiments.document import Code, Document, Section, Table, Words, markdown_table, spans, to_markdown
+from rlprune.experiments.page import to_html
+from rlprune.experiments.pictures import cost_scatter, promise_bars
+from rlprune.experiments.report import episode_tables
+from rlprune.experiments.report_outcome import rows_of
+from rlprune.experiments.run_folder import RunFolder
+
+VOID = {"meta", "img", "br", "link", "input", "hr"}
+EVIL = "<script>alert(1)</script>|`*_$x$&amp;"
+
+
+class Page(HTMLParser):
+    """What a page holds: its tags, its links, its text without style, and whether every tag is closed in order."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: set[str] = set()
+        self.links: list[str] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.tags.add(tag)
+        self.links += [value or "" for name, value in attributes if name in ("src", "href", "srcset", "data")]
+        if tag not in VOID:
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self.open[-1:] != ["style"]:
+            self.text += data
+
+
+@pytest.fixture
+def result(trained: Any) -> dict[str, Any]:
+    """A copy of the result, to be changed at will."""
+    value: dict[str, Any] = json.loads((trained.path / "result.json").read_text())
+    return value
+
+
+@pytest.fixture
+def report(call: Any, trained: Any, tmp_path: Path) -> Callable[[dict[str, Any]], tuple[Page, str]]:
+    """Reports a run that holds another result, and returns the page and the Markdown."""
+
+    def made(changed: dict[str, Any]) -> tuple[Page, str]:
+        run = tmp_path / "changed"
+        shutil.copytree(trained.path, run)
+        (run / "result.json").write_text(json.dumps(changed))
+        called = call("report", run)
+        assert called.code == 0, called.err
+        return Page((run / "report.html").read_text()), (run / "report.md").read_text()
+
+    return made
+
+
+def test_the_page_needs_nothing_but_itself(trained: Any) -> None:
+    text = (trained.path / "report.html").read_text()
+    page = Page(text)
+    pictures = [link for link in page.links if not link.startswith("#")]
+    assert len(pictures) == len(list((trained.path / "pictures").iterdir()))
+    assert all(link.startswith("data:image/png;base64,") for link in pictures)
+    assert not page.tags & {"script", "link", "iframe", "object"}
+    assert not re.search(r"https?:|url\(|@import", re.sub(r"data:image/png;base64,[\w+/=]+", "", text))
+
+
+def test_both_tell_what_was_asked_what_came_out_and_how_to_repeat_it(trained: Any, result: dict[str, Any]) -> None:
+    page = Page((trained.path / "report.html").read_text()).text
+    text = (trained.path / "report.md").read_text()
+    best = next(row for row in result["rows"] if row["name"] == result["winner"])
+    dense = result["rows"][0]
+    for part in (
+        f"{best['score_test']:.2%}",
+        f"{dense['latency_promised_ms'] / best['latency_promised_ms']:.2f}×",
+        "at most 50% of its latency",
+        f"on {result['images']['test']} test images",
+        result["device"]["profile error"],
+        f"{result['searches']['ddpg']['best_reward']:.4f}",
+        result["fingerprint"],
+        result["data"]["test"],
+        "rlprune validate RUN",
+        "rlprune apply RUN/plan.json --network tiny_networks:network --task tiny_networks:task --out pruned",
+        "rlprune replay RUN",
+        *(str(width) for width in best["widths"]),
+        *(name for name in result["searches"]),
+    ):
+        assert part in page, part
+        assert part in text, part
+    assert (trained.path / "command.txt").read_text().strip() in page
+
+
+def test_headings_stand_in_the_same_order_in_both(trained: Any) -> None:
+    heads = [
+        *("How sure", "All methods", "The plan", "The search", "Promised and measured", "What it cost"),
+        *("How to repeat it", "What the words mean"),
+    ]
+    assert re.findall(r"<h2>(.*?)</h2>", (trained.path / "report.html").read_text()) == heads
+    assert re.findall(r"^## (.*)$", (trained.path / "report.md").read_text(), re.M) == heads
+
+
+def test_what_files_say_is_text_and_never_markup(
+    result: dict[str, Any], report: Callable[[dict[str, Any]], tuple[Page, str]]
+) -> None:
+    result |= {"network": EVIL, "task": EVIL, "energy_source": EVIL, "verdict": EVIL, "notes": [EVIL], "metric": EVIL}
+    result["device"] |= {"device": EVIL, "runtime": EVIL, EVIL: EVIL}
+    result["seconds"][EVIL] = 1.0
+    for group in result["groups"]:
+        group["name"] = EVIL
+    page, text = report(result)
+    assert "script" not in page.tags
+    assert page.text.count("<script>alert(1)</script>|`*_$x$&amp;") > 10
+    rendered = markdown.markdown(text, extensions=["tables", "fenced_code"], output_format="html")
+    assert "<script" not in rendered
+    read = Page(rendered)
+    assert "<script>alert(1)</script>|`*_$x$&amp;" in read.text
+    assert rendered.count("<table>") == len(re.findall(r"^\| --", text, re.M))
+
+
+def test_runs_from_before_the_newer_facts_are_reported(
+    result: dict[str, Any], report: Callable[[dict[str, Any]], tuple[Page, str]]
+) -> None:
+    for name in ("fingerprint", "data", "cost", "images"):
+        del result[name]
+    page, text = report(result)
+    assert "sha256" not in text
+    assert "validation images during the search" in page.text
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda result: result.pop("winner"),
+        lambda result: result.pop("rows"),
+        lambda result: result.update(winner="nobody"),
+        lambda result: result.update(budgets=["speed=3"]),
+        lambda result: result.update(budgets=7),
+        lambda result: result.update(notes=3),
+        lambda result: result.update(verdict=[1]),
+        lambda result: result.update(seconds=[1.0]),
+        lambda result: result.update(searches={"nobody": {}}),
+        lambda result: result.update(cost={"sessions": 1, "wall_seconds": 2.0}),
+        lambda result: result.update(images={"test": 0, "validation": 0}),
+        lambda result: result["rows"][0].update(size_bytes=0),
+        lambda result: result["rows"][0].update(macs="many"),
+    ],
+)
+def test_a_malformed_result_is_one_line_and_the_old_report_stays(
+    call: Any, trained: Any, result: dict[str, Any], tmp_path: Path, change: Callable[[dict[str, Any]], object]
+) -> None:
+    run = tmp_path / "malformed"
+    shutil.copytree(trained.path, run)
+    before = (run / "report.html").read_bytes()
+    change(result)
+    (run / "result.json").write_text(json.dumps(result))
+    called = call("report", run)
+    assert (called.code, len(called.errors)) == (2, 1), called.err
+    assert "Traceback" not in called.err
+    assert (run / "report.html").read_bytes() == before
+
+
+def measured(result: dict[str, Any], factor: float, drift: float = 1.0) -> dict[str, Any]:
+    """The result as if everything had taken ``factor * drift`` times the promise, the dense network ``drift`` times."""
+    changed = copy.deepcopy(result)
+    for row in changed["rows"]:
+        own = 1.0 if row["role"] == "dense" else factor
+        row["latency_measured_ms"] = row["latency_promised_ms"] * own * drift
+        row["latency_corrected_ms"] = row["latency_promised_ms"] * own
+    return changed
+
+
+def certainty(result: dict[str, Any]) -> str:
+    return to_markdown(Document("", [], [report_outcome.certainty(result)]))
+
+
+def test_a_measurement_over_the_budget_is_told(result: dict[str, Any]) -> None:
+    best = report_outcome.winner_of(result).latency_promised_ms
+    over = 1.25 * best / result["limits"]["latency_ms"] - 1
+    assert f"{over:.1%} over that" in certainty(measured(result, 1.25))
+    assert "below that" in certainty(measured(result, 0.75))
+    assert "over that" not in certainty(result)
+
+
+def test_drift_of_the_machine_is_told_from_two_percent_on(result: dict[str, Any]) -> None:
+    text = certainty(measured(result, 0.9, drift=1.5))
+    assert "took 50.0% longer than promised" in text
+    assert "below the limit" in text
+    assert "longer than promised" not in certainty(measured(result, 0.9, drift=1.01))
+
+
+def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:
+    result["images"] = {"calibration": 9, "validation": 1000, "test": 400}
+    scores = {"uniform": 0.4, "random": 0.5, "ddpg": 0.8}
+    for row in result["rows"][1:]:
+        row["score_validation"], row["score_test"] = scores[row["name"]], 0.8
+    result["winner"] = "ddpg"
+    assert "300 of 1000 validation images ahead of random, more than chance explains" in certainty(result)
+    assert "80.00% ± 2.00%" in certainty(result)  # sqrt(0.8 * 0.2 / 400)
+    result["rows"][2]["score_validation"] = 0.79
+    assert "10 of 1000 validation images ahead of random, which may be chance" in certainty(result)
+    result["rows"][2]["score_validation"] = 0.8
+    assert "equal on the validation images" in certainty(result)
+
+
+def test_a_collapse_stands_in_the_opening(
+    result: dict[str, Any], report: Callable[[dict[str, Any]], tuple[Page, str]]
+) -> None:
+    result["verdict"] = "random wins. **Collapse:** ddpg found nothing."
+    page, text = report(result)
+    assert "> **Collapse:** ddpg found nothing." in text.partition("## ")[0]
+    assert page.text.count("Collapse:") == 1
+
+
+def test_budgets_in_words(result: dict[str, Any]) -> None:
+    result["limits"] = {"latency_ms": 8.0, "macs": 2e7, "latency_p99_ms": 0.5}
+    assert report_outcome.budget_words("latency=8ms", result) == "at most 8 ms (latency)"
+    assert report_outcome.budget_words("macs=20M", result) == "at most 20.0 M (multiply-adds (MACs))"
+    assert "25% of its latency in 99 of 100" in report_outcome.budget_words("latency_p99=0.25", result)
+
+
+@pytest.mark.parametrize(("role", "words"), [("learned", "the agent"), ("uniform", "without any search")])
+def test_who_found_the_plan(result: dict[str, Any], role: str, words: str) -> None:
+    result["winner"] = next(row["name"] for row in result["rows"] if row["role"] == role)
+    assert words in to_markdown(Document("", report_outcome.opening(result), []))
+
+
+def test_a_score_that_is_no_accuracy_has_no_binomial_error(result: dict[str, Any]) -> None:
+    result["metric"] = "r2"
+    assert "binomial" not in certainty(result)
+
+
+def test_cost_of_several_sessions_and_of_a_meter(result: dict[str, Any]) -> None:
+    result["cost"] |= {"sessions": 3, "energy_j": 1234.4, "energy_source": "RAPL"}
+    text = to_markdown(Document("", [], [report_sections.cost(result)]))
+    assert "Energy: 1234 J, RAPL" in text
+    assert "3 sessions" in text
+    assert "all phases of the last session together" in text
+
+
+def test_promised_and_measured_bars_start_at_zero_and_are_as_long_as_they_say(result: dict[str, Any]) -> None:
+    changed = measured(result, 1.2)
+    (axes,) = promise_bars(changed, rows_of(changed)).axes
+    promised, bars = axes.containers[:2]
+    assert [bar.get_width() for bar in promised] == [row["latency_promised_ms"] for row in changed["rows"]]
+    assert [bar.get_width() for bar in bars] == [row["latency_measured_ms"] for row in changed["rows"]]
+    assert axes.get_xlim()[0] == 0
+
+
+def test_energy_is_drawn_only_where_a_meter_was_read(trained: Any, result: dict[str, Any]) -> None:
+    tables = episode_tables(RunFolder(trained.path), result)
+    assert "MACs" in cost_scatter(result, tables).axes[1].get_xlabel()
+    assert len(promise_bars(result, rows_of(result)).axes) == 1
+    result["profile"]["energy_measured"] = True
+    assert "energy" in cost_scatter(result, tables).axes[1].get_xlabel()
+    assert len(promise_bars(result, rows_of(result)).axes) == 2
+
+
+def test_spans_are_bold_code_and_plain() -> None:
+    assert spans("a **b** `c*` d") == [
+        ("", "a "),
+        ("strong", "b"),
+        ("", " "),
+        ("code", "c*"),
+        ("", " d"),
+    ]
+    assert spans("2 ** 3 `") == [("", "2 ** 3 `")]
+
+
+def test_cells_keep_their_bars_and_the_best_line_is_bold() -> None:
+    lines = markdown_table(Table(["a|b", "n"], [["`x|y`", "1"], ["z", "2"]], bold=1)).splitlines()
+    assert lines == ["| a\\|b | n |", "| --- | ---: |", "| `x\\|y` | 1 |", "| **z** | **2** |"]
+
+
+def test_code_cannot_end_its_own_fence() -> None:
+    text = to_markdown(Document("t", [], [Section("s", [Code("a\n```\n<b>"), Words("after")])]))
+    assert "````\na\n```\n<b>\n````" in text
+    page = Page(to_html(Document("t", [], [Section("s", [Code("a\n```\n<b>")])])))
+    assert "b" not in page.tags
