@@ -38,6 +38,7 @@ def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, Episo
     figures = {
         "learning-curve": learning_curve(result, tables),
         "keep-ratios": keep_ratio_bars(result, rows),
+        "tried-plans": tried_plans(result, tables),
         "accuracy-against-cost": cost_scatter(result, tables),
     }
     if result.get("front") is not None:
@@ -93,6 +94,25 @@ def keep_ratio_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
     axes.set_ylabel("group (channels of the dense network)")
     axes.set_title(f"What is kept of each group within {_budgets(result)}")
     _legend_right(axes)
+    return figure
+
+
+def tried_plans(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:
+    """Keep ratios as colours: a line a group in forward order, a column an episode, a panel a method."""
+    names = [group["name"] for group in result["groups"]]
+    dense = np.array([group["width"] for group in result["groups"]], dtype=float)
+    figure, panels = new_figure(len(tables), 3.0 + 4.5 * len(tables), 1.8 + 0.2 * len(names))
+    for axes, (method, table) in zip(panels, tables.items(), strict=True):
+        extent = (0.5, len(table.widths) + 0.5, len(names) - 0.5, -0.5)
+        shades = axes.imshow(
+            (table.widths / dense).T, aspect="auto", interpolation="nearest", vmin=0, vmax=1, extent=extent
+        )
+        axes.grid(visible=False)
+        axes.set_yticks(np.arange(len(names)), names if axes is panels[0] else [], fontsize=7)
+        axes.set_xlabel("episode")
+        axes.set_title(method)
+    figure.colorbar(shades, ax=panels, label="keep ratio")
+    figure.suptitle(f"Every plan that was tried on {result['network']}")
     return figure
 
 

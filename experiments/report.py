@@ -17,6 +17,7 @@ from rlprune.experiments.tables import markdown, markdown_mapping, markdown_rows
 CAPTIONS = {
     "learning-curve": "Reward of every episode and the best so far, against plans evaluated.",
     "keep-ratios": "What each group keeps; the numbers at the bars are channels.",
+    "tried-plans": "What every plan that was tried keeps of each group, in the order of the search.",
     "front": "The best plan of each method at every budget of the range, and the policy's own, made without search.",
     "accuracy-against-cost": "Every plan that was evaluated; the dashed line is the budget.",
     **profile_pictures.CAPTIONS,
