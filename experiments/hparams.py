@@ -14,6 +14,8 @@ from rlprune.experiments.run_config import TrainConfig
 HParam = bool | str | float | int
 PLACES = ("out", "data_dir", "agent", "baselines")
 """Settings that are paths, or that the method of the row says better."""
+OF_RANGES = ("levels", "prefer")
+"""Settings that say nothing where there is one budget."""
 NONE = "none"
 END = "run-end"
 """Topic of the final metrics. TensorBoard's pages put ``run/`` before it, so curves come first there; its HParams tab
@@ -27,8 +29,9 @@ def hparams_of(config: TrainConfig, result: Mapping[str, Any], row: Row) -> dict
     settings (``setting.optimism``) are there where they were changed.
     """
     device = result["device"] or {}
+    hidden = PLACES if config.budget_range() else (*PLACES, *OF_RANGES)
     return {
-        **{name: _plain(value) for name, value in as_dict(config).items() if name not in PLACES},
+        **{name: _plain(value) for name, value in as_dict(config).items() if name not in hidden},
         **_settings(config, row.name),
         "method": row.name,
         "task": result["task"],
@@ -60,16 +63,16 @@ def _number(value: Any) -> HParam:
 
 
 def metrics_of(result: Mapping[str, Any], row: Row, dense: Row) -> dict[str, float]:
-    """What rows are sorted by; measured values, and ``speed_up`` over the dense network timed beside it."""
-    speed_up = None if row.latency_ms is None or dense.latency_ms is None else dense.latency_ms / row.latency_ms
+    """What rows are sorted by, the first five first; latency is measured where it was, and the dense one beside it."""
+    speedup = None if row.latency_ms is None or dense.latency_ms is None else dense.latency_ms / row.latency_ms
     values = {
         f"{result['metric']}_test": row.score_test,
-        f"{result['metric']}_validation": row.score_validation,
         "energy_mj": row.energy_mj,
         "evaluations": result["searches"].get(row.name, {}).get("evaluations", 0),
         "latency_ms": row.latency_ms,
+        "latency_speedup": speedup,
         "macs": row.macs,
         "params": row.params,
-        "speed_up": speed_up,
+        f"validation_{result['metric']}": row.score_validation,
     }
     return {f"{END}/{name}": float(value) for name, value in values.items() if value is not None}

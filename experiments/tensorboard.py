@@ -82,4 +82,4 @@ class EpisodeWriter:
 
         for path in pictures:
             image = imread(path)[..., :3]
-            self.writer.add_image(f"pictures/{path.stem}", image, dataformats="HWC")
+            self.writer.add_image(f"view/{path.stem}", image, dataformats="HWC")

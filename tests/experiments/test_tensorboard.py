@@ -34,13 +34,13 @@ TRIED = [
 BEST = ["run/best_accuracy", "run/best_divergence", "run/best_reward"]
 END = [
     "run-end/accuracy_test",
-    "run-end/accuracy_validation",
     "run-end/energy_mj",
     "run-end/evaluations",
     "run-end/latency_ms",
+    "run-end/latency_speedup",
     "run-end/macs",
     "run-end/params",
-    "run-end/speed_up",
+    "run-end/validation_accuracy",
 ]
 EPISODES = 12
 
@@ -111,7 +111,7 @@ def test_tensorboard_offers_the_final_metrics_first(events: dict[str, EventAccum
 def test_every_setting_is_an_hparam(events: dict[str, EventAccumulator], trained: Any) -> None:
     found = hparams(events["ddpg"])
     settings = {field.name for field in dataclasses.fields(RunFolder(trained.path).config())}
-    assert settings - {"out", "data_dir", "agent", "baselines"} <= set(found)
+    assert settings - {"out", "data_dir", "agent", "baselines", "levels", "prefer"} <= set(found)
     assert (found["method"], found["task"], found["device"]) == ("ddpg", "tiny", "profile.json")
     assert (found["budget"], found["seed"], found["multiple"], found["preset"]) == ("latency=0.5", "0", 2.0, "default")
     assert hparams(events["uniform"])["method"] == "uniform"
@@ -127,7 +127,10 @@ def test_no_run_fixes_the_columns_of_the_others(events: dict[str, EventAccumulat
 
 def test_changed_settings_are_hparams_of_the_agent_alone(trained: Any, result: dict[str, Any]) -> None:
     config = dataclasses.replace(
-        RunFolder(trained.path).config(), setting=["optimism=2", "envs=x"], preset="no-model", budget=["a=1", "b=2"]
+        RunFolder(trained.path).config(),
+        setting=["optimism=2", "envs=x"],
+        preset="no-model",
+        budget=["macs=1", "params=2"],
     )
     rows = {row["name"]: Row.from_dict(row) for row in result["rows"]}
     found = hparams_of(config, result, rows["ddpg"])
@@ -136,7 +139,7 @@ def test_changed_settings_are_hparams_of_the_agent_alone(trained: Any, result: d
         2.0,
         "x",
     )
-    assert (found["preset"], found["budget"], found["ignore"]) == ("no-model", "a=1, b=2", "none")
+    assert (found["preset"], found["budget"], found["ignore"]) == ("no-model", "macs=1, params=2", "none")
     plain = hparams_of(config, result, rows["random"])
     assert (plain["preset"], plain["setting"], "setting.optimism" in plain) == ("default", "none", False)
 
@@ -144,14 +147,16 @@ def test_changed_settings_are_hparams_of_the_agent_alone(trained: Any, result: d
 def test_speed_up_is_over_the_dense_network(result: dict[str, Any]) -> None:
     row = Row.from_dict(result["rows"][-1])
     dense = dataclasses.replace(row, latency_measured_ms=3.0)
-    assert metrics_of(result, dataclasses.replace(row, latency_measured_ms=1.5), dense)["run-end/speed_up"] == 2.0
+    assert (
+        metrics_of(result, dataclasses.replace(row, latency_measured_ms=1.5), dense)["run-end/latency_speedup"] == 2.0
+    )
     unknown = dataclasses.replace(row, latency_measured_ms=None, latency_promised_ms=None)
-    assert not {"run-end/speed_up", "run-end/latency_ms"} & set(metrics_of(result, unknown, dense))
+    assert not {"run-end/latency_speedup", "run-end/latency_ms"} & set(metrics_of(result, unknown, dense))
 
 
 def test_pictures_and_texts_stand_with_the_agent(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
     names = ("learning-curve", "keep-ratios", "tried-plans", "accuracy-against-cost")
-    assert set(events["ddpg"].Tags()["images"]) == {f"pictures/{name}" for name in names}
+    assert set(events["ddpg"].Tags()["images"]) == {f"view/{name}" for name in names}
     texts = {
         tag.split("/")[0]: events["ddpg"].Tensors(tag)[0].tensor_proto.string_val[0].decode()
         for tag in events["ddpg"].Tags()["tensors"]
@@ -176,8 +181,8 @@ def test_a_range_does_not_mix_budgets(here: Path, tmp_path: Path) -> None:
     assert volumes[-1] == pytest.approx(volume["ddpg"])
     uniform = read(tmp_path / "range" / "tensorboard" / "uniform").Scalars("run/hypervolume")
     assert [event.value for event in uniform] == pytest.approx([volume["uniform"]] * 2)
-    assert hparams(own)["budget"] == "latency=0.5..0.9"
-    assert "pictures/front" in own.Tags()["images"]
+    assert (hparams(own)["budget"], hparams(own)["levels"]) == ("latency=0.5..0.9", 2.0)
+    assert "view/front" in own.Tags()["images"]
 
 
 def outcome(cost: float, loss: float) -> Outcome:
