@@ -12,6 +12,7 @@ from rlprune.agents import Policy, replay
 from rlprune.budget import Budget, cost_name
 from rlprune.completion import FITS, FloatArray
 from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.hypervolume import Corner
 from rlprune.experiments.job import Job
 from rlprune.experiments.options import parse_preferences
 from rlprune.experiments.outputs import Facts
@@ -184,30 +185,9 @@ def volumes_of(
     """Hypervolume of each method's outcomes; uniform's are the uniform plans of all budgets.
 
     Args:
-        problems: the budgets, lowest first; the corner is the highest, with the worst loss of a uniform plan.
+        problems: the budgets, lowest first; see :class:`Corner`.
         metric: the cost that counts.
     """
-    dense = problems[0].dense_costs[metric]
-    worst = max(problem.uniform.loss for problem in problems)
-    high = problems[-1].planner.limits[metric] / dense
+    corner = Corner.of(problems, metric)
     every = {UNIFORM: [problem.uniform for problem in problems], **found}
-    return {
-        name: hypervolume([(o.costs[metric] / dense, o.loss) for o in outcomes if o.defined], high, worst)
-        for name, outcomes in every.items()
-    }
-
-
-def hypervolume(points: Sequence[tuple[float, float]], most_cost: float, most_loss: float) -> float:
-    """Area that points of cost and loss dominate up to a corner (Zitzler and Thiele 1998); losses as logarithms.
-
-    Args:
-        points: share of the dense cost, and loss over 0.
-        most_cost, most_loss: the corner.
-    """
-    inside = sorted((cost, np.log(most_loss / loss)) for cost, loss in points if cost <= most_cost * FITS)
-    area, height = 0.0, 0.0
-    for place, (cost, gain) in enumerate(inside):
-        height = max(height, gain)
-        until = inside[place + 1][0] if place + 1 < len(inside) else max(most_cost, cost)
-        area += max(height, 0.0) * (until - cost)
-    return float(area)
+    return {name: corner.volume(outcomes) for name, outcomes in every.items()}

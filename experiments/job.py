@@ -12,6 +12,7 @@ from rlprune.agents.search import require_episodes
 from rlprune.devices import Device, DeviceProfile
 from rlprune.experiments import outputs
 from rlprune.experiments.cost import RunCost
+from rlprune.experiments.curves import curves_of
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.episodes import to_csv
@@ -95,8 +96,9 @@ class Job:
     def _execute(self) -> dict[str, Any]:
         shutil.rmtree(self.run.path / "tensorboard", ignore_errors=True)  # of a session that was broken off
         with ExitStack() as stack:
-            writers = {name: stack.enter_context(self._writer(name)) for name in [UNIFORM, *self._methods()]}
-            writers[UNIFORM].add_constant(self.problem.uniform, self.config.episodes)
+            problems = self.budgeted(self.config, self.problem)
+            writers = {name: stack.enter_context(self._writer(name, problems)) for name in [UNIFORM, *self._methods()]}
+            writers[UNIFORM].add_uniform(self.config.episodes)
             searches = self._searches(writers)
             candidates = self._candidates(searches)
             with self.progress.phase("measure"):
@@ -113,10 +115,8 @@ class Job:
     def _methods(self) -> list[str]:
         return methods(self.config.agent, self.config.baselines)
 
-    def _writer(self, name: str) -> EpisodeWriter:
-        network = self.problem.network
-        names, dense = [group.name for group in network.groups], network.dense_widths.tolist()
-        return EpisodeWriter(self.run.path / "tensorboard" / name, names, dense, self.material.task.metric)
+    def _writer(self, name: str, problems: list[PruningProblem]) -> EpisodeWriter:
+        return EpisodeWriter(self.run.path / "tensorboard" / name, curves_of(problems))
 
     def _searches(self, writers: dict[str, EpisodeWriter]) -> dict[str, Search]:
         found, config = {}, self.config

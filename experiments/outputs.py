@@ -14,15 +14,15 @@ from rlprune.experiments.cost import RunCost
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
-from rlprune.experiments.report import notes, plan_table, write_report
+from rlprune.experiments.report import write_report
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, weights
 from rlprune.experiments.searches import Search
 from rlprune.experiments.setup import untouched
-from rlprune.experiments.tables import markdown_rows
-from rlprune.experiments.tensorboard import EpisodeWriter, HParam
+from rlprune.experiments.summaries import write_summaries
+from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import blind, collapse, ranked, verdict
 from rlprune.export import export_onnx_bytes, verify_onnx
 from rlprune.files import write_atomic
@@ -65,7 +65,7 @@ def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter]
         write_network(run, facts.winner(rows), facts.problem, facts.power.batch, progress)
     run.write_json(RESULT, result_of(facts, rows, progress.seconds))
     result = write_report(run)
-    _write_summaries(run, facts, rows, result, writers)
+    write_summaries(run, facts.config, result, writers)
     return result
 
 
@@ -198,48 +198,3 @@ def _counts(search: Search) -> dict[str, Any]:
         "inference_seconds": search.inference_seconds,
         "best_reward": search.best(1)[0].reward,
     }
-
-
-def _write_summaries(
-    run: RunFolder, facts: Facts, rows: list[Row], result: dict[str, Any], writers: Mapping[str, EpisodeWriter]
-) -> None:
-    for row in rows:
-        if row.name in writers:
-            writers[row.name].finish(_settings(facts, row), _final(row, result["metric"]))
-    learned = writers[facts.config.agent]
-    learned.add_pictures(sorted((run.path / "pictures").glob("*.png")))
-    table = "\n\n".join([result["verdict"], markdown_rows(result["metric"], rows), notes(result)])
-    command = (run.path / "command.txt").read_text(encoding="utf-8").strip()
-    learned.add_texts({"table": table, "plan": plan_table(result, rows), "command": f"`{command}`"})
-
-
-def _settings(facts: Facts, row: Row) -> dict[str, HParam]:
-    config = facts.config
-    return {
-        "method": row.name,
-        "network": config.network,
-        "task": facts.problem.evaluator.task.name,
-        "budget": ", ".join(str(budget) for budget in facts.problem.planner.budgets),
-        "episodes": config.episodes,
-        "reward": config.reward,
-        "samples": config.samples,
-        "seed": config.seed,
-    }
-
-
-def _final(row: Row, metric: str) -> dict[str, float]:
-    values = {
-        f"{metric}_test": row.score_test,
-        f"{metric}_validation": row.score_validation,
-        "latency_measured_ms": row.latency_measured_ms,
-        "energy_mj": row.energy_mj,
-        "images_per_second": row.images_per_second,
-        "macs": row.macs,
-        "params": row.params,
-        "latency_promised_ms": row.latency_promised_ms,
-        "latency_p99_ms": row.latency_p99_measured_ms,
-        "peak_memory_bytes": row.peak_bytes,
-        "divergence": row.divergence,
-        "reward": row.reward,
-    }
-    return {name: float(value) for name, value in values.items() if value is not None}

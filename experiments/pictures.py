@@ -40,6 +40,7 @@ def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, Episo
     figures = {
         "learning-curve": learning_curve(result, tables),
         "keep-ratios": keep_ratio_bars(result, rows),
+        "tried-plans": tried_plans(result, tables),
         "accuracy-against-cost": cost_scatter(result, tables),
     }
     if any(row.latency_promised_ms is not None for row in rows):
@@ -146,6 +147,25 @@ def metered(result: Mapping[str, Any]) -> bool:
     """Whether energy was read from a meter; else it is a stated power times latency."""
     profile = result.get("profile")
     return profile is not None and bool(profile["energy_measured"])
+
+
+def tried_plans(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:
+    """Keep ratios as colours: a line a group in forward order, a column an episode, a panel a method."""
+    names = [group["name"] for group in result["groups"]]
+    dense = np.array([group["width"] for group in result["groups"]], dtype=float)
+    figure, panels = new_figure(len(tables), 3.0 + 4.5 * len(tables), 1.8 + 0.2 * len(names))
+    for axes, (method, table) in zip(panels, tables.items(), strict=True):
+        extent = (0.5, len(table.widths) + 0.5, len(names) - 0.5, -0.5)
+        shades = axes.imshow(
+            (table.widths / dense).T, aspect="auto", interpolation="nearest", vmin=0, vmax=1, extent=extent
+        )
+        axes.grid(visible=False)
+        axes.set_yticks(np.arange(len(names)), [plain(name) for name in names] if axes is panels[0] else [], fontsize=7)
+        axes.set_xlabel("episode")
+        axes.set_title(method)
+    figure.colorbar(shades, ax=panels, label="keep ratio")
+    figure.suptitle(plain(f"Every plan that was tried on {result['network']}"))
+    return figure
 
 
 def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:

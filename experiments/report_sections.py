@@ -17,6 +17,7 @@ CAPTIONS = {
     "learning-curve": "The best reward so far against plans evaluated; dots are single plans, the dashed line is the "
     "uniform plan.",
     "keep-ratios": "What each group of layers keeps of its channels; the numbers at the bars are channels.",
+    "tried-plans": "What every plan that was tried keeps of each group, in the order of the search.",
     "front": "The best plan of each method at every budget of the range, and the policy's own, made without search.",
     "accuracy-against-cost": "Every plan that was evaluated in the search; the dashed vertical line is the budget.",
     "promised-and-measured": "What the profile promised for each network, and what was measured of it at the end.",
@@ -117,7 +118,8 @@ def plan_table(result: Result, rows: Sequence[Row]) -> Table:
 
 def search(pictures: Mapping[str, Path]) -> Section:
     """How the methods got there."""
-    return Section("The search", [*picture(pictures, "learning-curve"), *picture(pictures, "accuracy-against-cost")])
+    shown = ("learning-curve", "accuracy-against-cost", "tried-plans")
+    return Section("The search", [block for stem in shown for block in picture(pictures, stem)])
 
 
 def promises(result: Result, pictures: Mapping[str, Path]) -> list[Section]:

@@ -8,35 +8,28 @@ from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rlprune.agents.search import Episode
-from rlprune.budget import cost_name
+from rlprune.experiments.curves import Curves, Scalars
+from rlprune.experiments.hparams import HParam
 from rlprune.problem import Outcome
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
 
-HParam = bool | str | float | int
-
 
 class EpisodeWriter:
-    """Scalars of one method, one step an episode.
-
-    Tags: ``reward/total`` and ``reward/<term>``; ``quality/<metric>``, ``quality/divergence``; ``cost/latency_ms``,
-    ``cost/energy_mj``, ``cost/macs``, ``cost/params``; ``search/evaluations``, ``search/cache_hits``;
-    ``keep_ratio/<group>``; ``best/...`` for the plan of highest reward so far.
+    """Events of one method; ``docs/tensorboard.md`` lists the tags.
 
     Args:
         folder: where the events go.
-        groups: names of the groups.
-        dense_widths: their channels.
-        metric: what the score is called.
+        curves: what is shown of an episode, one step each.
     """
 
-    def __init__(self, folder: Path, groups: Sequence[str], dense_widths: Sequence[int], metric: str) -> None:
+    def __init__(self, folder: Path, curves: Curves) -> None:
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer: SummaryWriter = SummaryWriter(str(folder))
-        self._groups = list(zip(groups, dense_widths, strict=True))
-        self._metric = metric
+        self._curves = curves
+        self._steps = 1
 
     def __enter__(self) -> EpisodeWriter:
         return self
@@ -47,38 +40,36 @@ class EpisodeWriter:
         self.writer.close()
 
     def add(self, episode: Episode, best: Outcome, wall_time: float | None = None) -> None:
-        """Write one finished episode; ``wall_time`` is when it ended, seconds since 1970, now by default."""
-        counts = {"search/evaluations": episode.evaluations, "search/cache_hits": episode.cache_hits}
-        self._write(self._scalars(episode.outcome, best) | counts, episode.number, wall_time)
+        """Write one finished episode.
 
-    def add_constant(self, outcome: Outcome, episodes: int) -> None:
-        """Write a plan that needs no search as a level line over all episodes."""
+        Args:
+            best: the outcome of highest reward so far.
+            wall_time: when the episode ended, in seconds since 1970; now, if it just did.
+        """
+        self._write(self._curves.of(episode, best), episode.number, wall_time)
+
+    def add_uniform(self, episodes: int) -> None:
+        """Write uniform pruning, which needs no search, as level lines over all episodes."""
         for step in sorted({1, episodes}):
-            self._write(self._scalars(outcome, outcome), step)
+            self._write(self._curves.uniform(), step, None)
 
-    def _scalars(self, outcome: Outcome, best: Outcome) -> dict[str, float]:
-        kept = zip(self._groups, outcome.widths, strict=True)
-        return {
-            "reward/total": outcome.reward,
-            **{f"reward/{name}": value for name, value in outcome.terms.items()},
-            **{f"quality/{name}": value for name, value in self._quality(outcome).items()},
-            **{f"cost/{name}": value for name, value in _costs(outcome).items()},
-            "best/reward": best.reward,
-            **{f"best/{name}": value for name, value in (self._quality(best) | _costs(best)).items()},
-            **{f"keep_ratio/{name}": float(count) / width for (name, width), count in kept},
-        }
-
-    def _quality(self, outcome: Outcome) -> dict[str, float]:
-        return {self._metric: outcome.quality.score, "divergence": outcome.quality.divergence}
-
-    def _write(self, scalars: Mapping[str, float], step: int, wall_time: float | None = None) -> None:
+    def _write(self, scalars: Scalars, step: int, wall_time: float | None) -> None:
+        self._steps = max(self._steps, step)
         for tag, value in scalars.items():
-            self.writer.add_scalar(tag, value, step, wall_time)
+            self.writer.add_scalar(tag, value, step, walltime=wall_time)
 
-    def finish(self, settings: Mapping[str, HParam], final: Mapping[str, float]) -> None:
-        """Write settings and final metrics for the HParams tab, where runs compare at a glance."""
-        metrics = {f"final/{name}": value for name, value in final.items()}
-        self.writer.add_hparams(dict(settings), metrics, run_name=".")
+    def add_result(self, settings: Mapping[str, HParam], metrics: Scalars) -> None:
+        """Write settings and final metrics for the HParams tab, where runs compare at a glance.
+
+        ``SummaryWriter.add_hparams`` would also write which columns there are, and TensorBoard would take those of
+        the first run for all. Without, it shows the columns of all runs, those that differ first.
+        """
+        from torch.utils.tensorboard.summary import hparams
+
+        self._write(metrics, self._steps, None)
+        _, start, end = hparams(dict(settings), {})
+        for summary in (start, end):
+            self.writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
     def add_texts(self, texts: Mapping[str, str]) -> None:
         """Write Markdown texts by tag."""
@@ -91,8 +82,4 @@ class EpisodeWriter:
 
         for path in pictures:
             image = imread(path)[..., :3]
-            self.writer.add_image(f"pictures/{path.stem}", image, dataformats="HWC")
-
-
-def _costs(outcome: Outcome) -> dict[str, float]:
-    return {cost_name(metric): cost for metric, cost in outcome.costs.items()}
+            self.writer.add_image(f"view/{path.stem}", image, dataformats="HWC")

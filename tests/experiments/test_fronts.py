@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlprune.experiments.fronts import hypervolume
+from rlprune.experiments.hypervolume import hypervolume
 from rlprune.experiments.verdict import blind, hypervolume_text
 from rlprune.plan import PruningPlan
 from tests.experiments.conftest import TINY, call, inside

@@ -14,9 +14,7 @@ import torch
 import yaml
 from matplotlib.image import imread
 from safetensors.torch import load_file
-from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-from rlprune.experiments.report_sections import CAPTIONS
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
 from rlprune.zoo import resolve_network
@@ -142,56 +140,6 @@ def test_pictures_are_drawn(trained: Any) -> None:
         pixels = imread(path)
         assert min(pixels.shape[:2]) > 300
         assert pixels[..., :3].std() > 0.05
-
-
-@pytest.fixture(scope="module")
-def events(trained: Any) -> dict[str, EventAccumulator]:
-    found = {}
-    for name in ("ddpg", "random", "uniform"):
-        found[name] = EventAccumulator(str(trained.path / "tensorboard" / name)).Reload()
-    return found
-
-
-def test_tensorboard_has_a_scalar_an_episode(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
-    tags = set(events["ddpg"].Tags()["scalars"])
-    expected = [
-        "reward/total",
-        "reward/score",
-        "reward/divergence",
-        "quality/accuracy",
-        "quality/divergence",
-        "cost/latency_ms",
-        "cost/energy_mj",
-        "cost/macs",
-        "cost/params",
-        "search/evaluations",
-        "search/cache_hits",
-        "best/reward",
-        "best/accuracy",
-        "best/latency_ms",
-        "final/accuracy_test",
-        "final/accuracy_validation",
-        "final/latency_promised_ms",
-    ]
-    assert set(expected) <= tags
-    assert {f"keep_ratio/{group['name']}" for group in result["groups"]} <= tags
-    rewards = events["ddpg"].Scalars("reward/total")
-    assert [event.step for event in rewards] == list(range(1, 13))
-    best = [event.value for event in events["ddpg"].Scalars("best/reward")]
-    assert best == pytest.approx(np.maximum.accumulate([event.value for event in rewards]).tolist())
-
-
-def test_tensorboard_methods_overlay_and_uniform_is_a_level_line(events: dict[str, EventAccumulator]) -> None:
-    assert len(events["random"].Scalars("reward/total")) == 12
-    assert [event.step for event in events["uniform"].Scalars("reward/total")] == [1, 12]
-
-
-def test_tensorboard_has_pictures_texts_and_hparams(events: dict[str, EventAccumulator]) -> None:
-    tags = events["ddpg"].Tags()
-    assert set(tags["images"]) == {f"pictures/{name}" for name in CAPTIONS if name != "front"}
-    texts = {tag.split("/")[0] for tag in tags["tensors"]}
-    assert {"table", "plan", "command"} <= texts
-    assert "_hparams_/session_start_info" in events["ddpg"].summary_metadata
 
 
 def test_the_same_seed_gives_the_same_run(trained: Any, train: Any, tmp_path: Path) -> None:

@@ -1,0 +1,218 @@
+"""Event files of real runs, read back with TensorBoard's own reader."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.plugins.hparams import metadata
+
+from rlprune.agents import Episode
+from rlprune.evaluation import Quality
+from rlprune.experiments.curves import Scalars
+from rlprune.experiments.hparams import hparams_of, metrics_of
+from rlprune.experiments.hypervolume import Corner
+from rlprune.experiments.rows import Row
+from rlprune.experiments.run_folder import RunFolder
+from rlprune.experiments.tensorboard import EpisodeWriter
+from rlprune.problem import Outcome
+from tests.experiments.conftest import TINY, call
+
+TRIED = [
+    "tried/accuracy",
+    "tried/divergence",
+    "tried/energy_mj",
+    "tried/latency_ms",
+    "tried/macs",
+    "tried/params",
+    "tried/reward",
+]
+BEST = ["run/best_accuracy", "run/best_divergence", "run/best_reward"]
+END = [
+    "run-end/accuracy_test",
+    "run-end/energy_mj",
+    "run-end/evaluations",
+    "run-end/latency_ms",
+    "run-end/latency_speedup",
+    "run-end/macs",
+    "run-end/params",
+    "run-end/validation_accuracy",
+]
+EPISODES = 12
+
+
+def read(path: Path) -> EventAccumulator:
+    return EventAccumulator(str(path), size_guidance={"tensors": 0, "scalars": 0}).Reload()
+
+
+@pytest.fixture(scope="module")
+def events(trained: Any) -> dict[str, EventAccumulator]:
+    return {name: read(trained.path / "tensorboard" / name) for name in ("ddpg", "random", "uniform")}
+
+
+@pytest.fixture(scope="module")
+def result(trained: Any) -> dict[str, Any]:
+    return RunFolder(trained.path).result()
+
+
+def scalars(events: EventAccumulator) -> list[str]:
+    return sorted(events.Tags()["scalars"])
+
+
+def hparams(events: EventAccumulator) -> dict[str, Any]:
+    content = events.summary_metadata[metadata.SESSION_START_INFO_TAG].plugin_data.content
+    start = metadata.parse_session_start_info_plugin_data(content)
+    return {name: getattr(value, value.WhichOneof("kind")) for name, value in start.hparams.items()}
+
+
+def test_the_tags_are_stable(events: dict[str, EventAccumulator]) -> None:
+    searched = sorted([*END, *BEST, "run/evaluations", *TRIED])
+    assert scalars(events["ddpg"]) == searched
+    assert scalars(events["random"]) == searched
+    assert scalars(events["uniform"]) == sorted([*END, *BEST, *TRIED])
+
+
+def test_every_episode_is_one_step(events: dict[str, EventAccumulator]) -> None:
+    for name in ("ddpg", "random"):
+        for tag in [*BEST, *TRIED, "run/evaluations"]:
+            assert [event.step for event in events[name].Scalars(tag)] == list(range(1, EPISODES + 1)), tag
+    rewards = [event.value for event in events["ddpg"].Scalars("tried/reward")]
+    best = [event.value for event in events["ddpg"].Scalars("run/best_reward")]
+    assert best == pytest.approx(np.maximum.accumulate(rewards).tolist())
+
+
+def test_uniform_is_a_level_line(events: dict[str, EventAccumulator]) -> None:
+    line = events["uniform"].Scalars("tried/macs")
+    assert [event.step for event in line] == [1, EPISODES]
+    assert line[0].value == line[1].value
+
+
+def test_the_metrics_are_those_of_the_table(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
+    rows = {row["name"]: row for row in result["rows"]}
+    for name, own in events.items():
+        at_end = {tag: own.Scalars(tag) for tag in END}
+        assert all([event.step for event in found] == [EPISODES] for found in at_end.values())
+        assert at_end["run-end/accuracy_test"][0].value == pytest.approx(rows[name]["score_test"])
+        assert at_end["run-end/latency_ms"][0].value == pytest.approx(rows[name]["latency_promised_ms"])
+    evaluations = events["ddpg"].Scalars("run-end/evaluations")[0].value
+    assert evaluations == result["searches"]["ddpg"]["evaluations"]
+    assert events["uniform"].Scalars("run-end/evaluations")[0].value == 0
+
+
+def test_tensorboard_offers_the_final_metrics_first(events: dict[str, EventAccumulator]) -> None:
+    # Its HParams tab sorts all tags as text and ticks the first five.
+    assert scalars(events["ddpg"])[: len(END)] == END
+
+
+def test_every_setting_is_an_hparam(events: dict[str, EventAccumulator], trained: Any) -> None:
+    found = hparams(events["ddpg"])
+    settings = {field.name for field in dataclasses.fields(RunFolder(trained.path).config())}
+    assert settings - {"out", "data_dir", "agent", "baselines", "levels", "prefer"} <= set(found)
+    assert (found["method"], found["task"], found["device"]) == ("ddpg", "tiny", "profile.json")
+    assert (found["budget"], found["seed"], found["multiple"], found["preset"]) == ("latency=0.5", "0", 2.0, "default")
+    assert hparams(events["uniform"])["method"] == "uniform"
+    assert set(hparams(events["random"])) == set(found)
+
+
+def test_no_run_fixes_the_columns_of_the_others(events: dict[str, EventAccumulator]) -> None:
+    # TensorBoard would take the experiment of the first run for all runs; without one it takes all columns.
+    for own in events.values():
+        assert metadata.EXPERIMENT_TAG not in own.summary_metadata
+        assert metadata.SESSION_END_INFO_TAG in own.summary_metadata
+
+
+def test_changed_settings_are_hparams_of_the_agent_alone(trained: Any, result: dict[str, Any]) -> None:
+    config = dataclasses.replace(
+        RunFolder(trained.path).config(),
+        setting=["optimism=2", "envs=x"],
+        preset="no-model",
+        budget=["macs=1", "params=2"],
+    )
+    rows = {row["name"]: Row.from_dict(row) for row in result["rows"]}
+    found = hparams_of(config, result, rows["ddpg"])
+    assert (found["setting"], found["setting.optimism"], found["setting.envs"]) == (
+        "optimism=2, envs=x",
+        2.0,
+        "x",
+    )
+    assert (found["preset"], found["budget"], found["ignore"]) == ("no-model", "macs=1, params=2", "none")
+    plain = hparams_of(config, result, rows["random"])
+    assert (plain["preset"], plain["setting"], "setting.optimism" in plain) == ("default", "none", False)
+
+
+def test_speed_up_is_over_the_dense_network(result: dict[str, Any]) -> None:
+    row = Row.from_dict(result["rows"][-1])
+    dense = dataclasses.replace(row, latency_measured_ms=3.0)
+    assert (
+        metrics_of(result, dataclasses.replace(row, latency_measured_ms=1.5), dense)["run-end/latency_speedup"] == 2.0
+    )
+    unknown = dataclasses.replace(row, latency_measured_ms=None, latency_promised_ms=None)
+    assert not {"run-end/latency_speedup", "run-end/latency_ms"} & set(metrics_of(result, unknown, dense))
+
+
+def test_pictures_and_texts_stand_with_the_agent(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
+    names = ("learning-curve", "keep-ratios", "tried-plans", "accuracy-against-cost")
+    assert set(events["ddpg"].Tags()["images"]) == {f"view/{name}" for name in names}
+    texts = {
+        tag.split("/")[0]: events["ddpg"].Tensors(tag)[0].tensor_proto.string_val[0].decode()
+        for tag in events["ddpg"].Tags()["tensors"]
+        if tag.endswith("text_summary")
+    }
+    assert set(texts) == {"outcome", "plan", "reproduce"}
+    assert result["verdict"] in texts["outcome"]
+    assert all(group["name"] in texts["plan"] for group in result["groups"])
+    assert texts["reproduce"].startswith("`rlprune train ")
+    assert not events["random"].Tags()["images"]
+
+
+def test_a_range_does_not_mix_budgets(here: Path, tmp_path: Path) -> None:
+    wide = ("--device", "profile.json", "--budget", "latency=0.5..0.9", "--levels", 2, "--profile-samples", 10)
+    called = call("train", *TINY, *wide, "--episodes", 24, "--out", tmp_path / "range")
+    assert called.code == 0, called.err
+    own = read(tmp_path / "range" / "tensorboard" / "ddpg")
+    assert [tag for tag in scalars(own) if tag not in END] == ["run/evaluations", "run/hypervolume"]
+    volumes = [event.value for event in own.Scalars("run/hypervolume")]
+    assert volumes == sorted(volumes)
+    volume = RunFolder(tmp_path / "range").result()["front"]["hypervolume"]
+    assert volumes[-1] == pytest.approx(volume["ddpg"])
+    uniform = read(tmp_path / "range" / "tensorboard" / "uniform").Scalars("run/hypervolume")
+    assert [event.value for event in uniform] == pytest.approx([volume["uniform"]] * 2)
+    assert (hparams(own)["budget"], hparams(own)["levels"]) == ("latency=0.5..0.9", 2.0)
+    assert "view/front" in own.Tags()["images"]
+
+
+def outcome(cost: float, loss: float) -> Outcome:
+    return Outcome(np.array([8]), Quality(0.5, loss, 10), {"macs": cost}, -loss, {}, loss)
+
+
+class Reward:
+    """Curves of the reward alone."""
+
+    def of(self, episode: Episode, best: Outcome) -> Scalars:
+        return {"run/best_reward": best.reward}
+
+    def uniform(self) -> Scalars:
+        return {"run/best_reward": 0.0}
+
+
+def test_episodes_that_are_written_again_keep_their_time(tmp_path: Path) -> None:
+    with EpisodeWriter(tmp_path, Reward()) as writer:
+        for number, time in ((1, 1000.0), (2, 1060.5)):
+            writer.add(Episode(number, outcome(1.0, 1.0), 0.0, number, 0), outcome(1.0, 1.0), wall_time=time)
+        writer.add(Episode(3, outcome(1.0, 1.0), 0.0, 3, 0), outcome(1.0, 1.0))
+    written = read(tmp_path).Scalars("run/best_reward")
+    assert [event.wall_time for event in written[:2]] == [1000.0, 1060.5]
+    assert written[2].wall_time > 1e9
+
+
+def test_the_volume_is_that_of_undominated_plans() -> None:
+    corner = Corner("macs", dense_cost=10.0, most_cost=0.9, most_loss=1.0)
+    plans = [outcome(8.0, 0.2), outcome(4.0, 0.5), outcome(5.0, 0.6), outcome(4.0, 0.7), outcome(3.0, float("nan"))]
+    front = corner.undominated(plans)
+    assert [(one.costs["macs"], one.loss) for one in front] == [(4.0, 0.5), (8.0, 0.2)]
+    assert corner.volume(front) == pytest.approx(corner.volume(plans))
+    assert corner.volume(front) == pytest.approx(0.4 * np.log(2) + 0.1 * np.log(5))
