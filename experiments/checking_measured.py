@@ -100,8 +100,8 @@ def _check_energy(claims: Claims, rebuilt: Rebuilt, item: Listed, dense: Mapping
     if rebuilt.lacking is not None:
         claims.unchecked(name, item.subject, claimed, rebuilt.lacking)
     elif rebuilt.profile is None and rebuilt.facts.source != rebuilt.result["energy_source"]:
-        here = rebuilt.facts.source or "nothing"
-        why = f"it rests on the {rebuilt.result['energy_source']}; here it would rest on {here}"
+        here = f"here is the {rebuilt.facts.source}" if rebuilt.facts.source else "the device is not asked here"
+        why = f"it rests on the {rebuilt.result['energy_source']}; {here}"
         claims.unchecked(name, item.subject, claimed, why)
     elif stated is not None and (not metered_then or abs(claimed - stated) <= SUMS.of(claimed)):
         claims.near(name, item.subject, claimed, stated, SUMS)

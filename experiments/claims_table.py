@@ -9,7 +9,7 @@ from typing import Any
 from rlprune.experiments.claims import DIFFERS, HOLDS, UNCHECKED, Claim
 from rlprune.experiments.tables import print_table
 
-LONGEST = 60
+LONGEST = 48
 NAMED = 4
 """Subjects that are named one by one."""
 HEADS = ("what holds", "of", "found", "largest\ndifference", "smallest\ntolerance")

@@ -13,6 +13,7 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from tests.experiments.conftest import TINY
 from tests.experiments.test_fronts import RANGE
 
 Edit = Callable[[Path], None]
@@ -293,7 +294,23 @@ def test_a_result_that_is_malformed_is_refused(check: Any, copied: Path, key: st
     assert key in called.errors[0]
 
 
-@pytest.mark.slow
+def test_what_was_measured_is_measured_again(call: Any, here: Path, tmp_path: Path) -> None:
+    settings = tmp_path / "settings.yaml"
+    settings.write_text("budget: [macs=0.5]")
+    out, device = tmp_path / "measured", ("--device", "cpu", "--profile-samples", "10")
+    made = call("train", *TINY, "--config", settings, *device, "--episodes", "6", "--agent", "random", "--out", out)
+    assert made.code == 0, made.err
+    claims = call("validate", out, "--json").json["claims"]
+    again = [claim for claim in claims if claim["name"] == "latency, share of dense"]
+    assert [claim["subject"] for claim in again] == ["uniform", "random"]
+    assert all(claim["found"] > 0 and claim["tolerance"] > 0 for claim in again)
+    assert {claim["topic"] for claim in claims if claim["verdict"] == "differs"} <= {"measured"}  # it may be busy here
+    skipped = call("validate", out, "--json", "--no-timing", "--evaluations", "0")
+    assert skipped.code == 0
+    reasons = {claim["why"] for claim in skipped.json["claims"] if claim["name"] == "latency, ms"}
+    assert reasons == {"latency was not measured again (--no-timing)"}
+
+
 def test_every_level_of_a_range_is_checked(call: Any, here: Path, tmp_path: Path) -> None:
     out = tmp_path / "front"
     assert call(*RANGE, "--out", out).code == 0
