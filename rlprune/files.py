@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import tempfile
@@ -11,8 +12,9 @@ from typing import Any
 from rlprune.errors import RlpruneError
 
 MAX_JSON_BYTES = 64 * 2**20
-_UMASK = os.umask(0)
-os.umask(_UMASK)
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+UMASK = os.umask(0)
+os.umask(UMASK)
 
 
 def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneError] = RlpruneError) -> Path:
@@ -31,14 +33,13 @@ def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneErro
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~_UMASK)
+        os.chmod(temporary, 0o666 & ~UMASK)
         os.replace(temporary, path)
     except OSError as reason:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise error(
-            f"Cannot write {path}: {reason.strerror or reason}. Choose a folder that can be written."
-        ) from reason
+        remedy = "Make room" if reason.errno in FULL else "Choose a folder that can be written"
+        raise error(f"Cannot write {path}: {reason.strerror or reason}. {remedy}.") from reason
     return path
 
 
