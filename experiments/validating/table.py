@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from rlprune.experiments.claims import DIFFERS, HOLDS, UNCHECKED, Claim
 from rlprune.experiments.tables import print_table
+from rlprune.experiments.validating.claims import DIFFERS, HOLDS, UNCHECKED, Claim
 
 LONGEST = 48
 NAMED = 4

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlprune.experiments.checking_rows import Listed
-from rlprune.experiments.claims import EXACT, SUMS, Claims
 from rlprune.experiments.device import measure
 from rlprune.experiments.progress import Progress
-from rlprune.experiments.rebuilding import DENSE, Rebuilt
 from rlprune.experiments.scoring import Candidate, peak_of
-from rlprune.experiments.tolerances import ENERGY, MEMORY, RATIO
+from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
+from rlprune.experiments.validating.of_rows import Listed
+from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
+from rlprune.experiments.validating.tolerances import ENERGY, MEMORY, RATIO
 
 PLACE = ("device", "runtime", "version", "provider", "threads", "batch", "precision")
 TAIL = "the 99th percentile of so few timings is the machine's load at that moment, not the network"

@@ -13,12 +13,12 @@ from torch import nn
 
 from rlprune.devices import DeviceProfile
 from rlprune.errors import RunError
-from rlprune.experiments.claims import EXACT, Claims, Tolerance
 from rlprune.experiments.cost import FILE, read_sessions
-from rlprune.experiments.rebuilding import Rebuilt
 from rlprune.experiments.run_folder import PROFILE
 from rlprune.experiments.scoring import digest, weights
-from rlprune.experiments.tolerances import LATER, Tolerances
+from rlprune.experiments.validating.claims import EXACT, Claims, Tolerance
+from rlprune.experiments.validating.rebuilding import Rebuilt
+from rlprune.experiments.validating.tolerances import LATER, Tolerances
 from rlprune.export import verify_onnx
 from rlprune.tasks.base import APART
 from rlprune.tasks.overlap import split_digest

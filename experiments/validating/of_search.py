@@ -11,13 +11,13 @@ from rlprune.agents import AGENTS, Policy
 from rlprune.agents.replay import replayed_plan
 from rlprune.budget import cost_name
 from rlprune.evaluation import Quality
-from rlprune.experiments.claims import EXACT, SUMS, Claims
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.fronts import POLICY, volumes_of
 from rlprune.experiments.progress import Progress
-from rlprune.experiments.rebuilding import DENSE, Rebuilt
 from rlprune.experiments.run_config import ValidateConfig
-from rlprune.experiments.tolerances import Tolerances
+from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
+from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
+from rlprune.experiments.validating.tolerances import Tolerances
 from rlprune.problem import Outcome
 
 COUNTS = ("evaluations", "cache_hits")

@@ -8,10 +8,14 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.errors import ConfigError, RlpruneError, RunError
-from rlprune.experiments.checking_measured import check_measured
-from rlprune.experiments.checking_record import check_cost, check_files, check_inputs, check_settings
-from rlprune.experiments.checking_rows import check_choice, check_networks, check_test, listed
-from rlprune.experiments.checking_search import (
+from rlprune.experiments.progress import Progress
+from rlprune.experiments.run_config import ValidateConfig
+from rlprune.experiments.run_folder import RESULT, RunFolder
+from rlprune.experiments.validating.claims import DIFFERS, HOLDS, UNCHECKED, Claims
+from rlprune.experiments.validating.of_measured import check_measured
+from rlprune.experiments.validating.of_record import check_cost, check_files, check_inputs, check_settings
+from rlprune.experiments.validating.of_rows import check_choice, check_networks, check_test, listed
+from rlprune.experiments.validating.of_search import (
     check_evaluations,
     check_finalists,
     check_front,
@@ -19,13 +23,9 @@ from rlprune.experiments.checking_search import (
     check_policy,
     check_tables,
 )
-from rlprune.experiments.claims import DIFFERS, HOLDS, UNCHECKED, Claims
-from rlprune.experiments.claims_table import print_claims
-from rlprune.experiments.progress import Progress
-from rlprune.experiments.rebuilding import Rebuilt, rebuild
-from rlprune.experiments.run_config import ValidateConfig
-from rlprune.experiments.run_folder import RESULT, RunFolder
-from rlprune.experiments.tolerances import Tolerances
+from rlprune.experiments.validating.rebuilding import Rebuilt, rebuild
+from rlprune.experiments.validating.table import print_claims
+from rlprune.experiments.validating.tolerances import Tolerances
 from rlprune.experiments.versions import versions
 from rlprune.files import read_json, write_json
 from rlprune.threads import torch_threads

@@ -8,13 +8,13 @@ from typing import Any
 
 from rlprune.budget import cost_name
 from rlprune.completion import FITS
-from rlprune.experiments.claims import EXACT, SUMS, Claims
-from rlprune.experiments.rebuilding import DENSE, Rebuilt
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import PLAN
 from rlprune.experiments.scoring import score_on_test
 from rlprune.experiments.searches import UNIFORM
-from rlprune.experiments.tolerances import Tolerances
+from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
+from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
+from rlprune.experiments.validating.tolerances import Tolerances
 from rlprune.experiments.verdict import ranked
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlprune.experiments.claims import Tolerance
+from rlprune.experiments.validating.claims import Tolerance
 
 DECIDING = ("torch", "numpy", "platform", "cpu", "gpu")
 """What decides in which order floats are summed, together with the threads, which are the run's."""
