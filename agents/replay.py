@@ -6,6 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlprune.agents.policy import Policy
+from rlprune.completion import IntArray
 from rlprune.envs.observations import Observation, Observer
 from rlprune.envs.walking import plan_of
 from rlprune.problem import Outcome, PruningProblem
@@ -13,7 +14,12 @@ from rlprune.problem import Outcome, PruningProblem
 
 def replay(policy: Policy, problem: PruningProblem) -> Outcome:
     """The plan that ``policy`` makes for the network and budgets of ``problem``, and what it does."""
-    return problem.outcome(plan_of(policy.act, problem, Observer(problem)))
+    return problem.outcome(replayed_plan(policy, problem))
+
+
+def replayed_plan(policy: Policy, problem: PruningProblem) -> IntArray:
+    """The plan alone, ``int64 [G]``; nothing is evaluated."""
+    return plan_of(policy.act, problem, Observer(problem))
 
 
 def action_spread(policy: Policy, problem: PruningProblem) -> float:

@@ -135,9 +135,9 @@ def spans(text: str) -> list[tuple[Tag, str]]:
 
 def to_markdown(document: Document) -> str:
     """The document as Markdown; pictures stand in ``pictures/`` beside it."""
-    parts = [f"# {_inline(document.title)}", *map(_markdown, document.opening)]
+    parts = [f"# {_inline(document.title)}", *map(block_to_markdown, document.opening)]
     for section in document.sections:
-        parts += [f"## {_inline(section.title)}", *map(_markdown, section.blocks)]
+        parts += [f"## {_inline(section.title)}", *map(block_to_markdown, section.blocks)]
     return "\n\n".join(parts) + "\n"
 
 
@@ -148,7 +148,8 @@ def markdown_table(table: Table) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in [[_cell(head) for head in table.heads], rules, *lines])
 
 
-def _markdown(block: Block) -> str:
+def block_to_markdown(block: Block) -> str:
+    """One block as Markdown."""
     match block:
         case Words(text, warning):
             return f"> {_inline(text)}" if warning else _inline(text)
@@ -166,7 +167,7 @@ def _markdown(block: Block) -> str:
         case Terms(items):
             return "\n".join(f"- **{_inline(term)}**: {_inline(text)}" for term, text in items)
         case Folded(summary, blocks):
-            return "\n\n".join([f"### {_inline(summary)}", *map(_markdown, blocks)])
+            return "\n\n".join([f"### {_inline(summary)}", *map(block_to_markdown, blocks)])
 
 
 def _inline(text: str) -> str:

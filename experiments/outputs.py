@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlprune.agents.replay import action_spread
+from rlprune.agents.replay import action_spread, replayed_plan
 from rlprune.budget import cost_name
 from rlprune.devices import DeviceProfile
 from rlprune.errors import DeviceError, NetworkError, RunError
@@ -18,7 +18,7 @@ from rlprune.experiments.report import write_report
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
-from rlprune.experiments.scoring import Candidate, weights
+from rlprune.experiments.scoring import Candidate, digest, weights
 from rlprune.experiments.searches import Search
 from rlprune.experiments.setup import untouched
 from rlprune.experiments.summaries import write_summaries
@@ -116,6 +116,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "schema": SCHEMA,
         "network": config.network,
         "fingerprint": problem.network.fingerprint,
+        "weights": digest(weights(problem.network.model)),
         "task": task.name,
         "data": {which: split_digest(getattr(task, which)) for which in APART},
         "metric": task.metric,
@@ -138,6 +139,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "marks": {item.name: _mark(item) for item in facts.candidates},
         "finalists": {item.name: _finalists(item) for item in facts.candidates if item.finalists},
         "searches": {name: _counts(search) for name, search in facts.searches.items()},
+        "policy": _policy_plan(facts),
         "seconds": dict(seconds),
         "cost": facts.cost.total(sum(search.episodes[-1].evaluations for search in facts.searches.values())),
         "profile": None if facts.profile is None else _profile_series(facts),
@@ -169,6 +171,12 @@ def _notes(facts: Facts) -> list[str]:
         *facts.power.notes,
         *untouched(facts.problem.evaluator.tables),
     ]
+
+
+def _policy_plan(facts: Facts) -> list[int] | None:
+    """The channels that the learned policy leaves by itself: one walk, no search."""
+    policy = facts.searches[facts.config.agent].policy
+    return None if policy is None else replayed_plan(policy, facts.problem).tolist()
 
 
 def _mark(item: Candidate) -> dict[str, Any]:

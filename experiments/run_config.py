@@ -222,3 +222,22 @@ class ReportConfig:
     """A report made again from the files of a run."""
 
     run: str = option("", "run folder of `rlprune train`", positional=True)
+
+
+@dataclass(frozen=True)
+class ValidateConfig:
+    """The claims of a finished run, checked again."""
+
+    run: str = option("", "run folder of `rlprune train`", positional=True)
+    data_dir: str | None = option(None, "folder of the task's files; default: the run's, else found by itself")
+    evaluations: int = option(20, "evaluations of the search that are repeated, drawn at random; 0 for none")
+    seed: int = option(0, "seed of that draw")
+    samples: int | None = option(None, "timings of each network; default: the run's")
+    no_timing: bool = option(False, "latency is not measured again")
+    out: str | None = option(None, "JSON file, or folder for validation.json; default: nothing is written")
+
+    def check(self) -> None:
+        """Refuse settings out of range."""
+        at_least(self, 0, "evaluations", "seed")
+        if self.samples is not None:
+            at_least(self, 1, "samples")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -130,3 +131,8 @@ def peak_of(module: nn.Module, network: Network, batch: int) -> int:
 def weights(module: nn.Module) -> bytes:
     """The tensors of a network as safetensors, each its own copy."""
     return save({name: tensor.detach().clone().contiguous() for name, tensor in module.state_dict().items()})
+
+
+def digest(content: bytes) -> str:
+    """SHA-256, by which two files or networks are known to be the same."""
+    return hashlib.sha256(content).hexdigest()

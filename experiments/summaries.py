@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.experiments import profile_pictures
+from rlprune.experiments.document import block_to_markdown
 from rlprune.experiments.hparams import hparams_of, metrics_of
-from rlprune.experiments.report import CAPTIONS, front_text, notes, plan_table
+from rlprune.experiments.report import notes, plan_table
+from rlprune.experiments.report_sections import CAPTIONS, front
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import RunFolder
@@ -40,5 +42,6 @@ def _pictures(run: RunFolder) -> list[Path]:
 
 def _texts(run: RunFolder, result: Mapping[str, Any], rows: list[Row]) -> dict[str, str]:
     command = (run.path / "command.txt").read_text(encoding="utf-8").strip()
-    outcome = [result["verdict"], markdown_rows(result["metric"], rows), notes(result), *front_text(result)]
+    outcome = [result["verdict"], markdown_rows(result["metric"], rows), notes(result)]
+    outcome += [block_to_markdown(block) for section in front(result, {}) for block in section.blocks]
     return {"outcome": "\n\n".join(outcome), "plan": plan_table(result, rows), "reproduce": f"`{command}`"}

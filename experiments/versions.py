@@ -27,8 +27,8 @@ PACKAGES = (
 
 
 def versions() -> dict[str, str | int | None]:
-    """Python, this project and its commit, the libraries it stands on, platform, processor, cores and memory."""
-    from rlprune.devices.host import cpu_model, memory_bytes, operating_system, usable_cores
+    """Python, this project and its commit, the libraries it stands on, platform, processor, cores, memory and GPU."""
+    from rlprune.devices.host import cpu_model, gpu_driver, gpu_name, memory_bytes, operating_system, usable_cores
 
     return {
         "rlprune": rlprune.__version__,
@@ -40,6 +40,8 @@ def versions() -> dict[str, str | int | None]:
         "cpu": cpu_model(),
         "cores": usable_cores(),
         "memory_bytes": memory_bytes(),
+        "gpu": gpu_name(),
+        "gpu_driver": gpu_driver(),
     }
 
 

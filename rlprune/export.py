@@ -39,9 +39,7 @@ def input_arrays(model: bytes, example_inputs: Any, batch: int) -> Feed:
     Raises:
         NetworkError: the tensors do not fit the model's inputs, or fit in more than one way.
     """
-    import onnx
-
-    wanted = list(onnx.load_from_string(model).graph.input)
+    wanted = list(_parsed(model).graph.input)
     inputs = as_batch(example_inputs, batch)
     if isinstance(inputs, dict) and all(isinstance(inputs.get(value.name), torch.Tensor) for value in wanted):
         return {value.name: _array(inputs[value.name]) for value in wanted}
@@ -59,6 +57,17 @@ def input_arrays(model: bytes, example_inputs: Any, batch: int) -> Feed:
             f"{'more than one way' if pairings else 'no way'}. Leave out what the network does not use."
         )
     return pairings[0]
+
+
+def _parsed(model: bytes) -> Any:
+    import onnx
+
+    try:
+        return onnx.load_from_string(model)
+    except Exception as reason:
+        raise NetworkError(
+            f"An ONNX network must be a whole protocol buffer: {str(reason).splitlines()[0]}"
+        ) from reason
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:

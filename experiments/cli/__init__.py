@@ -1,6 +1,7 @@
 """The command line, one file per verb.
 
-Exit codes: 0 done, 2 a setting or an input is wrong (one line on stderr), 130 interrupted.
+Exit codes: 0 done, 1 a claim of a validated run differs, 2 a setting or an input is wrong (one line on stderr), 130
+interrupted.
 """
 
 from __future__ import annotations
@@ -28,6 +29,7 @@ VERBS = {
     "replay": "walk a learned policy over another network",
     "apply": "prune a network as a plan says, and export it",
     "report": "make the report and the pictures of a run again",
+    "validate": "measure again what a run claims (exit code 0: all that can be checked holds, 1: a claim differs)",
 }
 OK, WRONG, INTERRUPTED = 0, 2, 130
 
@@ -88,7 +90,8 @@ def _main(arguments: list[str]) -> int:
         print(json.dumps(answer.as_dict(), allow_nan=False))
     else:
         answer.show()
-    return OK
+    code: int = getattr(answer, "exit_code", OK)
+    return code
 
 
 def _settings(verb: str, module: object, arguments: Sequence[str]) -> tuple[object, bool]:

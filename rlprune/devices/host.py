@@ -9,6 +9,7 @@ from pathlib import Path
 
 CPUINFO = Path("/proc/cpuinfo")
 STAT = Path("/proc/stat")
+NVIDIA = Path("/sys/module/nvidia/version")
 
 
 def cpu_model(cpuinfo: Path = CPUINFO) -> str:
@@ -40,6 +41,21 @@ def memory_bytes() -> int | None:
     try:
         return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     except (AttributeError, ValueError, OSError):
+        return None
+
+
+def gpu_name() -> str | None:
+    """The GPU that torch uses first; None where it sees none."""
+    import torch
+
+    return torch.cuda.get_device_name(0) if torch.cuda.is_available() else None
+
+
+def gpu_driver(version: Path = NVIDIA) -> str | None:
+    """The version of NVIDIA's kernel driver; None where none is loaded."""
+    try:
+        return version.read_text(encoding="ascii", errors="replace").strip() or None
+    except OSError:
         return None
 
 

@@ -1,0 +1,159 @@
+"""The claims about inputs and record: network, data, settings, versions, cost, and the delivered files."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load
+from torch import nn
+
+from rlprune.devices import DeviceProfile
+from rlprune.errors import RunError
+from rlprune.experiments.cost import FILE, read_sessions
+from rlprune.experiments.run_folder import PROFILE
+from rlprune.experiments.scoring import digest, weights
+from rlprune.experiments.validating.claims import EXACT, Claims, Tolerance
+from rlprune.experiments.validating.rebuilding import Rebuilt
+from rlprune.experiments.validating.tolerances import LATER, Tolerances
+from rlprune.export import verify_onnx
+from rlprune.tasks.base import APART
+from rlprune.tasks.overlap import split_digest
+
+EARLIER = "the run is of an rlprune that did not record it"
+SETTINGS = ("network", "agent", "episodes", "seed", "reward")
+LIBRARIES = ("rlprune", "commit", "python", "torch", "numpy", "onnxruntime")
+MACHINE = ("operating_system", "cpu", "cores", "memory_bytes")
+WRITTEN_LATER = Tolerance(LATER, why="report and pictures are written after it was noted")
+ROOM = 2**26
+"""Bytes that a file may have beyond the expected weights before it is not read."""
+
+
+def check_inputs(claims: Claims, rebuilt: Rebuilt) -> None:
+    """Network, weights and data are those of the run."""
+    result, network, task = rebuilt.result, rebuilt.network, rebuilt.material.task
+    found: dict[str, Any] = {"fingerprint": network.fingerprint, "weights": digest(weights(network.model))}
+    for name, value in found.items():
+        _recorded(claims, name, result["network"], result.get(name), value)
+    for which in APART:
+        _recorded(claims, "samples", which, (result.get("data") or {}).get(which), split_digest(getattr(task, which)))
+    claimed = [f"{group['name']} {group['width']}" for group in result["groups"]]
+    claims.equal("groups", result["network"], claimed, [f"{group.name} {group.width}" for group in network.groups])
+    claims.near("samples of one evaluation", "validation", result["samples"], rebuilt.evaluator.dense.samples, EXACT)
+    _check_profile(claims, rebuilt)
+
+
+def _recorded(claims: Claims, name: str, subject: str, claimed: Any, found: Any) -> None:
+    if claimed is None:
+        claims.unchecked(name, subject, None, EARLIER, found)
+    else:
+        claims.equal(name, subject, claimed, found)
+
+
+def _check_profile(claims: Claims, rebuilt: Rebuilt) -> None:
+    """The profile carries a seal; a broken one is an error."""
+    path = rebuilt.run.path / PROFILE
+    if rebuilt.lacking is not None:
+        claims.differs("profile", PROFILE, "as it was measured, and of this network", rebuilt.lacking)
+    elif path.is_file():
+        device = DeviceProfile.load(path).device
+        claims.equal("profile", PROFILE, rebuilt.result["device"]["device"], device, "its seal fits")
+
+
+def check_settings(claims: Claims, rebuilt: Rebuilt) -> None:
+    """Result and settings tell the same."""
+    for name in SETTINGS:
+        claims.equal("setting", name, rebuilt.result[name], getattr(rebuilt.config, name), "result and config.yaml")
+
+
+def check_cost(claims: Claims, rebuilt: Rebuilt, then: Mapping[str, Any]) -> None:
+    """Versions, machine and cost are stated; the cost is the sum of its parts."""
+    missing = [name for name in (*LIBRARIES, *MACHINE) if name not in then]
+    claims.equal("versions and machine", "versions.json", "stated", f"without {missing}" if missing else "stated", "")
+    cost = rebuilt.result.get("cost")
+    if cost is None:
+        claims.unchecked("cost", "of the run", None, EARLIER)
+        return
+    searched = sum(item["evaluations"] for item in rebuilt.result["searches"].values())
+    claims.near("evaluations", "of the run", cost["evaluations"], searched, EXACT)
+    with claims.reading("sessions", FILE, cost["sessions"]):
+        sessions = read_sessions(rebuilt.run.path / FILE)
+        claims.near("sessions", "of the run", cost["sessions"], len(sessions), EXACT)
+        for name, key in (("wall_seconds", "seconds"), ("cpu_seconds", "cpu_seconds")):
+            total = sum(float(getattr(session, key)) for session in sessions)
+            claims.near(name, "of the run", cost[name], total, WRITTEN_LATER)
+        _check_energy(claims, cost, [session.energy_j for session in sessions])
+
+
+def _check_energy(claims: Claims, cost: Mapping[str, Any], energies: list[float | None]) -> None:
+    known = [energy for energy in energies if energy is not None]
+    if cost["energy_j"] is None:
+        claims.unchecked("energy, J", "of the run", None, cost["energy_source"])
+    elif len(known) < len(energies):
+        claims.differs("energy, J", "of the run", cost["energy_j"], f"{FILE} does not hold it of every session")
+    else:
+        later = Tolerance(0.01, LATER / max(cost["wall_seconds"], 1.0), WRITTEN_LATER.why)
+        claims.near("energy, J", "of the run", cost["energy_j"], sum(known), later)
+
+
+def check_files(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> None:
+    """The delivered files are the network that the winner's plan gives again."""
+    result = rebuilt.result
+    row = next((row for row in result["rows"] if row["name"] == result["winner"]), None)
+    if row is None or rebuilt.impossible(row["widths"]) is not None:
+        claims.unchecked("network", "pruned.safetensors", None, "the winner's channels fit no network")
+        return
+    module = rebuilt.candidate(row["widths"], row["role"]).module
+    _check_weights(claims, rebuilt.run.path / "pruned.safetensors", module, tolerances)
+    _check_onnx(claims, rebuilt, module, row["batch"])
+
+
+def _check_weights(claims: Claims, path: Path, module: nn.Module, tolerances: Tolerances) -> None:
+    with claims.reading("weights", path.name, "those of the plan"):
+        claimed, found = _tensors(path, len(weights(module))), module.state_dict()
+        shapes = {name: list(tensor.shape) for name, tensor in claimed.items()}
+        wanted = {name: list(tensor.shape) for name, tensor in found.items()}
+        if shapes != wanted:
+            name = next(name for name in {**wanted, **shapes} if shapes.get(name) != wanted.get(name))
+            claims.differs("weights", path.name, shapes.get(name), f"{name} must be {wanted.get(name, 'absent')}")
+            return
+        apart = max((_apart(claimed[name], tensor) for name, tensor in found.items()), default=0.0)
+        claims.near("weights, largest difference", path.name, 0.0, apart, tolerances.weight)
+
+
+def _tensors(path: Path, expected: int) -> dict[str, torch.Tensor]:
+    try:
+        return load(_content(path, expected))
+    except SafetensorError as reason:
+        raise RunError(f"{path.name} cannot be read: {reason}.") from reason
+
+
+def _content(path: Path, expected: int) -> bytes:
+    try:
+        if path.stat().st_size > expected + ROOM:
+            raise RunError(f"{path.name} has {path.stat().st_size} bytes; the plan's network has {expected}.")
+        return path.read_bytes()
+    except OSError as reason:
+        raise RunError(f"{path.name} cannot be read: {reason.strerror or reason}.") from reason
+
+
+def _apart(claimed: torch.Tensor, found: torch.Tensor) -> float:
+    """Largest difference, as a share of the largest value."""
+    if claimed.numel() == 0:
+        return 0.0
+    scale = float(found.double().abs().max()) or 1.0
+    return float((claimed.double() - found.double().cpu()).abs().max()) / scale
+
+
+def _check_onnx(claims: Claims, rebuilt: Rebuilt, module: nn.Module, batch: int) -> None:
+    path = rebuilt.run.path / "pruned.onnx"
+    if not path.is_file():
+        claims.unchecked("outputs", path.name, None, "the run wrote none: the network could not be exported")
+        return
+    with claims.reading("outputs", path.name, "those of the plan"):
+        content = _content(path, len(weights(module)))
+        verify_onnx(content, module, rebuilt.network.example_inputs, batch=batch)
+        claims.equal("outputs", path.name, "those of the plan", "those of the plan", "compared on one input")

@@ -1,0 +1,185 @@
+"""A finished run rebuilt from its folder, by the functions that made it; nothing is written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+
+from rlprune.devices import Device, DeviceProfile, meter_of, resolve_device
+from rlprune.devices.sources import is_source
+from rlprune.errors import DeviceError, NetworkError, ProfileError
+from rlprune.evaluation import Evaluator
+from rlprune.experiments.device_facts import DeviceFacts, facts_here, facts_of_profile
+from rlprune.experiments.fronts import FrontJob
+from rlprune.experiments.job import Job
+from rlprune.experiments.progress import Progress
+from rlprune.experiments.run_config import TrainConfig, ValidateConfig
+from rlprune.experiments.run_folder import PROFILE, RunFolder
+from rlprune.experiments.scoring import Candidate, candidate, dense_candidate
+from rlprune.experiments.searches import finalists
+from rlprune.experiments.setup import (
+    Material,
+    is_measured,
+    load_material,
+    make_evaluator,
+    make_problem,
+    needs_profile,
+)
+from rlprune.experiments.training import prepare
+from rlprune.network import Network
+from rlprune.problem import Outcome, PruningProblem
+
+DENSE = "dense"
+ON_NAN = "skip"
+"""A plan without a reward is a finding here, not an error."""
+
+
+@dataclass(eq=False)
+class Rebuilt:
+    """What a run worked with.
+
+    Attributes:
+        run, config, result: the record.
+        material: network and task.
+        levels: the problem at each budget that was searched, lowest first.
+        profile: of the run, where it has one that can be used.
+        lacking: why costs, budgets and rewards that rest on the profile cannot be known; None where they can.
+        target: the run's device; without runtime where it is not here.
+        facts: what energy and tails rest on.
+    """
+
+    run: RunFolder
+    config: TrainConfig
+    result: Mapping[str, Any]
+    material: Material
+    levels: list[PruningProblem]
+    profile: DeviceProfile | None
+    lacking: str | None
+    target: Device
+    facts: DeviceFacts
+    _known: dict[tuple[int, ...], Candidate] = field(default_factory=dict)
+
+    @property
+    def problem(self) -> PruningProblem:
+        """The problem at the highest budget."""
+        return self.levels[-1]
+
+    @property
+    def network(self) -> Network:
+        """With the widths that the profile allows."""
+        return self.problem.network
+
+    @property
+    def evaluator(self) -> Evaluator:
+        """Of plans, on the samples of the search."""
+        return self.problem.evaluator
+
+    def at(self, budget: str) -> PruningProblem:
+        """The problem at the level of this budget; the highest where there is no such level."""
+        for problem in self.levels:
+            if budget in map(str, problem.planner.budgets):
+                return problem
+        return self.problem
+
+    def impossible(self, widths: Any) -> str | None:
+        """Why these widths fit no network here; None where they do."""
+        groups = self.network.groups
+        if not isinstance(widths, list | tuple) or len(widths) != len(groups):
+            return f"the network has {len(groups)} groups"
+        wrong = [
+            f"{group.name} cannot have {width!r} channels"
+            for group, width in zip(groups, widths, strict=True)
+            if type(width) is not int or width not in group.widths
+        ]
+        return wrong[0] if wrong else None
+
+    def outcome(self, widths: Sequence[int], reward: Any) -> Outcome:
+        """What a plan does; over a range, at the budget where it earns nearest to ``reward``."""
+        plan = np.array(widths, dtype=np.int64)
+        outcomes = [problem.outcome(plan) for problem in self.levels]
+        known = float(reward) if isinstance(reward, int | float) else 0.0
+        return min(outcomes, key=lambda outcome: abs(outcome.reward - known))
+
+    def candidate(self, widths: Sequence[int], role: str) -> Candidate:
+        """The network of these widths as it is delivered, scored on all validation images; made once."""
+        key = tuple(int(width) for width in widths) if role != DENSE else ()
+        if key not in self._known:
+            self._known[key] = self._made(widths, role)
+        return self._known[key]
+
+    def _made(self, widths: Sequence[int], role: str) -> Candidate:
+        if role == DENSE:
+            return dense_candidate(self.problem)
+        outcome = self.problem.outcome(np.array(widths, dtype=np.int64))
+        return candidate(str(len(self._known)), role, finalists([outcome], self.evaluator), self.evaluator)
+
+    def candidates(self) -> list[Candidate]:
+        """All that were made."""
+        return list(self._known.values())
+
+
+def rebuild(settings: ValidateConfig, run: RunFolder, progress: Progress) -> Rebuilt:
+    """Load network, task, profile and device of a run, and state its problem.
+
+    Raises:
+        RlpruneError: network or data cannot be loaded here.
+    """
+    config = _config(settings, run)
+    with progress.phase("load", f"Loading {config.network}"):
+        material = load_material(config, config.multiple)
+    target, lacking = _target(run, config)
+    if settings.no_timing:
+        target = replace(target, runtime=None, absent="latency was not measured again (--no-timing)")
+    problem, profile, lacking = _problem(config, material, target, progress, lacking)
+    job = Job if config.budget_range() is None else FrontJob
+    levels = job.budgeted(config, problem) if lacking is None else [problem]
+    facts = _facts(config, profile, target)
+    return Rebuilt(run, config, run.result(), material, levels, profile, lacking, target, facts)
+
+
+def _config(settings: ValidateConfig, run: RunFolder) -> TrainConfig:
+    config = run.config()
+    return replace(
+        config,
+        data_dir=settings.data_dir or config.data_dir,
+        profile_samples=settings.samples or config.profile_samples,
+    )
+
+
+def _target(run: RunFolder, config: TrainConfig) -> tuple[Device, str | None]:
+    """The device of the run, and why its profile cannot be used where that is so."""
+    path = run.path / PROFILE
+    needed = needs_profile(config.budgets(), config.reward) or is_source(config.device)
+    try:
+        if path.is_file() or not needed:
+            return resolve_device(str(path) if path.is_file() else config.device, threads=config.threads), None
+        return Device("cpu", "cpu", None, None, f"the run has no {PROFILE}"), f"the run has no {PROFILE}"
+    except ProfileError as reason:
+        return Device("cpu", "cpu", None, None, f"{PROFILE} cannot be used"), str(reason)
+    except DeviceError as reason:
+        return Device("cpu", "cpu", None, None, str(reason)), None
+
+
+def _problem(
+    config: TrainConfig, material: Material, target: Device, progress: Progress, lacking: str | None
+) -> tuple[PruningProblem, DeviceProfile | None, str | None]:
+    if lacking is None:
+        try:
+            problem, profile = prepare(config, material, target, progress, ON_NAN)
+            return problem, profile, None
+        except (ProfileError, NetworkError) as reason:
+            lacking = str(reason)
+    evaluator = make_evaluator(material, config.samples, config.seed)
+    countable = [budget for budget in config.budgets() if not is_measured(budget)]
+    return make_problem(material, evaluator, None, countable, "agreement", ON_NAN), None, lacking
+
+
+def _facts(config: TrainConfig, profile: DeviceProfile | None, target: Device) -> DeviceFacts:
+    if profile is not None:
+        return facts_of_profile(profile, target, [])
+    if target.runtime is not None:
+        return facts_here(target, meter_of(target, config.watts)[0], [])
+    return DeviceFacts(None, None, "", 1, {}, [])

@@ -1,0 +1,64 @@
+"""How far a number that is measured again may be from the recorded one, and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from rlprune.experiments.validating.claims import Tolerance
+
+DECIDING = ("torch", "numpy", "platform", "cpu", "gpu")
+"""What decides in which order floats are summed, together with the threads, which are the run's."""
+
+SAME = "the same machine and libraries compute the same bits; this leaves room for the last ones"
+OTHER = (
+    "another processor or library sums float32 in another order; between instruction sets divergences moved by 2e-6 of "
+    "themselves and weights by 1e-5, and a close sample or channel may turn"
+)
+
+RATIO = Tolerance(relative=0.1, why="share of the dense latency in the same rounds; it repeats to a few percent")
+ENERGY = Tolerance(relative=0.2, why="share of the dense energy as metered; meters read the whole processor")
+MEMORY = Tolerance(relative=0.1, why="the runtime's allocator takes whole blocks")
+LATER = 60.0
+"""Seconds in which report and pictures are written, after the cost was noted."""
+
+
+@dataclass(frozen=True)
+class Tolerances:
+    """Of what is computed from the network's outputs.
+
+    Attributes:
+        same: whether machine and libraries are those of the run.
+    """
+
+    same: bool
+
+    @classmethod
+    def of(cls, then: Mapping[str, Any], now: Mapping[str, Any]) -> Tolerances:
+        """From the versions of the run and those of this process."""
+        return cls(all(then.get(name) == now.get(name) for name in DECIDING))
+
+    @property
+    def why(self) -> str:
+        """For people."""
+        return SAME if self.same else OTHER
+
+    def score(self, samples: int) -> Tolerance:
+        """Of a score on so many samples."""
+        return Tolerance(*((1e-9, 1e-9) if self.same else (2.5 / samples, 1e-3)), self.why)
+
+    @property
+    def divergence(self) -> Tolerance:
+        """Of a divergence."""
+        return Tolerance(*((1e-9, 1e-5) if self.same else (1e-6, 1e-3)), self.why)
+
+    @property
+    def reward(self) -> Tolerance:
+        """Of a reward: mostly a logarithm of two divergences."""
+        return Tolerance(*((1e-5, 1e-5) if self.same else (2e-3, 1e-3)), self.why)
+
+    @property
+    def weight(self) -> Tolerance:
+        """Of a weight, as a share of its tensor's largest."""
+        return Tolerance(1e-5 if self.same else 1e-3, 0.0, self.why)
