@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlprune.errors import ConfigError, RunError
+from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.pictures import OTHERS, UNIFORM, new_figure, save_figure
 from rlprune.experiments.report import episode_tables
 from rlprune.experiments.rows import Row, score_text
 from rlprune.experiments.run_config import CompareConfig
-from rlprune.experiments.run_folder import RESULT, RunFolder, check_free
+from rlprune.experiments.run_folder import MALFORMED, RESULT, RunFolder, check_free
 from rlprune.experiments.tables import markdown, print_table
 from rlprune.files import write_atomic, write_json
 from rlprune.network import FloatArray
@@ -103,7 +103,9 @@ def compare_runs(config: CompareConfig) -> Comparison:
         curves: dict[str, list[FloatArray]] = {}
         for run, result in zip(runs, results, strict=True):
             _collect(run, result, rows, curves)
-    except (KeyError, TypeError, ValueError) as reason:
+    except RlpruneError:
+        raise
+    except MALFORMED as reason:
         raise RunError(f"A run holds a result that cannot be compared ({reason!r}). Train again.") from reason
     found = Comparison(common, rows, curves, config.out)
     if config.out is not None:

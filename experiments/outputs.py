@@ -201,8 +201,7 @@ def _write_summaries(
     learned = writers[facts.config.agent]
     learned.add_pictures(sorted((run.path / "pictures").glob("*.png")))
     table = "\n\n".join([result["verdict"], markdown_rows(result["metric"], rows), notes(result)])
-    command = (run.path / "command.txt").read_text(encoding="utf-8").strip()
-    learned.add_texts({"table": table, "plan": plan_table(result, rows), "command": f"`{command}`"})
+    learned.add_texts({"table": table, "plan": plan_table(result, rows), "command": f"`{run.command()}`"})
 
 
 def _settings(facts: Facts, row: Row) -> dict[str, HParam]:

@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlprune.errors import RunError
+from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments import profile_pictures
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.pictures import draw_all
 from rlprune.experiments.rows import Row, score_text
-from rlprune.experiments.run_folder import REPORT, RunFolder
+from rlprune.experiments.run_folder import MALFORMED, REPORT, RunFolder
 from rlprune.experiments.tables import markdown, markdown_mapping, markdown_rows
 
 CAPTIONS = {
@@ -35,7 +35,9 @@ def write_report(run: RunFolder) -> dict[str, Any]:
         if result.get("profile") is not None:
             pictures += profile_pictures.draw_profile(result["profile"], run.path / "pictures")
         run.write_text(REPORT, report_text(run, result, pictures))
-    except (KeyError, TypeError, IndexError) as reason:
+    except RlpruneError:
+        raise
+    except MALFORMED as reason:
         raise RunError(
             f"{run.path} holds a result that cannot be reported ({reason!r} is missing or wrong). Train again."
         ) from reason
@@ -44,13 +46,12 @@ def write_report(run: RunFolder) -> dict[str, Any]:
 
 def episode_tables(run: RunFolder, result: Mapping[str, Any]) -> dict[str, EpisodeTable]:
     """Method to its table of episodes."""
-    return {name: read_csv(run.path / f"episodes-{name}.csv") for name in result["searches"]}
+    return {name: read_csv(run.episodes(name)) for name in result["searches"]}
 
 
 def report_text(run: RunFolder, result: Mapping[str, Any], pictures: list[Path]) -> str:
     """The report as Markdown."""
     rows = [Row.from_dict(row) for row in result["rows"]]
-    command = (run.path / "command.txt").read_text(encoding="utf-8").strip()
     parts = [
         f"# {result['network']} on {result['task']}, {', '.join(result['budgets'])}",
         result["verdict"],
@@ -64,7 +65,7 @@ def report_text(run: RunFolder, result: Mapping[str, Any], pictures: list[Path])
         "## The search",
         search_table(result),
         "## How it was made",
-        f"```\n{command}\n```",
+        f"```\n{run.command()}\n```",
         markdown_mapping(("", ""), _facts(result)),
         "Settings: `config.yaml`. Versions: `versions.json`. Every episode: `episodes-*.csv`. "
         "Plans: `plan.json`, `plans/`. Curves: `tensorboard --logdir tensorboard`.",

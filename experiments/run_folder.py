@@ -14,8 +14,10 @@ import yaml
 
 from rlprune.errors import RunError
 from rlprune.experiments.config import as_dict, from_dict
+from rlprune.experiments.result_shape import checked_result
 from rlprune.experiments.run_config import TrainConfig
-from rlprune.files import read_json, write_atomic, write_json
+from rlprune.experiments.yaml_file import read_yaml
+from rlprune.files import check_tree, plain_name, read_json, read_text, write_atomic, write_json
 
 SCHEMA = "rlprune-run/1"
 STATUS, CONFIG, RESULT, PLAN, PROFILE, REPORT = (
@@ -26,7 +28,10 @@ STATUS, CONFIG, RESULT, PLAN, PROFILE, REPORT = (
     "profile.json",
     "report.md",
 )
-MAX_CONFIG_BYTES = 2**20
+COMMAND = "command.txt"
+MAX_COMMAND_BYTES = 2**16
+MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What a file with well-formed values that do not belong together can lead to."""
 
 
 def check_free(path: str | Path) -> None:
@@ -64,9 +69,17 @@ def _check_empty(path: Path) -> None:
 
 def _state(status: Path) -> str:
     try:
-        return str(read_json(status, RunError).get("status", "unknown"))
+        return str(read_json(status, RunError).get("status", "unknown"))[:80]
     except RunError:
         return "unreadable"
+
+
+def _refuse_links(path: Path) -> None:
+    """What is read and written stays in the folder: a run has no links, so one from outside that has is no run."""
+    for folder, folders, files in os.walk(path):
+        for name in (*folders, *files):
+            if (Path(folder) / name).is_symlink():
+                raise RunError(f"A run folder must hold no links; {Path(folder) / name} is one. Replace it by the file.")
 
 
 class RunFolder:
@@ -90,7 +103,7 @@ class RunFolder:
         run = cls(path)
         run.set_status("running")
         run.write_text(CONFIG, yaml.safe_dump(as_dict(config), sort_keys=False))
-        run.write_text("command.txt", command + "\n")
+        run.write_text(COMMAND, command + "\n")
         run.write_json("versions.json", versions)
         return run
 
@@ -102,17 +115,18 @@ class RunFolder:
             needed: files that must be there.
 
         Raises:
-            RunError: there is no run, it was not finished, or a file is missing.
+            RunError: there is no run, it was not finished, a file is missing, or a link leads out of the folder.
         """
         run = cls(path)
+        _refuse_links(run.path)
         if not (run.path / STATUS).is_file():
             raise RunError(f"{path} is no run folder: it has no {STATUS}. Give the folder that `rlprune train` wrote.")
         status = read_json(run.path / STATUS, RunError)
         if status.get("schema") != SCHEMA:
-            raise RunError(f"{path} must have schema {SCHEMA!r}; {status.get('schema')!r} came.")
+            raise RunError(f"{path} must have schema {SCHEMA!r}; {status.get('schema')!r:.80} came.")
         if status.get("status") != "complete":
             raise RunError(
-                f"The run in {path} is not complete ({status.get('status')}). Train again into a new folder."
+                f"The run in {path} is not complete ({status.get('status')!s:.80}). Train again into a new folder."
             )
         for name in needed:
             if not (run.path / name).is_file():
@@ -144,19 +158,29 @@ class RunFolder:
             RunError: they cannot be read.
             ConfigError: they hold something that is no setting.
         """
-        path = self.path / CONFIG
-        try:
-            text = path.read_text(encoding="utf-8")
-            values = yaml.safe_load(text[:MAX_CONFIG_BYTES])
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
-            raise RunError(f"Cannot read {path}: {reason}.") from reason
-        if not isinstance(values, dict):
-            raise RunError(f"{path} must hold settings by name; it holds {type(values).__name__}.")
-        return from_dict(TrainConfig, values)
+        return from_dict(TrainConfig, read_yaml(self.path / CONFIG, RunError))
 
     def result(self) -> dict[str, Any]:
-        """The content of ``result.json``."""
-        return read_json(self.path / RESULT, RunError)
+        """The content of ``result.json``.
+
+        Raises:
+            RunError: it is missing, or does not hold what a result holds.
+        """
+        return checked_result(read_json(self.path / RESULT, RunError), self.path / RESULT)
+
+    def command(self) -> str:
+        """The command line of the run. Raises as :meth:`result`."""
+        text = read_text(self.path / COMMAND, RunError, MAX_COMMAND_BYTES).strip()
+        check_tree(text, str(self.path / COMMAND), RunError)
+        return text
+
+    def episodes(self, method: str) -> Path:
+        """The file of a method's episodes.
+
+        Raises:
+            RunError: the name of the method cannot stand in the name of a file.
+        """
+        return self.path / f"episodes-{plain_name(method, RunError)}.csv"
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run."""
