@@ -10,6 +10,7 @@ from rlprune.agents import AGENTS, Searcher, make_searcher
 from rlprune.agents.search import require_episodes
 from rlprune.devices import Device, DeviceProfile
 from rlprune.experiments import outputs
+from rlprune.experiments.cost import RunCost
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.episodes import to_csv
@@ -45,6 +46,7 @@ class Job:
     profile: DeviceProfile | None
     target: Device
     progress: Progress
+    cost: RunCost
 
     @classmethod
     def check(cls, config: TrainConfig, problem: PruningProblem) -> None:
@@ -83,7 +85,7 @@ class Job:
             return outputs.write_all(self.run, self._facts(power, searches, candidates), writers, self.progress)
 
     def _facts(self, power: DeviceFacts, searches: dict[str, Search], candidates: list[Candidate]) -> outputs.Facts:
-        return outputs.Facts(self.config, self.problem, self.profile, power, searches, candidates)
+        return outputs.Facts(self.config, self.problem, self.profile, power, searches, candidates, self.cost)
 
     def _methods(self) -> list[str]:
         return methods(self.config.agent, self.config.baselines)

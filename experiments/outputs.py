@@ -10,6 +10,7 @@ from rlprune.agents.replay import action_spread
 from rlprune.budget import cost_name
 from rlprune.devices import DeviceProfile
 from rlprune.errors import DeviceError, NetworkError, RunError
+from rlprune.experiments.cost import RunCost
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
@@ -27,6 +28,8 @@ from rlprune.export import export_onnx_bytes, verify_onnx
 from rlprune.files import write_atomic
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
+from rlprune.tasks.base import APART
+from rlprune.tasks.overlap import split_digest
 
 SCHEMA = "rlprune-result/1"
 
@@ -41,6 +44,7 @@ class Facts:
     power: DeviceFacts
     searches: Mapping[str, Search]
     candidates: list[Candidate]
+    cost: RunCost
     front: dict[str, Any] | None = None
 
     def winner(self, rows: Sequence[Row]) -> Candidate:
@@ -111,7 +115,9 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
     return {
         "schema": SCHEMA,
         "network": config.network,
+        "fingerprint": problem.network.fingerprint,
         "task": task.name,
+        "data": {which: split_digest(getattr(task, which)) for which in APART},
         "metric": task.metric,
         "agent": config.agent,
         "episodes": config.episodes,
@@ -132,6 +138,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "finalists": {item.name: _finalists(item) for item in facts.candidates if item.finalists},
         "searches": {name: _counts(search) for name, search in facts.searches.items()},
         "seconds": dict(seconds),
+        "cost": facts.cost.total(sum(search.episodes[-1].evaluations for search in facts.searches.values())),
         "profile": None if facts.profile is None else _profile_series(facts),
     }
 

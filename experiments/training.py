@@ -7,6 +7,7 @@ from rlprune.budget import Budget, BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError
 from rlprune.experiments.config import ProblemConfig, check_known
+from rlprune.experiments.cost import RunCost
 from rlprune.experiments.device import describe, fitting_profile, new_profile
 from rlprune.experiments.fronts import FrontJob
 from rlprune.experiments.job import Job, searcher_of
@@ -52,7 +53,9 @@ def train(config: TrainConfig, command: str, progress: Progress | None = None) -
             kind.check(config, problem)
             run = RunFolder.create(config.folder(), config, command, versions())
             with run.recording():
-                kind(config, run, material, problem, profile, target, progress).execute()
+                cost = RunCost(run.path)
+                kind(config, run, material, problem, profile, target, progress, cost).execute()
+                cost.end("complete")
     return run
 
 

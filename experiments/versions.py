@@ -26,9 +26,9 @@ PACKAGES = (
 )
 
 
-def versions() -> dict[str, str | None]:
-    """Python, this project and its commit, the libraries it stands on, platform and processor."""
-    from rlprune.devices.host import cpu_model, operating_system
+def versions() -> dict[str, str | int | None]:
+    """Python, this project and its commit, the libraries it stands on, platform, processor, cores and memory."""
+    from rlprune.devices.host import cpu_model, memory_bytes, operating_system, usable_cores
 
     return {
         "rlprune": rlprune.__version__,
@@ -38,6 +38,8 @@ def versions() -> dict[str, str | None]:
         "platform": platform.platform(terse=True),
         "operating_system": operating_system(),
         "cpu": cpu_model(),
+        "cores": usable_cores(),
+        "memory_bytes": memory_bytes(),
     }
 
 

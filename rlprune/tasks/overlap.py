@@ -1,4 +1,4 @@
-"""Finds samples that stand in two splits: they would make a pruned network look better than it is."""
+"""What tells samples and splits apart; samples in two splits would make a pruned network look better than it is."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import torch
 
 from rlprune.errors import TaskError
 from rlprune.tasks.split import Split
@@ -21,6 +22,15 @@ def sample_digests(split: Split) -> list[bytes]:
     rows = [tensor.detach().cpu().reshape(len(split), tensor[0].numel()).contiguous() for tensor in split.tensors]
     samples = zip(*(row.numpy().view(np.uint8) for row in rows), strict=True)
     return [_digest(sample) for sample in samples]
+
+
+def split_digest(split: Split) -> str:
+    """sha256 of a split's targets and inputs: two machines that agree on it cut the data alike."""
+    digest = hashlib.sha256(split.targets.cpu().contiguous().numpy().tobytes())
+    for tensor in split.tensors:
+        # Rounded, because normalisation may differ in the last bit between machines.
+        digest.update((tensor.cpu() * 1000).round().to(torch.int32).contiguous().numpy().tobytes())
+    return digest.hexdigest()
 
 
 def _digest(parts: tuple[npt.NDArray[Any], ...]) -> bytes:

@@ -26,6 +26,7 @@ from tqdm import tqdm
 from rlprune.errors import NetworkError, RlpruneError
 from rlprune.files import read_json, write_atomic, write_json
 from rlprune.tasks import Split, Task, load_task
+from rlprune.tasks.overlap import split_digest
 from rlprune.zoo.registry import INDEX, ZooEntry, zoo_entry
 
 EVALUATION_BATCH = 500
@@ -116,15 +117,6 @@ def count_macs(model: nn.Module, inputs: torch.Tensor) -> int:
     with FlopCounterMode(display=False) as counter, torch.inference_mode():
         model.eval()(inputs)
     return int(counter.get_total_flops()) // 2
-
-
-def split_digest(split: Split) -> str:
-    """sha256 of a split's labels and images: two machines that agree on it cut the data alike."""
-    digest = hashlib.sha256(split.targets.numpy().tobytes())
-    for tensor in split.tensors:
-        # Rounded, because normalisation may differ in the last bit between machines.
-        digest.update((tensor * 1000).round().to(torch.int32).contiguous().numpy().tobytes())
-    return digest.hexdigest()
 
 
 def train(entry: ZooEntry, recipe: Recipe, task: Task) -> tuple[nn.Module, dict[str, Any]]:

@@ -12,8 +12,9 @@ from torch import nn
 
 from rlprune.errors import NetworkError, TaskError
 from rlprune.tasks import Task, load_task
+from rlprune.tasks.overlap import split_digest
 from rlprune.zoo import ZOO, load_zoo, registry
-from rlprune.zoo.train import accuracy, count_macs, split_digest
+from rlprune.zoo.train import accuracy, count_macs
 
 NAMES = sorted(ZOO)
 FASHION = [name for name in NAMES if ZOO[name].task == "fashion-mnist"]
