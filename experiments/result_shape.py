@@ -11,6 +11,7 @@ from rlprune.experiments.shapes import mismatches
 from rlprune.files import plain_name
 
 NUMBER = (float, None)
+SEARCHED = ("uniform", "baseline", "learned")
 COUNTS = {
     "episodes": int,
     "evaluations": int,
@@ -77,5 +78,7 @@ def _disagreement(result: dict[str, Any]) -> str | None:
     rows = [Row.from_dict(row) for row in result["rows"]]
     if any(len(row.widths) != len(groups) for row in rows):
         return f"every row must have {len(groups)} widths, one a group"
+    if any(row.role in SEARCHED and row.reward is None for row in rows):
+        return "every row that was searched must have a reward"
     missing = {"dense", "uniform"} - set(result["marks"])
     return f"marks must have {', '.join(sorted(missing))}" if missing or not result["searches"] else None
