@@ -138,8 +138,8 @@ def _spec(path: Path, data: dict[str, Any]) -> PolicySpec:
     seen = [spec.observation_version, list(spec.observation)]
     if [data.get("observation_version"), data.get("observation")] != seen:
         raise PolicyError(
-            f"{path} was trained on observation version {data.get('observation_version')!r:.80}; this rlprune has version "
-            f"{spec.observation_version}. Train the policy again."
+            f"{path} was trained on observation version {data.get('observation_version')!r:.80}; this rlprune has "
+            f"version {spec.observation_version}. Train the policy again."
         )
     if data.get("actions") != list(spec.actions):
         raise PolicyError(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -87,7 +86,7 @@ class EpisodeLog:
     episodes: list[Episode] = field(default_factory=list)
 
     def __post_init__(self) -> None:
-        self._start = time.perf_counter()
+        self._start = self.problem.evaluator.clock()
         self._evaluations = self.problem.evaluations
         self._hits = self.problem.cache_hits
 
@@ -96,7 +95,7 @@ class EpisodeLog:
         episode = Episode(
             number=len(self.episodes) + 1,
             outcome=outcome,
-            seconds=time.perf_counter() - self._start,
+            seconds=self.problem.evaluator.clock() - self._start,
             evaluations=self.problem.evaluations - self._evaluations,
             cache_hits=self.problem.cache_hits - self._hits,
         )

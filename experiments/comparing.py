@@ -12,9 +12,10 @@ import numpy as np
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.pictures import OTHERS, UNIFORM, new_figure, save_figure
 from rlprune.experiments.report import episode_tables
+from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.rows import Row, score_text
 from rlprune.experiments.run_config import CompareConfig
-from rlprune.experiments.run_folder import MALFORMED, RESULT, RunFolder, check_free
+from rlprune.experiments.run_folder import RESULT, RunFolder, check_free
 from rlprune.experiments.tables import markdown, print_table
 from rlprune.files import write_atomic, write_json
 from rlprune.network import FloatArray

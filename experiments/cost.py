@@ -5,7 +5,8 @@ from __future__ import annotations
 import datetime
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -43,37 +44,49 @@ class Session:
 class RunCost:
     """Keeps ``sessions.json`` of a run up to date, so that the cost of a killed session is known too.
 
-    Args:
-        folder: of the run.
-        device: where plans are evaluated, ``cpu`` or ``cuda``: its meter is read beside the processor's.
+    It counts from when it is made.
 
-    Raises:
-        RunError: the file of the earlier sessions cannot be read.
+    Args:
+        device: where plans are evaluated, ``cpu`` or ``cuda``: its meter is read beside the processor's.
     """
 
-    def __init__(self, folder: Path, device: str = "cpu") -> None:
-        self._path = folder / FILE
-        self._earlier = read_sessions(self._path)
-        for session in self._earlier:
-            session.ended = "killed" if session.ended == "running" else session.ended
+    def __init__(self, device: str = "cpu") -> None:
+        self._path: Path | None = None
+        self._earlier: list[Session] = []
         self._now = Session(datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
         self._start, self._cpu = time.monotonic(), _cpu_seconds()
         found = [meter for kind in dict.fromkeys(["cpu", device]) for meter in meters_of(kind)]
         self._meters = [meter for meter in found if isinstance(meter, EnergyCounter) and meter.reason is None]
         self.energy_source = _told(found, self._meters)
         self._before = self._energy_j()
-        self._written = -EVERY_S
-        self.tick()
+        self._written = 0.0
+
+    @contextmanager
+    def kept(self, folder: Path) -> Iterator[None]:
+        """Written into the folder of a run while the block runs, after the sessions that are there.
+
+        Raises:
+            RunError: the file of the earlier sessions cannot be read, or it cannot be written.
+        """
+        self._path = folder / FILE
+        self._earlier = read_sessions(self._path)
+        for session in self._earlier:
+            session.ended = "killed" if session.ended == "running" else session.ended
+        self._write()
+        try:
+            yield
+        except BaseException as reason:
+            self._now.ended = "interrupted" if isinstance(reason, KeyboardInterrupt) else "failed"
+            with suppress(RunError):  # what ended the run is told, not that its cost cannot be written
+                self._write()
+            raise
+        self._now.ended = "complete"
+        self._write()
 
     def tick(self) -> None:
         """Note what was taken so far, every ten seconds at most."""
         if time.monotonic() - self._start >= self._written + EVERY_S:
             self._write()
-
-    def end(self, ended: str) -> None:
-        """Note how the session ended."""
-        self._now.ended = ended
-        self._write()
 
     def total(self, evaluations: int) -> dict[str, Any]:
         """Over all sessions so far; the energy is None where it is not known of each of them."""
@@ -95,8 +108,9 @@ class RunCost:
         after = self._energy_j()
         now.energy_j = None if after is None or self._before is None else after - self._before
         self._written = now.seconds
-        sessions = [asdict(session) for session in (*self._earlier, now)]
-        write_json(self._path, {"schema": SCHEMA, "sessions": sessions}, RunError)
+        if self._path is not None:
+            sessions = [asdict(session) for session in (*self._earlier, now)]
+            write_json(self._path, {"schema": SCHEMA, "sessions": sessions}, RunError)
 
     def _energy_j(self) -> float | None:
         try:

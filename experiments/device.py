@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from rlprune.devices import Device, DeviceProfile, meter_of
 from rlprune.devices.measuring import Effort
@@ -19,12 +20,25 @@ from rlprune.experiments.scoring import Candidate
 from rlprune.network import Network
 
 
-def new_profile(network: Network, device: Device, config: ProblemConfig, progress: Progress) -> DeviceProfile:
+def new_profile(
+    network: Network, device: Device, config: ProblemConfig, progress: Progress, path: Path | None = None
+) -> DeviceProfile:
     """Measure a profile of ``network`` here.
+
+    Args:
+        path: where it is saved; what was measured of it before goes on from there.
 
     Raises:
         DeviceError: a meter or runtime fails.
+        ProfileError: ``path`` cannot be written.
     """
+    with progress.phase("profile"):
+        return _new_profile(network, device, config, progress, path)
+
+
+def _new_profile(
+    network: Network, device: Device, config: ProblemConfig, progress: Progress, path: Path | None
+) -> DeviceProfile:
     assert device.runtime is not None  # a device without a profile always has one
     meter = told_meter(device, config.watts, progress)
     progress.note(f"Profiling on {device.runtime.device_name()}, {device.runtime.identity.name}")
@@ -40,6 +54,7 @@ def new_profile(network: Network, device: Device, config: ProblemConfig, progres
             limit_s=in_seconds(config.profile_minutes),
             seed=config.seed,
         ),
+        path=path,
         progress=True,
     )
 

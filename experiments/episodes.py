@@ -77,7 +77,7 @@ def read_csv(path: Path) -> EpisodeTable:
         columns = {name: np.array([float(row[name]) for row in rows]) for name in names}
         _check(columns)
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError, csv.Error) as reason:
-        raise RunError(f"{path} is not a table of episodes ({str(reason):.200}). Train again.") from reason
+        raise RunError(f"{path} is not a table of episodes ({reason!s:.200}). Train again.") from reason
     return EpisodeTable(columns, widths)
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
-from rlprune.agents import AGENTS, Searcher, make_searcher
+from rlprune.agents import AGENTS, Episode, Searcher, make_searcher
 from rlprune.agents.search import require_episodes
 from rlprune.devices import Device, DeviceProfile
 from rlprune.experiments import outputs
@@ -14,13 +15,16 @@ from rlprune.experiments.cost import RunCost
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.episodes import to_csv
+from rlprune.experiments.interruption import Interrupted, how_to_continue
+from rlprune.experiments.journal import Journal
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.run_config import SearchSettings, TrainConfig
-from rlprune.experiments.run_folder import PROFILE, RunFolder
+from rlprune.experiments.run_folder import PLAN, RunFolder
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, BrokenSearch, Search, finalists, methods, run_search
 from rlprune.experiments.setup import Material
 from rlprune.experiments.tensorboard import EpisodeWriter
+from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
 
 
@@ -35,6 +39,14 @@ def searcher_of(name: str, config: SearchSettings) -> Searcher:
     return make_searcher(name, config.preset, config.agent_settings())
 
 
+@dataclass(frozen=True, eq=False)
+class Found:
+    """An episode and the method it is of."""
+
+    method: str
+    episode: Episode
+
+
 @dataclass(eq=False)
 class Job:
     """The part of a training that writes into its folder."""
@@ -47,6 +59,8 @@ class Job:
     target: Device
     progress: Progress
     cost: RunCost
+    journal: Journal
+    best: Found | None = field(default=None, init=False)
 
     @classmethod
     def check(cls, config: TrainConfig, problem: PruningProblem) -> None:
@@ -68,9 +82,18 @@ class Job:
         return self.budgeted(self.config, self.problem.fresh())
 
     def execute(self) -> dict[str, Any]:
-        """Search, choose, measure, test, write."""
-        if self.profile is not None:
-            self.profile.save(self.run.path / PROFILE)
+        """Search, choose, measure, test, write.
+
+        Raises:
+            Interrupted: the user wants to stop; the best plan so far is written and named.
+        """
+        try:
+            return self._execute()
+        except KeyboardInterrupt as reason:
+            raise Interrupted(self._leave()) from reason
+
+    def _execute(self) -> dict[str, Any]:
+        shutil.rmtree(self.run.path / "tensorboard", ignore_errors=True)  # of a session that was broken off
         with ExitStack() as stack:
             writers = {name: stack.enter_context(self._writer(name)) for name in [UNIFORM, *self._methods()]}
             writers[UNIFORM].add_constant(self.problem.uniform, self.config.episodes)
@@ -107,13 +130,40 @@ class Job:
         return found
 
     def _search(self, name: str, searcher: Searcher, writer: EpisodeWriter) -> Search:
-        config = self.config
+        config, memory = self.config, self.journal.memory_of(name)
+
+        def heard(episode: Episode) -> None:
+            if self.best is None or episode.outcome.reward > self.best.episode.outcome.reward:
+                self.best = Found(name, episode)
+            self.cost.tick()
+
         try:
-            return run_search(name, searcher, self.problems(), config.episodes, config.seed, self.progress, writer)
+            return run_search(
+                name,
+                searcher,
+                self.problems(),
+                config.episodes,
+                config.seed,
+                self.progress,
+                writer,
+                memory,
+                heard,
+            )
         except BrokenSearch as broken:
             if broken.episodes:
                 self.run.write_text(f"episodes-{name}.csv", to_csv(broken.episodes))
             raise
+
+    def _leave(self) -> str:
+        """Write the best plan so far, and say where it is and how to go on."""
+        found, path = [], self.run.path
+        if self.best is not None:
+            outcome = self.best.episode.outcome
+            notes = {**self.config.network_notes(), "method": self.best.method, "interrupted": True}
+            PruningPlan.from_widths(self.problem.network, outcome.widths, notes).save(path / PLAN)
+            score = f"{self.problem.evaluator.task.metric} {outcome.quality.score:.4f}"
+            found = [f"Best plan so far: {path / PLAN}, of {self.best.method} ({score} on the images of the search)."]
+        return " ".join([*found, how_to_continue(path)])
 
     def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
         """Dense, uniform, and the best finalist of each method, in the order of the table."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import field
+from dataclasses import MISSING, Field, field
 from typing import Any, TypeVar
 
 from rlprune.errors import ConfigError, unknown_name
@@ -23,6 +23,11 @@ def described(text: str, *, positional: bool = False) -> dict[str, Any]:
 def option(default: T, text: str, *, positional: bool = False) -> T:
     """A dataclass field with an immutable default and a help text."""
     return field(default=default, metadata=described(text, positional=positional))
+
+
+def default_of(item: Field[Any]) -> Any:
+    """The default of a dataclass field."""
+    return item.default if item.default_factory is MISSING else item.default_factory()
 
 
 def at_least(config: Any, minimum: int, *names: str) -> None:

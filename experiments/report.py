@@ -10,8 +10,9 @@ from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments import profile_pictures
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.pictures import draw_all
+from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.rows import Row, score_text
-from rlprune.experiments.run_folder import MALFORMED, REPORT, RunFolder
+from rlprune.experiments.run_folder import REPORT, RunFolder
 from rlprune.experiments.tables import markdown, markdown_mapping, markdown_rows
 
 CAPTIONS = {

@@ -10,6 +10,8 @@ from rlprune.experiments.rows import Row
 from rlprune.experiments.shapes import mismatches
 from rlprune.files import plain_name
 
+MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What values that are each of their kind but do not belong together can lead to."""
 NUMBER = (float, None)
 SEARCHED = ("uniform", "baseline", "learned")
 COUNTS = {
@@ -27,20 +29,20 @@ POINT = {
     "budget": str,
     "budget_cost": float,
     "score_validation": float,
-    **{name: NUMBER for name in ("latency_measured_ms", "latency_promised_ms", "energy_mj")},
+    **dict.fromkeys(("latency_measured_ms", "latency_promised_ms", "energy_mj"), NUMBER),
 }
 FRONT = {"range": str, "cost": str, "best": [str], "points": [POINT]}
 SURFACE = {"groups": [str], "widths": [[int]], "paying": [[int]], "latency_ms": [[float]]}
 PROFILE = {
-    **{name: str for name in ("title", "energy_source")},
+    **dict.fromkeys(("title", "energy_source"), str),
     **{name: [float] for name in ("measured_ms", "promised_ms", "energy_mj", "metered_ms", "metered_mj")},
     "error": {"median": float, "p90": float, "worst": float, "plans": int},
     "held_out": [bool],
     "surface": SURFACE,
 }
 RESULT = {
-    **{name: str for name in ("network", "task", "metric", "agent", "reward", "verdict", "energy_source", "winner")},
-    **{name: int for name in ("seed", "samples")},
+    **dict.fromkeys(("network", "task", "metric", "agent", "reward", "verdict", "energy_source", "winner"), str),
+    **dict.fromkeys(("seed", "samples"), int),
     "budgets": [str],
     "limits": {str: float},
     "device": ({str: object}, None),

@@ -20,6 +20,7 @@ from rlprune.experiments.config import (
 from rlprune.experiments.options import (
     at_least,
     check_watts,
+    default_of,
     described,
     fits,
     key_values,
@@ -28,7 +29,6 @@ from rlprune.experiments.options import (
 )
 from rlprune.experiments.width_rules import check_minimum, parse_width_rules
 
-ENVS_PER_WORKER = 4
 METHOD_HELP = "random, evolutionary, tpe, nsga2, greedy, sensitivity, or an agent: ddpg, td3, sac, tqc, ppo"
 SETTING_HELP = "a setting of the agent, such as optimism=2; repeatable"
 PREFER_HELP = "what counts on the front of a range: accuracy=1, latency=1, energy=0.5, macs, params; repeatable"
@@ -48,6 +48,7 @@ class SearchSettings(ProblemConfig):
     prefer: list[str] = field(default_factory=list, metadata=described(PREFER_HELP))
     on_nan: str = option("stop", "what a plan whose reward is NaN does: stop the run, or skip (it counts as the worst)")
     out: str | None = option(None, "run folder, new or empty; default: runs/ and a name made of the settings")
+    resume: str | None = option(None, "run folder that was broken off: go on there, to the same result")
 
     def check(self) -> None:
         """Refuse settings out of range; names of methods and presets are checked where they are known."""
@@ -65,13 +66,26 @@ class SearchSettings(ProblemConfig):
         """Ranges are welcome."""
 
     def agent_settings(self) -> dict[str, Any]:
-        """The agent's settings that were changed; with several workers, more episodes run at once.
+        """The agent's settings that were changed.
 
         Raises:
             ConfigError: one that does not read as key=value.
         """
-        spread = {} if self.workers == 1 else {"envs": ENVS_PER_WORKER * self.workers}
-        return spread | key_values("--setting", self.setting)
+        return key_values("--setting", self.setting)
+
+    def check_resume(self) -> None:
+        """Refuse settings beside ``resume``, but for ``workers``, on which no result depends.
+
+        Raises:
+            ConfigError: it names them.
+        """
+        given = [item.name for item in dataclasses.fields(self) if getattr(self, item.name) != default_of(item)]
+        others = [f"--{name.replace('_', '-')}" for name in given if name not in ("resume", "workers")]
+        if others:
+            raise ConfigError(
+                f"A run is continued with its own settings; {', '.join(others)} came beside --resume. Leave them out, "
+                "or start a new run."
+            )
 
     def name_of_run(self, method: str) -> str:
         """The run folder: ``out``, or a name made of network, budgets, method and seed."""
@@ -102,6 +116,9 @@ class SearchConfig(SearchSettings):
 
     def as_training(self) -> TrainConfig:
         """The same as a training of that method alone."""
+        if self.resume is not None:
+            self.check_resume()
+            return TrainConfig(resume=self.resume, workers=self.workers)
         shared = {item.name: getattr(self, item.name) for item in dataclasses.fields(SearchSettings)}
         return TrainConfig(agent=self.method, baselines=[], **shared)
 

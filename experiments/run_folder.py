@@ -3,21 +3,32 @@
 from __future__ import annotations
 
 import datetime
+import json
 import os
+import platform
 import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 
 from rlprune.errors import RunError
 from rlprune.experiments.config import as_dict, from_dict
 from rlprune.experiments.result_shape import checked_result
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.yaml_file import read_yaml
-from rlprune.files import check_tree, plain_name, read_json, read_text, write_atomic, write_json
+from rlprune.files import (
+    plain_name,
+    read_json,
+    read_text,
+    refuse_links,
+    write_atomic,
+    write_folder,
+    write_json,
+)
 
 SCHEMA = "rlprune-run/1"
 STATUS, CONFIG, RESULT, PLAN, PROFILE, REPORT = (
@@ -30,8 +41,8 @@ STATUS, CONFIG, RESULT, PLAN, PROFILE, REPORT = (
 )
 COMMAND = "command.txt"
 MAX_COMMAND_BYTES = 2**16
-MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
-"""What a file with well-formed values that do not belong together can lead to."""
+LOCK = ".lock"
+RESUMABLE = ("running", "interrupted", "failed")
 
 
 def check_free(path: str | Path) -> None:
@@ -67,19 +78,17 @@ def _check_empty(path: Path) -> None:
         raise RunError(f"The output folder must be new or empty; {path} holds {held}. Choose another with --out.")
 
 
+def _status(status: str, **facts: Any) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+    holder = {"pid": os.getpid(), "host": platform.node()} if status == "running" else {}
+    return {"schema": SCHEMA, "status": status, "time": now, **holder, **facts}
+
+
 def _state(status: Path) -> str:
     try:
         return str(read_json(status, RunError).get("status", "unknown"))[:80]
     except RunError:
         return "unreadable"
-
-
-def _refuse_links(path: Path) -> None:
-    """What is read and written stays in the folder: a run has no links, so one from outside that has is no run."""
-    for folder, folders, files in os.walk(path):
-        for name in (*folders, *files):
-            if (Path(folder) / name).is_symlink():
-                raise RunError(f"A run folder must hold no links; {Path(folder) / name} is one. Replace it by the file.")
 
 
 class RunFolder:
@@ -91,21 +100,131 @@ class RunFolder:
 
     def __init__(self, path: str | Path) -> None:
         self.path = Path(path)
+        self._folder: os.stat_result | None = None
 
     @classmethod
-    def create(cls, path: str | Path, config: TrainConfig, command: str, versions: Mapping[str, Any]) -> RunFolder:
-        """A new run with its settings, command line and versions.
+    @contextmanager
+    def create(
+        cls, path: str | Path, config: TrainConfig, command: str, versions: Mapping[str, Any]
+    ) -> Iterator[RunFolder]:
+        """A new run with its settings, command line and versions; it is ours while the block runs.
 
         Raises:
-            RunError: the folder is not empty, or cannot be written.
+            RunError: the folder is not empty, is in use, or cannot be written.
         """
         check_free(path)
+        settings = {name: value for name, value in as_dict(config).items() if name != "resume"}
         run = cls(path)
-        run.set_status("running")
-        run.write_text(CONFIG, yaml.safe_dump(as_dict(config), sort_keys=False))
-        run.write_text(COMMAND, command + "\n")
-        run.write_json("versions.json", versions)
-        return run
+        write_folder(
+            run.path,
+            {
+                CONFIG: yaml.safe_dump(settings, sort_keys=False),
+                COMMAND: command + "\n",
+                "versions.json": json.dumps(versions, indent=2) + "\n",
+                STATUS: json.dumps(_status("running")) + "\n",
+            },
+            RunError,
+        )
+        with run._locked(), run._recording():
+            yield run
+
+    @classmethod
+    @contextmanager
+    def resume(cls, path: str | Path) -> Iterator[RunFolder]:
+        """A run that was broken off, to go on with; it is ours while the block runs.
+
+        What a process that was killed left half written is removed.
+
+        Raises:
+            RunError: there is no run, it is complete, another process works on it, or it cannot be written.
+        """
+        run = cls(path)
+        run.state(*RESUMABLE)
+        with run._locked():
+            run.state(*RESUMABLE)  # whoever held the lock may have finished
+            for left in run.path.rglob(".*.*"):
+                if left.is_file() and not left.is_symlink():
+                    left.unlink(missing_ok=True)
+            with run._recording():
+                yield run
+
+    @contextmanager
+    def _locked(self) -> Iterator[None]:
+        lock = FileLock(self.path / LOCK, timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as reason:
+            raise RunError(
+                f"One process at a time works on a run; {self.path} is in use by {self._holder()}. Wait for it."
+            ) from reason
+        except (OSError, NotImplementedError) as reason:
+            raise RunError(f"Cannot lock {self.path}: {reason}. Choose a folder that can be written.") from reason
+        try:
+            self._folder = os.stat(self.path)
+            yield
+        finally:
+            lock.release()
+
+    def _holder(self) -> str:
+        try:
+            status = read_json(self.path / STATUS, RunError)
+        except RunError:
+            return "another process"
+        return f"process {status.get('pid')} on {status.get('host')} since {status.get('time')}"[:200]
+
+    @contextmanager
+    def _recording(self) -> Iterator[None]:
+        """Note in the status file that the run goes on, and how it ended: complete, interrupted or failed."""
+        self.set_status("running")
+        try:
+            yield
+        except KeyboardInterrupt:
+            self._note_end("interrupted")
+            raise
+        except BaseException as reason:
+            self._note_end("failed", reason=f"{type(reason).__name__}: {reason}")
+            raise
+        self.set_status("complete")
+        with suppress(OSError):  # nobody works on a complete run, so nobody misses its lock
+            (self.path / LOCK).unlink()
+
+    def _note_end(self, status: str, **facts: Any) -> None:
+        with suppress(RunError):  # what ended the run is told, not that its folder cannot be written
+            self.set_status(status, **facts)
+
+    def set_status(self, status: str, **facts: Any) -> None:
+        """Write the status file."""
+        self.write_json(STATUS, _status(status, **facts))
+
+    def state(self, *wanted: str) -> str:
+        """How the run stands: running (or killed meanwhile), complete, interrupted or failed.
+
+        Args:
+            wanted: the states that will do.
+
+        Raises:
+            RunError: there is no run, it stands otherwise, or a link leads out of the folder.
+        """
+        refuse_links(self.path, RunError)
+        if not (self.path / STATUS).is_file():
+            raise RunError(
+                f"{self.path} is no run folder: it has no {STATUS}. Give the folder that `rlprune train` wrote."
+            )
+        status = read_json(self.path / STATUS, RunError)
+        if status.get("schema") != SCHEMA:
+            raise RunError(f"{self.path} must have schema {SCHEMA!r}; {status.get('schema')!r:.80} came.")
+        state = str(status.get("status"))
+        if state in wanted:
+            return state
+        if state == "complete":
+            raise RunError(f"The run in {self.path} is complete: nothing is left to do. See {self.path / REPORT}.")
+        if state not in RESUMABLE:
+            states = ", ".join((*RESUMABLE, "complete"))
+            raise RunError(f"{self.path / STATUS} must hold one of {states}; {state!r:.80} came.")
+        told = "still running, or was killed" if state == "running" else state
+        raise RunError(
+            f"The run in {self.path} is not complete ({told}). Continue it: rlprune train --resume {self.path}"
+        )
 
     @classmethod
     def open(cls, path: str | Path, *needed: str) -> RunFolder:
@@ -118,38 +237,11 @@ class RunFolder:
             RunError: there is no run, it was not finished, a file is missing, or a link leads out of the folder.
         """
         run = cls(path)
-        _refuse_links(run.path)
-        if not (run.path / STATUS).is_file():
-            raise RunError(f"{path} is no run folder: it has no {STATUS}. Give the folder that `rlprune train` wrote.")
-        status = read_json(run.path / STATUS, RunError)
-        if status.get("schema") != SCHEMA:
-            raise RunError(f"{path} must have schema {SCHEMA!r}; {status.get('schema')!r:.80} came.")
-        if status.get("status") != "complete":
-            raise RunError(
-                f"The run in {path} is not complete ({status.get('status')!s:.80}). Train again into a new folder."
-            )
+        run.state("complete")
         for name in needed:
             if not (run.path / name).is_file():
                 raise RunError(f"The run in {path} has no {name}, which is needed here.")
         return run
-
-    @contextmanager
-    def recording(self) -> Iterator[None]:
-        """Note in the status file how the block ended: complete, interrupted or failed."""
-        try:
-            yield
-        except KeyboardInterrupt:
-            self.set_status("interrupted")
-            raise
-        except BaseException:
-            self.set_status("failed")
-            raise
-        self.set_status("complete")
-
-    def set_status(self, status: str) -> None:
-        """Write the status file."""
-        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
-        self.write_json(STATUS, {"schema": SCHEMA, "status": status, "time": now})
 
     def config(self) -> TrainConfig:
         """The settings of the run.
@@ -170,9 +262,7 @@ class RunFolder:
 
     def command(self) -> str:
         """The command line of the run. Raises as :meth:`result`."""
-        text = read_text(self.path / COMMAND, RunError, MAX_COMMAND_BYTES).strip()
-        check_tree(text, str(self.path / COMMAND), RunError)
-        return text
+        return read_text(self.path / COMMAND, RunError, MAX_COMMAND_BYTES).strip()
 
     def episodes(self, method: str) -> Path:
         """The file of a method's episodes.
@@ -184,8 +274,28 @@ class RunFolder:
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run."""
+        self.check_there()
         return write_atomic(self.path / name, text, RunError)
 
     def write_json(self, name: str, value: Any) -> Path:
         """Write a JSON file of the run."""
+        self.check_there()
         return write_json(self.path / name, value, RunError)
+
+    def check_there(self) -> None:
+        """Refuse to go on where the folder was removed while the run was going on.
+
+        Raises:
+            RunError: see above.
+        """
+        if self._folder is None:
+            return
+        try:
+            same = os.path.samestat(self._folder, os.stat(self.path))
+        except OSError:
+            same = False
+        if not same:
+            raise RunError(
+                f"A run folder must stay where it is; {self.path} was removed or replaced while the run was going on. "
+                "Start again with another --out."
+            )

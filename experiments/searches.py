@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlprune.agents import Episode, Policy, Searcher, best_outcomes, search_range
 from rlprune.budget import format_cost
 from rlprune.errors import RewardError
 from rlprune.evaluation import Evaluator, Quality
+from rlprune.experiments.journal import SearchMemory
 from rlprune.experiments.progress import Bar, Progress
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.problem import Outcome, PruningProblem
@@ -59,19 +60,26 @@ def run_search(
     seed: int,
     progress: Progress,
     writer: EpisodeWriter,
+    memory: SearchMemory,
+    heard: Callable[[Episode], None],
 ) -> Search:
     """Search with one method; every episode is drawn on the bar and written to TensorBoard as it ends.
 
     Args:
         problems: one, or the same at several budgets.
+        memory: of an earlier process that did not come to the end.
+        heard: called after every episode.
 
     Raises:
         BrokenSearch: the reward of an episode is NaN or infinite.
     """
     evaluator = problems[0].evaluator
+    evaluator.memory = memory
     before = evaluator.seconds
+    if len(memory):
+        progress.note(f"{name}: {len(memory)} evaluations are known; repeating the search up to there")
     with progress.bar(f"{name:>8}", episodes) as bar:
-        follower = _Follower(bar, writer, problems[-1])
+        follower = _Follower(bar, writer, problems[-1], memory, heard)
         try:
             result = search_range(searcher, problems, episodes, seed, follower)
         except RewardError as reason:
@@ -94,8 +102,15 @@ class BrokenSearch(RewardError):
 class _Follower:
     """Hands each episode on, and remembers the best."""
 
-    def __init__(self, bar: Bar, writer: EpisodeWriter, problem: PruningProblem) -> None:
-        self._bar, self._writer = bar, writer
+    def __init__(
+        self,
+        bar: Bar,
+        writer: EpisodeWriter,
+        problem: PruningProblem,
+        memory: SearchMemory,
+        heard: Callable[[Episode], None],
+    ) -> None:
+        self._bar, self._writer, self._memory, self._heard = bar, writer, memory, heard
         self._metric = next(iter(problem.planner.limits), "macs")
         self._score = problem.evaluator.task.metric
         self._best: Outcome | None = None
@@ -105,8 +120,9 @@ class _Follower:
         self.episodes.append(episode)
         if self._best is None or episode.outcome.reward > self._best.reward:
             self._best = episode.outcome
-        self._writer.add(episode, self._best)
+        self._writer.add(episode, self._best, self._memory.wall_time())
         self._bar.step(self._describe(self._best))
+        self._heard(episode)
 
     def _describe(self, best: Outcome) -> str:
         quality = f"{self._score} {best.quality.score:.4f}, divergence {best.quality.divergence:.4f}"

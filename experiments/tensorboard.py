@@ -46,10 +46,10 @@ class EpisodeWriter:
     ) -> None:
         self.writer.close()
 
-    def add(self, episode: Episode, best: Outcome) -> None:
-        """Write one finished episode."""
+    def add(self, episode: Episode, best: Outcome, wall_time: float | None = None) -> None:
+        """Write one finished episode; ``wall_time`` is when it ended, seconds since 1970, now by default."""
         counts = {"search/evaluations": episode.evaluations, "search/cache_hits": episode.cache_hits}
-        self._write(self._scalars(episode.outcome, best) | counts, episode.number)
+        self._write(self._scalars(episode.outcome, best) | counts, episode.number, wall_time)
 
     def add_constant(self, outcome: Outcome, episodes: int) -> None:
         """Write a plan that needs no search as a level line over all episodes."""
@@ -71,9 +71,9 @@ class EpisodeWriter:
     def _quality(self, outcome: Outcome) -> dict[str, float]:
         return {self._metric: outcome.quality.score, "divergence": outcome.quality.divergence}
 
-    def _write(self, scalars: Mapping[str, float], step: int) -> None:
+    def _write(self, scalars: Mapping[str, float], step: int, wall_time: float | None = None) -> None:
         for tag, value in scalars.items():
-            self.writer.add_scalar(tag, value, step)
+            self.writer.add_scalar(tag, value, step, wall_time)
 
     def finish(self, settings: Mapping[str, HParam], final: Mapping[str, float]) -> None:
         """Write settings and final metrics for the HParams tab, where runs compare at a glance."""

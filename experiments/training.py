@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
+from dataclasses import dataclass, replace
+
 from rlprune.agents import AGENTS, METHODS
 from rlprune.budget import Budget, BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError
+from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import ProblemConfig, check_known
 from rlprune.experiments.cost import RunCost
 from rlprune.experiments.device import describe, fitting_profile, new_profile
 from rlprune.experiments.fronts import FrontJob
+from rlprune.experiments.interruption import Interrupted, how_to_continue
 from rlprune.experiments.job import Job, searcher_of
+from rlprune.experiments.journal import Journal
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.run_config import TrainConfig
-from rlprune.experiments.run_folder import RunFolder, check_free
+from rlprune.experiments.run_folder import PROFILE, RESUMABLE, RunFolder, check_free
 from rlprune.experiments.searches import UNIFORM
 from rlprune.experiments.setup import (
     Material,
@@ -32,31 +39,94 @@ from rlprune.threads import torch_threads
 
 
 def train(config: TrainConfig, command: str, progress: Progress | None = None) -> RunFolder:
-    """Run the whole job and return its folder.
+    """Run the whole job and return its folder; with ``config.resume``, go on with a run that was broken off.
 
-    Everything a user can get wrong is checked before anything is written; the folder is made when the search begins.
+    Everything a user can get wrong is checked before anything is written; the folder is made when the search begins, or
+    before a profile is measured for it.
 
     Raises:
         RlpruneError: a setting or an input is wrong.
+        Interrupted: the user wants to stop; it names the best plan so far and the command that continues.
     """
     progress = progress or Progress()
+    if config.resume is not None:
+        return resume(config.resume, config, progress)
     config.check()
     _check_searchers(config)
     check_free(config.folder())
-    target = resolve_device(config.device, threads=config.threads)
-    with torch_threads(config.threads):
-        with progress.phase("load", f"Loading {config.network}"):
-            material = load_material(config, config.multiple)
-        problem, profile = prepare(config, material, target, progress, config.on_nan)
-        kind = Job if config.budget_range() is None else FrontJob
-        with in_processes(problem, config.workers) as problem:
+    return _Session(config, progress, lambda: RunFolder.create(config.folder(), config, command, versions())).work()
+
+
+def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
+    """Go on with a run that was broken off, to the result that it would have had.
+
+    Args:
+        config: of its settings, ``workers`` count.
+
+    Raises:
+        ConfigError: other settings were given.
+        RunError: there is no run, it is complete, or another process works on it.
+    """
+    config.check_resume()
+    run = RunFolder(path)
+    run.state(*RESUMABLE)
+    settings = replace(run.config(), out=path)
+    if config.workers != TrainConfig.workers:
+        settings = replace(settings, workers=config.workers)
+    settings.check()
+    _check_searchers(settings)
+    if (run.path / PROFILE).is_file():
+        settings = replace(settings, device=str(run.path / PROFILE))
+    progress.note(f"Going on with {path}")
+    return _Session(settings, progress, lambda: RunFolder.resume(path)).work()
+
+
+@dataclass(eq=False)
+class _Session:
+    """One piece of work on a run.
+
+    Attributes:
+        config: its settings; of a run that goes on, the device is its own profile where there is one.
+        opened: the folder, ours while its context lasts.
+    """
+
+    config: TrainConfig
+    progress: Progress
+    opened: Callable[[], AbstractContextManager[RunFolder]]
+
+    def work(self) -> RunFolder:
+        """Prepare, search, choose, measure, test, write."""
+        config, progress, cost = self.config, self.progress, RunCost()
+        target = resolve_device(config.device, threads=config.threads)
+        with torch_threads(config.threads), ExitStack() as stack:
+            with progress.phase("load", f"Loading {config.network}"):
+                material = load_material(config, config.multiple)
+            evaluator = prepared(config, material, target, progress)
+            profile = fitting_profile(target, material.network, config.watts)
+            run: RunFolder | None = None
+            if profile is None and needs_profile(config.budgets(), config.reward):
+                run = stack.enter_context(self._open(cost))
+                profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
+            problem = stated(config, material, evaluator, profile, progress, config.on_nan)
+            problem = stack.enter_context(in_processes(problem, config.workers))
+            kind = Job if config.budget_range() is None else FrontJob
             kind.check(config, problem)
-            run = RunFolder.create(config.folder(), config, command, versions())
-            with run.recording():
-                cost = RunCost(run.path)
-                kind(config, run, material, problem, profile, target, progress, cost).execute()
-                cost.end("complete")
-    return run
+            run = run or stack.enter_context(self._open(cost))
+            if profile is not None:
+                profile.save(run.path / PROFILE)
+            journal = stack.enter_context(closing(Journal(run.path)))
+            kind(config, run, material, problem, profile, target, progress, cost, journal).execute()
+        return run
+
+    @contextmanager
+    def _open(self, cost: RunCost) -> Iterator[RunFolder]:
+        with self.opened() as run, cost.kept(run.path):
+            try:
+                yield run
+            except Interrupted:
+                raise
+            except KeyboardInterrupt as reason:
+                raise Interrupted(how_to_continue(run.path)) from reason
 
 
 def _check_searchers(config: TrainConfig) -> None:
@@ -73,23 +143,39 @@ def prepare(
     config: ProblemConfig, material: Material, target: Device, progress: Progress, on_nan: str = "stop"
 ) -> tuple[PruningProblem, DeviceProfile | None]:
     """Prepare the tables, export, profile if a budget or the reward needs it, and state the problem."""
-    budgets = config.budgets()
+    evaluator = prepared(config, material, target, progress)
     profile = fitting_profile(target, material.network, config.watts)
+    if profile is None and needs_profile(config.budgets(), config.reward):
+        profile = new_profile(material.network, target, config, progress)
+    return stated(config, material, evaluator, profile, progress, on_nan), profile
+
+
+def prepared(config: ProblemConfig, material: Material, target: Device, progress: Progress) -> Evaluator:
+    """The evaluator with its tables; what cannot be met or exported is refused before anything takes long."""
     with progress.phase("tables", f"Preparing the tables of {len(material.network.groups)} groups"):
         evaluator = make_evaluator(material, config.samples, config.seed)
     for line in untouched(evaluator.tables):
         progress.note(line)
-    _check_countable(material, budgets)
+    _check_countable(material, config.budgets())
     if target.runtime is not None:
-        # What cannot be exported is refused before the search; the measurements use this export again.
+        # The measurements use this export again.
         with progress.phase("export", f"Exporting {material.name}"):
             target.runtime.load(material.network, material.network.dense_widths)
-    if profile is None and needs_profile(budgets, config.reward):
-        with progress.phase("profile"):
-            profile = new_profile(material.network, target, config, progress)
+    return evaluator
+
+
+def stated(
+    config: ProblemConfig,
+    material: Material,
+    evaluator: Evaluator,
+    profile: DeviceProfile | None,
+    progress: Progress,
+    on_nan: str,
+) -> PruningProblem:
+    """The problem as the settings and the profile state it."""
     if profile is not None:
         progress.note(describe(profile))
-    return make_problem(material, evaluator, profile, budgets, config.reward, on_nan), profile
+    return make_problem(material, evaluator, profile, config.budgets(), config.reward, on_nan)
 
 
 def _check_countable(material: Material, budgets: list[Budget]) -> None:

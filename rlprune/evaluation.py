@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy.typing as npt
 import torch
@@ -46,6 +47,26 @@ class Quality:
     samples: int
 
 
+Measured = tuple[Quality, float]
+"""The quality of a plan, and the seconds of its forward pass."""
+
+
+class EvaluationMemory(Protocol):
+    """Remembers what was evaluated in an earlier process that searched the same way."""
+
+    def recall(self, keys: Sequence[Key]) -> list[Measured]:
+        """What is remembered of plans that are asked for in this order: of the first ones, often of none."""
+        ...
+
+    def record(self, key: Key, measured: Measured) -> None:
+        """Take in what was measured now."""
+        ...
+
+    def clock(self) -> float:
+        """Seconds since the search began, those of the earlier process included."""
+        ...
+
+
 class Evaluator:
     """Scores plans on validation samples. A plan that was evaluated is never evaluated again.
 
@@ -58,6 +79,8 @@ class Evaluator:
             they do with at least 256 samples; with fewer they rank plans worse (benchmark ``search_signal``).
 
     Attributes:
+        memory: asked before a plan is run, where there is one. What it remembers counts as an evaluation: a search
+            that is repeated from memory ends as it would have ended.
         evaluations, cache_hits: how often a plan was run, and how often it was already known.
         seconds: time spent in forward passes of plans.
         dense: quality of the dense network on the same samples.
@@ -73,6 +96,7 @@ class Evaluator:
     ) -> None:
         self.tables = tables
         self.task = task
+        self.memory: EvaluationMemory | None = None
         self.evaluations = 0
         self.cache_hits = 0
         self.seconds = 0.0
@@ -131,18 +155,31 @@ class Evaluator:
         """
         keys = [self._key(plan) for plan in plans]
         new = [key for key in dict.fromkeys(keys) if key not in self._known]
-        for key, (quality, seconds) in zip(new, self._measure(new), strict=True):
+        for key, (quality, seconds) in zip(new, self._remembered_or_measured(new), strict=True):
             self._known[key] = quality
             self.seconds += seconds
         self.evaluations += len(new)
         self.cache_hits += len(keys) - len(new)
         return [self._known[key] for key in keys]
 
-    def _measure(self, keys: Sequence[Key]) -> list[tuple[Quality, float]]:
-        """Quality of plans that are not known, and the seconds of each one's forward pass."""
-        return [self.measure(key) for key in keys]
+    def _remembered_or_measured(self, keys: Sequence[Key]) -> Iterator[Measured]:
+        known = [] if self.memory is None else self.memory.recall(keys)
+        yield from known
+        new = keys[len(known) :]
+        for key, measured in zip(new, self._measure(new), strict=True):
+            if self.memory is not None:
+                self.memory.record(key, measured)
+            yield measured
 
-    def measure(self, key: Key) -> tuple[Quality, float]:
+    def _measure(self, keys: Sequence[Key]) -> Iterator[Measured]:
+        """Run plans, in order; each is handed out before the next one is run."""
+        return (self.measure(key) for key in keys)
+
+    def clock(self) -> float:
+        """Seconds since an arbitrary start; of a search that is repeated from memory, as they passed then."""
+        return time.perf_counter() if self.memory is None else self.memory.clock()
+
+    def measure(self, key: Key) -> Measured:
         """Quality of a plan and the seconds of its forward pass; nothing is remembered or counted."""
         outputs, seconds = self._run(key)
         return self._quality(outputs, self._split, self._dense_outputs, strict=False), seconds

@@ -8,7 +8,7 @@ import math
 import os
 import re
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +56,42 @@ def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneErro
 def write_json(path: str | Path, value: Any, error: type[RlpruneError] = RlpruneError) -> Path:
     """Write ``value`` as indented JSON, atomically. NaN and infinities are refused."""
     return write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n", error)
+
+
+def write_folder(path: Path, files: Mapping[str, str], error: type[RlpruneError]) -> None:
+    """Make a folder with its first files at once: whoever is killed meanwhile leaves all of it, or none.
+
+    Raises:
+        error: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        for name, text in files.items():
+            write_atomic(staged / name, text, error)
+        staged.chmod(0o777 & ~_UMASK)
+        try:
+            staged.rename(path)
+        except OSError:  # a folder that is there already, and cannot be replaced: a mounted one, say
+            for name in files:
+                (staged / name).replace(path / name)
+            staged.rmdir()
+    except OSError as reason:
+        raise error(
+            f"Cannot write to {path}: {reason.strerror or reason}. Choose another folder with --out."
+        ) from reason
+
+
+def refuse_links(folder: Path, error: type[RlpruneError]) -> None:
+    """Refuse a folder with links in it: what is read and written there must not lie elsewhere.
+
+    Raises:
+        error: it names the first link.
+    """
+    for inside, folders, files in os.walk(folder):
+        for path in (Path(inside) / name for name in (*folders, *files)):
+            if path.is_symlink():
+                raise error(f"A run folder must hold no links; {path} is one. Put the file itself there.")
 
 
 def read_bytes(path: str | Path, error: type[RlpruneError], max_bytes: int) -> bytes:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.connection import Connection, wait
 from types import TracebackType
 from typing import Any, cast
@@ -11,13 +11,14 @@ import torch
 import torch.multiprocessing
 
 from rlprune.errors import ConfigError, WorkerError
-from rlprune.evaluation import Evaluator, Key, Quality
+from rlprune.evaluation import Evaluator, Key, Measured
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Task
 from rlprune.threads import torch_threads
 
 START_SECONDS = 120.0
-Measured = tuple[Quality, float]
+ROUND = 16
+"""Plans of each worker that are waited for together, before they are handed out."""
 
 
 class Workers:
@@ -166,8 +167,13 @@ class ParallelEvaluator(Evaluator):
         self.workers = workers
         super().__init__(tables, task, **settings)
 
-    def _measure(self, keys: Sequence[Key]) -> list[Measured]:
-        return self.workers.measure(keys) if len(keys) > 1 else super()._measure(keys)
+    def _measure(self, keys: Sequence[Key]) -> Iterator[Measured]:
+        if len(keys) < 2:
+            yield from super()._measure(keys)
+            return
+        step = ROUND * len(self.workers)
+        for start in range(0, len(keys), step):
+            yield from self.workers.measure(keys[start : start + step])
 
     def fresh(self) -> ParallelEvaluator:
         """One that knows nothing yet, on the same samples and workers."""

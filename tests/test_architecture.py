@@ -174,7 +174,11 @@ PLANTED = [
     ("rlprune/files.py", "eval('1')", "eval can run code"),
     ("experiments/config.py", "import yaml\nyaml.load('x', None)", "yaml.load can run code"),
     ("rlprune/tasks/idx.py", "import numpy as np\nnp.load('x')", "numpy.load can run code"),
-    ("rlprune/zoo/huggingface.py", "kind.from_pretrained('x', trust_remote_code=True)", "trust_remote_code can run code"),
+    (
+        "rlprune/zoo/huggingface.py",
+        "kind.from_pretrained('x', trust_remote_code=True)",
+        "trust_remote_code can run code",
+    ),
     ("rlprune/devices/host.py", "import subprocess\nsubprocess.run('x', shell=True)", "shell can run code"),
     ("experiments/config.py", "import os\nos.system('x')", "os.system can run code"),
 ]

@@ -27,7 +27,6 @@ from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation import BATCH, Evaluator
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.run_config import ENVS_PER_WORKER
 from rlprune.experiments.setup import in_processes, load_material, make_evaluator, make_problem
 from rlprune.network import IntArray
 from rlprune.pruning.tables import batches
@@ -58,7 +57,7 @@ def measure(network: str, samples: int, method: str, workers: int, options: argp
     evaluator = make_evaluator(material, samples, options.seed)
     prepared = time.perf_counter() - start
     base = make_problem(material, evaluator, None, [Budget.parse(options.budget)], "agreement")
-    changes = {"envs": ENVS_PER_WORKER * workers} if workers > 1 and method in AGENTS else None
+    changes = {"envs": options.envs} if options.envs and method in AGENTS else None
     with in_processes(base, workers) as shared:
         make_searcher(method, changes=changes).search(LayerPruningEnv(shared.fresh()), WARM_UP, options.seed + 1)
         problem = shared.fresh()
@@ -120,6 +119,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--samples", nargs="+", type=int, default=[512], help="validation samples of one evaluation")
     parser.add_argument("--method", nargs="+", default=["ddpg", "random"])
     parser.add_argument("--workers", nargs="+", type=int, default=[1], help="processes that evaluate")
+    parser.add_argument("--envs", type=int, default=0, help="episodes of an agent at once; 0 is its own default")
     parser.add_argument("--budget", default="macs=0.5")
     parser.add_argument("--episodes", type=int, default=300)
     parser.add_argument("--seed", type=int, default=0)

@@ -88,24 +88,24 @@ class Case:
 class SharedEvaluator(Evaluator):
     """Looks plans up that other searches of the same case evaluated; counts them all the same."""
 
-    memory: dict[Key, tuple[Quality, float]]
+    shared: dict[Key, tuple[Quality, float]]
     ran = 0.0
     """Seconds that plans took which nobody had evaluated before."""
 
     def measure(self, key: Key) -> tuple[Quality, float]:
         """See :class:`Evaluator`."""
-        if key not in self.memory:
+        if key not in self.shared:
             start = time.perf_counter()
-            self.memory[key] = super().measure(key)
+            self.shared[key] = super().measure(key)
             self.ran += time.perf_counter() - start
-        return self.memory[key]
+        return self.shared[key]
 
     def fresh(self) -> SharedEvaluator:
         """See :class:`Evaluator`; what was measured stays known to all."""
         other = SharedEvaluator(
             self.tables, self.task, samples=self.dense.samples, batch_statistics=self.batch_statistics
         )
-        other.memory = self.memory
+        other.shared = self.shared
         return other
 
 
@@ -129,7 +129,7 @@ def prepare(case: Case) -> PruningProblem:
     profile = fitting_profile(resolve_device(case.device), material.network, None) if is_measured(budget) else None
     known = make_evaluator(material, case.samples, 0)
     evaluator = SharedEvaluator(known.tables, known.task, samples=case.samples)
-    evaluator.memory = {}
+    evaluator.shared = {}
     return make_problem(material, evaluator, profile, [budget], "agreement")
 
 

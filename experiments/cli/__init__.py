@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Protocol
 
 from rlprune.errors import ConfigError, RlpruneError, unknown_name
+from rlprune.experiments.interruption import stopping_on_sigterm
 
 VERBS = {
     "demo": "the whole job on a small network that ships with the project, within three minutes",
@@ -51,12 +52,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     try:
-        return _main(arguments)
+        with stopping_on_sigterm():
+            return _main(arguments)
     except RlpruneError as reason:
         print(f"rlprune: {' '.join(str(reason).split())}", file=sys.stderr)
         return WRONG
-    except KeyboardInterrupt:
-        print("rlprune: interrupted", file=sys.stderr)
+    except KeyboardInterrupt as reason:
+        print(" ".join(["rlprune: interrupted.", *map(str, reason.args)]), file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -9,6 +9,7 @@ from typing import Any, TypeVar, get_type_hints
 
 from rlprune.errors import ConfigError
 from rlprune.experiments.config import from_dict
+from rlprune.experiments.options import default_of
 
 T = TypeVar("T")
 Fields = Sequence[dataclasses.Field[Any]]
@@ -34,7 +35,7 @@ def parse(verb: str, kind: type[T], summary: str, example: str, argv: Sequence[s
 
 
 def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: str) -> Any:
-    from jsonargparse import ActionConfigFile, ArgumentParser
+    from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
     from rlprune.experiments.yaml_file import read_yaml
 
@@ -62,7 +63,7 @@ def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: s
         elif hints[field.name] is bool:
             parser.add_argument(_flag(field.name), action="store_true", help=text)
         else:
-            given = _default(field)
+            given = default_of(field)
             metavar = "VALUE" if isinstance(given, list) else None
             parser.add_argument(_flag(field.name), type=hints[field.name], default=given, metavar=metavar, help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
@@ -71,10 +72,6 @@ def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: s
 
 def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
-
-
-def _default(field: dataclasses.Field[Any]) -> Any:
-    return field.default if field.default_factory is dataclasses.MISSING else field.default_factory()
 
 
 def _gathered(fields: Fields, argv: Sequence[str]) -> list[str]:

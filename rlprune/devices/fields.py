@@ -67,7 +67,8 @@ class Fields:
 
     def integers(self, key: str) -> tuple[int, ...]:
         value = self._get(key)
-        if not isinstance(value, list) or not value or not all(type(item) is int and 0 < item <= LARGEST for item in value):
+        whole = isinstance(value, list) and all(type(item) is int and 0 < item <= LARGEST for item in value)
+        if not whole or not value:
             raise self._refuse(key, "a list of whole numbers above 0")
         return tuple(value)
 

@@ -9,7 +9,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import IO
+from typing import BinaryIO, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -56,12 +56,14 @@ def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
         raise TaskError(f"{path} is truncated: {len(header)} bytes do not hold its header. Get the file again.")
     shape = struct.unpack(f">{dimensions}I", header[4:])
     if math.prod(shape) > MAX_BYTES:
-        raise TaskError(f"{path} promises {math.prod(shape)} bytes; at most {MAX_BYTES} are read. Is it the right file?")
+        raise TaskError(
+            f"{path} promises {math.prod(shape)} bytes; at most {MAX_BYTES} are read. Is it the right file?"
+        )
     return shape
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[IO[bytes]]:
+def _opened(path: Path) -> Iterator[BinaryIO]:
     """The file as a stream, unpacked where it is gzipped: a small one can unpack to any size."""
     try:
         if path.exists() and not path.is_file():
@@ -69,7 +71,7 @@ def _opened(path: Path) -> Iterator[IO[bytes]]:
         with path.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if zipped else path.open("rb") as stream:
-            yield stream
+            yield cast(BinaryIO, stream)
     except (EOFError, zlib.error, gzip.BadGzipFile) as reason:
         raise TaskError(f"{path} is truncated or damaged ({reason}). Get the file again.") from reason
     except OSError as reason:

@@ -70,8 +70,8 @@ def test_shipped_settings_are_read_and_in_range(name: str) -> None:
 
 def test_settings_survive_the_run_folder(tmp_path: Path) -> None:
     config = TrainConfig(network="a.b:c", budget=["macs=20M"], ignore=["head*"], watts=3.5)
-    run = RunFolder.create(tmp_path / "run", config, "rlprune train", {})
-    assert run.config() == config
+    with RunFolder.create(tmp_path / "run", config, "rlprune train", {}) as run:
+        assert run.config() == config
 
 
 def test_settings_from_a_file_are_checked() -> None:
@@ -102,27 +102,6 @@ def test_a_folder_without_permission_is_refused(tmp_path: Path) -> None:
     tmp_path.chmod(0o500)
     with pytest.raises(RunError, match="Cannot write"):
         check_free(tmp_path / "run")
-
-
-def test_the_status_tells_how_a_run_ended(tmp_path: Path) -> None:
-    run = RunFolder.create(tmp_path / "run", TrainConfig(), "rlprune train", {})
-    with pytest.raises(RunError, match=r"not complete \(running\)"):
-        RunFolder.open(run.path)
-    with pytest.raises(ZeroDivisionError), run.recording():
-        raise ZeroDivisionError
-    with pytest.raises(RunError, match=r"not complete \(failed\)"):
-        RunFolder.open(run.path)
-    with pytest.raises(KeyboardInterrupt), run.recording():
-        raise KeyboardInterrupt
-    with pytest.raises(RunError, match=r"not complete \(interrupted\)"):
-        RunFolder.open(run.path)
-    with run.recording():
-        pass
-    assert RunFolder.open(run.path, "config.yaml").path == run.path
-    with pytest.raises(RunError, match=r"has no result\.json"):
-        RunFolder.open(run.path, "result.json")
-    with pytest.raises(RunError, match=r"another run \(complete\)"):
-        RunFolder.create(run.path, TrainConfig(), "rlprune train", {})
 
 
 def episode(number: int, reward: float) -> Episode:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import json
 from collections.abc import Callable, Iterator
@@ -91,10 +92,8 @@ def _written(tree: Any, odd: dict[str, str], seal: Callable[[Any], Any] | None) 
     for mark, value in odd.items():
         text = text.replace(mark, value)
     if seal is not None:
-        try:
+        with contextlib.suppress(ValueError, RecursionError, AttributeError, TypeError):
             text = json.dumps(seal(json.loads(text)))
-        except (ValueError, RecursionError, AttributeError, TypeError):
-            pass
     return text.encode("utf-8", "surrogatepass")
 
 
@@ -138,7 +137,17 @@ def spoilt_table(draw: st.DrawFn, content: str) -> bytes:
 SETTINGS = (
     *("!!python/object/apply:os.system ['" + SHELL + "']", "!!python/name:os.abort", "&a [*a]", "*a", "<<: *a"),
     *("null", "true", "-1", "0", "1e400", ".inf", ".nan", "9" * 400, "9" * 5000, "2001-01-01", "!!binary aGk=", "0x10"),
-    *("'" + "x" * 100_000 + "'", "[" * 100, "[" * 4000 + "]" * 4000, "{}", "[]", "[1, 2]", "{a: b}", '"\\e[2J"', "1:30"),
+    *(
+        "'" + "x" * 100_000 + "'",
+        "[" * 100,
+        "[" * 4000 + "]" * 4000,
+        "{}",
+        "[]",
+        "[1, 2]",
+        "{a: b}",
+        '"\\e[2J"',
+        "1:30",
+    ),
     *("{class_path: os.system, init_args: {command: " + SHELL + "}}", "${oc.env:HOME}", "../../x", "? [a]\n: b", "|"),
 )
 

@@ -21,8 +21,8 @@ from rlprune.devices.grid import LayerProfile
 from rlprune.devices.partial import PartialProfile
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.ready import FOLDER
-from rlprune.devices.records import EnergyReading
 from rlprune.devices.recorded import RecordedRuntime
+from rlprune.devices.records import EnergyReading
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.devices.sources import open_source
 from rlprune.errors import RlpruneError
@@ -60,8 +60,7 @@ def fuzz(path: Path, contents: SearchStrategy[bytes], read: Read, examples: int)
         path.write_bytes(content)
         try:
             read()
-        except RlpruneError as reason:
-            assert str(reason), "an error says something"
+        except RlpruneError:
             outcomes["refused"] += 1
         else:
             outcomes["read"] += 1
@@ -72,7 +71,6 @@ def fuzz(path: Path, contents: SearchStrategy[bytes], read: Read, examples: int)
             check()
     finally:
         path.write_bytes(whole)
-    print(outcomes)
     assert outcomes["refused"] > 0, outcomes
     read()
     assert not Path(CANARY).exists()

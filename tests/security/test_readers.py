@@ -176,7 +176,9 @@ def test_yaml_holds_plain_settings(tmp_path: Path, text: str) -> None:
         read_yaml(path, RunError)
 
 
-@pytest.mark.parametrize("text", ["minimum:", "seed: null", "threads: 1e400", "episodes: " + "9" * 400, "levels: 999999"])
+@pytest.mark.parametrize(
+    "text", ["minimum:", "seed: null", "threads: 1e400", "episodes: " + "9" * 400, "levels: 999999"]
+)
 def test_settings_that_are_nothing_or_endless_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "file.yaml"
     path.write_text(text + "\nbudget: [latency=0.5]\n")
@@ -298,7 +300,7 @@ def test_a_malformed_result_is_refused(run: RunFolder, key: str, value: Any) -> 
     path = run.path / "result.json"
     whole = json.loads(path.read_text())
     if key == "searches" and value:
-        value = {name: whole["searches"]["ddpg"] for name in value}
+        value = dict.fromkeys(value, whole["searches"]["ddpg"])
     path.write_text(json.dumps({**whole, key: value}))
     before = (run.path / "report.md").read_bytes()
     for read in (run.result, lambda: write_report(run), lambda: compare_runs(CompareConfig(run=[str(run.path)]))):
