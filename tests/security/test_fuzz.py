@@ -26,9 +26,11 @@ from rlprune.devices.records import EnergyReading
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.devices.sources import open_source
 from rlprune.errors import RlpruneError
+from rlprune.evaluation import Quality
 from rlprune.experiments.cli.arguments import parse
 from rlprune.experiments.comparing import compare_runs
 from rlprune.experiments.episodes import read_csv
+from rlprune.experiments.journal import Entry, Journal
 from rlprune.experiments.report import write_report
 from rlprune.experiments.run_config import CompareConfig, TrainConfig
 from rlprune.experiments.run_folder import RunFolder
@@ -234,6 +236,27 @@ def test_tables_of_episodes(run: RunFolder, effort: int) -> None:
         assert table.widths.ndim == 2
 
     fuzz(path, one_of(spoilt_bytes(content), spoilt_table(content.decode())), read, 500 * effort)
+
+
+@EFFORT
+def test_journals(tmp_path: Path, effort: int) -> None:
+    journal = Journal(tmp_path)
+    for score in (0.5, float("nan")):
+        journal.add(Entry("ddpg", (4, 8), (Quality(score, 0.1, 32), 0.01), 0.1, 1e9))
+    journal.close()
+    content = journal.path.read_bytes()
+    line = json.loads(content.splitlines()[1])
+    lines = spoilt_tree(line).map(lambda spoilt: content.replace(content.splitlines()[1], spoilt))
+
+    def read() -> None:
+        found = Journal(tmp_path)
+        memory = found.memory_of("ddpg")
+        found.close()
+        for quality, seconds in memory.recall([(4, 8)] * len(memory)):
+            assert quality.samples > 0
+            assert 0 <= seconds < np.inf
+
+    fuzz(journal.path, one_of(spoilt_bytes(content), lines), read, 300 * effort)
 
 
 @EFFORT

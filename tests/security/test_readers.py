@@ -388,3 +388,33 @@ def test_a_plan_says_what_came_in_a_line(tmp_path: Path) -> None:
     with pytest.raises(PlanError) as found:
         PruningPlan.load(path)
     assert len(str(found.value)) < 400
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"num_hidden_layers": 10**7}, "at most 1000 layers"),
+        ({"hidden_size": 2**24, "intermediate_size": 2**24}, "half the memory"),
+        ({"vocab_size": 2**40}, "half the memory|cannot build"),
+        ({"vocab_size": "many"}, "cannot build"),
+        ({"model_type": ["bert"]}, "cannot build|model_type"),
+        ({"auto_map": {"AutoModel": "evil.Model"}, "model_type": "evil"}, "is not run"),
+        ({"max_position_embeddings": 0}, "must be a positive number"),
+    ],
+)
+def test_a_configuration_of_a_huge_or_foreign_network_is_refused(
+    tmp_path: Path, changes: dict[str, Any], message: str
+) -> None:
+    pytest.importorskip("transformers")
+    sizes = {"hidden_size": 32, "num_attention_heads": 4, "intermediate_size": 48, "num_hidden_layers": 1}
+    path = tmp_path / "config.json"
+    path.write_text(json.dumps({"model_type": "bert", "vocab_size": 50, **sizes, **changes}))
+    with pytest.raises(NetworkError, match=message):
+        resolve_network(f"hf:{path}")
+
+
+def test_a_picture_too_large_is_refused() -> None:
+    pytest.importorskip("transformers")
+    small = "hidden_size=32&num_attention_heads=4&intermediate_size=48&num_hidden_layers=1"
+    with pytest.raises(NetworkError):
+        resolve_network(f"hf:vit?image_size=1000000&patch_size=1000&{small}")
