@@ -175,14 +175,14 @@ def _budgets(result: Mapping[str, Any]) -> str:
     return ", ".join(result["budgets"])
 
 
-def new_figure(panels: int, width: float, height: float) -> tuple[Figure, list[Axes]]:
-    """A figure that belongs to no window and no global state."""
+def new_figure(panels: int, width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
+    """A figure that belongs to no window and no global state, with ``panels`` in each of ``rows``."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), layout="constrained")
     FigureCanvasAgg(figure)
-    axes = list(figure.subplots(1, panels, squeeze=False)[0])
+    axes = list(figure.subplots(rows, panels, squeeze=False).flat)
     for one in axes:
         one.grid(alpha=0.25)
         one.spines[["top", "right"]].set_visible(False)

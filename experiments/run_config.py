@@ -127,8 +127,10 @@ class SearchConfig(SearchSettings):
 class CompareConfig:
     """Finished runs side by side."""
 
-    run: list[str] = field(default_factory=list, metadata=described("run folder; repeatable"))
-    out: str | None = option(None, "new or empty folder for compare.md, compare.json and the picture")
+    runs: list[str] = field(
+        default_factory=list, metadata=described("run folders, or folders that hold some", positional=True)
+    )
+    out: str | None = option(None, "new or empty folder for compare.md, compare.json, compare.csv and the pictures")
 
 
 @dataclass(frozen=True)

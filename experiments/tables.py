@@ -17,17 +17,24 @@ def print_rows(title: str, metric: str, rows: Sequence[Row]) -> None:
 
 
 def print_table(
-    title: str, heads: Sequence[str], cells: Sequence[Sequence[str]], bold: Sequence[bool] | None = None
+    title: str,
+    heads: Sequence[str],
+    cells: Sequence[Sequence[str]],
+    bold: Sequence[bool] | None = None,
+    compact: bool = False,
 ) -> None:
     """Print a table on stdout; the first column is text, the others are numbers.
 
     Args:
         bold: for each line, whether it stands out.
+        compact: without lines between columns, which leaves room for more of them.
     """
+    from rich.box import HEAVY_HEAD, SIMPLE_HEAD
     from rich.console import Console
     from rich.table import Table
 
-    table = Table(title=title, title_justify="left")
+    box = SIMPLE_HEAD if compact else HEAVY_HEAD
+    table = Table(title=title, title_justify="left", box=box, pad_edge=not compact, collapse_padding=compact)
     for index, head in enumerate(heads):
         table.add_column(head, justify="right" if index else "left", no_wrap=index > 0, overflow="fold")
     for line, stands_out in zip(cells, bold or [False] * len(cells), strict=True):

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from rlprune.agents import AGENTS, METHODS
 from rlprune.budget import Budget, BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
-from rlprune.errors import ConfigError
+from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import ProblemConfig, check_known
 from rlprune.experiments.cost import RunCost
@@ -127,6 +127,11 @@ class _Session:
                 raise
             except KeyboardInterrupt as reason:
                 raise Interrupted(how_to_continue(run.path)) from reason
+            except OSError as reason:  # of a library that writes for us
+                raise RunError(
+                    f"Cannot write to {run.path}: {reason.strerror or reason}. What stands there is safe. Make room. "
+                    f"{how_to_continue(run.path)}"
+                ) from reason
 
 
 def _check_searchers(config: TrainConfig) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import itertools
 import json
 import math
@@ -22,6 +23,7 @@ LARGEST = 2**63 - 1
 """Of whole numbers: what NumPy and torch can hold."""
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 _NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.=+ -]{0,99}")
+FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _UMASK = os.umask(0)
 os.umask(_UMASK)
 
@@ -47,9 +49,8 @@ def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneErro
     except OSError as reason:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
-        raise error(
-            f"Cannot write {path}: {reason.strerror or reason}. Choose a folder that can be written."
-        ) from reason
+        remedy = "Make room" if reason.errno in FULL else "Choose a folder that can be written"
+        raise error(f"Cannot write {path}: {reason.strerror or reason}. {remedy}.") from reason
     return path
 
 

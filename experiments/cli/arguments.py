@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 from collections.abc import Sequence
 from typing import Any, TypeVar, get_type_hints
@@ -58,7 +59,9 @@ def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: s
     hints = get_type_hints(kind)
     for field in fields:
         text = field.metadata["help"]
-        if field.metadata["positional"]:
+        if field.metadata["positional"] and _is_list(field):
+            parser.add_argument(field.name, type=str, nargs="*", help=text)
+        elif field.metadata["positional"]:
             parser.add_argument(field.name, type=hints[field.name], help=text)
         elif hints[field.name] is bool:
             parser.add_argument(_flag(field.name), action="store_true", help=text)
@@ -74,22 +77,36 @@ def _flag(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
+def _is_list(field: dataclasses.Field[Any]) -> bool:
+    return str(field.type) == "list[str]"
+
+
 def _gathered(fields: Fields, argv: Sequence[str]) -> list[str]:
-    """The command line with every repeated list flag written once, as a JSON list, at the end."""
-    lists = {_flag(field.name) for field in fields if str(field.type) == "list[str]"}
+    """The command line in an order that the parser can read.
+
+    Values of a positional list come first, wherever they stood; every repeated list flag is written once, as a JSON
+    list, at the end.
+    """
+    lists = {_flag(field.name) for field in fields if _is_list(field) and not field.metadata["positional"]}
+    switches = {"--json", "--help", *(_flag(field.name) for field in fields if str(field.type) == "bool")}
+    scattered = any(_is_list(field) and field.metadata["positional"] for field in fields)
     found: dict[str, list[str]] = {}
+    first: list[str] = []
     rest: list[str] = []
     tokens = iter(argv)
     for token in tokens:
         name, equals, value = token.partition("=")
-        if name not in lists:
-            rest.append(token)
-            continue
-        given = value if equals else next(tokens, None)
-        if given is None:
-            raise ConfigError(f"{name} needs a value; none came.")
-        found.setdefault(name, []).extend(_items(name, given))
-    return rest + [f"{name}={json.dumps(values)}" for name, values in found.items()]
+        if name in lists:
+            given = value if equals else next(tokens, None)
+            if given is None:
+                raise ConfigError(f"{name} needs a value; none came.")
+            found.setdefault(name, []).extend(_items(name, given))
+        elif scattered and not token.startswith("-"):
+            first.append(token)
+        else:
+            takes_value = scattered and token.startswith("--") and not equals and token not in switches
+            rest += [token, *itertools.islice(tokens, int(takes_value))]
+    return first + rest + [f"{name}={json.dumps(values)}" for name, values in found.items()]
 
 
 def _items(name: str, given: str) -> list[str]:

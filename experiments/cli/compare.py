@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from rlprune.experiments.comparing import Comparison
 
 CONFIG = CompareConfig
-EXAMPLE = "rlprune compare --run runs/ddpg --run runs/evolutionary --out comparison"
+EXAMPLE = "rlprune compare runs/seed0 runs/seed1 runs/seed2 --out comparison"
 
 
 def run(config: CompareConfig, command: str) -> Comparison:

@@ -112,10 +112,8 @@ def test_what_was_left_half_written_is_removed(tmp_path: Path) -> None:
 
 def test_a_folder_that_vanishes_is_told_of_and_not_made_again(tmp_path: Path) -> None:
     path = tmp_path / "run"
-    with (
-        pytest.raises(RunError, match="removed or replaced while the run"),
-        RunFolder.create(path, TrainConfig(), "", {}) as run,
-    ):
+    vanished = pytest.raises(RunError, match="removed or replaced while the run")
+    with vanished, RunFolder.create(path, TrainConfig(), "", {}) as run:
         shutil.rmtree(path)
         run.write_text("report.md", "text")
     assert not path.exists()

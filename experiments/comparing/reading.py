@@ -1,0 +1,211 @@
+"""Runs from disk: which folders are meant, and what each method found in each."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from rlprune.agents import AGENTS
+from rlprune.errors import ConfigError, RlpruneError, RunError
+from rlprune.experiments.comparing.conditions import Conditions, conditions_of, settings_of
+from rlprune.experiments.episodes import EpisodeTable
+from rlprune.experiments.fronts import POLICY
+from rlprune.experiments.report import episode_tables
+from rlprune.experiments.rows import Row
+from rlprune.experiments.run_folder import RESULT, STATUS, RunFolder
+from rlprune.network import FloatArray
+
+DENSE, UNIFORM = "dense", "uniform"
+SEEDLESS = (DENSE, UNIFORM)
+"""Methods that search nothing, and so need no word when they stand in several runs."""
+MOST_EVALUATIONS = 10_000_000
+MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
+"""What comes up where a result holds something else than a run writes."""
+
+
+@dataclass(frozen=True, eq=False)
+class Entry:
+    """What one method found in one run.
+
+    Attributes:
+        run: the folder.
+        method, seed, settings: what was searched with.
+        row: the plan that was chosen.
+        searched: evaluations, evaluations_to_best, search_seconds and hypervolume, as far as there was a search.
+        curve: best reward after each evaluation, ``[last]``; None without a search.
+    """
+
+    run: str
+    method: str
+    seed: int
+    settings: dict[str, Any]
+    row: Row
+    searched: dict[str, float]
+    curve: FloatArray | None = None
+
+
+@dataclass(frozen=True, eq=False)
+class Read:
+    """One finished run.
+
+    Attributes:
+        path: the folder.
+        conditions: what it must share with others to be averaged with them.
+        tables: method to its episodes.
+        result, settings: as the run holds them; settings by method.
+    """
+
+    path: str
+    conditions: Conditions
+    result: Mapping[str, Any]
+    settings: Mapping[str, dict[str, Any]]
+    tables: Mapping[str, EpisodeTable]
+
+    def entries(self, level: str | None) -> list[Entry]:
+        """Every method of the run.
+
+        Args:
+            level: of a range, the budget whose plans are taken.
+        """
+        return [self._entry(row) for row in self._rows(level)]
+
+    def _rows(self, level: str | None) -> list[Row]:
+        rows = [checked_row(row) for row in self.result["rows"]]
+        if level is None:
+            return rows
+        at_level = [row for budget, row in self.front() if budget == level and row.name != POLICY]
+        if not at_level:
+            raise ValueError(f"no plan at {level}")
+        return [row for row in rows if row.role == DENSE] + at_level
+
+    def front(self) -> list[tuple[str, Row]]:
+        """Budget and plan at each point of the front of a range, named by their methods; else nothing."""
+        front = self.result.get("front")
+        points = [] if front is None else front["points"]
+        return [(str(point["budget"]), checked_row({**point, "name": point["method"]})) for point in points]
+
+    def _entry(self, row: Row) -> Entry:
+        table = self.tables.get(row.name)
+        curve = None if table is None else best_so_far(table["evaluations"], table["reward"])
+        settings = self.settings.get(row.name, {})
+        return Entry(self.path, row.name, self.result["seed"], settings, row, self._searched(row, table), curve)
+
+    def _searched(self, row: Row, table: EpisodeTable | None) -> dict[str, float]:
+        front = self.result.get("front") or {}
+        found = {"hypervolume": front.get("hypervolume", {}).get(row.name)}
+        if table is not None:
+            counts = self.result["searches"][row.name]
+            found |= {"evaluations": counts["evaluations"], "search_seconds": counts["seconds"]}
+            found["evaluations_to_best"] = evaluations_until(table, row)
+        return {name: float(value) for name, value in found.items() if value is not None}
+
+
+def checked_row(values: Mapping[str, Any]) -> Row:
+    """A row whose values are numbers.
+
+    Raises:
+        RunError: a value is missing.
+        ValueError: one is no finite number.
+    """
+    row = Row.from_dict(values)
+    for name, value in row.as_dict().items():
+        if name not in ("name", "role", "widths") and not (value is None or is_number(value)):
+            raise ValueError(f"{name} is {value!r}")
+    return row
+
+
+def is_number(value: object) -> bool:
+    """Whether it is a finite number."""
+    return isinstance(value, int | float) and math.isfinite(value)
+
+
+def best_so_far(evaluations: FloatArray, rewards: FloatArray) -> FloatArray:
+    """The best reward after 1, 2, ... evaluations, ``[last]``; -inf before the first plan was finished.
+
+    Raises:
+        ValueError: there are more evaluations than a search can make.
+    """
+    if not evaluations.max() <= MOST_EVALUATIONS:
+        raise ValueError(f"{evaluations.max()} evaluations")
+    best = np.full(max(int(evaluations.max()), 1), -np.inf)
+    np.maximum.at(best, np.maximum(evaluations.astype(np.int64), 1) - 1, rewards)
+    return np.asarray(np.maximum.accumulate(best))
+
+
+def evaluations_until(table: EpisodeTable, row: Row) -> float | None:
+    """Evaluations that were made when the plan of ``row`` first came up."""
+    same = (table.widths == np.array(row.widths)).all(axis=1)
+    return float(table["evaluations"][np.argmax(same)]) if same.any() else None
+
+
+def read_runs(paths: Sequence[str]) -> tuple[list[Read], list[str]]:
+    """The finished runs among folders and parents of folders, and notes on what was left out.
+
+    Raises:
+        ConfigError: no folder came.
+        RunError: a folder that was named is no finished run and holds none.
+    """
+    if not paths:
+        raise ConfigError("There is nothing to compare: no run came. Name run folders, or a folder of runs.")
+    runs: dict[Path, Read] = {}
+    notes: list[str] = []
+    for path in map(Path, paths):
+        inside = _runs_inside(path)
+        for folder in inside or [path]:
+            try:
+                if folder.resolve() in runs:
+                    notes.append(f"{folder} came twice and counts once.")
+                else:
+                    runs[folder.resolve()] = read_run(folder)
+            except RlpruneError as reason:
+                if not inside:
+                    raise
+                notes.append(f"Left out: {reason}")
+    if not runs:
+        raise RunError(f"There is nothing to compare: {' '.join(notes)}")
+    return list(runs.values()), notes
+
+
+def _runs_inside(path: Path) -> list[Path]:
+    """The run folders in a folder that is none itself."""
+    if (path / STATUS).is_file() or not path.is_dir():
+        return []
+    seen = (folder for folder in path.iterdir() if not folder.name.startswith("."))
+    return sorted(folder for folder in seen if (folder / STATUS).is_file())
+
+
+def read_run(path: str | Path) -> Read:
+    """One finished run.
+
+    Raises:
+        RunError: it is not finished, or a file is missing or malformed.
+    """
+    run = RunFolder.open(path, RESULT)
+    result = run.result()
+    try:
+        config = run.config()
+        rows = [checked_row(row) for row in result["rows"]]
+        dense, *_ = [row for row in rows if row.role == DENSE]
+        if len(rows) < 2 or not isinstance(result["seed"], int):
+            raise ValueError("a pruned network and a whole number as seed are needed")
+        return Read(
+            str(path),
+            conditions_of(config, result, dense),
+            result,
+            {name: settings_of(config, name in AGENTS) for name in result["searches"]},
+            episode_tables(run, result),
+        )
+    except RlpruneError as reason:
+        raise RunError(f"The run in {path} cannot be read: {reason}") from reason
+    except MALFORMED as reason:
+        raise malformed(path, reason) from reason
+
+
+def malformed(path: str | Path, reason: Exception) -> RunError:
+    """For a result in which something is missing or of another kind."""
+    return RunError(f"The run in {path} holds a result that cannot be compared ({reason!r}). Train again.")
