@@ -9,6 +9,9 @@ from typing import Any
 from rlprune.errors import RunError
 from rlprune.experiments.options import fits
 
+SHORTEST_MS = 1e-9
+"""Less than a tick of any clock; its reciprocal is still a number."""
+
 
 @dataclass(frozen=True)
 class Row:
@@ -86,7 +89,10 @@ class Row:
             wrong.append("widths")
         if missing or wrong:
             raise RunError(f"A row of the result is malformed ({', '.join([*missing, *wrong])}). Train again.")
-        return cls(**{**{name: value for name, (value, _) in known.items()}, "widths": tuple(widths or ())})
+        row = cls(**{**{name: value for name, (value, _) in known.items()}, "widths": tuple(widths or ())})
+        if row.latency_ms is not None and row.latency_ms < SHORTEST_MS:
+            raise RunError(f"A latency must be at least {SHORTEST_MS} ms; {row.latency_ms} came. Train again.")
+        return row
 
 
 @dataclass(frozen=True)

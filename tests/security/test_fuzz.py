@@ -293,8 +293,9 @@ def test_results(run: RunFolder, effort: int) -> None:
 
     def read() -> None:
         assert run.result()["searches"]
-        compared = compare_runs(CompareConfig(run=[str(other), str(run.path)]))
-        assert all(len(line) == len(compared.cells()[0]) for line in compared.cells())
+        compared = compare_runs(CompareConfig(runs=[str(other), str(run.path)]))
+        assert json.dumps(compared.as_dict(), allow_nan=False)
+        assert compared.as_markdown()
 
     fuzz(path, either(path), read, 300 * effort)
 

@@ -303,7 +303,7 @@ def test_a_malformed_result_is_refused(run: RunFolder, key: str, value: Any) -> 
         value = dict.fromkeys(value, whole["searches"]["ddpg"])
     path.write_text(json.dumps({**whole, key: value}))
     before = (run.path / "report.md").read_bytes()
-    for read in (run.result, lambda: write_report(run), lambda: compare_runs(CompareConfig(run=[str(run.path)]))):
+    for read in (run.result, lambda: write_report(run), lambda: compare_runs(CompareConfig(runs=[str(run.path)]))):
         with pytest.raises(RunError):
             read()
     assert (run.path / "report.md").read_bytes() == before
