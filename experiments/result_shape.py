@@ -64,11 +64,12 @@ def checked_result(result: dict[str, Any], path: Path) -> dict[str, Any]:
     Raises:
         RunError: the first thing that is wrong.
     """
-    wrong = next(mismatches(result, RESULT), None) or _disagreement(result)
+    try:
+        wrong = next(mismatches(result, RESULT), None) or _disagreement(result)
+    except RunError as reason:
+        raise RunError(f"{path}: {reason}") from reason
     if wrong is not None:
         raise RunError(f"{path} does not hold the result of a run: {wrong:.200}. Train again.")
-    for name in result["searches"]:
-        plain_name(name, RunError)
     return result
 
 
@@ -77,6 +78,8 @@ def _disagreement(result: dict[str, Any]) -> str | None:
     groups = result["groups"]
     if not groups or not all(group["width"] > 0 for group in groups):
         return "groups must be there, each with a width above 0"
+    for name in result["searches"]:
+        plain_name(name, RunError)
     rows = [Row.from_dict(row) for row in result["rows"]]
     if any(len(row.widths) != len(groups) for row in rows):
         return f"every row must have {len(groups)} widths, one a group"

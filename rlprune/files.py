@@ -104,7 +104,7 @@ def read_bytes(path: str | Path, error: type[RlpruneError], max_bytes: int) -> b
     path = Path(path)
     try:
         if path.exists() and not path.is_file():
-            raise error(f"{path} must be a file; it is a folder or a device. Is this the right path?")
+            raise error(f"Cannot read {path}: it must be a file, not a folder or a device. Is this the right path?")
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
     except OSError as reason:

@@ -67,7 +67,7 @@ def _opened(path: Path) -> Iterator[BinaryIO]:
     """The file as a stream, unpacked where it is gzipped: a small one can unpack to any size."""
     try:
         if path.exists() and not path.is_file():
-            raise TaskError(f"{path} must be a file; it is a folder or a device.")
+            raise TaskError(f"Cannot read {path}: it must be a file, not a folder or a device.")
         with path.open("rb") as file:
             zipped = file.read(2) == b"\x1f\x8b"
         with gzip.open(path, "rb") if zipped else path.open("rb") as stream:
