@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -16,10 +17,11 @@ from torch.nn.utils import skip_init
 from rlprune.envs.actions import ACTION_NAMES
 from rlprune.envs.observations import OBSERVATION_VERSION, SLOTS
 from rlprune.errors import PolicyError
-from rlprune.files import read_json, write_atomic, write_json
+from rlprune.files import read_bytes, read_json, write_atomic, write_json
 
 SCHEMA = "rlprune-policy/1"
 MAX_WEIGHT_BYTES = 64 * 2**20
+MAX_LAYERS, MAX_UNITS = 16, 4096
 ACTIVATIONS: dict[str, type[nn.Module]] = {"relu": nn.ReLU, "tanh": nn.Tanh}
 Activation = Literal["relu", "tanh"]
 
@@ -85,9 +87,16 @@ class Policy(nn.Module):
         return cast(torch.Tensor, self.layers(observations))
 
     def act(self, observation: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
-        """The action for one observation, ``[slots] -> [actions]``."""
+        """The action for one observation, ``[slots] -> [actions]``.
+
+        Raises:
+            PolicyError: the weights are so large that no number comes out.
+        """
         with torch.inference_mode():
-            return cast(npt.NDArray[np.float32], self(torch.from_numpy(observation)[None])[0].numpy())
+            action = cast(npt.NDArray[np.float32], self(torch.from_numpy(observation)[None])[0].numpy())
+        if np.isnan(action).any():
+            raise PolicyError("A policy must answer with numbers; its weights are too large for that. Train again.")
+        return action
 
     def save(self, folder: str | Path) -> None:
         """Write ``policy.safetensors`` and ``policy.json`` into a folder."""
@@ -105,41 +114,45 @@ class Policy(nn.Module):
         folder = Path(folder)
         policy = cls(_spec(folder / "policy.json", read_json(folder / "policy.json", PolicyError)))
         path = folder / "policy.safetensors"
+        content = read_bytes(path, PolicyError, MAX_WEIGHT_BYTES)
         try:
-            if path.stat().st_size > MAX_WEIGHT_BYTES:
-                raise PolicyError(f"{path} must have at most {MAX_WEIGHT_BYTES} bytes. Is it a policy?")
-            weights = load(path.read_bytes())
+            weights = load(content)
             policy.load_state_dict(weights)
-        except PolicyError:
-            raise
         except Exception as reason:
             first = str(reason).splitlines()[0]
             raise PolicyError(
                 f"{path} does not hold the weights that policy.json describes ({first}). Train again."
             ) from reason
-        if not all(torch.isfinite(tensor).all() for tensor in weights.values()):
-            raise PolicyError(f"The weights of a policy must be finite; {path} holds NaN or infinity. Train again.")
+        if not all(tensor.dtype == torch.float32 and torch.isfinite(tensor).all() for tensor in weights.values()):
+            raise PolicyError(f"The weights of a policy must be finite float32; those in {path} are not. Train again.")
         return policy
 
 
 def _spec(path: Path, data: dict[str, Any]) -> PolicySpec:
     if data.get("schema") != SCHEMA:
-        raise PolicyError(f"{path} must have schema {SCHEMA!r}; {data.get('schema')!r} came.")
-    sizes, activation, squash = data.get("sizes"), data.get("activation"), data.get("squash")
-    whole = (
-        isinstance(sizes, list) and all(type(size) is int and 0 < size <= 4096 for size in sizes) and len(sizes) <= 16
-    )
-    if not whole or activation not in ACTIVATIONS or not isinstance(squash, bool):
-        raise PolicyError(f"{path} must hold 'sizes', 'activation' and 'squash' of an MLP. Is it a policy?")
-    spec = PolicySpec(str(data.get("algorithm")), tuple(sizes or ()), activation, squash)
-    if (data.get("observation_version"), tuple(data.get("observation") or ())) != (
-        spec.observation_version,
-        spec.observation,
-    ):
+        raise PolicyError(f"{path} must have schema {SCHEMA!r}; {data.get('schema')!r:.80} came.")
+    algorithm, activation, squash = data.get("algorithm"), data.get("activation"), data.get("squash")
+    if not isinstance(algorithm, str) or activation not in list(ACTIVATIONS) or not isinstance(squash, bool):
+        raise PolicyError(f"{path} must hold 'algorithm', 'activation' and 'squash' of an MLP. Is it a policy?")
+    spec = PolicySpec(algorithm, _sizes(path, data.get("sizes")), cast(Activation, activation), squash)
+    seen = [spec.observation_version, list(spec.observation)]
+    if [data.get("observation_version"), data.get("observation")] != seen:
         raise PolicyError(
-            f"{path} was trained on observation version {data.get('observation_version')}; this rlprune has version "
-            f"{spec.observation_version}. Train the policy again."
+            f"{path} was trained on observation version {data.get('observation_version')!r:.80}; this rlprune has "
+            f"version {spec.observation_version}. Train the policy again."
         )
-    if tuple(data.get("actions") or ()) != spec.actions:
-        raise PolicyError(f"{path} decides {data.get('actions')}; this rlprune has the actions {list(spec.actions)}.")
+    if data.get("actions") != list(spec.actions):
+        raise PolicyError(
+            f"{path} decides {data.get('actions')!r:.80}; this rlprune has the actions {list(spec.actions)}."
+        )
     return spec
+
+
+def _sizes(path: Path, value: Any) -> tuple[int, ...]:
+    """Units of each layer, few enough that the weights fit into memory."""
+    whole = isinstance(value, list) and len(value) <= MAX_LAYERS and all(type(size) is int for size in value)
+    if not whole or not all(0 < size <= MAX_UNITS for size in value):
+        raise PolicyError(f"{path}: 'sizes' must be at most {MAX_LAYERS} numbers from 1 to {MAX_UNITS}.")
+    if 4 * sum((into + 1) * out for into, out in itertools.pairwise(value)) > MAX_WEIGHT_BYTES:
+        raise PolicyError(f"{path}: an MLP of 'sizes' {value} takes more than {MAX_WEIGHT_BYTES} bytes.")
+    return tuple(value)

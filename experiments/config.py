@@ -208,5 +208,5 @@ def from_dict(kind: type[T], values: dict[str, Any]) -> T:
         if name not in known:
             raise ConfigError(unknown_name("setting", name, known))
         if not fits(value, known[name]):
-            raise ConfigError(f"Setting {name!r} must be {known[name]}; {value!r} came.")
+            raise ConfigError(f"Setting {name!r} must be {known[name]}; {value!r:.80} came.")
     return kind(**values)

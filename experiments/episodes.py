@@ -14,8 +14,13 @@ import numpy.typing as npt
 from rlprune.agents.search import Episode
 from rlprune.budget import cost_name
 from rlprune.errors import RunError
+from rlprune.files import read_text
 
 TERM = "term_"
+MAX_CSV_BYTES = 32 * 2**20
+MAX_VALUES = 2**21
+MAX_COUNT = 10**6
+"""Of episodes and evaluations: learning curves have a point for each."""
 FIXED = ("number", "reward", "score", "divergence", "evaluations", "cache_hits", "seconds", "widths")
 
 
@@ -62,14 +67,26 @@ def read_csv(path: Path) -> EpisodeTable:
     Raises:
         RunError: the file is missing, or is not such a table.
     """
+    text = read_text(path, RunError, MAX_CSV_BYTES)
+    if sum(map(text.count, ", \n")) > MAX_VALUES:
+        raise RunError(f"{path} has more than {MAX_VALUES} values; so many are not read. Is it a table of episodes?")
     try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file))
+        rows = list(csv.DictReader(io.StringIO(text, newline="")))
         widths = np.array([[int(width) for width in row["widths"].split()] for row in rows], dtype=np.int64)
         names = [name for name in rows[0] if name != "widths"]
         columns = {name: np.array([float(row[name]) for row in rows]) for name in names}
-    except OSError as reason:
-        raise RunError(f"Cannot read {path}: {reason.strerror or reason}.") from reason
-    except (KeyError, IndexError, ValueError, TypeError, AttributeError) as reason:
-        raise RunError(f"{path} is not a table of episodes ({reason}). Train again.") from reason
+        _check(columns)
+    except (LookupError, ValueError, TypeError, AttributeError, OverflowError, csv.Error) as reason:
+        raise RunError(f"{path} is not a table of episodes ({reason!s:.200}). Train again.") from reason
     return EpisodeTable(columns, widths)
+
+
+def _check(columns: dict[str, npt.NDArray[np.float64]]) -> None:
+    missing = [name for name in FIXED if name not in columns and name != "widths"]
+    if missing:
+        raise ValueError(f"it lacks {', '.join(missing)}")
+    if not np.isfinite(columns["reward"]).all():
+        raise ValueError("every reward must be a finite number")
+    for name in ("number", "evaluations", "cache_hits"):
+        if not ((columns[name] >= 0) & (columns[name] <= MAX_COUNT)).all():
+            raise ValueError(f"{name} must lie between 0 and {MAX_COUNT}")

@@ -19,10 +19,12 @@ from typing import Any, BinaryIO
 
 from rlprune.errors import RunError
 from rlprune.evaluation import Key, Measured, Quality
+from rlprune.files import read_bytes
 
 SCHEMA = "rlprune-journal/1"
 FILE = "evaluations.jsonl"
-MAX_BYTES = 256 * 2**20
+MAX_BYTES = 64 * 2**20
+MAX_VALUES = 2**22
 MAX_GROUPS = 100_000
 SYNC_S = 1.0
 """A journal reaches the disk so often; what is lost with the process alone is never more than one line."""
@@ -203,13 +205,9 @@ class SearchMemory:
 
 def _read(path: Path) -> tuple[list[Entry], int]:
     """Entries, and how many bytes of the file are whole lines."""
-    try:
-        size = path.stat().st_size
-        if size > MAX_BYTES:
-            raise RunError(f"{path} has {size} bytes; at most {MAX_BYTES} are read. Is it the journal of a run?")
-        text = path.read_bytes()
-    except OSError as reason:
-        raise RunError(f"Cannot read {path}: {reason.strerror or reason}.") from reason
+    text = read_bytes(path, RunError, MAX_BYTES)
+    if text.count(b",") + text.count(b"\n") > MAX_VALUES:
+        raise RunError(f"{path} has more than {MAX_VALUES} values; so many are not read. Is it the journal of a run?")
     whole = text.rfind(b"\n") + 1
     lines = text[:whole].splitlines()
     try:

@@ -8,8 +8,11 @@ from dataclasses import MISSING, Field, field
 from typing import Any, TypeVar
 
 from rlprune.errors import ConfigError, unknown_name
+from rlprune.files import LARGEST
 
 T = TypeVar("T")
+MOST = {"threads": 1024, "workers": 1024, "levels": 1001, "seed": 2**64}
+"""Of settings that cost memory or processes, at most; the seed is checked by itself."""
 
 
 def described(text: str, *, positional: bool = False) -> dict[str, Any]:
@@ -28,15 +31,18 @@ def default_of(item: Field[Any]) -> Any:
 
 
 def at_least(config: Any, minimum: int, *names: str) -> None:
-    """Refuse integers below ``minimum``.
+    """Refuse integers below ``minimum``, and those that no machine is large enough for.
 
     Raises:
         ConfigError: it names the flag.
     """
     for name in names:
-        value = getattr(config, name)
+        value, most = getattr(config, name), MOST.get(name, 10**9)
+        flag = f"--{name.replace('_', '-')}"
         if value < minimum:
-            raise ConfigError(f"--{name.replace('_', '-')} must be at least {minimum}; {value} came.")
+            raise ConfigError(f"{flag} must be at least {minimum}; {value!s:.20} came.")
+        if value > most:
+            raise ConfigError(f"{flag} must be at most {most}; a larger number came.")
 
 
 def check_watts(watts: float | None) -> None:
@@ -66,7 +72,7 @@ def parse_shape(flag: str, text: str) -> list[int]:
         ConfigError: it is something else; it names the flag.
     """
     sizes = [size.strip() for size in text.strip("()[]").split(",")]
-    if not all(size.isascii() and size.isdigit() and int(size) > 0 for size in sizes):
+    if not all(size.isascii() and size.isdigit() and len(size) < 10 and int(size) > 0 for size in sizes):
         raise ConfigError(f"{flag} must be positive whole numbers, batch first, such as 1,3,224,224; {text!r} came.")
     return [int(size) for size in sizes]
 
@@ -77,6 +83,8 @@ def fits(value: Any, wanted: str) -> bool:
         return isinstance(value, list) and all(isinstance(item, str) for item in value)
     if isinstance(value, bool):
         return wanted == "bool"
+    if isinstance(value, int | float) and not abs(value) <= LARGEST:
+        return False
     kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "None": type(None)}
     return any(isinstance(value, kinds[part]) for part in wanted.split(" | ") if part in kinds)
 

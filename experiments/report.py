@@ -6,17 +6,16 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlprune.errors import BudgetError, RunError
+from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments import profile_pictures, report_outcome, report_sections
 from rlprune.experiments.document import Document, markdown_table, to_markdown
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.page import to_html
 from rlprune.experiments.pictures import draw_all
+from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import PAGE, POLICY, REPORT, RunFolder
 from rlprune.files import read_json
-
-MALFORMED = (KeyError, TypeError, IndexError, ValueError, AttributeError, StopIteration, ArithmeticError)
 
 
 def write_report(run: RunFolder) -> dict[str, Any]:
@@ -29,9 +28,9 @@ def write_report(run: RunFolder) -> dict[str, Any]:
     try:
         document = report_of(run, result)
         page, text = to_html(document), to_markdown(document)
-    except RunError:
+    except RlpruneError:
         raise
-    except (*MALFORMED, BudgetError) as reason:
+    except MALFORMED as reason:
         raise RunError(
             f"{run.path} holds a result that cannot be reported ({reason!r} is missing or wrong). Train again."
         ) from reason
@@ -42,7 +41,7 @@ def write_report(run: RunFolder) -> dict[str, Any]:
 
 def episode_tables(run: RunFolder, result: Mapping[str, Any]) -> dict[str, EpisodeTable]:
     """Method to its table of episodes."""
-    return {name: read_csv(run.path / f"episodes-{name}.csv") for name in result["searches"]}
+    return {name: read_csv(run.episodes(name)) for name in result["searches"]}
 
 
 def notes(result: Mapping[str, Any]) -> str:
@@ -72,7 +71,7 @@ def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
             report_sections.cost(result),
             report_sections.repeat(
                 result,
-                (run.path / "command.txt").read_text(encoding="utf-8").strip(),
+                run.command(),
                 run.config(),
                 read_json(versions, RunError) if versions.is_file() else {},
                 (run.path / POLICY).is_file(),

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from rlprune.errors import RunError
+from rlprune.experiments.options import fits
+
+SHORTEST_MS = 1e-9
+"""Less than a tick of any clock; its reciprocal is still a number."""
 
 
 @dataclass(frozen=True)
@@ -77,11 +81,18 @@ class Row:
         Raises:
             RunError: it is malformed.
         """
-        known = {name: values[name] for name in cls.__dataclass_fields__ if name in values}
-        try:
-            return cls(**{**known, "widths": tuple(known["widths"])})
-        except (KeyError, TypeError) as reason:
-            raise RunError(f"A row of the result is malformed ({reason}). Train again.") from reason
+        known = {item.name: (values[item.name], str(item.type)) for item in fields(cls) if item.name in values}
+        widths = values.get("widths")
+        missing = [item.name for item in fields(cls) if item.default is MISSING and item.name not in known]
+        wrong = [name for name, (value, kind) in known.items() if name != "widths" and not fits(value, kind)]
+        if not isinstance(widths, list | tuple) or not all(type(width) is int for width in widths):
+            wrong.append("widths")
+        if missing or wrong:
+            raise RunError(f"A row of the result is malformed ({', '.join([*missing, *wrong])}). Train again.")
+        row = cls(**{**{name: value for name, (value, _) in known.items()}, "widths": tuple(widths or ())})
+        if row.latency_ms is not None and row.latency_ms < SHORTEST_MS:
+            raise RunError(f"A latency must be at least {SHORTEST_MS} ms; {row.latency_ms} came. Train again.")
+        return row
 
 
 @dataclass(frozen=True)

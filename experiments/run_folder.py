@@ -17,8 +17,18 @@ from filelock import FileLock, Timeout
 
 from rlprune.errors import RunError
 from rlprune.experiments.config import as_dict, from_dict
+from rlprune.experiments.result_shape import checked_result
 from rlprune.experiments.run_config import TrainConfig
-from rlprune.files import UMASK, read_json, write_atomic, write_json
+from rlprune.experiments.yaml_file import read_yaml
+from rlprune.files import (
+    plain_name,
+    read_json,
+    read_text,
+    refuse_links,
+    write_atomic,
+    write_folder,
+    write_json,
+)
 
 SCHEMA = "rlprune-run/1"
 STATUS, CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE = (
@@ -31,7 +41,8 @@ STATUS, CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE = (
     "report.md",
     "report.html",
 )
-MAX_CONFIG_BYTES = 2**20
+COMMAND = "command.txt"
+MAX_COMMAND_BYTES = 2**16
 LOCK = ".lock"
 RESUMABLE = ("running", "interrupted", "failed")
 
@@ -69,28 +80,6 @@ def _check_empty(path: Path) -> None:
         raise RunError(f"The output folder must be new or empty; {path} holds {held}. Choose another with --out.")
 
 
-def _appear(path: Path, files: Mapping[str, str]) -> None:
-    """Make a folder with its first files at once: whoever is killed meanwhile leaves a run, or none.
-
-    Raises:
-        RunError: it cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
-        for name, text in files.items():
-            write_atomic(staged / name, text, RunError)
-        staged.chmod(0o777 & ~UMASK)
-        try:
-            staged.rename(path)
-        except OSError:  # a folder that is there already, and cannot be replaced: a mounted one, say
-            for name in files:
-                (staged / name).replace(path / name)
-            staged.rmdir()
-    except OSError as reason:
-        raise RunError(f"Cannot write to {path}: {reason.strerror or reason}. Choose another with --out.") from reason
-
-
 def _status(status: str, **facts: Any) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     holder = {"pid": os.getpid(), "host": platform.node()} if status == "running" else {}
@@ -99,7 +88,7 @@ def _status(status: str, **facts: Any) -> dict[str, Any]:
 
 def _state(status: Path) -> str:
     try:
-        return str(read_json(status, RunError).get("status", "unknown"))
+        return str(read_json(status, RunError).get("status", "unknown"))[:80]
     except RunError:
         return "unreadable"
 
@@ -128,14 +117,15 @@ class RunFolder:
         check_free(path)
         settings = {name: value for name, value in as_dict(config).items() if name != "resume"}
         run = cls(path)
-        _appear(
+        write_folder(
             run.path,
             {
                 CONFIG: yaml.safe_dump(settings, sort_keys=False),
-                "command.txt": command + "\n",
+                COMMAND: command + "\n",
                 "versions.json": json.dumps(versions, indent=2) + "\n",
                 STATUS: json.dumps(_status("running")) + "\n",
             },
+            RunError,
         )
         with run._locked(), run._recording():
             yield run
@@ -182,7 +172,7 @@ class RunFolder:
             status = read_json(self.path / STATUS, RunError)
         except RunError:
             return "another process"
-        return f"process {status.get('pid')} on {status.get('host')} since {status.get('time')}"
+        return f"process {status.get('pid')} on {status.get('host')} since {status.get('time')}"[:200]
 
     @contextmanager
     def _recording(self) -> Iterator[None]:
@@ -215,22 +205,24 @@ class RunFolder:
             wanted: the states that will do.
 
         Raises:
-            RunError: there is no run, or it stands otherwise.
+            RunError: there is no run, it stands otherwise, or a link leads out of the folder.
         """
+        refuse_links(self.path, RunError)
         if not (self.path / STATUS).is_file():
             raise RunError(
                 f"{self.path} is no run folder: it has no {STATUS}. Give the folder that `rlprune train` wrote."
             )
         status = read_json(self.path / STATUS, RunError)
         if status.get("schema") != SCHEMA:
-            raise RunError(f"{self.path} must have schema {SCHEMA!r}; {status.get('schema')!r} came.")
+            raise RunError(f"{self.path} must have schema {SCHEMA!r}; {status.get('schema')!r:.80} came.")
         state = str(status.get("status"))
         if state in wanted:
             return state
         if state == "complete":
             raise RunError(f"The run in {self.path} is complete: nothing is left to do. See {self.path / REPORT}.")
         if state not in RESUMABLE:
-            raise RunError(f"{self.path / STATUS} must hold one of {', '.join(RESUMABLE)}, complete; {state!r} came.")
+            states = ", ".join((*RESUMABLE, "complete"))
+            raise RunError(f"{self.path / STATUS} must hold one of {states}; {state!r:.80} came.")
         told = "still running, or was killed" if state == "running" else state
         raise RunError(
             f"The run in {self.path} is not complete ({told}). Continue it: rlprune train --resume {self.path}"
@@ -244,7 +236,7 @@ class RunFolder:
             needed: files that must be there.
 
         Raises:
-            RunError: there is no run, it was not finished, or a file is missing.
+            RunError: there is no run, it was not finished, a file is missing, or a link leads out of the folder.
         """
         run = cls(path)
         run.state("complete")
@@ -260,19 +252,27 @@ class RunFolder:
             RunError: they cannot be read.
             ConfigError: they hold something that is no setting.
         """
-        path = self.path / CONFIG
-        try:
-            text = path.read_text(encoding="utf-8")
-            values = yaml.safe_load(text[:MAX_CONFIG_BYTES])
-        except (OSError, UnicodeDecodeError, yaml.YAMLError) as reason:
-            raise RunError(f"Cannot read {path}: {reason}.") from reason
-        if not isinstance(values, dict):
-            raise RunError(f"{path} must hold settings by name; it holds {type(values).__name__}.")
-        return from_dict(TrainConfig, values)
+        return from_dict(TrainConfig, read_yaml(self.path / CONFIG, RunError))
 
     def result(self) -> dict[str, Any]:
-        """The content of ``result.json``."""
-        return read_json(self.path / RESULT, RunError)
+        """The content of ``result.json``.
+
+        Raises:
+            RunError: it is missing, or does not hold what a result holds.
+        """
+        return checked_result(read_json(self.path / RESULT, RunError), self.path / RESULT)
+
+    def command(self) -> str:
+        """The command line of the run. Raises as :meth:`result`."""
+        return read_text(self.path / COMMAND, RunError, MAX_COMMAND_BYTES).strip()
+
+    def episodes(self, method: str) -> Path:
+        """The file of a method's episodes.
+
+        Raises:
+            RunError: the name of the method cannot stand in the name of a file.
+        """
+        return self.path / f"episodes-{plain_name(method, RunError)}.csv"
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run."""

@@ -41,7 +41,6 @@ def _pictures(run: RunFolder) -> list[Path]:
 
 
 def _texts(run: RunFolder, result: Mapping[str, Any], rows: list[Row]) -> dict[str, str]:
-    command = (run.path / "command.txt").read_text(encoding="utf-8").strip()
     outcome = [result["verdict"], markdown_rows(result["metric"], rows), notes(result)]
     outcome += [block_to_markdown(block) for section in front(result, {}) for block in section.blocks]
-    return {"outcome": "\n\n".join(outcome), "plan": plan_table(result, rows), "reproduce": f"`{command}`"}
+    return {"outcome": "\n\n".join(outcome), "plan": plan_table(result, rows), "reproduce": f"`{run.command()}`"}

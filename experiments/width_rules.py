@@ -9,6 +9,7 @@ from rlprune.errors import ConfigError
 
 FORM = "--rule must read 'PATTERN: multiple=N minimum=RATIO', such as 'layer3.*: multiple=16 minimum=0.5'"
 REST = "*"
+MOST = 10**6
 
 
 @dataclass(frozen=True)
@@ -62,9 +63,11 @@ def _add(rules: WidthRules, text: str, pattern: str, setting: str) -> None:
 
 
 def check_multiple(value: int, where: str = "--multiple") -> int:
-    """``value``, or a ConfigError where it is below 1."""
+    """``value``, or a ConfigError where it is below 1 or over a million."""
     if value < 1:
-        raise ConfigError(f"{where} must be at least 1; {value} came.")
+        raise ConfigError(f"{where} must be at least 1; {value!s:.20} came.")
+    if value > MOST:
+        raise ConfigError(f"{where} must be at most {MOST}; a larger number came.")
     return value
 
 

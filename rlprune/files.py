@@ -1,20 +1,31 @@
-"""Atomic writes and checked JSON reads."""
+"""Atomic writes and bounded, checked reads."""
 
 from __future__ import annotations
 
 import errno
+import itertools
 import json
+import math
 import os
+import re
 import tempfile
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from rlprune.errors import RlpruneError
 
-MAX_JSON_BYTES = 64 * 2**20
+MAX_JSON_BYTES = 24 * 2**20
+MAX_JSON_VALUES = 2**20
+"""A value takes far more memory than its text: so many take about 150 MB."""
+MAX_DEPTH = 32
+LARGEST = 2**63 - 1
+"""Of whole numbers: what NumPy and torch can hold."""
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+_NAME = re.compile("[A-Za-z0-9][A-Za-z0-9_.=+ -]{0,99}")
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-UMASK = os.umask(0)
-os.umask(UMASK)
+_UMASK = os.umask(0)
+os.umask(_UMASK)
 
 
 def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneError] = RlpruneError) -> Path:
@@ -33,7 +44,7 @@ def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneErro
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
-        os.chmod(temporary, 0o666 & ~UMASK)
+        os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
     except OSError as reason:
         if temporary is not None:
@@ -48,22 +59,143 @@ def write_json(path: str | Path, value: Any, error: type[RlpruneError] = Rlprune
     return write_atomic(path, json.dumps(value, indent=2, allow_nan=False) + "\n", error)
 
 
-def read_json(path: str | Path, error: type[RlpruneError], max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
-    """Read a JSON object.
+def write_folder(path: Path, files: Mapping[str, str], error: type[RlpruneError]) -> None:
+    """Make a folder with its first files at once: whoever is killed meanwhile leaves all of it, or none.
 
     Raises:
-        error: the file is missing, too large, not JSON, or not an object.
+        error: it cannot be written.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        for name, text in files.items():
+            write_atomic(staged / name, text, error)
+        staged.chmod(0o777 & ~_UMASK)
+        try:
+            staged.rename(path)
+        except OSError:  # a folder that is there already, and cannot be replaced: a mounted one, say
+            for name in files:
+                (staged / name).replace(path / name)
+            staged.rmdir()
+    except OSError as reason:
+        raise error(
+            f"Cannot write to {path}: {reason.strerror or reason}. Choose another folder with --out."
+        ) from reason
+
+
+def refuse_links(folder: Path, error: type[RlpruneError]) -> None:
+    """Refuse a folder with links in it: what is read and written there must not lie elsewhere.
+
+    Raises:
+        error: it names the first link.
+    """
+    for inside, folders, files in os.walk(folder):
+        for path in (Path(inside) / name for name in (*folders, *files)):
+            if path.is_symlink():
+                raise error(f"A run folder must hold no links; {path} is one. Put the file itself there.")
+
+
+def read_bytes(path: str | Path, error: type[RlpruneError], max_bytes: int) -> bytes:
+    """The content of a regular file; of a larger one, a pipe or a device nothing is kept.
+
+    Raises:
+        error: the file is missing, no file, or has more than ``max_bytes``.
     """
     path = Path(path)
     try:
-        size = path.stat().st_size
-        if size > max_bytes:
-            raise error(f"{path} has {size} bytes; at most {max_bytes} are read. Is this the right file?")
-        value = json.loads(path.read_text(encoding="utf-8"))
+        if path.exists() and not path.is_file():
+            raise error(f"Cannot read {path}: it must be a file, not a folder or a device. Is this the right path?")
+        with path.open("rb") as file:
+            content = file.read(max_bytes + 1)
     except OSError as reason:
         raise error(f"Cannot read {path}: {reason.strerror or reason}.") from reason
-    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as reason:
+    if len(content) > max_bytes:
+        size = path.stat().st_size
+        raise error(f"{path} has {size} bytes; at most {max_bytes} are read. Is this the right file?")
+    return content
+
+
+def read_text(path: str | Path, error: type[RlpruneError], max_bytes: int) -> str:
+    """The content of a UTF-8 file. Raises as :func:`read_bytes`, and where it is not UTF-8."""
+    try:
+        return read_bytes(path, error, max_bytes).decode("utf-8")
+    except UnicodeDecodeError as reason:
+        raise error(f"{path} must be UTF-8 text ({reason.reason} at byte {reason.start}).") from reason
+
+
+def read_json(path: str | Path, error: type[RlpruneError], max_bytes: int = MAX_JSON_BYTES) -> dict[str, Any]:
+    """Read a JSON object: every key once, numbers finite and whole ones of 64 bits, nothing deep.
+
+    Raises:
+        error: the file is missing, too large, not such JSON, or not an object.
+    """
+    text = read_text(path, error, max_bytes)
+    if sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
+        raise error(f"{path} has more than {MAX_JSON_VALUES} values; so many are not read. Is this the right file?")
+    try:
+        value = _DECODER.decode(text)
+    except (ValueError, RecursionError) as reason:
         raise error(f"{path} is not valid JSON ({reason}). It may be truncated: write it again.") from reason
     if not isinstance(value, dict):
         raise error(f"{path} must hold a JSON object, not {type(value).__name__}.")
+    check_tree(value, str(path), error)
     return value
+
+
+def check_tree(value: Any, origin: str, error: type[RlpruneError]) -> None:
+    """Refuse lists and objects nested too deep, and text that a terminal would obey or UTF-8 cannot hold.
+
+    Raises:
+        error: it names the file.
+    """
+    level = [value]
+    for _ in range(MAX_DEPTH):
+        if any(isinstance(item, str) and _CONTROL.search(item) for item in level):
+            raise error(f"{origin} must hold plain text; it holds control characters or halves of characters.")
+        level = [inner for item in level for inner in _inner(item)]
+        if not level:
+            return
+    raise error(f"{origin} must not be nested deeper than {MAX_DEPTH} levels. Is this the right file?")
+
+
+def plain_name(name: str, error: type[RlpruneError]) -> str:
+    """``name``, where it may stand in the name of a file: no folder, nothing hidden, nothing that climbs.
+
+    Raises:
+        error: it may not.
+    """
+    if not _NAME.fullmatch(name):
+        raise error(
+            f"{name[:80]!r} cannot stand in a file's name: letters, digits, spaces and _ . = + - can, 100 at most, a "
+            "letter or digit first."
+        )
+    return name
+
+
+def _inner(item: Any) -> Iterable[Any]:
+    if isinstance(item, dict):
+        return itertools.chain(item, item.values())
+    return item if isinstance(item, list) else ()
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    value = dict(pairs)
+    if len(value) != len(pairs):
+        raise ValueError("a key comes twice in one object")
+    return value
+
+
+def _number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(f"{text[:20]} is no finite number")
+    return value
+
+
+def _whole(text: str) -> int:
+    if len(text) > 20 or abs(int(text)) > LARGEST:
+        raise ValueError(f"{text[:20]}... has more than 64 bits")
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_object, parse_float=_number, parse_int=_whole, parse_constant=_number)

@@ -25,7 +25,8 @@ class Workers:
     """Processes that evaluate plans, each with an :class:`Evaluator` of its own. They know nothing of each other.
 
     Processes are spawned: a forked one hangs where its parent has used torch's threads. The tensors of the tables lie
-    in shared memory. Use it as a context, or call :meth:`close`.
+    in shared memory. Use it as a context, or call :meth:`close`. Their pipes pickle, as ``multiprocessing`` does: both
+    ends are ours, and nothing from outside goes through.
 
     Args:
         count: of processes.

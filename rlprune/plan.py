@@ -32,7 +32,7 @@ class Decision:
     def __post_init__(self) -> None:
         ratio = self.keep_ratio
         if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 1:
-            raise PlanError(f"keep_ratio must be a number in (0, 1]; {ratio!r} came. Use 1 to keep everything.")
+            raise PlanError(f"keep_ratio must be a number in (0, 1]; {ratio!r:.80} came. Use 1 to keep everything.")
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,7 @@ class PruningPlan:
         """
         data = read_json(path, PlanError)
         if data.get("schema") != SCHEMA:
-            raise PlanError(f"{path} must have schema {SCHEMA!r}; {data.get('schema')!r} came.")
+            raise PlanError(f"{path} must have schema {SCHEMA!r}; {data.get('schema')!r:.80} came.")
         decisions, fingerprint, notes = data.get("decisions"), data.get("fingerprint"), data.get("notes", {})
         if not isinstance(decisions, dict) or not isinstance(fingerprint, str) or not isinstance(notes, dict):
             raise PlanError(f"{path} must hold 'decisions' (an object) and 'fingerprint' (text). Is it a plan?")
@@ -135,7 +135,7 @@ def _nearest(widths: Sequence[int], wanted: float) -> int:
 
 def _decision(path: str | Path, name: str, item: Any) -> Decision:
     if not isinstance(item, dict) or "keep_ratio" not in item:
-        raise PlanError(f"{path}: the decision of {name!r} must be an object with 'keep_ratio'; {item!r} came.")
+        raise PlanError(f"{path}: the decision of {name!r} must be an object with 'keep_ratio'; {item!r:.80} came.")
     try:
         return Decision(item["keep_ratio"])
     except PlanError as reason:

@@ -29,7 +29,11 @@ DOORS = {
 UNSAFE = {
     *("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"),
     *("eval", "exec", "torch.load", "yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load"),
+    *("yaml.Loader", "yaml.UnsafeLoader", "yaml.FullLoader", "yaml.CLoader", "torch.jit.load", "torch.hub", "runpy"),
+    *("os.system", "os.popen", "joblib.load", "numpy.load", "numpy.fromfile", "builtins.eval", "builtins.exec"),
 }
+# Keywords of calls that let a file or a shell decide what is run.
+UNSAFE_KEYWORDS = ("shell", "allow_pickle", "trust_remote_code")
 
 
 def is_within(name: str, package: str) -> bool:
@@ -121,7 +125,14 @@ def faults(path: Path, root: Path) -> set[str]:
     for line, name in [*used, *used_names(tree, aliases)]:
         if any(is_within(name, unsafe) for unsafe in UNSAFE):
             result.add(f"{place}:{line}: {name} can run code found in data")
+    for node in ast.walk(tree):
+        if isinstance(node, ast.keyword) and node.arg in UNSAFE_KEYWORDS and not _is_false(node.value):
+            result.add(f"{place}:{node.lineno}: {node.arg} can run code found in data")
     return result
+
+
+def _is_false(value: ast.expr) -> bool:
+    return isinstance(value, ast.Constant) and value.value is False
 
 
 def all_faults(root: Path) -> list[str]:
@@ -162,6 +173,14 @@ PLANTED = [
     ("rlprune/files.py", "from torch import load as read\nread('x')", "torch.load can run code"),
     ("rlprune/files.py", "eval('1')", "eval can run code"),
     ("experiments/config.py", "import yaml\nyaml.load('x', None)", "yaml.load can run code"),
+    ("rlprune/tasks/idx.py", "import numpy as np\nnp.load('x')", "numpy.load can run code"),
+    (
+        "rlprune/zoo/huggingface.py",
+        "kind.from_pretrained('x', trust_remote_code=True)",
+        "trust_remote_code can run code",
+    ),
+    ("rlprune/devices/host.py", "import subprocess\nsubprocess.run('x', shell=True)", "shell can run code"),
+    ("experiments/config.py", "import os\nos.system('x')", "os.system can run code"),
 ]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, get_type_hints
 
 from rlprune.errors import ConfigError
+from rlprune.experiments.config import from_dict
 from rlprune.experiments.options import default_of
 
 T = TypeVar("T")
@@ -31,11 +32,21 @@ def parse(verb: str, kind: type[T], summary: str, example: str, argv: Sequence[s
     except ArgumentError as reason:
         raise ConfigError(f"{' '.join(str(reason).split())}. See rlprune {verb} --help.") from reason
     as_json = bool(values.pop("json"))
-    return kind(**{field.name: values[field.name] for field in fields}), as_json
+    return from_dict(kind, {field.name: values[field.name] for field in fields}), as_json
 
 
 def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: str) -> Any:
-    from jsonargparse import ArgumentParser
+    from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
+
+    from rlprune.experiments.yaml_file import read_yaml
+
+    class ConfigFile(ActionConfigFile):
+        """Takes files only that :func:`read_yaml` takes."""
+
+        @staticmethod
+        def apply_config(parser: Any, cfg: Any, dest: str, value: str) -> None:
+            read_yaml(value, ConfigError)
+            ActionConfigFile.apply_config(parser, cfg, dest, value)
 
     parser = ArgumentParser(
         prog=f"rlprune {verb}",
@@ -44,7 +55,7 @@ def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: s
         exit_on_error=False,
         default_meta=False,
     )
-    parser.add_argument("--config", action="config", help="YAML file with these settings; flags win over it")
+    parser.add_argument("--config", action=ConfigFile, help="YAML file with these settings; flags win over it")
     hints = get_type_hints(kind)
     for field in fields:
         text = field.metadata["help"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +15,7 @@ from rlprune.experiments.comparing.conditions import Conditions, conditions_of, 
 from rlprune.experiments.episodes import EpisodeTable
 from rlprune.experiments.fronts import POLICY
 from rlprune.experiments.report import episode_tables
+from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_folder import RESULT, STATUS, RunFolder
 from rlprune.network import FloatArray
@@ -24,8 +24,6 @@ DENSE, UNIFORM = "dense", "uniform"
 SEEDLESS = (DENSE, UNIFORM)
 """Methods that search nothing, and so need no word when they stand in several runs."""
 MOST_EVALUATIONS = 10_000_000
-MALFORMED = (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError)
-"""What comes up where a result holds something else than a run writes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -75,7 +73,7 @@ class Read:
         return [self._entry(row) for row in self._rows(level)]
 
     def _rows(self, level: str | None) -> list[Row]:
-        rows = [checked_row(row) for row in self.result["rows"]]
+        rows = [Row.from_dict(row) for row in self.result["rows"]]
         if level is None:
             return rows
         at_level = [row for budget, row in self.front() if budget == level and row.name != POLICY]
@@ -87,7 +85,7 @@ class Read:
         """Budget and plan at each point of the front of a range, named by their methods; else nothing."""
         front = self.result.get("front")
         points = [] if front is None else front["points"]
-        return [(str(point["budget"]), checked_row({**point, "name": point["method"]})) for point in points]
+        return [(str(point["budget"]), Row.from_dict({**point, "name": point["method"]})) for point in points]
 
     def _entry(self, row: Row) -> Entry:
         table = self.tables.get(row.name)
@@ -103,25 +101,6 @@ class Read:
             found |= {"evaluations": counts["evaluations"], "search_seconds": counts["seconds"]}
             found["evaluations_to_best"] = evaluations_until(table, row)
         return {name: float(value) for name, value in found.items() if value is not None}
-
-
-def checked_row(values: Mapping[str, Any]) -> Row:
-    """A row whose values are numbers.
-
-    Raises:
-        RunError: a value is missing.
-        ValueError: one is no finite number.
-    """
-    row = Row.from_dict(values)
-    for name, value in row.as_dict().items():
-        if name not in ("name", "role", "widths") and not (value is None or is_number(value)):
-            raise ValueError(f"{name} is {value!r}")
-    return row
-
-
-def is_number(value: object) -> bool:
-    """Whether it is a finite number."""
-    return isinstance(value, int | float) and math.isfinite(value)
 
 
 def best_so_far(evaluations: FloatArray, rewards: FloatArray) -> FloatArray:
@@ -189,7 +168,7 @@ def read_run(path: str | Path) -> Read:
     result = run.result()
     try:
         config = run.config()
-        rows = [checked_row(row) for row in result["rows"]]
+        rows = [Row.from_dict(row) for row in result["rows"]]
         dense, *_ = [row for row in rows if row.role == DENSE]
         if len(rows) < 2 or not isinstance(result["seed"], int):
             raise ValueError("a pruned network and a whole number as seed are needed")

@@ -13,7 +13,8 @@ import numpy as np
 from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import Spread, spread
 from rlprune.experiments.comparing.conditions import Conditions, differences, key_of
-from rlprune.experiments.comparing.reading import DENSE, MALFORMED, SEEDLESS, UNIFORM, Entry, Read, malformed
+from rlprune.experiments.comparing.reading import DENSE, SEEDLESS, UNIFORM, Entry, Read, malformed
+from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.run_config import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())

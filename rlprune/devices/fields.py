@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from rlprune.errors import ProfileError
+from rlprune.files import LARGEST
 
 ADVICE = "Measure it again."
 
@@ -45,7 +45,7 @@ class Fields:
 
     def integer(self, key: str) -> int:
         value = self._get(key)
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if type(value) is not int or not 0 <= value <= LARGEST:
             raise self._refuse(key, "a whole number, 0 or more")
         return value
 
@@ -67,7 +67,8 @@ class Fields:
 
     def integers(self, key: str) -> tuple[int, ...]:
         value = self._get(key)
-        if not isinstance(value, list) or not value or not all(type(item) is int and item > 0 for item in value):
+        whole = isinstance(value, list) and all(type(item) is int and 0 < item <= LARGEST for item in value)
+        if not whole or not value:
             raise self._refuse(key, "a list of whole numbers above 0")
         return tuple(value)
 
@@ -106,4 +107,4 @@ class Fields:
 
 
 def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value) and value >= 0
+    return type(value) in (int, float) and 0 <= value <= LARGEST

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.devices.fields import Fields
+from rlprune.devices.profile_json import reading
 from rlprune.devices.records import EnergyReading
 from rlprune.errors import ProfileError, RlpruneError
 from rlprune.files import read_json, write_json
@@ -67,8 +69,8 @@ class PartialProfile:
     def readings(self) -> list[EnergyReading]:
         """Energy readings so far; none where the stored ones are not whole."""
         try:
-            return [EnergyReading(**{**item, "widths": tuple(item["widths"])}) for item in self._readings]
-        except (TypeError, KeyError):
+            return [reading(Fields(item, "reading")) for item in self._readings]
+        except ProfileError:
             return []
 
     def store_readings(self, readings: list[EnergyReading]) -> None:

@@ -119,7 +119,7 @@ class DeviceProfile:
         """Make sure the profile was measured on ``network``.
 
         Raises:
-            ProfileError: it was not; the first group that differs is named.
+            ProfileError: it was not (the first group that differs is named), or it promises what cannot be.
         """
         mine = [(name, widths[-1]) for name, widths in self.widths.items()]
         groups = [(group.name, group.width) for group in network.groups]
@@ -129,6 +129,25 @@ class DeviceProfile:
         if difference is not None:
             raise ProfileError(
                 f"The profile is of another network: {difference}. Profile this network: rlprune profile."
+            )
+        self._check_promises(network)
+
+    def _check_promises(self, network: Network) -> None:
+        """Latencies and energies never fall when a width rises, so the narrowest plan and the dense one tell of all."""
+        plans = np.array([[group.widths[0] for group in network.groups], network.dense_widths], dtype=np.int64)
+        with np.errstate(over="ignore", invalid="ignore"):
+            latency = self.predictor.bind(network)(plans)
+            found = np.stack(
+                [
+                    latency,
+                    self.energy(latency, network.macs(plans)),
+                    *(tail(latency) for tail in self.tails.values()),
+                ]
+            )
+        if not (np.isfinite(found).all() and (found > 0).all()):
+            raise ProfileError(
+                "A profile must promise positive, finite latencies and energies for every plan of the network; it does "
+                "not. Measure it again."
             )
 
     def for_network(self, network: Network) -> DeviceProfile:

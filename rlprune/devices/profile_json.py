@@ -50,8 +50,8 @@ def parse(value: dict[str, Any], origin: str) -> dict[str, Any]:
     widths = fields.inner("widths")
     allowed = {name: widths.integers(name) for name in widths.names()}
     measured = tuple(_measured(plan) for plan in fields.objects("measured"))
-    readings = tuple(_reading(plan) for plan in fields.objects("readings"))
-    _check_widths(allowed, [*(plan.widths for plan in measured), *(reading.widths for reading in readings)], origin)
+    readings = tuple(reading(plan) for plan in fields.objects("readings"))
+    _check_widths(allowed, [*(plan.widths for plan in measured), *(read.widths for read in readings)], origin)
     passes = sessions(fields)
     if any(len(plan.tails_ms) != len(QUANTILES) or plan.session >= len(passes) for plan in measured):
         raise ProfileError(f"{origin}: every measured plan must have {len(QUANTILES)} tails and a session. {ADVICE}")
@@ -88,7 +88,8 @@ def _measured(fields: Fields) -> MeasuredPlan:
     )
 
 
-def _reading(fields: Fields) -> EnergyReading:
+def reading(fields: Fields) -> EnergyReading:
+    """One plan under a meter."""
     numbers = {key: fields.number(key, positive=True) for key in ("energy_mj", "latency_ms", "seconds")}
     return EnergyReading(widths=fields.integers("widths"), **numbers)
 

@@ -50,9 +50,9 @@ class ReadyProfiles:
     """
 
     def __init__(self, name: str, folder: Path = FOLDER) -> None:
-        self._files = ready_files(name, folder)
-        if not self._files:
+        if name not in ready_names(folder):
             raise DeviceError(unknown_name("ready profile", name, ready_names(folder)))
+        self._files = ready_files(name, folder)
         self._name = name
         first = open_profile(next(iter(self._files.values())))
         self.device, self.runtime = first.device, first.runtime

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from rlprune.errors import TaskError
+from rlprune.files import read_bytes
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.folders import find_folder
 from rlprune.tasks.images import LabelledImages, cut_train, image_task
@@ -22,6 +23,7 @@ NAME = "cifar10"
 CLASSES = 10
 SHAPE = (3, 32, 32)
 RECORD_BYTES = 1 + 3 * 32 * 32
+MAX_BYTES = 60000 * RECORD_BYTES
 VALIDATION = 5000
 CALIBRATION = 1024
 SPLIT_SEED = 20180804
@@ -63,10 +65,7 @@ def _read(paths: Sequence[Path]) -> LabelledImages:
 
 def _records(path: Path) -> torch.Tensor:
     """uint8 [images, 3073]: the label, then the red, green and blue plane, each row by row."""
-    try:
-        content = np.fromfile(path, dtype=np.uint8)
-    except OSError as reason:
-        raise TaskError(f"Cannot read {path}: {reason.strerror or reason}. {ADVICE}") from reason
+    content = np.frombuffer(bytearray(read_bytes(path, TaskError, MAX_BYTES)), dtype=np.uint8)
     if len(content) == 0 or len(content) % RECORD_BYTES:
         raise TaskError(
             f"{path} must hold whole records of {RECORD_BYTES} bytes; it has {len(content)} bytes, so it is "

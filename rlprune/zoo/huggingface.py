@@ -10,6 +10,7 @@ from __future__ import annotations
 import contextlib
 import difflib
 import importlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -25,6 +26,7 @@ from rlprune.zoo.loaded import LoadedNetwork
 from rlprune.zoo.names import SourceName
 
 SEED = 0
+MOST_LAYERS = 1000
 CONFIG = "config.json"
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 OTHER_WEIGHTS = ("pytorch_model*", "*.safetensors", "*.pt", "*.pth", "*.ckpt*", "*.h5", "*.msgpack", "*.gguf")
@@ -147,7 +149,41 @@ def _of_auto_class(transformers: Any, label: str, config: Any) -> Any:
     return found[0] if isinstance(found, tuple | list) else found
 
 
+def _refuse_huge(kind: Any, config: Any) -> None:
+    """A few bytes of configuration can ask for any amount of memory: first the network is built without any."""
+    for key, value in _entries(config.to_dict()):
+        if key.endswith(("layers", "layer", "depths", "depth")) and value > MOST_LAYERS:
+            raise NetworkError(
+                f"A network may have at most {MOST_LAYERS} layers; {key} of the configuration asks for more."
+            )
+    with torch.device("meta"):
+        skeleton = kind(config)
+    size = sum(4 * tensor.numel() for tensor in skeleton.state_dict().values())
+    if size > _memory() / 2:
+        raise NetworkError(
+            f"The weights must fit into half the memory of this machine; a {kind.__name__} of this configuration takes "
+            f"{size / 2**30:.0f} GiB. Choose a smaller one."
+        )
+
+
+def _entries(values: Any, name: str = "") -> Iterator[tuple[str, int]]:
+    """Every whole number of a configuration, with the name it stands under."""
+    if isinstance(values, dict):
+        for key, value in values.items():
+            yield from _entries(value, str(key))
+    elif isinstance(values, list | tuple):
+        for value in values:
+            yield from _entries(value, name)
+    elif type(values) is int:
+        yield name, values
+
+
+def _memory() -> int:
+    return os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
 def _model(kind: Any, config: Any, folder: Path | None) -> Any:
+    _refuse_huge(kind, config)
     if folder is not None and any((folder / file).is_file() for file in WEIGHTS):
         model = _with_weights(kind, config, folder)
     else:

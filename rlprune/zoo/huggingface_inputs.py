@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -16,6 +17,7 @@ LENGTH = "sequence_length"
 SIZE = "image_size"
 TOKENS = 128
 SIDE = 224
+MOST = 2**24  # values of one input
 AUDIO_SAMPLES = 16000  # one second of speech as these networks are trained on
 
 
@@ -25,7 +27,12 @@ def make_inputs(model: Any, name: SourceName) -> dict[str, torch.Tensor]:
     Raises:
         NetworkError: the kind of input is not known, or the model does not run on what was made.
     """
-    inputs = _Inputs(model, name).make()
+    try:
+        inputs = _Inputs(model, name).make()
+    except NetworkError:
+        raise
+    except Exception as reason:
+        raise NetworkError(f"Inputs for {name.text!r} cannot be made: {first_line(reason)} {OTHERWISE}") from reason
     try:
         with torch.no_grad():
             model(**inputs)
@@ -67,6 +74,8 @@ class _Inputs:
         return names + ["decoder_input_ids"] * bool(self.config.is_encoder_decoder)
 
     def noise(self, *shape: int) -> torch.Tensor:
+        if math.prod(shape) > MOST:
+            raise NetworkError(f"An input may have at most {MOST} values; {shape} came for {self.name.text!r}.")
         return torch.randn(1, *shape, generator=self.generator)
 
     def pixels(self) -> torch.Tensor:
@@ -78,7 +87,7 @@ class _Inputs:
     def tokens(self) -> torch.Tensor:
         config = self.config if hasattr(self.config, "vocab_size") else self.config.get_text_config()
         length = self.name.options.get(LENGTH) or min(TOKENS, getattr(config, "max_position_embeddings", TOKENS))
-        if not isinstance(length, int) or length < 1:
+        if not isinstance(length, int) or not 1 <= length <= MOST:
             raise NetworkError(f"{LENGTH} must be a positive number; {length!r} in {self.name.text!r}.")
         drawn = torch.randint(0, config.vocab_size, (1, length), generator=self.generator)
         padding = getattr(config, "pad_token_id", None)

@@ -194,7 +194,7 @@ def test_interrupted_and_resumed_equals_unbroken(profile: LayerProfile, tmp_path
         (("schema",), "rlprune-device-profile/2", "must have the schema"),
         (("block",), 0, "'block'"),
         (("intercept_ms",), -1.0, "'intercept_ms'"),
-        (("kinds", 0, "each_ms"), float("nan"), "'each_ms'"),
+        (("kinds", 0, "each_ms"), float("nan"), "NaN is no finite number"),
         (("kinds", 0, "kernel"), [0], "'kernel'"),
         (("kinds", 0, "knots"), [], "must have a knot"),
         (("kinds", 0, "knots", 0, "magic"), 1.0, "unknown feature"),

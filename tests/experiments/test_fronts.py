@@ -87,7 +87,7 @@ def test_preferences_choose_on_the_front(here: Path) -> None:
 
 
 def test_its_policy_is_replayed_at_any_budget(front: dict[str, Any], here: Path) -> None:
-    called = call("replay", front["run"], "--budget", "latency=0.65", "--json")
+    called = call("replay", front["run"], *TINY[:4], "--budget", "latency=0.65", "--json")
     assert called.code == 0, called.err
     assert called.json["budgets"] == ["latency=0.65"]
 

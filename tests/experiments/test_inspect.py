@@ -265,7 +265,7 @@ def test_apply_and_replay_take_the_rules_of_the_run(call: Any, here: Path, tmp_p
         "minimum": 0.5,
         "rule": ["6: multiple=2"],
     }
-    again = call("replay", tmp_path / "run", "--out", tmp_path / "again", "--json")
+    again = call("replay", tmp_path / "run", *TINY[:4], "--out", tmp_path / "again", "--json")
     assert again.code == 0, again.err
     assert list(again.json["plan"]) == ["3", "6"]
     assert min(again.json["plan"].values()) >= 0.5

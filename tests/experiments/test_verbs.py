@@ -19,7 +19,7 @@ from rlprune.experiments.cli import VERBS
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
 from rlprune.zoo import resolve_network
-from tests.experiments.conftest import winner
+from tests.experiments.conftest import TINY, winner
 
 WIDER = ("--network", "tiny_networks:wider", "--task", "tiny_networks:wider_task")
 
@@ -42,7 +42,7 @@ def test_replay_on_another_network_needs_no_profile_for_macs(
 
 
 def test_replay_uses_the_profile_of_the_run_where_it_fits(call: Any, trained: Any, here: Path) -> None:
-    called = call("replay", "run", "--budget", "latency=0.6")
+    called = call("replay", "run", *TINY[:4], "--budget", "latency=0.6")
     assert called.code == 0, called.err
     assert "Invented processor" in called.err
     assert "Profiling" not in called.err
@@ -68,7 +68,7 @@ def test_replay_of_a_run_without_policy_is_refused(call: Any, trained: Any, here
     other = tmp_path / "run"
     shutil.copytree(trained.path, other)
     (other / "policy.json").unlink()
-    called = call("replay", other)
+    called = call("replay", other, *TINY[:4])
     assert called.code == 2
     assert "has no policy" in called.errors[0]
 

@@ -85,10 +85,10 @@ class LayerProfile:
         """A profile of ``network`` that needs no measurement; its ``notes`` tell what lies outside the grid.
 
         Raises:
-            ProfileError: as for :meth:`predictor`.
+            ProfileError: as for :meth:`predictor`, or costs from which no positive, finite latency comes.
         """
         predictor = self.predictor(network)
-        return DeviceProfile(
+        profile = DeviceProfile(
             device=self.device,
             os=self.os,
             runtime=self.runtime,
@@ -107,6 +107,8 @@ class LayerProfile:
             basis="layers",
             notes=tuple(self._notes(network)),
         )
+        profile.check(network)
+        return profile
 
     def _kind(self, layer: Layer) -> KindCost | None:
         """What layers such as this cost, or those that stand in for them; None where neither was measured."""

@@ -1,0 +1,89 @@
+"""What ``result.json`` must hold, so that its readers need not ask."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rlprune.errors import RunError
+from rlprune.experiments.rows import Row
+from rlprune.experiments.shapes import mismatches
+from rlprune.files import plain_name
+
+MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+"""What values that are each of their kind but do not belong together can lead to."""
+NUMBER = (float, None)
+SEARCHED = ("uniform", "baseline", "learned")
+COUNTS = {
+    "episodes": int,
+    "evaluations": int,
+    "cache_hits": int,
+    "seconds": float,
+    "inference_seconds": float,
+    "best_reward": float,
+}
+MARK = {"score": float, "divergence": float, "costs": {str: float}, "reward": NUMBER}
+POINT = {
+    "name": str,
+    "method": str,
+    "budget": str,
+    "budget_cost": float,
+    "score_validation": float,
+    **dict.fromkeys(("latency_measured_ms", "latency_promised_ms", "energy_mj"), NUMBER),
+}
+FRONT = {"range": str, "cost": str, "best": [str], "points": [POINT]}
+SURFACE = {"groups": [str], "widths": [[int]], "paying": [[int]], "latency_ms": [[float]]}
+PROFILE = {
+    **dict.fromkeys(("title", "energy_source"), str),
+    **{name: [float] for name in ("measured_ms", "promised_ms", "energy_mj", "metered_ms", "metered_mj")},
+    "error": {"median": float, "p90": float, "worst": float, "plans": int},
+    "held_out": [bool],
+    "surface": SURFACE,
+}
+RESULT = {
+    **dict.fromkeys(("network", "task", "metric", "agent", "reward", "verdict", "energy_source", "winner"), str),
+    **dict.fromkeys(("seed", "samples"), int),
+    "budgets": [str],
+    "limits": {str: float},
+    "device": ({str: object}, None),
+    "groups": [{"name": str, "width": int}],
+    "rows": [{"name": str, "role": str, "widths": [int]}],
+    "front": (FRONT, None),
+    "notes": [str],
+    "marks": {str: MARK},
+    "searches": {str: COUNTS},
+    "seconds": {str: float},
+    "profile": (PROFILE, None),
+}
+"""See :mod:`rlprune.experiments.shapes`. ``outputs.result_of`` writes it."""
+
+
+def checked_result(result: dict[str, Any], path: Path) -> dict[str, Any]:
+    """``result``, where it is whole: every value of its kind, and rows that fit the groups.
+
+    Raises:
+        RunError: the first thing that is wrong.
+    """
+    try:
+        wrong = next(mismatches(result, RESULT), None) or _disagreement(result)
+    except RunError as reason:
+        raise RunError(f"{path}: {reason}") from reason
+    if wrong is not None:
+        raise RunError(f"{path} does not hold the result of a run: {wrong:.200}. Train again.")
+    return result
+
+
+def _disagreement(result: dict[str, Any]) -> str | None:
+    """What cannot be true of values that are each of their kind."""
+    groups = result["groups"]
+    if not groups or not all(group["width"] > 0 for group in groups):
+        return "groups must be there, each with a width above 0"
+    for name in result["searches"]:
+        plain_name(name, RunError)
+    rows = [Row.from_dict(row) for row in result["rows"]]
+    if any(len(row.widths) != len(groups) for row in rows):
+        return f"every row must have {len(groups)} widths, one a group"
+    if any(row.role in SEARCHED and row.reward is None for row in rows):
+        return "every row that was searched must have a reward"
+    missing = {"dense", "uniform"} - set(result["marks"])
+    return f"marks must have {', '.join(sorted(missing))}" if missing or not result["searches"] else None

@@ -1,0 +1,39 @@
+"""YAML from outside: settings and nothing else. Read by the safe loader, small, without aliases."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from rlprune.errors import RlpruneError
+from rlprune.files import check_tree, read_text
+
+MAX_YAML_BYTES = 2**16
+
+
+class _Loader(yaml.SafeLoader):
+    """The safe loader without aliases, which let a few lines stand for more than any memory holds."""
+
+    def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
+        if self.check_event(yaml.AliasEvent):
+            raise yaml.YAMLError("it has an alias (*name); write the value out")
+        return super().compose_node(parent, index)
+
+
+def read_yaml(path: str | Path, error: type[RlpruneError]) -> dict[str, Any]:
+    """Settings by name.
+
+    Raises:
+        error: the file is missing, over 64 KiB, no YAML, has aliases or tags of Python, or holds no mapping of names.
+    """
+    text = read_text(path, error, MAX_YAML_BYTES)
+    try:
+        values = _Loader(text).get_single_data()
+    except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as reason:
+        raise error(f"Cannot read {path}: {reason}.") from reason
+    if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
+        raise error(f"{path} must hold settings by name, such as 'episodes: 300'. Is it a file of settings?")
+    check_tree(values, str(path), error)
+    return values
