@@ -134,6 +134,22 @@ class CompareConfig:
 
 
 @dataclass(frozen=True)
+class SweepConfig:
+    """Many runs that differ in a few settings."""
+
+    study: str = option("", "the study: a YAML file, or the name of one that ships, such as digits", positional=True)
+    out: str | None = option(None, "study folder; default: studies/ and the name of the study")
+    processes: int = option(1, "members that run at the same time, each in a process of its own")
+    retry: bool = option(False, "run members again that failed before")
+    dry_run: bool = option(False, "list the members and what is missing; nothing is run or written")
+    ray: str | None = option(None, "run on Ray: the address of a cluster, or local for this machine alone")
+
+    def check(self) -> None:
+        """Refuse settings out of range."""
+        at_least(self, 1, "processes")
+
+
+@dataclass(frozen=True)
 class DemoConfig:
     """The whole job, small."""
 

@@ -52,7 +52,7 @@ def train(config: TrainConfig, command: str, progress: Progress | None = None) -
     if config.resume is not None:
         return resume(config.resume, config, progress)
     config.check()
-    _check_searchers(config)
+    check_searchers(config)
     check_free(config.folder())
     return _Session(config, progress, lambda: RunFolder.create(config.folder(), config, command, versions())).work()
 
@@ -74,7 +74,7 @@ def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
     if config.workers != TrainConfig.workers:
         settings = replace(settings, workers=config.workers)
     settings.check()
-    _check_searchers(settings)
+    check_searchers(settings)
     if (run.path / PROFILE).is_file():
         settings = replace(settings, device=str(run.path / PROFILE))
     progress.note(f"Going on with {path}")
@@ -134,7 +134,12 @@ class _Session:
                 ) from reason
 
 
-def _check_searchers(config: TrainConfig) -> None:
+def check_searchers(config: TrainConfig) -> None:
+    """Refuse methods, presets and settings of agents that do not exist or do not go together.
+
+    Raises:
+        ConfigError: see above; the nearest known name is offered.
+    """
     check_known("method", [config.agent], METHODS)
     check_known("baseline", config.baselines, METHODS)
     if config.agent == UNIFORM:

@@ -1,7 +1,7 @@
 """The command line, one file per verb.
 
-Exit codes: 0 done, 1 a claim of a validated run differs, 2 a setting or an input is wrong (one line on stderr), 130
-interrupted.
+Exit codes: 0 done, 1 a claim of a validated run differs or a member of a study is not complete, 2 a setting or an input
+is wrong (one line on stderr), 130 interrupted.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import json
 import os
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rlprune.errors import ConfigError, RlpruneError, unknown_name
@@ -25,6 +25,7 @@ VERBS = {
     "profile": "measure latency and energy of pruned networks on this device",
     "train": "train an agent to prune a network within a budget",
     "search": "search for a plan with any method, learning or not",
+    "sweep": "run what is missing of a study; exit code 1 where a member failed or is not complete",
     "compare": "put finished runs side by side",
     "replay": "walk a learned policy over another network",
     "apply": "prune a network as a plan says, and export it",
@@ -53,9 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; those of the process by default.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    return guarded(lambda: _main(arguments))
+
+
+def guarded(work: Callable[[], int]) -> int:
+    """The exit code of ``work``; what went wrong is told in one line on stderr."""
     try:
         with stopping_on_sigterm():
-            return _main(arguments)
+            return work()
     except RlpruneError as reason:
         print(f"rlprune: {' '.join(str(reason).split())}", file=sys.stderr)
         return WRONG

@@ -1,0 +1,76 @@
+"""What a process is told to do, and how it ended."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+COMMAND = (sys.executable, "-P", "-m", "rlprune.experiments.sweeping.piece")
+INTERRUPTED = 130
+LOG_TAIL = 2**16
+
+Work = Literal["profile", "train", "resume"]
+
+
+@dataclass(frozen=True)
+class Order:
+    """A piece of work of a study, for a process of its own.
+
+    Attributes:
+        name: of the member or the profile.
+        work: measure a profile, begin a run, or go on with one.
+        settings: of ``rlprune profile`` or ``rlprune train``; its ``out`` is where the result goes.
+        command: the command line that a run notes.
+        turns: folder of the locks with which measuring processes keep others quiet.
+    """
+
+    name: str
+    work: Work
+    settings: dict[str, Any]
+    command: str
+    turns: str
+
+    def line(self) -> bytes:
+        """One line of JSON."""
+        return json.dumps(asdict(self)).encode() + b"\n"
+
+    def environment(self) -> dict[str, str]:
+        """The environment of its process: numerical libraries take the threads that the run was given."""
+        threads = str(self.settings["threads"])
+        return {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)}
+
+
+@dataclass(frozen=True)
+class End:
+    """How a piece of work ended.
+
+    Attributes:
+        state: ``done``, ``failed`` or ``interrupted``.
+        error: why it failed, in one line.
+    """
+
+    state: Literal["done", "failed", "interrupted"]
+    error: str = ""
+
+
+def end_of(code: int, said: str) -> End:
+    """How a process ended, from its exit code and what it said at the end."""
+    if code == 0:
+        return End("done")
+    if code == INTERRUPTED:
+        return End("interrupted")
+    if code < 0:
+        cause = " (out of memory?)" if -code == signal.SIGKILL else ""
+        return End("failed", f"ended by {signal.Signals(-code).name}{cause}")
+    return End("failed", last_error(said) or f"exit code {code}, without a word")
+
+
+def last_error(said: str) -> str:
+    """The line with which a program ended: its own message, else the last one."""
+    lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
+    own = [line.removeprefix("rlprune: ") for line in lines if line.startswith("rlprune: ")]
+    return (own or lines or [""])[-1]

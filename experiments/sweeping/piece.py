@@ -1,0 +1,72 @@
+"""A process that does one piece of work of a study: a program, which is told what by a line on stdin.
+
+It ends cleanly, as by Ctrl-C, when its stdin is closed: so it does not outlive the sweep that started it.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import sys
+import threading
+
+from rlprune.experiments.cli import OK, guarded
+from rlprune.experiments.sweeping.orders import Order
+from rlprune.experiments.sweeping.turns import PoliteProgress, Turns
+
+STDIN = 0
+
+
+def main() -> int:
+    """Do what stdin says, and return the exit code of the command line."""
+    order = Order(**json.loads(_line()))
+    return guarded(lambda: _work(order))
+
+
+def _line() -> bytes:
+    line = b""
+    while not line.endswith(b"\n") and (byte := os.read(STDIN, 1)):
+        line += byte
+    return line
+
+
+def _end_with_stdin() -> None:
+    while os.read(STDIN, 1):
+        pass
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _work(order: Order) -> int:
+    threading.Thread(target=_end_with_stdin, daemon=True).start()
+    turns = Turns(order.turns)
+    with turns.shared():  # before anything that takes time is imported
+        if order.work == "profile":
+            with turns.alone():
+                _measure(order)
+        else:
+            _train(order, PoliteProgress(turns))
+    return OK
+
+
+def _measure(order: Order) -> None:
+    from rlprune.experiments.config import from_dict
+    from rlprune.experiments.device_config import ProfileConfig
+    from rlprune.experiments.profiling import measure_profile
+
+    measure_profile(from_dict(ProfileConfig, order.settings))
+
+
+def _train(order: Order, progress: PoliteProgress) -> None:
+    from rlprune.experiments.config import from_dict
+    from rlprune.experiments.run_config import TrainConfig
+    from rlprune.experiments.training import train
+
+    settings = from_dict(TrainConfig, order.settings)
+    if order.work == "resume":
+        settings = TrainConfig(resume=settings.out, workers=settings.workers)
+    train(settings, order.command, progress)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
