@@ -28,11 +28,12 @@ class Piece:
     process: subprocess.Popen[bytes]
 
     @classmethod
-    def start(cls, order: Order, log: Path, inherited: Sequence[int] = ()) -> Piece:
+    def start(cls, order: Order, log: Path, inherited: Sequence[int] = (), folder: str | None = None) -> Piece:
         """Start it in a session of its own, which Ctrl-C in a terminal does not reach.
 
         Args:
             inherited: descriptors that stay open while it lives.
+            folder: its working folder; ours by default.
 
         Raises:
             RunError: the log cannot be written, or no process can be started.
@@ -48,6 +49,7 @@ class Piece:
                     stdout=said,
                     stderr=subprocess.STDOUT,
                     env=order.environment(),
+                    cwd=folder,
                     pass_fds=inherited,
                     start_new_session=True,
                 )

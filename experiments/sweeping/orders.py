@@ -23,6 +23,7 @@ class Order:
     Attributes:
         name: of the member or the profile.
         work: measure a profile, begin a run, or go on with one.
+        device: as the study calls it.
         settings: of ``rlprune profile`` or ``rlprune train``; its ``out`` is where the result goes.
         command: the command line that a run notes.
         turns: folder of the locks with which measuring processes keep others quiet.
@@ -30,6 +31,7 @@ class Order:
 
     name: str
     work: Work
+    device: str
     settings: dict[str, Any]
     command: str
     turns: str

@@ -11,6 +11,7 @@ from rlprune.errors import ConfigError
 
 SHIPPED = Path(__file__).resolve().parents[1] / "studies"
 MOST_BYTES = 2**18
+DEEPEST = 8
 
 
 def read_study_file(path: str) -> tuple[str, str, dict[str, Any]]:
@@ -58,8 +59,12 @@ def _text(path: Path) -> str:
 
 
 def _check_plain(path: Path, text: str) -> None:
-    """Refuse aliases, which make huge values of short texts, and keys that come twice."""
+    """Refuse aliases, which make huge values of short texts, deep nesting, and keys that come twice."""
+    depth = 0
     for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent) - isinstance(event, yaml.CollectionEndEvent)
+        if depth > DEEPEST:
+            raise ConfigError(f"A study is nested {DEEPEST} deep at most; {path} is deeper.")
         if isinstance(event, yaml.AliasEvent):
             raise ConfigError(f"A study is written out; {path} has an alias (*{event.anchor}).")
     _check_once(path, yaml.compose(text, Loader=yaml.SafeLoader))

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from rlprune.devices import resolve_device
+from rlprune.errors import ConfigError
 from rlprune.experiments.config import as_dict
 from rlprune.experiments.device_config import ProfileConfig
 from rlprune.experiments.interruption import Interrupted
@@ -17,6 +19,7 @@ from rlprune.experiments.run_config import SweepConfig, TrainConfig
 from rlprune.experiments.sweeping.answer import Entry, SweepAnswer, compared
 from rlprune.experiments.sweeping.folder import StudyFolder
 from rlprune.experiments.sweeping.local import LocalRunner
+from rlprune.experiments.sweeping.on_ray import LOCAL, RayRunner, connected
 from rlprune.experiments.sweeping.orders import End, Order, Work
 from rlprune.experiments.sweeping.profiles import profile_name, profile_of
 from rlprune.experiments.sweeping.study import Study, read_study
@@ -36,13 +39,20 @@ class Task:
 
     Attributes:
         name: of the member.
+        device: as the study calls it.
         config: its settings; where a profile is shared, the device is that profile.
         profile: how the shared profile is measured; its ``out`` says where.
     """
 
     name: str
+    device: str
     config: TrainConfig
     profile: ProfileConfig | None
+
+    @property
+    def lacks_profile(self) -> bool:
+        """Whether its profile must be measured first."""
+        return self.profile is not None and not Path(self.profile.out).is_file()
 
 
 def sweep(config: SweepConfig, command: str, progress: Progress | None = None) -> SweepAnswer:
@@ -64,14 +74,15 @@ def sweep(config: SweepConfig, command: str, progress: Progress | None = None) -
         folder.check(member, task.config)
         folder.state(member.name)
     if config.ray is None:
-        for device in {(task.config.device, task.config.threads) for task in tasks if task.profile is None}:
-            resolve_device(device[0], threads=device[1])
+        _check_devices(tasks)
+    else:
+        _check_nodes(study, tasks, config.ray)
     if config.dry_run:
         return _answer(study, folder, tasks, dry_run=True)
     with folder.locked(progress) as lock:
-        folder.keep(study)
-        runner = _runner(config, study, folder, tasks, lock)
-        Sweep(folder, tasks, runner, command, progress).work(config.retry)
+        with _runner(config, study, folder, lock) as runner:
+            folder.keep(study)
+            Sweep(folder, tasks, runner, command, progress).work(config.retry)
         return _answer(study, folder, tasks, dry_run=False)
 
 
@@ -81,16 +92,45 @@ def tasks_of(study: Study, folder: StudyFolder) -> list[Task]:
 
 
 def _task(name: str, config: TrainConfig, folder: StudyFolder) -> Task:
-    config = replace(config, out=str(folder.run(name)))
+    device, config = config.device, replace(config, out=str(folder.run(name)))
     profile = profile_of(config)
     if profile is None:
-        return Task(name, config, None)
+        return Task(name, device, config, None)
     path = str(folder.profile(profile_name(profile)))
-    return Task(name, replace(config, device=path), replace(profile, out=path))
+    return Task(name, device, replace(config, device=path), replace(profile, out=path))
 
 
-def _runner(config: SweepConfig, study: Study, folder: StudyFolder, tasks: Sequence[Task], lock: int) -> Runner:
-    return LocalRunner(config.processes, folder.log, lock)
+def _check_devices(tasks: Sequence[Task]) -> None:
+    """Refuse devices that this machine has not, before anything is written.
+
+    Raises:
+        DeviceError, ProfileError: see :func:`resolve_device`.
+    """
+    for device, threads in {(task.device, task.config.threads) for task in tasks}:
+        resolve_device(device, threads=threads)
+
+
+def _check_nodes(study: Study, tasks: Sequence[Task], address: str) -> None:
+    """Refuse measurements that any node of a cluster might make.
+
+    Raises:
+        ConfigError: a device that must be measured has no nodes.
+    """
+    for task in tasks:
+        if address != LOCAL and task.lacks_profile and task.device not in study.nodes:
+            raise ConfigError(
+                f"On a cluster a device is measured by the nodes that have it; nothing says which have {task.device}. "
+                f"Name their Ray resource in the study: 'nodes: {{{task.device}: RESOURCE}}'."
+            )
+
+
+@contextmanager
+def _runner(config: SweepConfig, study: Study, folder: StudyFolder, lock: int) -> Iterator[Runner]:
+    if config.ray is None:
+        yield LocalRunner(config.processes, folder.log, lock)
+        return
+    with connected(config.ray, config.processes) as ray:
+        yield RayRunner(ray, {} if config.ray == LOCAL else study.nodes, folder.log)
 
 
 class Sweep:
@@ -114,7 +154,7 @@ class Sweep:
                 self._folder.forget_failure(task.name)
         try:
             self._measure(self._due())
-            self._train(self._due())
+            self._train([task for task in self._due() if not task.lacks_profile])
         except KeyboardInterrupt as reason:
             left = len(self._due())
             raise Interrupted(
@@ -131,8 +171,11 @@ class Sweep:
         for path, profile in wanted.items():
             if not Path(path).is_file():
                 self._progress.note(f"Measuring {profile.network} on {profile.device} for all members")
-                order = Order(f"profile-{Path(path).stem}", "profile", as_dict(profile), self._command, self._turns)
-                self._runner.run([order], partial(self._measured, tasks))
+                self._runner.run([self._order_of(profile)], partial(self._measured, tasks))
+
+    def _order_of(self, profile: ProfileConfig) -> Order:
+        name = f"profile-{Path(profile.out).stem}"
+        return Order(name, "profile", profile.device, as_dict(profile), self._command, self._turns)
 
     def _measured(self, tasks: Sequence[Task], order: Order, end: End) -> None:
         if end.state == "done":
@@ -151,7 +194,7 @@ class Sweep:
 
     def _order(self, task: Task) -> Order:
         work: Work = "train" if self._folder.state(task.name) == "missing" else "resume"
-        return Order(task.name, work, as_dict(task.config), self._command, self._turns)
+        return Order(task.name, work, task.device, as_dict(task.config), self._command, self._turns)
 
     def _trained(self, order: Order, end: End, bar: Bar) -> None:
         state = self._folder.state(order.name)
@@ -178,13 +221,12 @@ def _answer(study: Study, folder: StudyFolder, tasks: Sequence[Task], dry_run: b
 def _entry(folder: StudyFolder, task: Task) -> Entry:
     state = folder.state(task.name)
     error = folder.failure(task.name) if state == "failed" else None
-    lacks = task.profile is not None and not Path(task.profile.out).is_file()
     log = folder.log(task.name)
     return Entry(
         task.name,
         state,
         str(folder.run(task.name)),
-        task.profile.out if task.profile is not None and lacks else None,
+        task.config.device if task.lacks_profile else None,
         error,
         str(log) if log.is_file() else None,
     )

@@ -162,9 +162,10 @@ def _check_apart(members: Sequence[Member]) -> None:
         raise ConfigError(
             f"Members of a study need different names; two are called {member.name}: {_difference(other, member)}."
         )
-    settings: dict[str, Member] = {}
+    settings: dict[tuple[Any, ...], Member] = {}
     for member in members:
-        other = settings.setdefault(repr(as_dict(member.config)), member)
+        values = tuple(tuple(value) if isinstance(value, list) else value for value in as_dict(member.config).values())
+        other = settings.setdefault(values, member)
         if other is not member:
             raise ConfigError(f"Members of a study differ; {other.name} and {member.name} have the same settings.")
 
