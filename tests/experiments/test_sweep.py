@@ -128,7 +128,7 @@ def test_two_processes_find_what_one_run_finds(here: Path, call: Any) -> None:
 
 @pytest.mark.slow
 def test_a_measured_profile_is_shared(here: Path, call: Any) -> None:
-    settings = {"profile_plans": 16, "profile_checks": 4, "profile_samples": 20}
+    settings = {"profile_plans": 16, "profile_checks": 4, "profile_samples": 20, "budget": "latency=0.9"}
     study = write_study(here, {"device": ["synthetic:gpu"], "agent": ["random", "evolutionary"]}, **settings)
     called = call("sweep", study, "--out", "shared", "--processes", 2, "--json")
     assert called.code == 0, called.err
