@@ -1,7 +1,8 @@
-"""YAML from outside: settings and nothing else. Read by the safe loader, small, without aliases."""
+"""YAML from outside: settings and nothing else. Read by the safe loader, small, without aliases, each name once."""
 
 from __future__ import annotations
 
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,12 @@ class _Loader(yaml.SafeLoader):
         if self.check_event(yaml.AliasEvent):
             raise yaml.YAMLError("it has an alias (*name); write the value out")
         return super().compose_node(parent, index)
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        names = Counter(name.value for name, _ in node.value if isinstance(name, yaml.ScalarNode))
+        if twice := [name for name, count in names.items() if count > 1]:
+            raise yaml.YAMLError(f"it has {twice[0]!r} twice; each name stands once")
+        return super().construct_mapping(node, deep)
 
 
 def read_yaml(path: str | Path, error: type[RlpruneError]) -> dict[str, Any]:

@@ -24,6 +24,7 @@ DOORS = {
     "timm": {"rlprune/zoo/timm.py"},
     "onnxruntime": {"rlprune/export.py"},
     "openvino": {"rlprune/devices/runtimes/openvino_cpu.py"},
+    "ray": {"experiments/sweeping/on_ray.py"},
 }
 # Names that run code found in data.
 UNSAFE = {

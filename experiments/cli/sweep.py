@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rlprune.experiments.run_config import SweepConfig
 
 if TYPE_CHECKING:
-    from rlprune.experiments.sweeping import SweepAnswer
+    from rlprune.experiments.sweeping.answer import SweepAnswer
 
 CONFIG = SweepConfig
 EXAMPLE = "rlprune sweep digits --processes 2"
@@ -15,6 +15,6 @@ EXAMPLE = "rlprune sweep digits --processes 2"
 
 def run(config: SweepConfig, command: str) -> SweepAnswer:
     """Run the members of a study that are missing."""
-    from rlprune.experiments.sweeping import sweep
+    from rlprune.experiments.sweeping.running import sweep
 
     return sweep(config, command)

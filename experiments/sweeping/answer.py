@@ -14,7 +14,6 @@ from rlprune.experiments.comparing import Comparison, compare_runs
 from rlprune.experiments.run_config import CompareConfig
 from rlprune.experiments.sweeping.folder import STATES, StudyFolder
 from rlprune.experiments.tables import print_table
-from rlprune.files import UMASK
 
 SCHEMA = "rlprune-sweep/1"
 
@@ -123,13 +122,11 @@ def compared(folder: StudyFolder, complete: Sequence[Entry]) -> tuple[Comparison
 def _replace(found: Comparison, out: Path) -> None:
     """Write all files anew, then put them in the place of the old ones."""
     try:
-        staged = Path(tempfile.mkdtemp(dir=out.parent, prefix=f".{out.name}."))
-        try:
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as made:
+            staged = Path(made) / out.name
+            staged.mkdir()
             found.write(staged)
-            staged.chmod(0o777 & ~UMASK)
             shutil.rmtree(out, ignore_errors=True)
             staged.rename(out)
-        finally:
-            shutil.rmtree(staged, ignore_errors=True)
     except OSError as reason:
         raise RunError(f"Cannot write {out}: {reason.strerror or reason}.") from reason

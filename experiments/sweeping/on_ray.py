@@ -19,7 +19,7 @@ from rlprune.experiments.sweeping.archive import unpack
 from rlprune.experiments.sweeping.elsewhere import PROFILE, Parcel, Parcelled, work_on
 from rlprune.experiments.sweeping.local import Ended
 from rlprune.experiments.sweeping.orders import End, Order
-from rlprune.files import UMASK, write_atomic
+from rlprune.files import write_atomic
 
 LOCAL = "local"
 TRIES = 3
@@ -134,7 +134,6 @@ def settle(order: Order, result: bytes) -> None:
                     (staged / PROFILE).replace(out)
                 return
             write_atomic(staged / CONFIG, yaml.safe_dump(_noted(order), sort_keys=False), RunError)
-            staged.chmod(0o777 & ~UMASK)
             if out.exists():
                 out.rename(Path(made) / "before")
             staged.rename(out)
