@@ -31,6 +31,7 @@ class Turns:
     def __init__(self, folder: str | Path) -> None:
         self._gate, self._room = Path(folder) / "gate.lock", Path(folder) / "room.lock"
         self._held = -1
+        self._measuring = False
 
     @contextmanager
     def shared(self) -> Iterator[None]:
@@ -44,12 +45,24 @@ class Turns:
     @contextmanager
     def alone(self) -> Iterator[None]:
         """Inside :meth:`shared`: wait until all others wait, and go on alone while the block runs."""
+        if self._measuring:
+            yield
+            return
         fcntl.flock(self._held, fcntl.LOCK_UN)
         with _opened(self._gate) as gate, _locked(gate):
             fcntl.flock(self._held, fcntl.LOCK_EX)
+            self._measuring = True
             try:
                 yield
             finally:
+                self._measuring = False
+                fcntl.flock(self._held, fcntl.LOCK_SH)
+
+    def give_way(self) -> None:
+        """Inside :meth:`shared`: whoever waits to be alone goes first."""
+        if not self._measuring:
+            fcntl.flock(self._held, fcntl.LOCK_UN)
+            with _opened(self._gate) as gate, _locked(gate):
                 fcntl.flock(self._held, fcntl.LOCK_SH)
 
 
@@ -76,7 +89,10 @@ def _locked(handle: int) -> Iterator[None]:
 
 
 class PoliteProgress(Progress):
-    """Measures alone; all other phases run beside those of other processes."""
+    """Measures alone; all other phases run beside those of other processes, and let these measure first.
+
+    It waits between phases only, so that the times of searches stay those of searches.
+    """
 
     def __init__(self, turns: Turns) -> None:
         super().__init__()
@@ -88,5 +104,7 @@ class PoliteProgress(Progress):
         with ExitStack() as stack:
             if name in MEASURING:
                 stack.enter_context(self._turns.alone())
+            else:
+                self._turns.give_way()
             stack.enter_context(super().phase(name, text))
             yield

@@ -280,6 +280,26 @@ def test_whoever_measures_is_alone_and_is_not_starved(tmp_path: Path) -> None:
     assert progress.seconds.keys() == {"measure", "search"}
 
 
+def test_a_process_gives_way_between_phases(tmp_path: Path) -> None:
+    measured, turns = threading.Event(), Turns(tmp_path)
+
+    def measure() -> None:
+        other = Turns(tmp_path)
+        with other.shared(), other.alone(), other.alone():
+            other.give_way()  # to nobody: it has its turn
+            measured.set()
+
+    with turns.shared():
+        waiting = threading.Thread(target=measure)
+        waiting.start()
+        assert not measured.wait(0.2)
+        while not measured.is_set():
+            with PoliteProgress(turns).phase("search"):
+                time.sleep(0.001)
+        waiting.join(20)
+    assert not waiting.is_alive()
+
+
 def test_locks_that_cannot_be_made_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(RunError, match="Cannot lock"), Turns(tmp_path / "file").shared():

@@ -92,6 +92,7 @@ def nodes() -> Iterator[Nodes]:
     ):
         patch.setenv("TMPDIR", folder)
         patch.setenv("RAY_USAGE_STATS_ENABLED", "0")
+        patch.setenv("RAY_AUTH_MODE", "disabled")  # else a token is written into the home folder
         head = {"num_cpus": 1, "resources": {"steady": 1}, "object_store_memory": MEMORY, "include_dashboard": False}
         cluster = Cluster(initialize_head=True, head_node_args=head)
         try:
