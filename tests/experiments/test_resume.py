@@ -92,15 +92,17 @@ def content(run: Path) -> dict[str, Any]:
     return {**found, "rows": result["rows"], "finalists": result["finalists"], "searches": searches}
 
 
-def steps(run: Path) -> dict[str, list[int]]:
-    """Steps of a curve of each method in TensorBoard."""
+def steps(run: Path) -> dict[str, dict[str, list[int]]]:
+    """Steps of the curves of each method in TensorBoard."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = {}
     for folder in sorted((run / "tensorboard").iterdir()):
         events = EventAccumulator(str(folder))
         events.Reload()
-        found[folder.name] = [event.step for event in events.Scalars("reward/total")]
+        tags = events.Tags()["scalars"]
+        assert tags
+        found[folder.name] = {tag: [event.step for event in events.Scalars(tag)] for tag in tags}
     return found
 
 
