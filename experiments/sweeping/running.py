@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from rlprune.devices import resolve_device
+from rlprune.devices.sources import is_source
 from rlprune.errors import ConfigError
 from rlprune.experiments.config import as_dict
 from rlprune.experiments.device_config import ProfileConfig
@@ -73,9 +74,8 @@ def sweep(config: SweepConfig, command: str, progress: Progress | None = None) -
     for member, task in zip(study.members, tasks, strict=True):
         folder.check(member, task.config)
         folder.state(member.name)
-    if config.ray is None:
-        _check_devices(tasks)
-    else:
+    _check_devices(tasks, here=config.ray is None)
+    if config.ray is not None:
         _check_nodes(study, tasks, config.ray)
     if config.dry_run:
         return _answer(study, folder, tasks, dry_run=True)
@@ -100,14 +100,15 @@ def _task(name: str, config: TrainConfig, folder: StudyFolder) -> Task:
     return Task(name, device, replace(config, device=path), replace(profile, out=path))
 
 
-def _check_devices(tasks: Sequence[Task]) -> None:
-    """Refuse devices that this machine has not, before anything is written.
+def _check_devices(tasks: Sequence[Task], here: bool) -> None:
+    """Refuse profiles that cannot be read and, where the work is done here, devices that are absent.
 
     Raises:
         DeviceError, ProfileError: see :func:`resolve_device`.
     """
     for device, threads in {(task.device, task.config.threads) for task in tasks}:
-        resolve_device(device, threads=threads)
+        if here or is_source(device):
+            resolve_device(device, threads=threads)
 
 
 def _check_nodes(study: Study, tasks: Sequence[Task], address: str) -> None:
@@ -170,8 +171,10 @@ class Sweep:
         wanted = {task.profile.out: task.profile for task in tasks if task.profile is not None}
         for path, profile in wanted.items():
             if not Path(path).is_file():
-                self._progress.note(f"Measuring {profile.network} on {profile.device} for all members")
-                self._runner.run([self._order_of(profile)], partial(self._measured, tasks))
+                order = self._order_of(profile)
+                log = self._folder.log(order.name)
+                self._progress.note(f"Measuring {profile.network} on {profile.device} for all members (log: {log})")
+                self._runner.run([order], partial(self._measured, tasks))
 
     def _order_of(self, profile: ProfileConfig) -> Order:
         name = f"profile-{Path(profile.out).stem}"

@@ -80,15 +80,17 @@ def test_a_dry_run_writes_nothing(here: Path, call: Any) -> None:
 @pytest.mark.slow
 def test_members_are_run_once_and_failures_stop_nobody(here: Path, call: Any) -> None:
     """One study: run, run again, tried again, extended, changed."""
-    networks, out = ["tiny_networks:fails", "tiny_networks:network"], here / "flow"
+    (here / "mortal.py").write_text("import os\n\n\ndef network():\n    os.kill(os.getpid(), 9)\n")
+    networks, out = ["tiny_networks:fails", "mortal:network", "tiny_networks:network"], here / "flow"
     study = write_study(here, {"network": networks, "seed": [0]})
     arguments = ("sweep", study, "--out", out, "--processes", 2)
     first = call(*arguments, "--json")
-    bad, good = "tiny_networks.fails-seed0", "tiny_networks.network-seed0"
+    bad, dead, good = "tiny_networks.fails-seed0", "mortal.network-seed0", "tiny_networks.network-seed0"
     assert first.code == 1, first.err
-    assert states(first) == {bad: "failed", good: "complete"}
+    assert states(first) == {bad: "failed", dead: "failed", good: "complete"}
     assert "the disk is on fire" in first.json["members"][0]["error"]
     assert "the disk is on fire" in log_of(out, bad)
+    assert first.json["members"][1]["error"] == "ended by SIGKILL (out of memory?)"
     assert first.json["comparison"]["sections"][0]["runs"] == [str(out / "members" / good)]
     assert (out / "comparison" / "compare.md").is_file()
 
@@ -96,11 +98,11 @@ def test_members_are_run_once_and_failures_stop_nobody(here: Path, call: Any) ->
     again = call(*arguments)
     assert again.code == 1
     assert f"Failed: {bad}: " in again.out
-    assert "1 complete, 1 failed" in again.out
+    assert "1 complete, 2 failed" in again.out
     assert stamps(out) == before
     assert log_of(out, bad).count("--- train") == 1
 
-    write_study(here, {"network": networks, "seed": [0, 1]})
+    write_study(here, {"network": [networks[0], networks[2]], "seed": [0, 1]})
     text = yaml.safe_load((here / study).read_text()) | {"except": [{"network": networks[0], "seed": 1}]}
     (here / study).write_text(yaml.safe_dump(text, sort_keys=False))
     more = call(*arguments, "--retry", "--json")
@@ -110,7 +112,7 @@ def test_members_are_run_once_and_failures_stop_nobody(here: Path, call: Any) ->
     section = more.json["comparison"]["sections"][0]
     assert len(section["runs"]) == 2
 
-    write_study(here, {"network": networks, "seed": [0]}, episodes=13)
+    write_study(here, {"network": networks[2:], "seed": [0]}, episodes=13)
     changed = call(*arguments)
     assert changed.code == 2
     assert f"{out}/members/{good} and the study differ: episodes 12 and 13" in changed.err
