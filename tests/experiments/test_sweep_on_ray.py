@@ -26,7 +26,7 @@ SETTINGS = {
     "finalists": 2,
     "baselines": [],
 }
-OVER = {"device": ["profile.json"], "budget": ["macs=0.6", "latency=0.6"], "seed": [0, 1]}
+OVER = {"device": ["profile.json"], "budget": ["macs=0.6", "latency=0.6", "latency=0.7"], "seed": [0]}
 MEMORY = 100 * 2**20
 
 
@@ -119,10 +119,10 @@ def test_a_node_is_lost_and_the_results_are_those_of_here(here: Path, call: Any,
         assert sweeping.poll() is None, sweeping.communicate()
         time.sleep(0.05)
     nodes.cluster.remove_node(lost, allow_graceful=False)
-    out, err = sweeping.communicate(timeout=400)
+    out, err = sweeping.communicate(timeout=900)
     assert sweeping.returncode == 0, err
     answer = json.loads(out)
-    assert answer["counts"]["complete"] == len(answer["members"]) == 4
+    assert answer["counts"]["complete"] == len(answer["members"]) == 3
     assert contents(here / "away") == contents(here / "at-home")
     assert (here / "away" / "logs" / "profile-macs0.6-seed0.txt").read_text().startswith("On ")
     begun = len(list(nodes.folder.glob("rlprune-*/result")))
@@ -134,7 +134,7 @@ def test_a_device_is_measured_by_the_node_that_has_it(here: Path, nodes: Nodes) 
     over = {"device": ["synthetic:gpu"], "budget": ["latency=0.9"], "seed": [0], "profile_plans": [16]}
     study = write_study(here, over, nodes={"synthetic:gpu": "steady"})
     measuring = begin(here, study, "--out", "pinned", "--ray", nodes.cluster.address)
-    out, err = measuring.communicate(timeout=300)
+    out, err = measuring.communicate(timeout=900)
     assert measuring.returncode == 0, err
     (profile,) = (here / "pinned" / "profiles").glob("*.json")
     run = Path(json.loads(out)["members"][0]["run"])
