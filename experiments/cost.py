@@ -130,7 +130,7 @@ def read_sessions(path: Path) -> list[Session]:
         return []
     listed = read_json(path, RunError).get("sessions")
     try:
-        sessions = [Session(**item) for item in listed or []]
+        sessions = [Session(**item) for item in (listed if isinstance(listed, list) else [None])]
         whole = all(
             float(session.seconds) >= 0
             and float(session.cpu_seconds) >= 0
