@@ -74,13 +74,14 @@ class SearchSettings(ProblemConfig):
         return key_values("--setting", self.setting)
 
     def check_resume(self) -> None:
-        """Refuse settings beside ``resume``, but for ``workers``, on which no result depends.
+        """Refuse settings beside ``resume``, but for ``workers``, on which no result depends, and what names code.
 
         Raises:
             ConfigError: it names them.
         """
         given = [item.name for item in dataclasses.fields(self) if getattr(self, item.name) != default_of(item)]
-        others = [f"--{name.replace('_', '-')}" for name in given if name not in ("resume", "workers")]
+        allowed = ("resume", "workers", "network", "task")
+        others = [f"--{name.replace('_', '-')}" for name in given if name not in allowed]
         if others:
             raise ConfigError(
                 f"A run is continued with its own settings; {', '.join(others)} came beside --resume. Leave them out, "
@@ -118,7 +119,7 @@ class SearchConfig(SearchSettings):
         """The same as a training of that method alone."""
         if self.resume is not None:
             self.check_resume()
-            return TrainConfig(resume=self.resume, workers=self.workers)
+            return TrainConfig(resume=self.resume, workers=self.workers, network=self.network, task=self.task)
         shared = {item.name: getattr(self, item.name) for item in dataclasses.fields(SearchSettings)}
         return TrainConfig(agent=self.method, baselines=[], **shared)
 
@@ -229,6 +230,8 @@ class ValidateConfig:
     """The claims of a finished run, checked again."""
 
     run: str = option("", "run folder of `rlprune train`", positional=True)
+    network: str | None = option(None, "the run's network, where it is module:function: whose code is run, you say")
+    task: str | None = option(None, "the run's task, where it is module:function")
     data_dir: str | None = option(None, "folder of the task's files; default: the run's, else found by itself")
     evaluations: int = option(20, "evaluations of the search that are repeated, drawn at random; 0 for none")
     seed: int = option(0, "seed of that draw")
