@@ -14,7 +14,8 @@ from typing import Any
 from rlprune.devices.meters import PowerMeter, meters_of
 from rlprune.devices.meters.base import EnergyCounter
 from rlprune.errors import DeviceError, RunError
-from rlprune.files import read_json, write_json
+from rlprune.experiments.run_folder import RunFolder
+from rlprune.files import read_json
 
 SCHEMA = "rlprune-sessions/1"
 FILE = "sessions.json"
@@ -51,7 +52,7 @@ class RunCost:
     """
 
     def __init__(self, device: str = "cpu") -> None:
-        self._path: Path | None = None
+        self._run: RunFolder | None = None
         self._earlier: list[Session] = []
         self._now = Session(datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
         self._start, self._cpu = time.monotonic(), _cpu_seconds()
@@ -62,14 +63,14 @@ class RunCost:
         self._written = 0.0
 
     @contextmanager
-    def kept(self, folder: Path) -> Iterator[None]:
-        """Written into the folder of a run while the block runs, after the sessions that are there.
+    def kept(self, run: RunFolder) -> Iterator[None]:
+        """Written into a run while the block runs, after the sessions that are there.
 
         Raises:
             RunError: the file of the earlier sessions cannot be read, or it cannot be written.
         """
-        self._path = folder / FILE
-        self._earlier = read_sessions(self._path)
+        self._run = run
+        self._earlier = read_sessions(run.path / FILE)
         for session in self._earlier:
             session.ended = "killed" if session.ended == "running" else session.ended
         self._write()
@@ -108,9 +109,9 @@ class RunCost:
         after = self._energy_j()
         now.energy_j = None if after is None or self._before is None else after - self._before
         self._written = now.seconds
-        if self._path is not None:
+        if self._run is not None:
             sessions = [asdict(session) for session in (*self._earlier, now)]
-            write_json(self._path, {"schema": SCHEMA, "sessions": sessions}, RunError)
+            self._run.write_json(FILE, {"schema": SCHEMA, "sessions": sessions})
 
     def _energy_j(self) -> float | None:
         try:
@@ -129,7 +130,7 @@ def read_sessions(path: Path) -> list[Session]:
         return []
     listed = read_json(path, RunError).get("sessions")
     try:
-        sessions = [Session(**item) for item in listed or []]
+        sessions = [Session(**item) for item in (listed if isinstance(listed, list) else [None])]
         whole = all(
             float(session.seconds) >= 0
             and float(session.cpu_seconds) >= 0

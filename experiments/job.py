@@ -24,7 +24,7 @@ from rlprune.experiments.run_folder import PLAN, RunFolder
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, BrokenSearch, Search, finalists, methods, run_search
 from rlprune.experiments.setup import Material
-from rlprune.experiments.tensorboard import EpisodeWriter
+from rlprune.experiments.tensorboard import EpisodeWriter, quiet_writers
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
 
@@ -95,7 +95,7 @@ class Job:
 
     def _execute(self) -> dict[str, Any]:
         shutil.rmtree(self.run.path / "tensorboard", ignore_errors=True)  # of a session that was broken off
-        with ExitStack() as stack:
+        with quiet_writers(), ExitStack() as stack:
             problems = self.budgeted(self.config, self.problem)
             writers = {name: stack.enter_context(self._writer(name, problems)) for name in [UNIFORM, *self._methods()]}
             writers[UNIFORM].add_uniform(self.config.episodes)

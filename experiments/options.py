@@ -40,9 +40,14 @@ def at_least(config: Any, minimum: int, *names: str) -> None:
         value, most = getattr(config, name), MOST.get(name, 10**9)
         flag = f"--{name.replace('_', '-')}"
         if value < minimum:
-            raise ConfigError(f"{flag} must be at least {minimum}; {value!s:.20} came.")
+            raise ConfigError(f"{flag} must be at least {minimum}; {number_text(value)} came.")
         if value > most:
-            raise ConfigError(f"{flag} must be at most {most}; a larger number came.")
+            raise ConfigError(f"{flag} must be at most {most}; {number_text(value)} came.")
+
+
+def number_text(value: int) -> str:
+    """A whole number for a message, however many digits it has."""
+    return str(value) if abs(value) < 10**15 else "a number of more than 15 digits"
 
 
 def check_watts(watts: float | None) -> None:

@@ -10,7 +10,7 @@ from rlprune.experiments.rows import Row
 from rlprune.experiments.shapes import mismatches
 from rlprune.files import plain_name
 
-MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, TypeError, ValueError)
+MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, StopIteration, TypeError, ValueError)
 """What values that are each of their kind but do not belong together can lead to."""
 SCHEMA = "rlprune-result/1"
 NUMBER = (float, None)

@@ -97,11 +97,18 @@ class Row:
 
 @dataclass(frozen=True)
 class Column:
-    """A column of the table: its head in two lines, and a cell's text."""
+    """A column of the table.
+
+    Attributes:
+        head, unit: its head in two lines.
+        cell: a row's text.
+        spare: what is left out first of all where the table is too wide for a terminal; 0 never.
+    """
 
     head: str
     unit: str
     cell: Any
+    spare: int = 0
 
     @property
     def title(self) -> str:
@@ -117,15 +124,15 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
         Column(metric, "validation", lambda row: score_text(row.score_validation)),
         Column("latency", "promised, ms", lambda row: _number(row.latency_promised_ms, ".3f")),
         Column("latency", "measured, ms", lambda row: _number(row.latency_measured_ms, ".3f")),
-        Column("latency", "p99, ms", lambda row: _number(row.latency_p99_measured_ms, ".3f")),
+        Column("latency", "p99, ms", lambda row: _number(row.latency_p99_measured_ms, ".3f"), 3),
         Column("speed", "images/s", lambda row: _number(row.images_per_second, ".0f")),
-        Column("energy", "promised, mJ", lambda row: _number(_checked_promise(row), ".3g")),
+        Column("energy", "promised, mJ", lambda row: _number(_checked_promise(row), ".3g"), 5),
         Column("energy", "mJ", lambda row: _number(row.energy_mj, ".3g")),
-        Column("energy", "above idle, mJ", lambda row: _number(row.energy_above_idle_mj, ".3g")),
+        Column("energy", "above idle, mJ", lambda row: _number(row.energy_above_idle_mj, ".3g"), 6),
         Column("MACs", "M", lambda row: f"{row.macs / 1e6:.2f}"),
-        Column("params", "k", lambda row: f"{row.params / 1e3:.1f}"),
-        Column("size", "kB", lambda row: f"{row.size_bytes / 1e3:.0f}"),
-        Column("memory", "peak, kB", lambda row: "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e3:.0f}"),
+        Column("params", "k", lambda row: f"{row.params / 1e3:.1f}", 1),
+        Column("size", "kB", lambda row: f"{row.size_bytes / 1e3:.0f}", 2),
+        Column("memory", "peak, kB", lambda row: "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e3:.0f}", 4),
     ]
     return [column for column in found if any(column.cell(row) != "-" for row in rows)]
 

@@ -4,16 +4,30 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 from rlprune.experiments.rows import Row, columns
 
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
 
 def print_rows(title: str, metric: str, rows: Sequence[Row]) -> None:
-    """Print the table on stdout; the learned row stands out."""
+    """Print the table on stdout; the learned row stands out.
+
+    Of a table that is too wide for the terminal, columns that can be spared are left out; reports have them all.
+    """
     shown = columns(metric, rows)
-    heads = [f"{column.head}\n{column.unit}" if column.unit else column.head for column in shown]
-    cells = [[column.cell(row) for column in shown] for row in rows]
-    print_table(title, heads, cells, bold=[row.role == "learned" for row in rows])
+    bold = [row.role == "learned" for row in rows]
+    console, spare = _console(), max(column.spare for column in shown)
+    while True:
+        heads = [f"{column.head}\n{column.unit}" if column.unit else column.head for column in shown]
+        table = _table(title, heads, [[column.cell(row) for column in shown] for row in rows], bold)
+        if spare == 0 or _width(console, table) <= console.width:
+            break
+        shown, spare = [column for column in shown if column.spare < spare], spare - 1
+    console.print(table)
 
 
 def print_table(
@@ -29,18 +43,34 @@ def print_table(
         bold: for each line, whether it stands out.
         compact: without lines between columns, which leaves room for more of them.
     """
+    _console().print(_table(title, heads, cells, bold or [False] * len(cells), compact))
+
+
+def _table(
+    title: str, heads: Sequence[str], cells: Sequence[Sequence[str]], bold: Sequence[bool], compact: bool = False
+) -> Table:
     from rich.box import HEAVY_HEAD, SIMPLE_HEAD
-    from rich.console import Console
     from rich.table import Table
 
     box = SIMPLE_HEAD if compact else HEAVY_HEAD
     table = Table(title=title, title_justify="left", box=box, pad_edge=not compact, collapse_padding=compact)
     for index, head in enumerate(heads):
         table.add_column(head, justify="right" if index else "left", no_wrap=index > 0, overflow="fold")
-    for line, stands_out in zip(cells, bold or [False] * len(cells), strict=True):
+    for line, stands_out in zip(cells, bold, strict=True):
         table.add_row(*line, style="bold" if stands_out else None)
-    width = None if sys.stdout.isatty() else 140
-    Console(file=sys.stdout, width=width, highlight=False, markup=False).print(table)
+    return table
+
+
+def _console() -> Console:
+    """As wide as the terminal; 140 characters elsewhere."""
+    from rich.console import Console
+
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False, markup=False)
+
+
+def _width(console: Console, table: Table) -> int:
+    """Characters of a table that nothing is folded in."""
+    return table.__rich_measure__(console, console.options.update(max_width=10_000)).maximum
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:

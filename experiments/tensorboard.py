@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import threading
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
@@ -14,6 +16,22 @@ from rlprune.problem import Outcome
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+
+@contextmanager
+def quiet_writers() -> Iterator[None]:
+    """No tracebacks of TensorBoard's writer threads: what they fail at is raised again where they are used."""
+    told = threading.excepthook
+
+    def quiet(failure: threading.ExceptHookArgs) -> None:
+        if type(failure.thread).__module__ != "tensorboard.summary.writer.event_file_writer":
+            told(failure)
+
+    threading.excepthook = quiet
+    try:
+        yield
+    finally:
+        threading.excepthook = told
 
 
 class EpisodeWriter:

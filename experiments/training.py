@@ -120,7 +120,7 @@ class _Session:
 
     @contextmanager
     def _open(self, cost: RunCost) -> Iterator[RunFolder]:
-        with self.opened() as run, cost.kept(run.path):
+        with self.opened() as run, cost.kept(run):
             try:
                 yield run
             except Interrupted:

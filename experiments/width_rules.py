@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rlprune.errors import ConfigError
+from rlprune.experiments.options import number_text
 
 FORM = "--rule must read 'PATTERN: multiple=N minimum=RATIO', such as 'layer3.*: multiple=16 minimum=0.5'"
 REST = "*"
@@ -65,9 +66,9 @@ def _add(rules: WidthRules, text: str, pattern: str, setting: str) -> None:
 def check_multiple(value: int, where: str = "--multiple") -> int:
     """``value``, or a ConfigError where it is below 1 or over a million."""
     if value < 1:
-        raise ConfigError(f"{where} must be at least 1; {value!s:.20} came.")
+        raise ConfigError(f"{where} must be at least 1; {number_text(value)} came.")
     if value > MOST:
-        raise ConfigError(f"{where} must be at most {MOST}; a larger number came.")
+        raise ConfigError(f"{where} must be at most {MOST}; {number_text(value)} came.")
     return value
 
 

@@ -16,6 +16,8 @@ import numpy as np
 from rlprune.network import FloatArray
 
 DRAWS = 10_000
+MOST_ENUMERATED = 13
+"""Of more seeds than this, signs are drawn."""
 FEWEST = 3
 """Below this many seeds nothing is drawn."""
 LEVEL = 0.95
@@ -79,9 +81,10 @@ def spread(values: Sequence[float], constant: bool = False) -> Spread:
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
     """Whether two methods differ, from one value of each for every common seed.
 
-    The interval is that of the mean difference. p is twice the smaller share of drawn means on either side of zero
-    (section 15.4: the level at which the interval just reaches zero), but never below 2^(1-n). That is the chance that
-    n differences which mean nothing all have one sign, in which case every draw has it too.
+    The interval is that of the mean difference, by the bootstrap. p is that of the sign-flip test (Fisher, The Design
+    of Experiments, 1935): the share of all ways to turn differences round whose mean is as far from zero. It is exact
+    however few the seeds are, and never below 2^(1-n); that of the bootstrap was at most 0.05 by chance in 14 of 100
+    cases with six seeds (benchmark ``bootstrap_coverage``).
     """
     differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     count = len(differences)
@@ -90,12 +93,21 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     mean = float(differences.mean())
     if count < FEWEST:
         return Difference(count, mean)
-    drawn = _drawn_means(differences)
-    # Means of values that cancel differ from zero in the last digits.
-    drawn[np.abs(drawn) <= 1e-12 * np.abs(differences).max()] = 0.0
-    least = max(2.0 ** (1 - count), 2 / (DRAWS + 1))
-    tail = min((drawn <= 0).mean(), (drawn >= 0).mean())
-    return Difference(count, mean, *_percentiles(drawn), p=min(1.0, max(2 * float(tail), least)), least_p=least)
+    flipped = _flipped_means(differences)
+    as_far = np.abs(flipped) >= abs(mean) - 1e-12 * np.abs(differences).max()  # sums differ in their last digits
+    least = max(2.0 ** (1 - count), 1 / len(flipped))
+    return Difference(count, mean, *_percentiles(_drawn_means(differences)), p=float(as_far.mean()), least_p=least)
+
+
+def _flipped_means(differences: FloatArray) -> FloatArray:
+    """Means with every choice of signs; of many seeds, of ``DRAWS`` choices, the one that was found among them."""
+    count = len(differences)
+    if count <= MOST_ENUMERATED:
+        signs = 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
+    else:
+        signs = np.random.default_rng(0).choice([-1.0, 1.0], (DRAWS, count))
+        signs[0] = 1.0
+    return np.asarray((signs * differences).mean(axis=1))
 
 
 def _drawn_means(values: FloatArray) -> FloatArray:

@@ -30,10 +30,10 @@ SCENE = (
 """Conditions under which plans share a front: budgets, rewards and episodes may differ."""
 ELSEWHERE = frozenset(("network", "task", "budget", "reward", "samples", "episodes"))
 """Settings of which the result tells more."""
-LABELS = frozenset(("seed", "out", "agent", "baselines", "data_dir", "device", "prefer", "resume"))
+LABELS = frozenset(("seed", "out", "agent", "baselines", "data_dir", "device", "prefer", "resume", "workers"))
 """Settings that name things, or that choose what is compared."""
 OF_AGENTS = ("preset", "setting")
-OF_SEARCHES = ("finalists", "workers")
+OF_SEARCHES = ("finalists",)
 """Settings that make a line of their own; all other settings are conditions."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import hashlib
 import json
@@ -24,10 +25,14 @@ MOMENTS = 50
 
 
 class Server:
-    """Runs commands in forked processes; see ``fork_server.py``."""
+    """Runs commands in forked processes; see ``fork_server.py``.
+
+    Attributes:
+        seconds: that the last one took.
+    """
 
     def __init__(self, folder: Path) -> None:
-        self.folder = folder
+        self.folder, self.seconds = folder, 0.0
         program = Path(__file__).with_name("fork_server.py")
         environment = {**os.environ, "OMP_NUM_THREADS": "1"}
         self._server = subprocess.Popen(
@@ -46,10 +51,13 @@ class Server:
         order = {"arguments": [str(item) for item in arguments], "stderr": str(self.folder / "stderr.txt"), **die}
         print(json.dumps(order), file=self._server.stdin, flush=True)
         process = int(self._server.stdout.readline())
+        started = time.monotonic()
         if kill_after is not None:
             time.sleep(kill_after)
-            os.kill(process, signal.SIGKILL)  # a process that ended already stays until the server has looked at it
+            with contextlib.suppress(ProcessLookupError):  # it was faster
+                os.kill(process, signal.SIGKILL)
         code, writes = map(int, self._server.stdout.readline().split())
+        self.seconds = time.monotonic() - started
         return code, writes
 
     def close(self) -> None:
@@ -92,24 +100,25 @@ def content(run: Path) -> dict[str, Any]:
     return {**found, "rows": result["rows"], "finalists": result["finalists"], "searches": searches}
 
 
-def steps(run: Path) -> dict[str, list[int]]:
-    """Steps of a curve of each method in TensorBoard."""
+def steps(run: Path) -> dict[str, dict[str, list[int]]]:
+    """Steps of the curves of each method in TensorBoard."""
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     found = {}
     for folder in sorted((run / "tensorboard").iterdir()):
         events = EventAccumulator(str(folder))
         events.Reload()
-        found[folder.name] = [event.step for event in events.Scalars("reward/total")]
+        tags = events.Tags()["scalars"]
+        assert tags
+        found[folder.name] = {tag: [event.step for event in events.Scalars(tag)] for tag in tags}
     return found
 
 
 @pytest.fixture(scope="module")
 def unbroken(server: Server) -> dict[str, Any]:
-    started = time.monotonic()
     code, writes = server.run(*command("unbroken"))
     assert code == 0, (server.folder / "stderr.txt").read_text()
-    seconds = time.monotonic() - started
+    seconds = server.seconds
     run = server.folder / "unbroken"
     return {"content": content(run), "steps": steps(run), "writes": writes, "seconds": seconds}
 
