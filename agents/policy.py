@@ -112,7 +112,12 @@ class Policy(nn.Module):
             PolicyError: a file is missing or malformed, or the observations it was trained on are not today's.
         """
         folder = Path(folder)
-        policy = cls(_spec(folder / "policy.json", read_json(folder / "policy.json", PolicyError)))
+        described = folder / "policy.json"
+        spec = _spec(described, read_json(described, PolicyError))
+        try:
+            policy = cls(spec)
+        except PolicyError as reason:
+            raise PolicyError(f"{described}: {reason}") from reason
         path = folder / "policy.safetensors"
         content = read_bytes(path, PolicyError, MAX_WEIGHT_BYTES)
         try:

@@ -224,7 +224,7 @@ class RunFolder:
             raise RunError(f"The run in {self.path} is complete: nothing is left to do. See {self.path / REPORT}.")
         if state not in RESUMABLE:
             states = ", ".join((*RESUMABLE, "complete"))
-            raise RunError(f"{self.path / STATUS} must hold one of {states}; {state!r:.80} came.")
+            raise RunError(f"{self.path / STATUS} must hold one of {states}; {state!r:.80} came. Train again.")
         told = "still running, or was killed" if state == "running" else state
         raise RunError(
             f"The run in {self.path} is not complete ({told}). Continue it: rlprune train --resume {self.path}"

@@ -58,7 +58,8 @@ POLICIES = Topic(
         BadInput(
             "policy with layers that do not fit",
             "replay other-sizes …",
-            "A policy maps 46 observation slots to 1 actions; its layers are (3, 2). Train again.",
+            "other-sizes/policy.json: A policy maps 46 observation slots to 1 actions; its layers are (3, "
+            "2). Train again.",
         ),
         BadInput(
             "truncated weights",

@@ -37,7 +37,7 @@ RUN_FOLDERS = Topic(
         BadInput(
             "status that is none",
             "report odd-status",
-            "odd-status/status.json must hold one of running, interrupted, failed, complete; 'fine' came.",
+            "odd-status/status.json must hold one of running, interrupted, failed, complete; 'fine' came. Train again.",
         ),
         BadInput(
             "truncated status",

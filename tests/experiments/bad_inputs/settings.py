@@ -35,7 +35,7 @@ SETTINGS = Topic(
         BadInput(
             "more workers than any machine holds",
             "train … --workers 100000",
-            "--workers must be at most 1024; a larger number came.",
+            "--workers must be at most 1024; 100000 came.",
         ),
         BadInput(
             "no finalists",
@@ -50,7 +50,7 @@ SETTINGS = Topic(
         BadInput(
             "more threads than any machine has",
             "train … --threads 99999",
-            "--threads must be at most 1024; a larger number came.",
+            "--threads must be at most 1024; 99999 came.",
         ),
         BadInput(
             "negative seed",

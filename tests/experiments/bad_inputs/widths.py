@@ -9,7 +9,7 @@ WIDTHS = Topic(
     [
         BadInput(
             "ignored layer that is not there",
-            "train … --ignore head*",
+            "train … --ignore 'head*'",
             "What ignore names must be layers of the network; nothing matches 'head*'. `rlprune inspect` lists them.",
         ),
         BadInput(
@@ -25,7 +25,7 @@ WIDTHS = Topic(
         ),
         BadInput(
             "everything is ignored",
-            "train … --ignore *",
+            "train … --ignore '*'",
             "A network needs at least one group of channels that can be pruned; there is none (0: 0 is "
             "ignored, as asked; 3: 3 is ignored, as asked; 6: 6 is ignored, as asked; 9: 9 is ignored, as "
             "asked; 14: its channels are an output of the network). Ignore less, or choose another network.",
