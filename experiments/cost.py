@@ -128,9 +128,11 @@ def read_sessions(path: Path) -> list[Session]:
     """
     if not path.is_file():
         return []
-    listed = read_json(path, RunError).get("sessions")
+    listed: Any = read_json(path, RunError).get("sessions")
     try:
-        sessions = [Session(**item) for item in (listed if isinstance(listed, list) else [None])]
+        if not isinstance(listed, list):
+            raise TypeError("no list")
+        sessions = [Session(**item) for item in listed]
         whole = all(
             float(session.seconds) >= 0
             and float(session.cpu_seconds) >= 0

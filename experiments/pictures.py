@@ -153,7 +153,7 @@ def tried_plans(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -
     """Keep ratios as colours: a line a group in forward order, a column an episode, a panel a method."""
     names = [group["name"] for group in result["groups"]]
     dense = np.array([group["width"] for group in result["groups"]], dtype=float)
-    figure, panels = new_figure(len(tables), 3.0 + 4.5 * len(tables), 1.8 + 0.2 * len(names))
+    figure, panels = new_figure(len(tables), max(WIDTH, 2.5 * len(tables)), 1.8 + 0.2 * len(names))
     for axes, (method, table) in zip(panels, tables.items(), strict=True):
         extent = (0.5, len(table.widths) + 0.5, len(names) - 0.5, -0.5)
         shades = axes.imshow(

@@ -153,7 +153,7 @@ def _own_clock(cost: Result) -> str:
     if cost["energy_j"] is not None:
         energy = f"Energy: {cost['energy_j']:.0f} J, {cost['energy_source']}"
     words = (
-        f"From when the run folder was made: {cost['wall_seconds']:.0f} seconds of wall time, "
+        f"From loading to here: {cost['wall_seconds']:.0f} seconds of wall time, "
         f"{cost['cpu_seconds']:.0f} of processor time. {energy}."
     )
     resumed = f" It was interrupted and went on: {cost['sessions']} sessions, all of them counted."

@@ -108,6 +108,7 @@ class _Session:
                 run = stack.enter_context(self._open(cost))
                 profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
             problem = stated(config, material, evaluator, profile, progress, config.on_nan)
+            _note_idle_workers(config, progress)
             problem = stack.enter_context(in_processes(problem, config.workers))
             kind = Job if config.budget_range() is None else FrontJob
             kind.check(config, problem)
@@ -132,6 +133,15 @@ class _Session:
                     f"Cannot write to {run.path}: {reason.strerror or reason}. What stands there is safe. Make room. "
                     f"{how_to_continue(run.path)}"
                 ) from reason
+
+
+def _note_idle_workers(config: TrainConfig, progress: Progress) -> None:
+    settings = getattr(searcher_of(config.agent, config), "settings", None)
+    if settings is not None and settings.envs < config.workers:
+        progress.note(
+            f"{config.agent} runs {settings.envs} episodes at once, so of {config.workers} workers some are idle; "
+            f"--setting envs={config.workers} makes use of them (and another search)."
+        )
 
 
 def _check_searchers(config: TrainConfig) -> None:
