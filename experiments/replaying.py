@@ -72,7 +72,8 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
     refuse_code(run.path, settings, config.network, config.task)
     if not (run.path / POLICY).is_file():
         raise RunError(
-            f"The run in {run.path} has no policy: {settings.agent} learns none. Replay a run of ddpg or ppo."
+            f"The run in {run.path} has no policy ({POLICY}); it is a run of {settings.agent}. Replay a run of an "
+            "agent that learns, such as ddpg or ppo."
         )
     policy = Policy.load(run.path)
     if config.out is not None:

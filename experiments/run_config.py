@@ -28,6 +28,7 @@ from rlprune.experiments.options import (
     parse_preferences,
 )
 from rlprune.experiments.width_rules import check_minimum, parse_width_rules
+from rlprune.limits import RANGE
 
 METHOD_HELP = "random, evolutionary, tpe, nsga2, greedy, sensitivity, or an agent: ddpg, td3, sac, tqc, ppo"
 SETTING_HELP = "a setting of the agent, such as optimism=2; repeatable"
@@ -71,7 +72,7 @@ class SearchSettings(ProblemConfig):
         Raises:
             ConfigError: one that does not read as key=value.
         """
-        return key_values("--setting", self.setting)
+        return key_values("--setting", self.setting, "optimism=2")
 
     def check_resume(self) -> None:
         """Refuse settings beside ``resume``, but for ``workers``, on which no result depends, and what names code.
@@ -168,6 +169,9 @@ class ReplayConfig:
         if self.minimum is not None:
             check_minimum(self.minimum)
         parse_width_rules(self.rule, 1, 0.0)
+        for text in self.budget:
+            if RANGE in text:
+                raise ConfigError(f"A policy is replayed at single budgets; {text!r} came. Choose one of that range.")
 
     def settings(self, run: TrainConfig) -> TrainConfig:
         """Those of ``run`` with what was given in their place; layer names hold on the run's own network only."""
@@ -214,7 +218,9 @@ class ApplyConfig(NetworkConfig):
         noted = {name: notes[name] for name in ("ignore", "only") if name in notes}
         for name, patterns in noted.items():
             if not fits(patterns, "list[str]"):
-                raise ConfigError(f"The plan's note {name!r} must be a list of layer names; {patterns!r} came.")
+                raise ConfigError(
+                    f"The plan's note {name!r} must be a list of layer names; {patterns!r:.80} came. Give --{name}."
+                )
         return dataclasses.replace(self, **noted)
 
 

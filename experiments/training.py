@@ -161,7 +161,7 @@ def _check_searchers(config: TrainConfig) -> None:
     check_known("method", [config.agent], METHODS)
     check_known("baseline", config.baselines, METHODS)
     if config.agent == UNIFORM:
-        raise ConfigError("What searches cannot be uniform, which is compared in every run. Choose ddpg or random.")
+        raise ConfigError("--agent must search; uniform does not, and is compared in every run. Choose ddpg or random.")
     if config.agent not in AGENTS and (config.preset != "default" or config.setting):
         raise ConfigError(f"{config.agent} has no presets and no settings. Leave --preset and --setting out.")
     searcher_of(config.agent, config)
