@@ -112,16 +112,21 @@ class Policy(nn.Module):
             PolicyError: a file is missing or malformed, or the observations it was trained on are not today's.
         """
         folder = Path(folder)
-        policy = cls(_spec(folder / "policy.json", read_json(folder / "policy.json", PolicyError)))
+        described = folder / "policy.json"
+        spec = _spec(described, read_json(described, PolicyError))
+        try:
+            policy = cls(spec)
+        except PolicyError as reason:
+            raise PolicyError(f"{described}: {reason}") from reason
         path = folder / "policy.safetensors"
         content = read_bytes(path, PolicyError, MAX_WEIGHT_BYTES)
         try:
             weights = load(content)
             policy.load_state_dict(weights)
         except Exception as reason:
-            first = str(reason).splitlines()[0]
+            last = str(reason).splitlines()[-1].strip().removesuffix(".")
             raise PolicyError(
-                f"{path} does not hold the weights that policy.json describes ({first}). Train again."
+                f"{path} does not hold the weights that policy.json describes ({last}). Train again."
             ) from reason
         if not all(tensor.dtype == torch.float32 and torch.isfinite(tensor).all() for tensor in weights.values()):
             raise PolicyError(f"The weights of a policy must be finite float32; those in {path} are not. Train again.")
@@ -143,7 +148,8 @@ def _spec(path: Path, data: dict[str, Any]) -> PolicySpec:
         )
     if data.get("actions") != list(spec.actions):
         raise PolicyError(
-            f"{path} decides {data.get('actions')!r:.80}; this rlprune has the actions {list(spec.actions)}."
+            f"{path} decides {data.get('actions')!r:.80}; this rlprune has the actions {list(spec.actions)}. "
+            "Train the policy again."
         )
     return spec
 

@@ -93,6 +93,14 @@ def changed(settings: Settings, changes: Changes, name: str) -> Settings:
     return dataclasses.replace(settings, **{k: v for k, v in values.items() if k in own}, exploration=exploration)
 
 
+KINDS = {
+    bool: "true or false",
+    tuple: "a list of whole numbers such as 64,64",
+    int: "a whole number",
+    float: "a number such as 0.5",
+}
+
+
 def _as(default: Any, value: Any, key: str) -> Any:
     """A value as the kind that its default has; text is read."""
     try:
@@ -102,5 +110,4 @@ def _as(default: Any, value: Any, key: str) -> Any:
             return tuple(int(part) for part in (value.split(",") if isinstance(value, str) else value))
         return int(value) if isinstance(default, int) else float(value)
     except (KeyError, ValueError, TypeError) as reason:
-        kind = "a list of whole numbers such as 64,64" if isinstance(default, tuple) else f"a {type(default).__name__}"
-        raise ConfigError(f"Setting {key!r} must be {kind}, such as {default}; {value!r} came.") from reason
+        raise ConfigError(f"Setting {key!r} must be {KINDS[type(default)]}; {value!r} came.") from reason

@@ -55,7 +55,8 @@ def _checked(action: npt.ArrayLike) -> float:
     values = np.asarray(action, dtype=np.float64)
     if values.shape != (len(ACTION_NAMES),):
         raise ActionError(
-            f"An action has the shape ({len(ACTION_NAMES)},), one entry for {ACTION_NAMES[0]}, not {values.shape}."
+            f"An action has the shape ({len(ACTION_NAMES)},), one entry for {ACTION_NAMES[0]}, not {values.shape}. "
+            "Give [0.5], say."
         )
     entry = float(values[0])
     if not abs(entry) <= 1.0 + _TOLERANCE:  # NaN compares false

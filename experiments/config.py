@@ -14,6 +14,7 @@ from rlprune.experiments.options import (
     check_watts,
     described,
     fits,
+    in_words,
     option,
     parse_shape,
 )
@@ -140,7 +141,7 @@ class ProblemConfig(WidthsConfig):
 
         super().check()
         at_least(self, 1, "samples", "profile_plans", "profile_checks", "profile_samples")
-        check_measuring(self.profile_bound, self.profile_minutes)
+        check_measuring(self.profile_bound, self.profile_minutes, flags="--profile-")
         check_watts(self.watts)
         self.budgets()
         reward_function(self.reward)
@@ -177,7 +178,8 @@ class ProblemConfig(WidthsConfig):
         """
         ranges = [BudgetRange.parse(text) for text in self.budget if RANGE in text]
         if len(ranges) > 1:
-            raise ConfigError(f"One budget may be a range; {' and '.join(map(str, ranges))} came. Fix the others.")
+            came = " and ".join(map(str, ranges))
+            raise ConfigError(f"One budget may be a range; {came} came. Give single values for the others.")
         return ranges[0] if ranges else None
 
 
@@ -197,16 +199,28 @@ def as_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
-def from_dict(kind: type[T], values: dict[str, Any]) -> T:
+def from_dict(kind: type[T], values: dict[str, Any], where: str = "") -> T:
     """Settings from plain values, such as those of a run folder's ``config.yaml``.
+
+    Raises:
+        ConfigError: see :func:`check_values`.
+    """
+    check_values(kind, values, where)
+    return kind(**values)
+
+
+def check_values(kind: type[Any], values: dict[str, Any], where: str = "") -> None:
+    """Refuse values that are not of their kind.
+
+    Args:
+        where: what the message begins with, such as the name of the file they stand in.
 
     Raises:
         ConfigError: a name that is no setting, or a value of the wrong kind.
     """
-    known = {item.name: str(item.type) for item in dataclasses.fields(kind)}  # type: ignore[arg-type]
+    known = {item.name: str(item.type) for item in dataclasses.fields(kind)}
     for name, value in values.items():
         if name not in known:
-            raise ConfigError(unknown_name("setting", name, known))
+            raise ConfigError(where + unknown_name("setting", name, known))
         if not fits(value, known[name]):
-            raise ConfigError(f"Setting {name!r} must be {known[name]}; {value!r:.80} came.")
-    return kind(**values)
+            raise ConfigError(f"{where}Setting {name!r} must be {in_words(known[name])}; {value!r:.80} came.")

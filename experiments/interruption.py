@@ -2,22 +2,15 @@
 
 from __future__ import annotations
 
-import shlex
 import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from types import FrameType
 
 
 class Interrupted(KeyboardInterrupt):
     """A run that stopped cleanly, with what is to be said about it."""
-
-
-def how_to_continue(path: Path) -> str:
-    """The command that goes on with a run."""
-    return f"Continue with: rlprune train --resume {shlex.quote(str(path))}"
 
 
 @contextmanager

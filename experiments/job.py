@@ -16,7 +16,7 @@ from rlprune.experiments.curves import curves_of
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.episodes import to_csv
-from rlprune.experiments.interruption import Interrupted, how_to_continue
+from rlprune.experiments.interruption import Interrupted
 from rlprune.experiments.journal import Journal
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.run_config import SearchSettings, TrainConfig
@@ -25,6 +25,7 @@ from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, s
 from rlprune.experiments.searches import UNIFORM, BrokenSearch, Search, finalists, methods, run_search
 from rlprune.experiments.setup import Material
 from rlprune.experiments.tensorboard import EpisodeWriter, quiet_writers
+from rlprune.experiments.trust import how_to_continue
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
 
@@ -163,7 +164,7 @@ class Job:
             PruningPlan.from_widths(self.problem.network, outcome.widths, notes).save(path / PLAN)
             score = f"{self.problem.evaluator.task.metric} {outcome.quality.score:.4f}"
             found = [f"Best plan so far: {path / PLAN}, of {self.best.method} ({score} on the images of the search)."]
-        return " ".join([*found, how_to_continue(path)])
+        return " ".join([*found, how_to_continue(path, self.config)])
 
     def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
         """Dense, uniform, and the best finalist of each method, in the order of the table."""

@@ -56,11 +56,11 @@ def check_watts(watts: float | None) -> None:
         raise ConfigError(f"--watts must be a positive number; {watts} came.")
 
 
-def check_measuring(bound: float, minutes: float | None, window: float = 1.0) -> None:
-    """Refuse a bound outside (0, 1), and times that are not positive numbers."""
+def check_measuring(bound: float, minutes: float | None, window: float = 1.0, flags: str = "--") -> None:
+    """Refuse a bound outside (0, 1), and times that are not positive numbers; ``flags`` is how their flags begin."""
     if not 0 < bound < 1:
-        raise ConfigError(f"--bound must lie between 0 and 1 (0.03 is 3%); {bound} came.")
-    for flag, value in (("--minutes", minutes), ("--window", window)):
+        raise ConfigError(f"{flags}bound must lie between 0 and 1 (0.03 is 3%); {bound} came.")
+    for flag, value in ((f"{flags}minutes", minutes), (f"{flags}window", window)):
         if value is not None and not (math.isfinite(value) and value > 0):
             raise ConfigError(f"{flag} must be a positive number; {value} came.")
 
@@ -94,8 +94,16 @@ def fits(value: Any, wanted: str) -> bool:
     return any(isinstance(value, kinds[part]) for part in wanted.split(" | ") if part in kinds)
 
 
-def key_values(flag: str, texts: Sequence[str]) -> dict[str, str]:
-    """Pairs from texts such as ``optimism=2``.
+WORDS = {"list[str]": "a list of texts", "bool": "true or false", "int": "a whole number", "float": "a number"}
+
+
+def in_words(wanted: str) -> str:
+    """An annotation such as ``int | None`` for people: ``a whole number``."""
+    return WORDS.get(wanted.removesuffix(" | None"), "text")
+
+
+def key_values(flag: str, texts: Sequence[str], example: str) -> dict[str, str]:
+    """Pairs from texts such as ``optimism=2``, which is an ``example``.
 
     Raises:
         ConfigError: one that does not read so, or a key that comes twice; it names the flag.
@@ -104,7 +112,7 @@ def key_values(flag: str, texts: Sequence[str]) -> dict[str, str]:
     for text in texts:
         key, equals, value = (part.strip() for part in text.partition("="))
         if not (equals and key and value):
-            raise ConfigError(f"{flag} reads key=value; {text!r} came.")
+            raise ConfigError(f"{flag} reads key=value, such as {example}; {text!r} came.")
         if key in pairs:
             raise ConfigError(f"{flag} takes each key once; {key!r} came again.")
         pairs[key] = value
@@ -121,7 +129,7 @@ def parse_preferences(texts: Sequence[str]) -> dict[str, float]:
         ConfigError: an unknown objective, or a weight that is not a number of at least 0, or all are 0.
     """
     weights: dict[str, float] = {}
-    for name, value in key_values("--prefer", texts).items():
+    for name, value in key_values("--prefer", texts, "accuracy=2").items():
         if name not in OBJECTIVES:
             raise ConfigError(unknown_name("objective", name, OBJECTIVES))
         try:
@@ -131,5 +139,5 @@ def parse_preferences(texts: Sequence[str]) -> dict[str, float]:
         if not (math.isfinite(weights[name]) and weights[name] >= 0):
             raise ConfigError(f"--prefer {name} must be a number of at least 0; {value!r} came.")
     if weights and not any(weights.values()):
-        raise ConfigError("--prefer needs one weight over 0; all are 0.")
+        raise ConfigError("--prefer needs one weight over 0; all are 0. Use --prefer accuracy=1, say.")
     return weights

@@ -15,6 +15,7 @@ from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.report import write_report
+from rlprune.experiments.result_shape import SCHEMA
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
@@ -30,8 +31,6 @@ from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
 from rlprune.tasks.base import APART
 from rlprune.tasks.overlap import split_digest
-
-SCHEMA = "rlprune-result/1"
 
 
 @dataclass(eq=False)

@@ -10,7 +10,7 @@ from typing import Any
 from rlprune.agents import Policy, replay
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.sources import is_source
-from rlprune.errors import ConfigError, ProfileError, RunError
+from rlprune.errors import ProfileError, RunError
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.progress import Progress
@@ -22,14 +22,13 @@ from rlprune.experiments.searches import UNIFORM, finalists
 from rlprune.experiments.setup import load_material
 from rlprune.experiments.tables import print_rows
 from rlprune.experiments.training import prepare
+from rlprune.experiments.trust import refuse_code
 from rlprune.experiments.verdict import verdict
 from rlprune.files import write_json
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
-from rlprune.references import is_reference
 from rlprune.threads import torch_threads
-from rlprune.zoo.sources import SOURCES
 
 
 @dataclass(frozen=True)
@@ -70,10 +69,11 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
     run = RunFolder.open(config.run)
     settings = config.settings(run.config())
     settings.check()
-    _refuse_code(settings, config, run.path)
+    refuse_code(run.path, settings, config.network, config.task)
     if not (run.path / POLICY).is_file():
         raise RunError(
-            f"The run in {run.path} has no policy: {settings.agent} learns none. Replay a run of ddpg or ppo."
+            f"The run in {run.path} has no policy ({POLICY}); it is a run of {settings.agent}. Replay a run of an "
+            "agent that learns, such as ddpg or ppo."
         )
     policy = Policy.load(run.path)
     if config.out is not None:
@@ -89,17 +89,6 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
     if config.out is not None:
         _write(Path(config.out), settings, result, problem, candidates[-1], profile)
     return ReplayAnswer(result)
-
-
-def _refuse_code(settings: TrainConfig, config: ReplayConfig, run: Path) -> None:
-    """A run folder may come from anyone: code that it names is run only where the command line names it too."""
-    for kind, name, stated in (("network", settings.network, config.network), ("task", settings.task, config.task)):
-        library = kind == "network" and (name or "").partition(":")[0] in SOURCES
-        if name is not None and name != stated and is_reference(name) and not library:
-            raise ConfigError(
-                f"The {kind} of the run in {run} is code of its user, and a run folder may come from anyone. If you "
-                f"trust that code, add --{kind} {name}"
-            )
 
 
 def _device(run: RunFolder, config: ReplayConfig, settings: TrainConfig, network: Network) -> Device:

@@ -12,6 +12,7 @@ from rlprune.files import plain_name
 
 MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, StopIteration, TypeError, ValueError)
 """What values that are each of their kind but do not belong together can lead to."""
+SCHEMA = "rlprune-result/1"
 NUMBER = (float, None)
 SEARCHED = ("uniform", "baseline", "learned")
 COUNTS = {
@@ -64,6 +65,8 @@ def checked_result(result: dict[str, Any], path: Path) -> dict[str, Any]:
     Raises:
         RunError: the first thing that is wrong.
     """
+    if result.get("schema") != SCHEMA:
+        raise RunError(f"{path} must have schema {SCHEMA!r}; {result.get('schema')!r:.80} came. Train again.")
     try:
         wrong = next(mismatches(result, RESULT), None) or _disagreement(result)
     except RunError as reason:

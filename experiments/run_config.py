@@ -28,6 +28,7 @@ from rlprune.experiments.options import (
     parse_preferences,
 )
 from rlprune.experiments.width_rules import check_minimum, parse_width_rules
+from rlprune.limits import RANGE
 
 METHOD_HELP = "random, evolutionary, tpe, nsga2, greedy, sensitivity, or an agent: ddpg, td3, sac, tqc, ppo"
 SETTING_HELP = "a setting of the agent, such as optimism=2; repeatable"
@@ -71,16 +72,17 @@ class SearchSettings(ProblemConfig):
         Raises:
             ConfigError: one that does not read as key=value.
         """
-        return key_values("--setting", self.setting)
+        return key_values("--setting", self.setting, "optimism=2")
 
     def check_resume(self) -> None:
-        """Refuse settings beside ``resume``, but for ``workers``, on which no result depends.
+        """Refuse settings beside ``resume``, but for ``workers``, on which no result depends, and what names code.
 
         Raises:
             ConfigError: it names them.
         """
         given = [item.name for item in dataclasses.fields(self) if getattr(self, item.name) != default_of(item)]
-        others = [f"--{name.replace('_', '-')}" for name in given if name not in ("resume", "workers")]
+        allowed = ("resume", "workers", "network", "task")
+        others = [f"--{name.replace('_', '-')}" for name in given if name not in allowed]
         if others:
             raise ConfigError(
                 f"A run is continued with its own settings; {', '.join(others)} came beside --resume. Leave them out, "
@@ -118,7 +120,7 @@ class SearchConfig(SearchSettings):
         """The same as a training of that method alone."""
         if self.resume is not None:
             self.check_resume()
-            return TrainConfig(resume=self.resume, workers=self.workers)
+            return TrainConfig(resume=self.resume, workers=self.workers, network=self.network, task=self.task)
         shared = {item.name: getattr(self, item.name) for item in dataclasses.fields(SearchSettings)}
         return TrainConfig(agent=self.method, baselines=[], **shared)
 
@@ -183,6 +185,9 @@ class ReplayConfig:
         if self.minimum is not None:
             check_minimum(self.minimum)
         parse_width_rules(self.rule, 1, 0.0)
+        for text in self.budget:
+            if RANGE in text:
+                raise ConfigError(f"A policy is replayed at single budgets; {text!r} came. Choose one of that range.")
 
     def settings(self, run: TrainConfig) -> TrainConfig:
         """Those of ``run`` with what was given in their place; layer names hold on the run's own network only."""
@@ -229,7 +234,9 @@ class ApplyConfig(NetworkConfig):
         noted = {name: notes[name] for name in ("ignore", "only") if name in notes}
         for name, patterns in noted.items():
             if not fits(patterns, "list[str]"):
-                raise ConfigError(f"The plan's note {name!r} must be a list of layer names; {patterns!r} came.")
+                raise ConfigError(
+                    f"The plan's note {name!r} must be a list of layer names; {patterns!r:.80} came. Give --{name}."
+                )
         return dataclasses.replace(self, **noted)
 
 
@@ -245,6 +252,8 @@ class ValidateConfig:
     """The claims of a finished run, checked again."""
 
     run: str = option("", "run folder of `rlprune train`", positional=True)
+    network: str | None = option(None, "the run's network, where it is module:function: whose code is run, you say")
+    task: str | None = option(None, "the run's task, where it is module:function")
     data_dir: str | None = option(None, "folder of the task's files; default: the run's, else found by itself")
     evaluations: int = option(20, "evaluations of the search that are repeated, drawn at random; 0 for none")
     seed: int = option(0, "seed of that draw")

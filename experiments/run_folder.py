@@ -209,12 +209,14 @@ class RunFolder:
         """
         refuse_links(self.path, RunError)
         if not (self.path / STATUS).is_file():
-            raise RunError(
-                f"{self.path} is no run folder: it has no {STATUS}. Give the folder that `rlprune train` wrote."
-            )
+            why = f"it has no {STATUS}" if self.path.exists() else "it is not there"
+            raise RunError(f"{self.path} is no run folder: {why}. Give the folder that `rlprune train` wrote.")
         status = read_json(self.path / STATUS, RunError)
         if status.get("schema") != SCHEMA:
-            raise RunError(f"{self.path} must have schema {SCHEMA!r}; {status.get('schema')!r:.80} came.")
+            raise RunError(
+                f"{self.path / STATUS} must have schema {SCHEMA!r}; {status.get('schema')!r:.80} came. Another version "
+                "of rlprune wrote it: use that one."
+            )
         state = str(status.get("status"))
         if state in wanted:
             return state
@@ -222,7 +224,7 @@ class RunFolder:
             raise RunError(f"The run in {self.path} is complete: nothing is left to do. See {self.path / REPORT}.")
         if state not in RESUMABLE:
             states = ", ".join((*RESUMABLE, "complete"))
-            raise RunError(f"{self.path / STATUS} must hold one of {states}; {state!r:.80} came.")
+            raise RunError(f"{self.path / STATUS} must hold one of {states}; {state!r:.80} came. Train again.")
         told = "still running, or was killed" if state == "running" else state
         raise RunError(
             f"The run in {self.path} is not complete ({told}). Continue it: rlprune train --resume {self.path}"
@@ -242,7 +244,7 @@ class RunFolder:
         run.state("complete")
         for name in needed:
             if not (run.path / name).is_file():
-                raise RunError(f"The run in {path} has no {name}, which is needed here.")
+                raise RunError(f"The run in {path} has no {name}, which is needed here. Train again.")
         return run
 
     def config(self) -> TrainConfig:
@@ -252,7 +254,7 @@ class RunFolder:
             RunError: they cannot be read.
             ConfigError: they hold something that is no setting.
         """
-        return from_dict(TrainConfig, read_yaml(self.path / CONFIG, RunError))
+        return from_dict(TrainConfig, read_yaml(self.path / CONFIG, RunError), f"{self.path / CONFIG}: ")
 
     def result(self) -> dict[str, Any]:
         """The content of ``result.json``.

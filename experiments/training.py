@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 from rlprune.agents import AGENTS, METHODS
 from rlprune.budget import Budget, BudgetPlanner
@@ -15,7 +16,7 @@ from rlprune.experiments.config import ProblemConfig, check_known
 from rlprune.experiments.cost import RunCost
 from rlprune.experiments.device import describe, fitting_profile, new_profile
 from rlprune.experiments.fronts import FrontJob
-from rlprune.experiments.interruption import Interrupted, how_to_continue
+from rlprune.experiments.interruption import Interrupted
 from rlprune.experiments.job import Job, searcher_of
 from rlprune.experiments.journal import Journal
 from rlprune.experiments.progress import Progress
@@ -33,6 +34,7 @@ from rlprune.experiments.setup import (
     needs_profile,
     untouched,
 )
+from rlprune.experiments.trust import how_to_continue, refuse_code
 from rlprune.experiments.versions import versions
 from rlprune.problem import PruningProblem
 from rlprune.threads import torch_threads
@@ -61,16 +63,17 @@ def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
     """Go on with a run that was broken off, to the result that it would have had.
 
     Args:
-        config: of its settings, ``workers`` count.
+        config: of its settings, ``workers`` count; network and task must be named where they are code.
 
     Raises:
-        ConfigError: other settings were given.
+        ConfigError: other settings were given, or code of the run was not named.
         RunError: there is no run, it is complete, or another process works on it.
     """
     config.check_resume()
     run = RunFolder(path)
     run.state(*RESUMABLE)
     settings = replace(run.config(), out=path)
+    _check_named(config, settings, run.path)
     if config.workers != TrainConfig.workers:
         settings = replace(settings, workers=config.workers)
     settings.check()
@@ -79,6 +82,16 @@ def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
         settings = replace(settings, device=str(run.path / PROFILE))
     progress.note(f"Going on with {path}")
     return _Session(settings, progress, lambda: RunFolder.resume(path)).work()
+
+
+def _check_named(config: TrainConfig, settings: TrainConfig, path: Path) -> None:
+    network = None if config.network == TrainConfig.network else config.network
+    for name, given, own in (("network", network, settings.network), ("task", config.task, settings.task)):
+        if given not in (None, own):
+            raise ConfigError(
+                f"A run is continued with its own settings; its {name} is {own}, {given} came. Leave it out."
+            )
+    refuse_code(path, settings, network, config.task)
 
 
 @dataclass(eq=False)
@@ -127,11 +140,11 @@ class _Session:
             except Interrupted:
                 raise
             except KeyboardInterrupt as reason:
-                raise Interrupted(how_to_continue(run.path)) from reason
+                raise Interrupted(how_to_continue(run.path, self.config)) from reason
             except OSError as reason:  # of a library that writes for us
                 raise RunError(
                     f"Cannot write to {run.path}: {reason.strerror or reason}. What stands there is safe. Make room. "
-                    f"{how_to_continue(run.path)}"
+                    f"{how_to_continue(run.path, self.config)}"
                 ) from reason
 
 
@@ -153,7 +166,7 @@ def check_searchers(config: TrainConfig) -> None:
     check_known("method", [config.agent], METHODS)
     check_known("baseline", config.baselines, METHODS)
     if config.agent == UNIFORM:
-        raise ConfigError("What searches cannot be uniform, which is compared in every run. Choose ddpg or random.")
+        raise ConfigError("--agent must search; uniform does not, and is compared in every run. Choose ddpg or random.")
     if config.agent not in AGENTS and (config.preset != "default" or config.setting):
         raise ConfigError(f"{config.agent} has no presets and no settings. Leave --preset and --setting out.")
     searcher_of(config.agent, config)

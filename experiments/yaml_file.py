@@ -19,7 +19,7 @@ class _Loader(yaml.SafeLoader):
 
     def compose_node(self, parent: yaml.Node | None, index: int) -> yaml.Node | None:
         if self.check_event(yaml.AliasEvent):
-            raise yaml.YAMLError("it has an alias (*name); write the value out")
+            raise yaml.YAMLError("it has an alias (*name): write the value out")
         return super().compose_node(parent, index)
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
@@ -39,8 +39,15 @@ def read_yaml(path: str | Path, error: type[RlpruneError]) -> dict[str, Any]:
     try:
         values = _Loader(text).get_single_data()
     except (yaml.YAMLError, ValueError, OverflowError, RecursionError) as reason:
-        raise error(f"Cannot read {path}: {reason}.") from reason
+        raise error(f"{path} must be plain YAML, such as 'episodes: 300'; {_told(reason)}.") from reason
     if not isinstance(values, dict) or not all(isinstance(name, str) for name in values):
         raise error(f"{path} must hold settings by name, such as 'episodes: 300'. Is it a file of settings?")
     check_tree(values, str(path), error)
     return values
+
+
+def _told(reason: Exception) -> str:
+    """What the parser found, with the line, where it knows one."""
+    if isinstance(reason, yaml.MarkedYAMLError) and reason.problem_mark is not None:
+        return f"line {reason.problem_mark.line + 1}: {reason.problem}"
+    return str(reason)

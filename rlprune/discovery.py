@@ -71,7 +71,8 @@ def discover(
     except Exception as reason:
         raise NetworkError(
             f"The network must accept its example inputs ({_shapes(inputs)}); its forward failed"
-            f"{f' in {tracer.failed_in}' if tracer.failed_in else ''}: {reason}"
+            f"{f' in {tracer.failed_in}' if tracer.failed_in else ''}: {str(reason).rstrip('.')}. "
+            "Give inputs that it takes."
         ) from reason
     _refuse_bad_output(output, outputs)
     trace = tracer.found
@@ -125,4 +126,7 @@ def _refuse_bad_output(output: object, pick: Callable[[Any], Any]) -> None:
     if not outputs:
         raise NetworkError(f"The network must answer with tensors; it returned {type(output).__name__}.")
     if any(tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()) for tensor in outputs):
-        raise NetworkError("The network's outputs must be finite; NaN or infinity came out for the example inputs.")
+        raise NetworkError(
+            "The network's outputs must be finite; NaN or infinity came out for the example inputs. Check its weights, "
+            "and these inputs."
+        )

@@ -64,6 +64,10 @@ class RunError(RlpruneError):
 def unknown_name(kind: str, name: str, known: Iterable[str]) -> str:
     """Message for an unknown name: the nearest known one, then all of them."""
     names = sorted(known)
-    nearest = difflib.get_close_matches(name, names, n=1, cutoff=0.4)
-    hint = f" Did you mean {nearest[0]!r}?" if nearest else ""
-    return f"Unknown {kind} {name!r}.{hint} Known: {', '.join(names)}."
+    return f"Unknown {kind} {name!r}.{nearest(name, names)} Known: {', '.join(names)}."
+
+
+def nearest(name: str, known: Iterable[str], alike: float = 0.4) -> str:
+    """`` Did you mean 'latency'?``, or nothing where no known name is as much ``alike``, from 0 to 1."""
+    near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=alike)
+    return f" Did you mean {near[0]!r}?" if near else ""

@@ -178,7 +178,9 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
     except NetworkError:
         raise
     except Exception as reason:
-        raise NetworkError(f"The network cannot be exported to ONNX: {_cause(reason)}") from reason
+        raise NetworkError(
+            f"The network cannot be exported to ONNX: {_cause(reason)}. Write that part with other operations."
+        ) from reason
 
 
 def _cause(reason: BaseException) -> str:

@@ -108,7 +108,7 @@ def read_bytes(path: str | Path, error: type[RlpruneError], max_bytes: int) -> b
         with path.open("rb") as file:
             content = file.read(max_bytes + 1)
     except OSError as reason:
-        raise error(f"Cannot read {path}: {reason.strerror or reason}.") from reason
+        raise error(f"Cannot read {path}: {reason.strerror or reason}. Is this the right path?") from reason
     if len(content) > max_bytes:
         size = path.stat().st_size
         raise error(f"{path} has {size} bytes; at most {max_bytes} are read. Is this the right file?")
@@ -135,9 +135,10 @@ def read_json(path: str | Path, error: type[RlpruneError], max_bytes: int = MAX_
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError) as reason:
-        raise error(f"{path} is not valid JSON ({reason}). It may be truncated: write it again.") from reason
+        remedy = "It may be truncated: write it again" if isinstance(reason, json.JSONDecodeError) else "Write it again"
+        raise error(f"{path} is not valid JSON ({reason}). {remedy}.") from reason
     if not isinstance(value, dict):
-        raise error(f"{path} must hold a JSON object, not {type(value).__name__}.")
+        raise error(f"{path} must hold a JSON object, not {type(value).__name__}. Is this the right file?")
     check_tree(value, str(path), error)
     return value
 

@@ -10,7 +10,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from rlprune.errors import NetworkError
+from rlprune.errors import NetworkError, nearest
 from rlprune.layers import LabelledLayer
 from rlprune.tracing.atoms import IntArray
 from rlprune.tracing.couplings import Coupling, Member
@@ -78,10 +78,16 @@ class GroupRules:
             asked[what] = given if isinstance(given, Mapping) else ()
         for what, patterns in asked.items():
             if isinstance(patterns, str):
-                raise NetworkError(f"{what}= must be a list of layer names or patterns; the text {patterns!r} came.")
+                raise NetworkError(
+                    f"{what}= must be a list of layer names or patterns; the text {patterns!r} came. Write "
+                    f"[{patterns!r}]."
+                )
             for pattern in patterns:
                 if not any(_matches(name, pattern) for name in known):
-                    raise NetworkError(f"{what}= must name layers of the network; nothing matches {pattern!r}.")
+                    raise NetworkError(
+                        f"What {what} names must be layers of the network; nothing matches {pattern!r}."
+                        f"{nearest(pattern, known)} `rlprune inspect` lists them."
+                    )
         for multiple in _values(self.multiple):
             if isinstance(multiple, bool) or not isinstance(multiple, int) or multiple < 1:
                 raise NetworkError(f"The width multiple must be at least 1; {multiple!r} came.")

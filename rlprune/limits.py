@@ -45,7 +45,8 @@ class Budget:
                 f"A budget must be a finite number over 0, not {self.metric}={self.value}. {_usage(self.metric)}"
             )
         if self.unit not in (None, _UNITS[self.metric][0]):
-            raise BudgetError(f"A {self.metric} budget is kept in {_UNITS[self.metric][0]!r}, not {self.unit!r}.")
+            base = _UNITS[self.metric][0]
+            raise BudgetError(f"A {self.metric} budget is kept in {base!r}, not {self.unit!r}. {_usage(self.metric)}")
         if self.unit is None and self.value > 1:
             raise BudgetError(
                 f"A budget without a unit is a fraction of the dense network, at most 1, "
@@ -104,7 +105,10 @@ class BudgetRange:
 
     def __post_init__(self) -> None:
         if (self.low.metric, self.low.unit) != (self.high.metric, self.high.unit):
-            raise BudgetError(f"Both ends of a range are on one cost and in one unit, not {self.low} and {self.high}.")
+            raise BudgetError(
+                f"Both ends of a range are on one cost and in one unit, not {self.low} and {self.high}. Write "
+                f"{self.metric}=0.3..0.8, say."
+            )
         if not self.low.value < self.high.value:
             raise BudgetError(
                 f"A range of budgets goes from the smaller to the larger; {self} came. Turn its ends round."
@@ -121,10 +125,9 @@ class BudgetRange:
         low, dots, high = (part.strip() for part in ends.partition(RANGE))
         if not (dots and low and high):
             raise BudgetError(f"A range of budgets reads metric=low..high, such as latency=0.3..0.8, not {text!r}.")
-        unit = high.lstrip("+-.0123456789e")
-        return cls(
-            Budget.parse(f"{metric}={low}{'' if low.endswith(unit) else unit}"), Budget.parse(f"{metric}={high}")
-        )
+        upper = Budget.parse(f"{metric}={high}")
+        unit = high.lstrip("+-.0123456789e") if low[-1].isdigit() or low[-1] == "." else ""
+        return cls(Budget.parse(f"{metric}={low}{unit}"), upper)
 
     @property
     def metric(self) -> str:

@@ -111,7 +111,8 @@ class Network:
                 "; ".join(f"{name}: {why}" for name, why in list(self.left_whole.items())[:5]) or "no layers found"
             )
             raise NetworkError(
-                f"A network needs at least one group of channels that can be pruned; there is none ({reasons})."
+                f"A network needs at least one group of channels that can be pruned; there is none ({reasons}). "
+                "Ignore less, or choose another network."
             )
 
     def _use(self, found: Discovery) -> None:

@@ -17,6 +17,7 @@ from rlprune.network import IntArray, Network
 from rlprune.pruning import importance, surgery, verification
 
 SCHEMA = "rlprune-plan/1"
+REMEDY = "Make a plan for this network, or replay the policy on it."
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ class PruningPlan:
         """
         data = read_json(path, PlanError)
         if data.get("schema") != SCHEMA:
-            raise PlanError(f"{path} must have schema {SCHEMA!r}; {data.get('schema')!r:.80} came.")
+            raise PlanError(f"{path} must have schema {SCHEMA!r}; {data.get('schema')!r:.80} came. Is it a plan?")
         decisions, fingerprint, notes = data.get("decisions"), data.get("fingerprint"), data.get("notes", {})
         if not isinstance(decisions, dict) or not isinstance(fingerprint, str) or not isinstance(notes, dict):
             raise PlanError(f"{path} must hold 'decisions' (an object) and 'fingerprint' (text). Is it a plan?")
@@ -101,12 +102,12 @@ class PruningPlan:
             if got != wanted:
                 raise PlanError(
                     f"A plan fits only the network it was made for; group {index} is {got!r} in the plan and "
-                    f"{wanted!r} in the network."
+                    f"{wanted!r} in the network. {REMEDY}"
                 )
         if self.fingerprint != network.fingerprint:
             raise PlanError(
                 "A plan fits only the network it was made for; the group names agree, but widths, layer shapes or the "
-                "input size differ. Make a plan for this network, or replay the policy on it."
+                f"input size differ. {REMEDY}"
             )
 
     def apply(self, network: Network) -> nn.Module:

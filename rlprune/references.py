@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from rlprune.errors import RlpruneError
+from rlprune.errors import RlpruneError, nearest
 
 
 def is_reference(name: str) -> bool:
@@ -35,7 +35,8 @@ def load_function(reference: str, error: type[RlpruneError]) -> Callable[..., An
         ) from reason
     function = getattr(module, function_name, None)
     if not callable(function):
-        raise error(f"Module {module_name!r} has no function {function_name!r}. Check the name after the colon.")
+        hint = nearest(function_name, [name for name, value in vars(module).items() if callable(value)])
+        raise error(f"Module {module_name!r} has no function {function_name!r}.{hint} Check the name after the colon.")
     return function  # type: ignore[no-any-return]
 
 

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, get_type_hints
 
 from rlprune.errors import ConfigError
-from rlprune.experiments.config import from_dict
+from rlprune.experiments.cli.mistakes import Fields, explained, flag_of
+from rlprune.experiments.config import check_values, from_dict
 from rlprune.experiments.options import default_of
 
 T = TypeVar("T")
-Fields = Sequence[dataclasses.Field[Any]]
 
 
 def parse(verb: str, kind: type[T], summary: str, example: str, argv: Sequence[str]) -> tuple[T, bool]:
@@ -30,7 +30,7 @@ def parse(verb: str, kind: type[T], summary: str, example: str, argv: Sequence[s
     try:
         values = parser.parse_args(_gathered(fields, argv)).as_dict()
     except ArgumentError as reason:
-        raise ConfigError(f"{' '.join(str(reason).split())}. See rlprune {verb} --help.") from reason
+        raise ConfigError(explained(str(reason), verb, fields)) from reason
     as_json = bool(values.pop("json"))
     return from_dict(kind, {field.name: values[field.name] for field in fields}), as_json
 
@@ -41,11 +41,11 @@ def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: s
     from rlprune.experiments.yaml_file import read_yaml
 
     class ConfigFile(ActionConfigFile):
-        """Takes files only that :func:`read_yaml` takes."""
+        """Takes files only that :func:`read_yaml` takes, with values of their kinds."""
 
         @staticmethod
         def apply_config(parser: Any, cfg: Any, dest: str, value: str) -> None:
-            read_yaml(value, ConfigError)
+            check_values(kind, read_yaml(value, ConfigError), f"{value}: ")
             ActionConfigFile.apply_config(parser, cfg, dest, value)
 
     parser = ArgumentParser(
@@ -53,6 +53,7 @@ def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: s
         description=summary,
         epilog=f"Example:  {example}",
         exit_on_error=False,
+        allow_abbrev=False,
         default_meta=False,
     )
     parser.add_argument("--config", action=ConfigFile, help="YAML file with these settings; flags win over it")
@@ -64,17 +65,13 @@ def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: s
         elif field.metadata["positional"]:
             parser.add_argument(field.name, type=hints[field.name], help=text)
         elif hints[field.name] is bool:
-            parser.add_argument(_flag(field.name), action="store_true", help=text)
+            parser.add_argument(flag_of(field.name), action="store_true", help=text)
         else:
             given = default_of(field)
             metavar = "VALUE" if isinstance(given, list) else None
-            parser.add_argument(_flag(field.name), type=hints[field.name], default=given, metavar=metavar, help=text)
+            parser.add_argument(flag_of(field.name), type=hints[field.name], default=given, metavar=metavar, help=text)
     parser.add_argument("--json", action="store_true", help="print one JSON object on stdout, all else on stderr")
     return parser
-
-
-def _flag(name: str) -> str:
-    return f"--{name.replace('_', '-')}"
 
 
 def _is_list(field: dataclasses.Field[Any]) -> bool:
@@ -87,8 +84,8 @@ def _gathered(fields: Fields, argv: Sequence[str]) -> list[str]:
     Values of a positional list come first, wherever they stood; every repeated list flag is written once, as a JSON
     list, at the end.
     """
-    lists = {_flag(field.name) for field in fields if _is_list(field) and not field.metadata["positional"]}
-    switches = {"--json", "--help", *(_flag(field.name) for field in fields if str(field.type) == "bool")}
+    lists = {flag_of(field.name) for field in fields if _is_list(field) and not field.metadata["positional"]}
+    switches = {"--json", "--help", *(flag_of(field.name) for field in fields if str(field.type) == "bool")}
     scattered = any(_is_list(field) and field.metadata["positional"] for field in fields)
     found: dict[str, list[str]] = {}
     first: list[str] = []

@@ -94,6 +94,8 @@ def _settled(parcel: Parcel, place: Path) -> Order:
         (place / PROFILE).write_bytes(parcel.profile)
     if parcel.begun is not None:
         unpack(parcel.begun, place / "result")
+        if parcel.profile is not None and not (place / "result" / PROFILE).is_file():  # it was killed that early
+            (place / "result" / PROFILE).write_bytes(parcel.profile)
     turns = Path(tempfile.gettempdir()) / f"rlprune-turns-{os.getuid()}"
     return replace(order, settings={**order.settings, **changes}, turns=str(turns))
 

@@ -64,7 +64,9 @@ def _train(order: Order, progress: PoliteProgress) -> None:
 
     settings = from_dict(TrainConfig, order.settings)
     if order.work == "resume":
-        settings = TrainConfig(resume=settings.out, workers=settings.workers)
+        settings = TrainConfig(
+            resume=settings.out, workers=settings.workers, network=settings.network, task=settings.task
+        )
     train(settings, order.command, progress)
 
 

@@ -29,6 +29,7 @@ from rlprune.experiments.setup import (
     needs_profile,
 )
 from rlprune.experiments.training import prepare
+from rlprune.experiments.trust import refuse_code
 from rlprune.network import Network
 from rlprune.problem import Outcome, PruningProblem
 
@@ -142,6 +143,7 @@ def rebuild(settings: ValidateConfig, run: RunFolder, progress: Progress) -> Reb
 
 def _config(settings: ValidateConfig, run: RunFolder) -> TrainConfig:
     config = run.config()
+    refuse_code(run.path, config, settings.network, settings.task)
     return replace(
         config,
         data_dir=settings.data_dir or config.data_dir,

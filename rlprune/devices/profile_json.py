@@ -36,7 +36,8 @@ def check_schema(value: dict[str, Any], schema: str, origin: str) -> None:
     name, _, number = came.partition("/") if isinstance(came, str) else ("", "", "")
     if name == kind and number.isdecimal() and int(number) > int(version):
         raise ProfileError(f"{origin} is of a newer rlprune ({came}; this one reads {schema}). Update rlprune.")
-    raise ProfileError(f"{origin} must have the schema {schema!r}; {came!r} came. {ADVICE}")
+    remedy = ADVICE if name == kind else f"Is it a profile? {ADVICE}"
+    raise ProfileError(f"{origin} must have the schema {schema!r}; {came!r:.80} came. {remedy}")
 
 
 def parse(value: dict[str, Any], origin: str) -> dict[str, Any]:

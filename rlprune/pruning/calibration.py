@@ -134,7 +134,8 @@ def gather(
             collector.run(model, inputs)
     except Exception as reason:
         raise NetworkError(
-            f"The network must accept the task's calibration samples; its forward failed: {reason}"
+            f"The network must accept the task's calibration samples; its forward failed: {str(reason).rstrip('.')}. "
+            "Is this the task for this network?"
         ) from reason
     reasons = dict.fromkeys(collector.partial, "only a part of its weight is used at a time")
     for name, item in statistics.items():

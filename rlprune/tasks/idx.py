@@ -50,7 +50,8 @@ def _shape(path: Path, header: bytes, dimensions: int) -> tuple[int, ...]:
     magic = bytes((0, 0, UNSIGNED_BYTE, dimensions))
     if header[:4] != magic:
         raise TaskError(
-            f"An idx file of {dimensions}-d bytes starts with {magic.hex()}; {path} starts with {header[:4].hex()!r}."
+            f"An idx file of {dimensions}-d bytes starts with {magic.hex()}; {path} starts with {header[:4].hex()}. Is "
+            "it the right file?"
         )
     if len(header) < 4 + 4 * dimensions:
         raise TaskError(f"{path} is truncated: {len(header)} bytes do not hold its header. Get the file again.")

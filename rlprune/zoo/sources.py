@@ -26,7 +26,8 @@ SOURCES = {
     "timm": ("rlprune.zoo.timm", "load_timm"),
 }
 """Prefix of a name -> module and function that load it; imported only when such a network is asked for."""
-HOW = "Or name your own as module:function, or one of another library as hf:CONFIG, torchvision:NAME or timm:NAME."
+LIBRARIES = "of another library as hf:CONFIG, torchvision:NAME or timm:NAME."
+HOW = f"Or name your own as module:function, or one {LIBRARIES}"
 
 
 def resolve_network(name: str) -> LoadedNetwork:
@@ -67,7 +68,7 @@ def _call(reference: str, module: str) -> Any:
     except NetworkError as reason:
         cause = reason.__cause__
         if isinstance(cause, ModuleNotFoundError) and cause.name == module.partition(".")[0]:
-            raise NetworkError(f"{reason} {HOW}") from cause
+            raise NetworkError(f"{reason} Name a network {LIBRARIES}") from cause
         raise
 
 

@@ -124,8 +124,27 @@ def nothing_to_prune():
     return nn.Sequential(nn.Flatten(), nn.Linear(64, 4)), images(1, 0)
 
 
+def without_inputs():
+    return network()[0]
+
+
+def bad_images():
+    made = task()
+    blank = Split(torch.full((8, 1, 8, 8), float("nan")), torch.zeros(8, dtype=torch.long))
+    return Task("blank", calibration=made.calibration, validation=blank, test=made.test, classes=4)
+
+
+def leaking_task():
+    made = task()
+    return Task("leaking", calibration=made.calibration, validation=made.test, test=made.test, classes=4)
+
+
 def number():
     return 3
+
+
+def interrupts():
+    raise KeyboardInterrupt
 
 
 def leaves():

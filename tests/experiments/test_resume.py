@@ -79,7 +79,7 @@ def command(out: str, *more: object) -> tuple[object, ...]:
 
 def finish(server: Server, out: str, *more: object) -> None:
     """Continue the run; where it was killed before it had a folder, begin it again."""
-    again = ("train", "--resume", out) if (server.folder / out).exists() else command(out, *more)
+    again = ("train", *TINY[:4], "--resume", out) if (server.folder / out).exists() else command(out, *more)
     code, _ = server.run(*again)
     assert code == 0, (server.folder / "stderr.txt").read_text()
 
@@ -167,7 +167,7 @@ def test_killed_at_any_moment_and_continued(server: Server, unbroken: dict[str, 
         if code == 0:  # it was faster than its moment: once more
             os.rename(server.folder / out, server.folder / f"{out}-was-faster-{draw.random()}")
     if moment % 5 == 0 and (server.folder / out).exists():
-        server.run("train", "--resume", out, kill_after=draw.uniform(0, unbroken["seconds"]))
+        server.run("train", *TINY[:4], "--resume", out, kill_after=draw.uniform(0, unbroken["seconds"]))
     if (server.folder / out / "status.json").exists() and _status(server.folder / out) == "complete":
         pass  # killed after its last write
     else:

@@ -57,12 +57,12 @@ def test_ctrl_c_keeps_the_best_plan_and_names_what_continues(
     assert called.code == 130
     line = one_line(called)
     assert "rlprune: interrupted. Best plan so far: stopped/plan.json, of " in line
-    assert line.endswith("Continue with: rlprune train --resume stopped")
+    assert line.endswith(f"Continue with: rlprune train --resume stopped {' '.join(TINY[:4])}")
     plan = PruningPlan.load("stopped/plan.json")
     assert plan.notes["interrupted"] is True
     assert status(here / "stopped")["status"] == "interrupted"
     assert call("train", *TINY, *QUICK, "--out", "whole").code == 0
-    assert call("train", "--resume", "stopped").code == 0
+    assert call("train", *TINY[:4], "--resume", "stopped").code == 0
     for name in ("plan.json", "policy.safetensors"):
         assert (here / "stopped" / name).read_bytes() == (here / "whole" / name).read_bytes()
     assert "interrupted" not in PruningPlan.load("stopped/plan.json").notes
@@ -78,7 +78,7 @@ def test_ctrl_c_before_the_first_episode_names_what_continues(
     here: Path, train: Train, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     called = broken_off(monkeypatch, 0, KeyboardInterrupt(), train, "first")
-    assert one_line(called) == "rlprune: interrupted. Continue with: rlprune train --resume first"
+    assert one_line(called).startswith("rlprune: interrupted. Continue with: rlprune train --resume first")
     assert not (here / "first" / "plan.json").exists()
 
 
@@ -117,19 +117,30 @@ def _lines(path: Path) -> int:
 
 def test_resuming_takes_no_other_settings(here: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
     broken_off(monkeypatch, 2, KeyboardInterrupt(), train, "own-settings")
-    called = call("train", "--resume", "own-settings", "--episodes", "13", "--budget", "macs=0.5")
+    called = call("train", *TINY[:4], "--resume", "own-settings", "--episodes", "13", "--budget", "macs=0.5")
     assert called.code == 2
     assert "--budget, --episodes came beside --resume" in one_line(called)
-    called = call("search", "--resume", "own-settings", "--method", "tpe")
+    called = call("search", *TINY[:4], "--resume", "own-settings", "--method", "tpe")
     assert called.code == 2
     assert "--method came beside --resume" in one_line(called)
     assert status(here / "own-settings")["status"] == "interrupted"
-    assert call("search", "--resume", "own-settings").code == 0
+    assert call("search", *TINY[:4], "--resume", "own-settings").code == 0
+
+
+def test_a_run_does_not_choose_whose_code_is_run(here: Path, train: Train, monkeypatch: pytest.MonkeyPatch) -> None:
+    broken_off(monkeypatch, 2, KeyboardInterrupt(), train, "code")
+    called = call("train", "--resume", "code")
+    assert called.code == 2
+    assert "If you trust that code, add --network tiny_networks:network" in one_line(called)
+    called = call("train", "--resume", "code", "--network", "tiny_networks:wider")
+    assert called.code == 2
+    assert "its network is tiny_networks:network, tiny_networks:wider came" in one_line(called)
+    assert status(here / "code")["status"] == "interrupted"
 
 
 def test_a_complete_run_has_nothing_to_continue(here: Path, trained: Any) -> None:
     before = (trained.path / "status.json").read_bytes()
-    called = call("train", "--resume", trained.path)
+    called = call("train", *TINY[:4], "--resume", trained.path)
     assert called.code == 2
     assert "is complete: nothing is left to do" in one_line(called)
     assert (trained.path / "status.json").read_bytes() == before
@@ -142,7 +153,7 @@ def test_a_journal_of_other_code_is_refused(here: Path, train: Train, monkeypatc
     entry = json.loads(lines[2])
     entry["plan"] = [2, 2, 2, 2]
     journal.write_text("\n".join([*lines[:2], json.dumps(entry), *lines[3:]]) + "\n")
-    called = call("train", "--resume", "other-code")
+    called = call("train", *TINY[:4], "--resume", "other-code")
     assert called.code == 2
     assert "goes on where its search repeats itself" in one_line(called)
 
@@ -178,7 +189,7 @@ def test_a_full_disk_is_one_error_and_the_run_goes_on_later(here: Path, tmp_path
     for path in run.rglob("*.json"):
         json.loads(path.read_text())
     assert not [path for path in run.rglob(".*.*") if path.is_file()]
-    assert call("train", "--resume", run).code == 0
+    assert call("train", *TINY[:4], "--resume", run).code == 0
     assert call("report", run).code == 0
 
 
@@ -188,7 +199,7 @@ def test_a_folder_that_becomes_read_only_is_one_error(
 ) -> None:
     broken_off(monkeypatch, 2, KeyboardInterrupt(), train, "read-only")
     (here / "read-only").chmod(0o500)
-    called = call("train", "--resume", "read-only")
+    called = call("train", *TINY[:4], "--resume", "read-only")
     (here / "read-only").chmod(0o700)
     assert called.code == 2
     assert "Cannot" in one_line(called)

@@ -114,7 +114,7 @@ def test_functions_that_fail_are_told(module: str) -> None:
 
 @pytest.mark.parametrize("name", ["huggingface:vit", "hugging-face:vit?hidden_size=3", "no-such-network"])
 def test_an_unknown_source_offers_the_known_ones(name: str) -> None:
-    with pytest.raises(NetworkError, match="module:function, or one of another library as hf:CONFIG"):
+    with pytest.raises(NetworkError, match="of another library as hf:CONFIG"):
         resolve_network(name)
 
 

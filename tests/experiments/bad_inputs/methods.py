@@ -1,0 +1,77 @@
+"""Names of methods, and their settings."""
+
+from __future__ import annotations
+
+from tests.experiments.bad_inputs.table import BadInput, Topic
+
+METHODS = Topic(
+    "Agents and methods",
+    [
+        BadInput(
+            "unknown agent",
+            "train … --agent ddgp",
+            "Unknown method 'ddgp'. Did you mean 'ddpg'? Known: ….",
+        ),
+        BadInput(
+            "unknown baseline",
+            "train … --baselines randm",
+            "Unknown baseline 'randm'. Did you mean 'random'? Known: ….",
+        ),
+        BadInput(
+            "unknown method of search",
+            "search … --method evolutionry",
+            "Unknown method 'evolutionry'. Did you mean 'evolutionary'? Known: ….",
+        ),
+        BadInput(
+            "uniform, which does not search",
+            "train … --agent uniform",
+            "--agent must search; uniform does not, and is compared in every run. Choose ddpg or random.",
+        ),
+        BadInput(
+            "unknown preset",
+            "train … --preset no-modle",
+            "Unknown preset of ddpg 'no-modle'. Did you mean 'no-model'? Known: ….",
+        ),
+        BadInput(
+            "preset of what has none",
+            "search … --method greedy --preset no-model",
+            "greedy has no presets and no settings. Leave --preset and --setting out.",
+        ),
+        BadInput(
+            "unknown setting of the agent",
+            "train … --setting optimsm=2",
+            "Unknown setting of ddpg 'optimsm'. Did you mean 'optimism'? Known: ….",
+        ),
+        BadInput(
+            "setting of the agent that is no number",
+            "train … --setting optimism=much",
+            "Setting 'optimism' must be a number such as 0.5; 'much' came.",
+        ),
+        BadInput(
+            "setting of the agent without a value",
+            "train … --setting optimism",
+            "--setting reads key=value, such as optimism=2; 'optimism' came.",
+        ),
+        BadInput(
+            "setting of the agent that comes twice",
+            "train … --setting batch=8 --setting batch=9",
+            "--setting takes each key once; 'batch' came again.",
+        ),
+        BadInput(
+            "setting of the agent out of range",
+            "train … --setting batch=0",
+            "An agent needs at least 1 update, a batch and environments of at least 1, and a positive "
+            "learning rate; 2, 0, 4 and 0.001 came.",
+        ),
+        BadInput(
+            "setting of a method that has none",
+            "train … --agent random --setting optimism=2",
+            "random has no presets and no settings. Leave --preset and --setting out.",
+        ),
+        BadInput(
+            "unknown reward",
+            "train … --reward agrement",
+            "Unknown reward 'agrement'. Did you mean 'agreement'? Known: accuracy, agreement, amc, amc-cost, weighted.",
+        ),
+    ],
+)
