@@ -78,7 +78,7 @@ def test_long_names_stay_different() -> None:
 
 BAD = [
     ("no mapping", "- 1", "must hold settings by name"),
-    ("no YAML", "over: [", "Cannot read"),
+    ("no YAML", "over: [", "must be plain YAML"),
     ("alias", "over: &a {seed: [0]}\nsettings: *a", "it has an alias"),
     ("key twice", "over: {seed: [0], seed: [1]}", "'seed' twice"),
     ("code", "over: !!python/object/apply:os.system ['true']", "could not determine a constructor"),
@@ -90,7 +90,7 @@ BAD = [
     ("no list of values", "over: {seed: 3}", "seed has a int"),
     ("empty list of values", "over: {seed: []}", "seed has an empty list"),
     ("common and varying", "settings: {seed: 0}\nover: {seed: [0]}", "'seed' stands in settings and in over"),
-    ("value of the wrong kind", "over: {seed: [zero]}", "'seed' must be int"),
+    ("value of the wrong kind", "over: {seed: [zero]}", "'seed' must be a whole number"),
     ("setting out of range", "over: {episodes: [0]}", "Member episodes0 of the study: --episodes must be at least 1"),
     ("bad budget", "over: {budget: [latencies=0.5]}", "Did you mean 'latency'?"),
     ("bad agent", "over: {agent: [ddgp]}", "Did you mean 'ddpg'?"),
@@ -105,7 +105,7 @@ BAD = [
     ("exceptions that are no list", "over: {seed: [0]}\nexcept: {seed: 0}", "'except' of a study is a list"),
     ("nodes that are a list", "nodes: [cpu]", "maps devices to the names of Ray resources"),
     ("nodes of another device", "nodes: {cuda: box}", "Unknown device under 'nodes' 'cuda'"),
-    ("too deep", "over: " + "[" * 50_000, "Cannot read"),
+    ("too deep", "over: " + "[" * 50_000, "must be plain YAML"),
     ("too large", "#" * 300_000, "at most 65536 are read"),
 ]
 

@@ -243,7 +243,7 @@ def test_a_folder_that_holds_something_else_is_refused(here: Path, call: Any) ->
     path.write_text("network: [")
     called = call("sweep", study, "--out", "else")
     assert called.code == 2
-    assert "Cannot read else/members/seed0/config.yaml" in called.err
+    assert "else/members/seed0/config.yaml must be plain YAML" in called.err
 
 
 def test_whoever_measures_is_alone_and_is_not_starved(tmp_path: Path) -> None:
