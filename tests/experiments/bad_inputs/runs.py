@@ -128,8 +128,8 @@ RESUMED = Topic(
         BadInput(
             "another network than its own",
             "train --resume interrupted --network fashion-vgg",
-            "A run is continued with its own settings; its network is tiny_networks:network, fashion-vgg came. Leave it "
-            "out.",
+            "A run is continued with its own settings; its network is tiny_networks:network, fashion-vgg came. Leave "
+            "it out.",
         ),
         BadInput(
             "journal that is none",
