@@ -23,8 +23,8 @@ from rlprune.files import read_bytes
 
 SCHEMA = "rlprune-journal/1"
 FILE = "evaluations.jsonl"
-MAX_BYTES = 64 * 2**20
-MAX_VALUES = 2**22
+MAX_BYTES = 128 * 2**20
+MAX_VALUES = 2**23
 MAX_GROUPS = 100_000
 SYNC_S = 1.0
 """A journal reaches the disk so often; what is lost with the process alone is never more than one line."""
@@ -92,11 +92,9 @@ class Journal:
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
         self._known: dict[str, list[Entry]] = {}
-        whole = 0
-        if self.path.is_file():
-            entries, whole = _read(self.path)
-            for entry in entries:
-                self._known.setdefault(entry.search, []).append(entry)
+        entries, whole = read_journal(folder)
+        for entry in entries:
+            self._known.setdefault(entry.search, []).append(entry)
         try:
             self._file: BinaryIO = self.path.open("ab")
             self._file.truncate(whole)
@@ -203,8 +201,15 @@ class SearchMemory:
         return self._wall if self._left else time.time()
 
 
-def _read(path: Path) -> tuple[list[Entry], int]:
-    """Entries, and how many bytes of the file are whole lines."""
+def read_journal(folder: Path) -> tuple[list[Entry], int]:
+    """The evaluations of a run, none where there is no journal yet, and how many bytes of it are whole lines.
+
+    Raises:
+        RunError: it is something else.
+    """
+    path = folder / FILE
+    if not path.is_file():
+        return [], 0
     text = read_bytes(path, RunError, MAX_BYTES)
     if text.count(b",") + text.count(b"\n") > MAX_VALUES:
         raise RunError(f"{path} has more than {MAX_VALUES} values; so many are not read. Is it the journal of a run?")

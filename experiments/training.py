@@ -18,7 +18,7 @@ from rlprune.experiments.device import describe, fitting_profile, new_profile
 from rlprune.experiments.fronts import FrontJob
 from rlprune.experiments.interruption import Interrupted
 from rlprune.experiments.job import Job, searcher_of
-from rlprune.experiments.journal import Journal
+from rlprune.experiments.journal import Journal, read_journal
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PROFILE, RESUMABLE, RunFolder, check_free
@@ -80,6 +80,7 @@ def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
     check_searchers(settings)
     if (run.path / PROFILE).is_file():
         settings = replace(settings, device=str(run.path / PROFILE))
+    read_journal(run.path)  # what cannot be repeated is refused before anything is written
     progress.note(f"Going on with {path}")
     return _Session(settings, progress, lambda: RunFolder.resume(path)).work()
 

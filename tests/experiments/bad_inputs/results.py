@@ -74,8 +74,14 @@ VALIDATED = Topic(
             "--samples must be at least 1; 0 came.",
         ),
         BadInput(
+            "a network that is code, and is not named",
+            "validate run",
+            "The network of the run in run is code of its user, and a run folder may come from anyone. If you trust "
+            "that code, add --network tiny_networks:network",
+        ),
+        BadInput(
             "network that is not here",
-            "validate lost-network",
+            "validate lost-network --network lost_networks:network --task tiny_networks:task",
             "'lost_networks:network' must name a function as module:function; importing 'lost_networks' "
             "failed: No module named 'lost_networks'. Name a network of another library as hf:CONFIG, "
             "torchvision:NAME or timm:NAME.",

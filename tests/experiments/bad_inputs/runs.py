@@ -109,7 +109,7 @@ RESUMED = Topic(
         ),
         BadInput(
             "in use by another process",
-            "train --resume in-use",
+            "train --resume in-use --network tiny_networks:network --task tiny_networks:task",
             "One process at a time works on a run; in-use is in use by process 4711 on elsewhere since "
             "2026-01-01T00:00:00+00:00. Wait for it.",
         ),
@@ -120,10 +120,21 @@ RESUMED = Topic(
             "start a new run.",
         ),
         BadInput(
+            "a network that is code, and is not named",
+            "train --resume interrupted",
+            "The network of the run in interrupted is code of its user, and a run folder may come from anyone. If you "
+            "trust that code, add --network tiny_networks:network",
+        ),
+        BadInput(
+            "another network than its own",
+            "train --resume interrupted --network fashion-vgg",
+            "A run is continued with its own settings; its network is tiny_networks:network, fashion-vgg came. Leave "
+            "it out.",
+        ),
+        BadInput(
             "journal that is none",
-            "train --resume odd-journal",
+            "train --resume odd-journal --network tiny_networks:network --task tiny_networks:task",
             "odd-journal/evaluations.jsonl is not the journal of a run (…). Start a new run.",
-            writes="odd-journal",
         ),
     ],
 )
