@@ -13,10 +13,11 @@ from rlprune.devices.promise import PlanTiming, measure_plans
 from rlprune.errors import DeviceError, RunError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.device_facts import DeviceFacts, facts_here
+from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import ApplyConfig
-from rlprune.experiments.run_folder import PLAN, RESULT, check_free
+from rlprune.experiments.run_folder import PLAN, RESULT
 from rlprune.experiments.scoring import peak_of, score_of_test, weights
 from rlprune.experiments.setup import load_material, make_evaluator
 from rlprune.experiments.tables import print_rows

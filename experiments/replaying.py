@@ -13,10 +13,11 @@ from rlprune.devices.sources import is_source
 from rlprune.errors import ProfileError, RunError
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import ReplayConfig, TrainConfig
-from rlprune.experiments.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder, check_free
+from rlprune.experiments.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, finalists
 from rlprune.experiments.setup import load_material

@@ -6,7 +6,6 @@ import datetime
 import json
 import os
 import platform
-import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -17,6 +16,7 @@ from filelock import FileLock, Timeout
 
 from rlprune.errors import RunError
 from rlprune.experiments.config import as_dict, from_dict
+from rlprune.experiments.free_folder import STATUS, check_free
 from rlprune.experiments.result_shape import checked_result
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.yaml_file import read_yaml
@@ -31,8 +31,7 @@ from rlprune.files import (
 )
 
 SCHEMA = "rlprune-run/1"
-STATUS, CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE = (
-    "status.json",
+CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE = (
     "config.yaml",
     "result.json",
     "plan.json",
@@ -47,50 +46,10 @@ LOCK = ".lock"
 RESUMABLE = ("running", "interrupted", "failed")
 
 
-def check_free(path: str | Path) -> None:
-    """Refuse a folder that cannot be written or is not empty. Nothing is left behind.
-
-    Raises:
-        RunError: it says which.
-    """
-    path = Path(path)
-    missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
-    try:
-        if not missing:
-            _check_empty(path)
-        for folder in reversed(missing):
-            folder.mkdir()
-        with tempfile.TemporaryFile(dir=path):
-            pass
-    except OSError as reason:
-        why = reason.strerror or reason
-        raise RunError(f"Cannot write to {path}: {why}. Choose another folder with --out.") from reason
-    finally:
-        for folder in missing:
-            if folder.is_dir():
-                folder.rmdir()
-
-
-def _check_empty(path: Path) -> None:
-    if not path.is_dir():
-        raise RunError(f"The output must be a folder; {path} is a file. Choose another with --out.")
-    if any(path.iterdir()):
-        status = path / STATUS
-        held = f"another run ({_state(status)})" if status.is_file() else "other files"
-        raise RunError(f"The output folder must be new or empty; {path} holds {held}. Choose another with --out.")
-
-
 def _status(status: str, **facts: Any) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     holder = {"pid": os.getpid(), "host": platform.node()} if status == "running" else {}
     return {"schema": SCHEMA, "status": status, "time": now, **holder, **facts}
-
-
-def _state(status: Path) -> str:
-    try:
-        return str(read_json(status, RunError).get("status", "unknown"))[:80]
-    except RunError:
-        return "unreadable"
 
 
 class RunFolder:

@@ -15,13 +15,14 @@ from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import ProblemConfig, check_known
 from rlprune.experiments.cost import RunCost
 from rlprune.experiments.device import describe, fitting_profile, new_profile
+from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.fronts import FrontJob
 from rlprune.experiments.interruption import Interrupted
 from rlprune.experiments.job import Job, searcher_of
 from rlprune.experiments.journal import Journal, read_journal
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.run_config import TrainConfig
-from rlprune.experiments.run_folder import PROFILE, RESUMABLE, RunFolder, check_free
+from rlprune.experiments.run_folder import PROFILE, RESUMABLE, RunFolder
 from rlprune.experiments.searches import UNIFORM
 from rlprune.experiments.setup import (
     Material,

@@ -8,8 +8,8 @@ from pathlib import Path
 from rlprune.experiments.comparing.answer import Comparison
 from rlprune.experiments.comparing.reading import read_runs
 from rlprune.experiments.comparing.sections import sections_of
+from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.run_config import CompareConfig
-from rlprune.experiments.run_folder import check_free
 
 __all__ = ["Comparison", "compare_runs"]
 

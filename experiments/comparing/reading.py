@@ -13,11 +13,12 @@ from rlprune.agents import AGENTS
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.comparing.conditions import Conditions, conditions_of, settings_of
 from rlprune.experiments.episodes import EpisodeTable
+from rlprune.experiments.free_folder import STATUS
 from rlprune.experiments.fronts import POLICY
 from rlprune.experiments.report import episode_tables
 from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.rows import Row
-from rlprune.experiments.run_folder import RESULT, STATUS, RunFolder
+from rlprune.experiments.run_folder import RESULT, RunFolder
 from rlprune.network import FloatArray
 
 DENSE, UNIFORM = "dense", "uniform"

@@ -13,9 +13,10 @@ from pathlib import Path
 
 from rlprune.errors import RunError
 from rlprune.experiments.config import as_dict
+from rlprune.experiments.free_folder import STATUS
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.run_config import TrainConfig
-from rlprune.experiments.run_folder import STATUS, RunFolder
+from rlprune.experiments.run_folder import RunFolder
 from rlprune.experiments.sweeping.study import Member, Settings, Study, differences
 from rlprune.files import read_json, write_atomic, write_json
 

@@ -18,9 +18,10 @@ from rlprune.experiments.cli.demo import free_folder
 from rlprune.experiments.config import as_dict, from_dict
 from rlprune.experiments.device_facts import DeviceFacts, energy_note
 from rlprune.experiments.episodes import read_csv, to_csv
+from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.rows import Row, columns
 from rlprune.experiments.run_config import ReportConfig, TrainConfig
-from rlprune.experiments.run_folder import RunFolder, check_free
+from rlprune.experiments.run_folder import RunFolder
 from rlprune.experiments.searches import methods
 from rlprune.experiments.tables import markdown_rows
 from rlprune.experiments.verdict import collapse, verdict

@@ -1,0 +1,58 @@
+"""Where something new may be written: a folder that is new or empty."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+
+from rlprune.errors import RunError
+from rlprune.files import read_json
+
+STATUS = "status.json"
+"""What every run folder has."""
+
+
+def check_free(path: str | Path) -> None:
+    """Refuse a folder that cannot be written or is not empty. Nothing is left behind.
+
+    Raises:
+        RunError: it says which.
+    """
+    path = Path(path)
+    missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
+    try:
+        if not missing:
+            _check_empty(path)
+        for folder in reversed(missing):
+            folder.mkdir()
+        with tempfile.TemporaryFile(dir=path):
+            pass
+    except OSError as reason:
+        why = reason.strerror or reason
+        raise RunError(f"Cannot write to {path}: {why}. Choose another folder with --out.") from reason
+    finally:
+        for folder in missing:
+            if folder.is_dir():
+                folder.rmdir()
+
+
+def _check_empty(path: Path) -> None:
+    if not path.is_dir():
+        raise RunError(f"The output must be a folder; {path} is a file. Choose another with --out.")
+    if any(path.iterdir()):
+        held, remedy = _held(path)
+        raise RunError(f"The output folder must be new or empty; {path} holds {held}. {remedy}")
+
+
+def _held(path: Path) -> tuple[str, str]:
+    """What a folder holds, and what to do."""
+    another = "Choose another with --out."
+    if not (path / STATUS).is_file():
+        return "other files", another
+    try:
+        state = str(read_json(path / STATUS, RunError).get("status", "unknown"))[:80]
+    except RunError:
+        state = "unreadable"
+    going_on = f"Go on with it (rlprune train --resume {path}), or choose another with --out."
+    return f"another run ({state})", another if state in ("complete", "unreadable", "unknown") else going_on
