@@ -8,8 +8,10 @@ import json
 import math
 import os
 import re
+import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -46,12 +48,25 @@ def write_atomic(path: str | Path, content: bytes | str, error: type[RlpruneErro
             os.fsync(file.fileno())
         os.chmod(temporary, 0o666 & ~_UMASK)
         os.replace(temporary, path)
-    except OSError as reason:
+        _sync_folder(path.parent)
+    except BaseException as reason:
         if temporary is not None:
             Path(temporary).unlink(missing_ok=True)
+        if not isinstance(reason, OSError):
+            raise
         remedy = "Make room" if reason.errno in FULL else "Choose a folder that can be written"
         raise error(f"Cannot write {path}: {reason.strerror or reason}. {remedy}.") from reason
     return path
+
+
+def _sync_folder(folder: Path) -> None:
+    """Let the new name reach the disk, where the system can be asked for that."""
+    with suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
 
 
 def write_json(path: str | Path, value: Any, error: type[RlpruneError] = RlpruneError) -> Path:
@@ -65,6 +80,7 @@ def write_folder(path: Path, files: Mapping[str, str], error: type[RlpruneError]
     Raises:
         error: it cannot be written.
     """
+    staged: Path | None = None
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         staged = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
@@ -77,7 +93,11 @@ def write_folder(path: Path, files: Mapping[str, str], error: type[RlpruneError]
             for name in files:
                 (staged / name).replace(path / name)
             staged.rmdir()
-    except OSError as reason:
+    except BaseException as reason:
+        if staged is not None:
+            shutil.rmtree(staged, ignore_errors=True)
+        if not isinstance(reason, OSError):
+            raise
         raise error(
             f"Cannot write to {path}: {reason.strerror or reason}. Choose another folder with --out."
         ) from reason
