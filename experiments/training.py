@@ -122,6 +122,7 @@ class _Session:
             if profile is None and needs_profile(config.budgets(), config.reward):
                 run = stack.enter_context(self._open(cost))
                 profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
+                progress.note(f"Other runs can use this profile: --device {run.path / PROFILE}")
             problem = stated(config, material, evaluator, profile, progress, config.on_nan)
             _note_idle_workers(config, progress)
             problem = stack.enter_context(in_processes(problem, config.workers))
