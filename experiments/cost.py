@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import multiprocessing
 import os
 import time
 from collections.abc import Iterator, Sequence
@@ -14,6 +15,7 @@ from typing import Any
 from rlprune.devices.meters import PowerMeter, meters_of
 from rlprune.devices.meters.base import EnergyCounter
 from rlprune.errors import DeviceError, RunError
+from rlprune.experiments.options import fits
 from rlprune.experiments.run_folder import RunFolder
 from rlprune.files import read_json
 
@@ -29,9 +31,9 @@ class Session:
 
     Attributes:
         started: UTC, ISO 8601.
-        seconds, cpu_seconds: until the file was last written; a killed session is known to ten seconds.
-        energy_j: of the processor packages (and the GPU, where plans are evaluated on one), other programs included;
-            None where no meter can be read.
+        seconds: from its begin; of a killed session, to the last write of anything in its folder.
+        cpu_seconds: of the process and its workers; of a killed session, as of its last episode or so.
+        energy_j: of the processor packages, other programs included; None where no meter can be read.
         ended: one of ``ENDINGS``.
     """
 
@@ -45,18 +47,15 @@ class Session:
 class RunCost:
     """Keeps ``sessions.json`` of a run up to date, so that the cost of a killed session is known too.
 
-    It counts from when it is made.
-
-    Args:
-        device: where plans are evaluated, ``cpu`` or ``cuda``: its meter is read beside the processor's.
+    It counts from when it is made. The energy is that of the processor, which evaluates the plans.
     """
 
-    def __init__(self, device: str = "cpu") -> None:
+    def __init__(self) -> None:
         self._run: RunFolder | None = None
         self._earlier: list[Session] = []
         self._now = Session(datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
         self._start, self._cpu = time.monotonic(), _cpu_seconds()
-        found = [meter for kind in dict.fromkeys(["cpu", device]) for meter in meters_of(kind)]
+        found = meters_of("cpu")
         self._meters = [meter for meter in found if isinstance(meter, EnergyCounter) and meter.reason is None]
         self.energy_source = _told(found, self._meters)
         self._before = self._energy_j()
@@ -72,7 +71,8 @@ class RunCost:
         self._run = run
         self._earlier = read_sessions(run.path / FILE)
         for session in self._earlier:
-            session.ended = "killed" if session.ended == "running" else session.ended
+            if session.ended == "running":
+                session.ended, session.seconds = "killed", max(session.seconds, _until_last_write(session, run.path))
         self._write()
         try:
             yield
@@ -128,23 +128,23 @@ def read_sessions(path: Path) -> list[Session]:
     """
     if not path.is_file():
         return []
-    listed: Any = read_json(path, RunError).get("sessions")
+    listed = read_json(path, RunError).get("sessions")
+    if not isinstance(listed, list) or not all(map(_is_session, listed)):
+        raise RunError(f"{path} must list the sessions of the run; it holds something else. Start a new run.")
+    return [Session(**item) for item in listed]
+
+
+def _is_session(item: Any) -> bool:
+    kinds = {"started": "str", "seconds": "float", "cpu_seconds": "float", "energy_j": "float | None", "ended": "str"}
+    if not isinstance(item, dict) or item.keys() != kinds.keys():
+        return False
+    if not all(fits(item[name], kind) for name, kind in kinds.items()) or item["ended"] not in ENDINGS:
+        return False
     try:
-        if not isinstance(listed, list):
-            raise TypeError("no list")
-        sessions = [Session(**item) for item in listed]
-        whole = all(
-            float(session.seconds) >= 0
-            and float(session.cpu_seconds) >= 0
-            and (session.energy_j is None or float(session.energy_j) >= 0)
-            and session.ended in ENDINGS
-            for session in sessions
-        )
-    except (TypeError, ValueError) as reason:
-        raise RunError(f"{path} must list the sessions of the run; it holds something else ({reason}).") from reason
-    if not whole:
-        raise RunError(f"{path} must list the sessions of the run; it holds something else.")
-    return sessions
+        datetime.datetime.fromisoformat(item["started"])
+    except ValueError:
+        return False
+    return bool(min(item["seconds"], item["cpu_seconds"], item["energy_j"] or 0) >= 0)
 
 
 def _told(found: Sequence[PowerMeter], read: Sequence[PowerMeter]) -> str:
@@ -153,6 +153,23 @@ def _told(found: Sequence[PowerMeter], read: Sequence[PowerMeter]) -> str:
     return "not measured: " + "; ".join(meter.describe() for meter in found)
 
 
+def _until_last_write(session: Session, folder: Path) -> float:
+    """Seconds from the begin of a session to the last write of anything in its folder."""
+    began = datetime.datetime.fromisoformat(session.started).timestamp()
+    return max((path.stat().st_mtime for path in folder.rglob("*") if path.is_file()), default=began) - began
+
+
 def _cpu_seconds() -> float:
+    """Of this process, of those that it waited for, and of its workers."""
     times = os.times()
-    return times.user + times.system + times.children_user + times.children_system
+    workers = sum(_cpu_seconds_of(child.pid) for child in multiprocessing.active_children())
+    return times.user + times.system + times.children_user + times.children_system + workers
+
+
+def _cpu_seconds_of(process: int | None) -> float:
+    """Of a process that runs; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0

@@ -20,21 +20,15 @@ def check_free(path: str | Path) -> None:
         RunError: it says which.
     """
     path = Path(path)
-    missing = [folder for folder in (path, *path.parents) if not os.path.lexists(folder)]
     try:
-        if not missing:
+        if os.path.lexists(path):
             _check_empty(path)
-        for folder in reversed(missing):
-            folder.mkdir()
-        with tempfile.TemporaryFile(dir=path):
+        nearest = next(folder for folder in (path, *path.absolute().parents) if os.path.lexists(folder))
+        with tempfile.TemporaryFile(dir=nearest):
             pass
     except OSError as reason:
         why = reason.strerror or reason
         raise RunError(f"Cannot write to {path}: {why}. Choose another folder with --out.") from reason
-    finally:
-        for folder in missing:
-            if folder.is_dir():
-                folder.rmdir()
 
 
 def _check_empty(path: Path) -> None:

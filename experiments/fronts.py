@@ -147,6 +147,8 @@ class FrontJob(Job):
 def _best_within(search: Search, problem: PruningProblem) -> list[Outcome]:
     """The plans of least loss that meet a budget, whatever budget they were made for; uniform where there is none."""
     outcomes = [episode.outcome for episode in search.episodes if episode.outcome.defined]
+    if not outcomes:
+        return [problem.uniform]
     used = problem.planner.usage(np.stack([outcome.widths for outcome in outcomes]))
     fitting = [outcome for outcome, share in zip(outcomes, used, strict=True) if share <= FITS]
     distinct = {tuple(outcome.widths.tolist()): outcome for outcome in sorted(fitting, key=lambda item: item.loss)}

@@ -12,7 +12,7 @@ from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import TrainConfig
 
 HParam = bool | str | float | int
-PLACES = ("out", "data_dir", "agent", "baselines")
+PLACES = ("out", "resume", "data_dir", "agent", "baselines")
 """Settings that are paths, or that the method of the row says better."""
 OF_RANGES = ("levels", "prefer")
 """Settings that say nothing where there is one budget."""

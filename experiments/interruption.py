@@ -38,8 +38,10 @@ def uninterrupted() -> Iterator[None]:
         return
     came: list[int] = []
     numbers = [number for number in (signal.SIGINT, signal.SIGTERM) if signal.getsignal(number) is not None]
-    previous = {number: signal.signal(number, lambda number, _: came.append(number)) for number in numbers}
+    previous = {number: signal.getsignal(number) for number in numbers}
     try:
+        for number in numbers:
+            signal.signal(number, lambda number, _: came.append(number))
         yield
     finally:
         for number, handler in previous.items():

@@ -34,6 +34,7 @@ POINT = {
 }
 FRONT = {"range": str, "cost": str, "best": [str], "points": [POINT]}
 SURFACE = {"groups": [str], "widths": [[int]], "paying": [[int]], "latency_ms": [[float]]}
+DEVICE = {"device": str, "runtime": str}
 PROFILE = {
     **dict.fromkeys(("title", "energy_source"), str),
     **{name: [float] for name in ("measured_ms", "promised_ms", "energy_mj", "metered_ms", "metered_mj")},
@@ -46,7 +47,7 @@ RESULT = {
     **dict.fromkeys(("seed", "samples"), int),
     "budgets": [str],
     "limits": {str: float},
-    "device": ({str: object}, None),
+    "device": (DEVICE, None),
     "groups": [{"name": str, "width": int}],
     "rows": [{"name": str, "role": str, "widths": [int]}],
     "front": (FRONT, None),

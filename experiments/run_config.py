@@ -44,7 +44,7 @@ class SearchSettings(ProblemConfig):
     setting: list[str] = field(default_factory=list, metadata=described(SETTING_HELP))
     episodes: int = option(300, "episodes of the agent and of each baseline; one costs at most one evaluation")
     finalists: int = option(8, "best plans of each method that are scored again on all validation images")
-    workers: int = option(1, "processes that evaluate plans, each with one thread")
+    workers: int | None = option(None, "processes that evaluate plans, each with one thread; default: 1")
     levels: int = option(11, "budgets between the ends of a range that are searched together")
     prefer: list[str] = field(default_factory=list, metadata=described(PREFER_HELP))
     on_nan: str = option("stop", "what a plan whose reward is NaN does: stop the run, or skip (it counts as the worst)")
@@ -54,7 +54,7 @@ class SearchSettings(ProblemConfig):
     def check(self) -> None:
         """Refuse settings out of range; names of methods and presets are checked where they are known."""
         super().check()
-        at_least(self, 1, "episodes", "finalists", "workers")
+        at_least(self, 1, "episodes", "finalists", *([] if self.workers is None else ["workers"]))
         at_least(self, 2, "levels")
         if self.on_nan not in ("stop", "skip"):
             raise ConfigError(unknown_name("answer to --on-nan", self.on_nan, ("stop", "skip")))

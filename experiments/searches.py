@@ -7,9 +7,8 @@ from dataclasses import dataclass
 
 from rlprune.agents import Episode, Policy, Searcher, best_outcomes, search_range
 from rlprune.budget import format_cost
-from rlprune.errors import RewardError
+from rlprune.errors import RewardError, RunError
 from rlprune.evaluation import Evaluator, Quality
-from rlprune.experiments.interruption import uninterrupted
 from rlprune.experiments.journal import SearchMemory
 from rlprune.experiments.progress import Bar, Progress
 from rlprune.experiments.tensorboard import EpisodeWriter
@@ -72,7 +71,8 @@ def run_search(
         heard: called after every episode.
 
     Raises:
-        BrokenSearch: the reward of an episode is NaN or infinite.
+        BrokenSearch: the reward of an episode is NaN or infinite, or that of every episode.
+        RunError: the search does not repeat what its memory holds.
     """
     evaluator = problems[0].evaluator
     evaluator.memory = memory
@@ -84,19 +84,28 @@ def run_search(
         try:
             result = search_range(searcher, problems, episodes, seed, follower)
         except RewardError as reason:
-            raise BrokenSearch(name, follower.episodes, reason) from reason
+            told = f"Episode {len(follower.episodes) + 1} of {name}: {reason}"
+            raise BrokenSearch(name, follower.episodes, told) from reason
+    if not any(episode.outcome.defined for episode in result.episodes):
+        told = f"A search needs a plan with a finite reward; {name} found none in {len(result.episodes)} episodes."
+        raise BrokenSearch(name, result.episodes, f"{told} Correct the task or the reward.")
+    if len(memory):
+        raise RunError(
+            f"A run goes on where its search repeats itself; {name} ended {len(memory)} evaluations before its journal "
+            "does. It was made with other code, libraries or processor (see versions.json): start a new run."
+        )
     return Search(name, result.episodes, result.policy, evaluator.seconds - before)
 
 
 class BrokenSearch(RewardError):
-    """A search that a reward ended.
+    """A search that rewards ended.
 
     Attributes:
         method, episodes: what was searched with, and what was found until then.
     """
 
-    def __init__(self, method: str, episodes: list[Episode], reason: RewardError) -> None:
-        super().__init__(f"Episode {len(episodes) + 1} of {method}: {reason}")
+    def __init__(self, method: str, episodes: list[Episode], told: str) -> None:
+        super().__init__(told)
         self.method, self.episodes = method, episodes
 
 
@@ -121,10 +130,9 @@ class _Follower:
         self.episodes.append(episode)
         if self._best is None or episode.outcome.reward > self._best.reward:
             self._best = episode.outcome
-        with uninterrupted():
-            self._writer.add(episode, self._best, self._memory.wall_time())
-            self._bar.step(self._describe(self._best))
-            self._heard(episode)
+        self._writer.add(episode, self._best, self._memory.wall_time())
+        self._bar.step(self._describe(self._best))
+        self._heard(episode)
 
     def _describe(self, best: Outcome) -> str:
         quality = f"{self._score} {best.quality.score:.4f}, divergence {best.quality.divergence:.4f}"

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from rlprune.agents.search import Episode
 from rlprune.experiments.curves import Curves, Scalars
 from rlprune.experiments.hparams import HParam
+from rlprune.experiments.interruption import uninterrupted
 from rlprune.problem import Outcome
 
 if TYPE_CHECKING:
@@ -55,7 +56,8 @@ class EpisodeWriter:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self.writer.close()
+        with uninterrupted():
+            self.writer.close()
 
     def add(self, episode: Episode, best: Outcome, wall_time: float | None = None) -> None:
         """Write one finished episode.
@@ -73,8 +75,9 @@ class EpisodeWriter:
 
     def _write(self, scalars: Scalars, step: int, wall_time: float | None) -> None:
         self._steps = max(self._steps, step)
-        for tag, value in scalars.items():
-            self.writer.add_scalar(tag, value, step, walltime=wall_time)
+        with uninterrupted():
+            for tag, value in scalars.items():
+                self.writer.add_scalar(tag, value, step, walltime=wall_time)
 
     def add_result(self, settings: Mapping[str, HParam], metrics: Scalars) -> None:
         """Write settings and final metrics for the HParams tab, where runs compare at a glance.
@@ -86,13 +89,15 @@ class EpisodeWriter:
 
         self._write(metrics, self._steps, None)
         _, start, end = hparams(dict(settings), {})
-        for summary in (start, end):
-            self.writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
+        with uninterrupted():
+            for summary in (start, end):
+                self.writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
 
     def add_texts(self, texts: Mapping[str, str]) -> None:
         """Write Markdown texts by tag."""
-        for tag, text in texts.items():
-            self.writer.add_text(tag, text)
+        with uninterrupted():
+            for tag, text in texts.items():
+                self.writer.add_text(tag, text)
 
     def add_pictures(self, pictures: Sequence[Path]) -> None:
         """Write PNG files as images, each tagged by its name."""
@@ -100,4 +105,5 @@ class EpisodeWriter:
 
         for path in pictures:
             image = imread(path)[..., :3]
-            self.writer.add_image(f"view/{path.stem}", image, dataformats="HWC")
+            with uninterrupted():
+                self.writer.add_image(f"view/{path.stem}", image, dataformats="HWC")

@@ -57,7 +57,8 @@ def train(config: TrainConfig, command: str, progress: Progress | None = None) -
     config.check()
     check_searchers(config)
     check_free(config.folder())
-    return _Session(config, progress, lambda: RunFolder.create(config.folder(), config, command, versions())).work()
+    opened = lambda: RunFolder.create(config.folder(), config, command, versions())  # noqa: E731
+    return _Session(config, progress, config.device, opened).work()
 
 
 def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
@@ -75,15 +76,15 @@ def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
     run.state(*RESUMABLE)
     settings = replace(run.config(), out=path)
     _check_named(config, settings, run.path)
-    if config.workers != TrainConfig.workers:
+    if config.workers is not None:
         settings = replace(settings, workers=config.workers)
     settings.check()
     check_searchers(settings)
-    if (run.path / PROFILE).is_file():
-        settings = replace(settings, device=str(run.path / PROFILE))
+    measured = run.path / PROFILE
     read_journal(run.path)  # what cannot be repeated is refused before anything is written
     progress.note(f"Going on with {path}")
-    return _Session(settings, progress, lambda: RunFolder.resume(path)).work()
+    device = str(measured) if measured.is_file() else settings.device
+    return _Session(settings, progress, device, lambda: RunFolder.resume(path)).work()
 
 
 def _check_named(config: TrainConfig, settings: TrainConfig, path: Path) -> None:
@@ -101,18 +102,20 @@ class _Session:
     """One piece of work on a run.
 
     Attributes:
-        config: its settings; of a run that goes on, the device is its own profile where there is one.
+        config: its settings.
+        device: the one that they name; of a run that goes on, its own profile where there is one.
         opened: the folder, ours while its context lasts.
     """
 
     config: TrainConfig
     progress: Progress
+    device: str
     opened: Callable[[], AbstractContextManager[RunFolder]]
 
     def work(self) -> RunFolder:
         """Prepare, search, choose, measure, test, write."""
         config, progress, cost = self.config, self.progress, RunCost()
-        target = resolve_device(config.device, threads=config.threads)
+        target = resolve_device(self.device, threads=config.threads)
         with torch_threads(config.threads), ExitStack() as stack:
             with progress.phase("load", f"Loading {config.network}"):
                 material = load_material(config, config.multiple)
@@ -125,7 +128,7 @@ class _Session:
                 progress.note(f"Other runs can use this profile: --device {run.path / PROFILE}")
             problem = stated(config, material, evaluator, profile, progress, config.on_nan)
             _note_idle_workers(config, progress)
-            problem = stack.enter_context(in_processes(problem, config.workers))
+            problem = stack.enter_context(in_processes(problem, config.workers or 1))
             kind = Job if config.budget_range() is None else FrontJob
             kind.check(config, problem)
             run = run or stack.enter_context(self._open(cost))
@@ -153,7 +156,7 @@ class _Session:
 
 def _note_idle_workers(config: TrainConfig, progress: Progress) -> None:
     settings = getattr(searcher_of(config.agent, config), "settings", None)
-    if settings is not None and settings.envs < config.workers:
+    if settings is not None and config.workers is not None and settings.envs < config.workers:
         progress.note(
             f"{config.agent} runs {settings.envs} episodes at once, so of {config.workers} workers some are idle; "
             f"--setting envs={config.workers} makes use of them (and another search)."

@@ -257,4 +257,4 @@ def _number(value: object, what: str, task: Task, strict: bool) -> float:
         raise TaskError(
             f"The {what} of task {task.name!r} must be a finite number; {value!r} came. Correct Task.{what}."
         )
-    return number
+    return number if math.isfinite(number) else math.nan

@@ -89,8 +89,10 @@ def write_folder(path: Path, files: Mapping[str, str], error: type[RlpruneError]
         staged.chmod(0o777 & ~_UMASK)
         try:
             staged.rename(path)
-        except OSError:  # a folder that is there already, and cannot be replaced: a mounted one, say
-            for name in files:
+        except OSError:
+            if not path.is_dir() or any(path.iterdir()):
+                raise
+            for name in files:  # an empty folder that cannot be replaced: a mounted one, say
                 (staged / name).replace(path / name)
             staged.rmdir()
     except BaseException as reason:

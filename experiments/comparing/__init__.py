@@ -5,10 +5,12 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
+from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments.comparing.answer import Comparison
-from rlprune.experiments.comparing.reading import read_runs
+from rlprune.experiments.comparing.reading import Read, read_runs
 from rlprune.experiments.comparing.sections import sections_of
 from rlprune.experiments.free_folder import check_free
+from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.run_config import CompareConfig
 
 __all__ = ["Comparison", "compare_runs"]
@@ -26,8 +28,22 @@ def compare_runs(config: CompareConfig) -> Comparison:
     runs, left_out = read_runs(config.runs)
     for note in left_out:
         print(f"rlprune: {note}", file=sys.stderr)
-    sections, notes = sections_of(runs)
-    found = Comparison(sections, [*left_out, *notes], config.out)
+    found = _compared(runs, left_out, config.out)
     if config.out is not None:
         found.write(Path(config.out))
+    return found
+
+
+def _compared(runs: list[Read], left_out: list[str], out: str | None) -> Comparison:
+    try:
+        sections, notes = sections_of(runs)
+        found = Comparison(sections, [*left_out, *notes], out)
+        found.as_markdown()  # what cannot be written is refused before any file is
+    except RlpruneError:
+        raise
+    except MALFORMED as reason:
+        names = ", ".join(str(run.path) for run in runs)
+        raise RunError(
+            f"A run among {names} holds a result that cannot be compared ({reason!r}). Train again."
+        ) from reason
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import stat
 import zipfile
+import zlib
 from pathlib import Path, PurePosixPath
 
 from rlprune.errors import RunError
@@ -41,7 +42,9 @@ def unpack(packed: bytes, folder: Path, most_bytes: int = MOST_BYTES) -> None:
                 path = folder / file.filename
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(archive.read(file))
-    except (zipfile.BadZipFile, NotImplementedError, EOFError) as reason:
+    except RunError:
+        raise
+    except (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, EOFError, ValueError) as reason:
         raise RunError(f"What came back from a run is no archive: {reason}.") from reason
     except OSError as reason:
         raise RunError(f"Cannot write to {folder}: {reason.strerror or reason}.") from reason

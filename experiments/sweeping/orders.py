@@ -67,7 +67,8 @@ def end_of(code: int, said: str) -> End:
         return End("interrupted")
     if code < 0:
         cause = " (out of memory?)" if -code == signal.SIGKILL else ""
-        return End("failed", f"ended by {signal.Signals(-code).name}{cause}")
+        named = {number.value: number.name for number in signal.Signals}
+        return End("failed", f"ended by {named.get(-code, f'signal {-code}')}{cause}")
     return End("failed", last_error(said) or f"exit code {code}, without a word")
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +14,11 @@ import pytest
 from rlprune.devices.meters import RaplMeter
 from rlprune.errors import RunError
 from rlprune.experiments import cost
-from rlprune.experiments.cost import FILE, RunCost, read_sessions
+from rlprune.experiments.cost import FILE, RunCost, Session, read_sessions
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import RunFolder
+
+WHOLE = asdict(Session("2026-01-01T00:00:00+00:00"))
 
 
 @contextmanager
@@ -95,7 +98,19 @@ def test_without_a_meter_it_is_said_why(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "sessions",
-    [7, {}, [3], [{"started": "x"}, {"odd": 1}], [{"started": "x", "seconds": -1}], [{"started": "x", "ended": "odd"}]],
+    [
+        7,
+        {},
+        [3],
+        [{"odd": 1}],
+        [{"started": "2026-01-01T00:00:00+00:00"}],
+        [WHOLE, {**WHOLE, "seconds": -1}],
+        [{**WHOLE, "seconds": "1.5"}],
+        [{**WHOLE, "cpu_seconds": True}],
+        [{**WHOLE, "energy_j": [1]}],
+        [{**WHOLE, "ended": "odd"}],
+        [{**WHOLE, "started": "yesterday"}],
+    ],
 )
 def test_strange_sessions_are_refused(tmp_path: Path, sessions: object) -> None:
     (tmp_path / FILE).write_text(json.dumps({"schema": cost.SCHEMA, "sessions": sessions}))
