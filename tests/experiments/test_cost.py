@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
@@ -58,6 +60,28 @@ def test_sessions_add_up(tmp_path: Path) -> None:
     assert (total["sessions"], total["evaluations"]) == (3, 7)
     assert 0 < total["wall_seconds"] <= sum(one.seconds for one in sessions)
     assert 0 <= total["cpu_seconds"] <= sum(one.cpu_seconds for one in sessions)
+
+
+def burn(seconds: float) -> None:
+    end = time.process_time() + seconds
+    while time.process_time() < end:
+        pass
+
+
+def test_workers_count_while_they_run_and_afterwards() -> None:
+    counted = RunCost()
+    worker = multiprocessing.get_context("spawn").Process(target=burn, args=(0.6,))
+    worker.start()
+    worker.join(20)  # it ended, but what it took is asked for in both states
+    assert counted.total(0)["cpu_seconds"] > 0.6
+    waiting = multiprocessing.get_context("spawn").Process(target=burn, args=(30.0,))
+    waiting.start()
+    time.sleep(2.0)
+    try:
+        assert counted.total(0)["cpu_seconds"] > 1.2
+    finally:
+        waiting.kill()
+        waiting.join()
 
 
 def test_a_session_that_never_ended_was_killed(tmp_path: Path) -> None:

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
+from rlprune.evaluation import Quality
 from rlprune.experiments.hypervolume import hypervolume
 from rlprune.experiments.verdict import blind, hypervolume_text
+from rlprune.network import IntArray
 from rlprune.plan import PruningPlan
+from rlprune.problem import Outcome, PruningProblem
 from tests.experiments.conftest import TINY, call, inside
 
 RANGE = (
@@ -122,3 +126,20 @@ def test_a_nan_reward_can_be_skipped(train: Any, here: Path) -> None:
     assert called.code == 0, called.err
     assert called.json["searches"]["ddpg"]["episodes"] == 12
     assert called.json["searches"]["ddpg"]["best_reward"] > -1e5
+
+
+@pytest.mark.parametrize("budget", ["latency=0.5", "latency=0.5..0.9"])
+def test_a_search_without_any_reward_says_so(
+    here: Path, tmp_path: Path, budget: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = PruningProblem.judged
+
+    def without_score(self: PruningProblem, widths: IntArray, quality: Quality) -> Outcome:
+        return judged(self, widths, Quality(math.nan, quality.divergence, quality.samples))
+
+    monkeypatch.setattr(PruningProblem, "judged", without_score)
+    short = ("--episodes", "12", "--baselines", "[]", "--levels", "2", "--device", "profile.json", "--budget", budget)
+    called = call("train", *TINY, *short, "--on-nan", "skip", "--out", tmp_path / "run")
+    assert called.code == 2
+    assert "needs a plan with a finite reward; ddpg found none in 12 episodes" in called.errors[0]
+    assert (tmp_path / "run" / "episodes-ddpg.csv").is_file()

@@ -114,6 +114,17 @@ def steps(run: Path) -> dict[str, dict[str, list[int]]]:
     return found
 
 
+def hparams(run: Path) -> list[str]:
+    """The settings that TensorBoard shows of the agent."""
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+    from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
+
+    events = EventAccumulator(str(run / "tensorboard" / "ddpg"))
+    events.Reload()
+    data = HParamsPluginData.FromString(events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
+    return sorted(f"{name} {value}" for name, value in data.session_start_info.hparams.items())
+
+
 @pytest.fixture(scope="module")
 def unbroken(server: Server) -> dict[str, Any]:
     code, writes = server.run(*command("unbroken"))
@@ -146,6 +157,7 @@ def test_a_run_that_died_in_its_search_goes_on(server: Server, unbroken: dict[st
     assert content(server.folder / out) == unbroken["content"]
     assert steps(server.folder / out) == unbroken["steps"]
     assert before > 1
+    assert hparams(server.folder / out) == hparams(server.folder / "unbroken")
     sessions = json.loads((server.folder / out / "sessions.json").read_text())["sessions"]
     assert [session["ended"] for session in sessions] == ["killed", "complete"]
     assert json.loads((server.folder / out / "result.json").read_text())["cost"]["sessions"] == 2

@@ -9,11 +9,13 @@ import signal
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from rlprune.errors import RunError
+from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import RunFolder
 
@@ -97,6 +99,27 @@ def test_the_lock_of_a_killed_process_is_stale(tmp_path: Path) -> None:
     with RunFolder.resume(path):
         assert status(path) == "running"
     assert status(path) == "complete"
+
+
+def test_who_comes_second_leaves_the_run_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "run"
+    with RunFolder.create(path, TrainConfig(), "first", {}):
+        with monkeypatch.context() as patch:  # it looked before the first one began
+            patch.setattr("rlprune.experiments.run_folder.check_free", lambda _: None)
+            with (
+                pytest.raises(RunError, match="Cannot write"),
+                RunFolder.create(path, TrainConfig(seed=3), "second", {}),
+            ):
+                pass
+        assert (path / "command.txt").read_text().strip() == "first"
+        assert status(path) == "running"
+    assert [item.name for item in tmp_path.iterdir()] == ["run"]
+
+
+def test_many_may_look_for_folders_at_once(tmp_path: Path) -> None:
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda number: check_free(tmp_path / "members" / str(number % 3)), range(400)))
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_what_was_left_half_written_is_removed(tmp_path: Path) -> None:

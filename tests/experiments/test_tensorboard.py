@@ -111,7 +111,7 @@ def test_tensorboard_offers_the_final_metrics_first(events: dict[str, EventAccum
 def test_every_setting_is_an_hparam(events: dict[str, EventAccumulator], trained: Any) -> None:
     found = hparams(events["ddpg"])
     settings = {field.name for field in dataclasses.fields(RunFolder(trained.path).config())}
-    assert settings - {"out", "data_dir", "agent", "baselines", "levels", "prefer"} <= set(found)
+    assert settings - {"out", "resume", "data_dir", "agent", "baselines", "levels", "prefer"} <= set(found)
     assert (found["method"], found["task"], found["device"]) == ("ddpg", "tiny", "profile.json")
     assert (found["budget"], found["seed"], found["multiple"], found["preset"]) == ("latency=0.5", "0", 2.0, "default")
     assert hparams(events["uniform"])["method"] == "uniform"
