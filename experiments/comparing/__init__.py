@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -38,7 +39,9 @@ def _compared(runs: list[Read], left_out: list[str], out: str | None) -> Compari
     try:
         sections, notes = sections_of(runs)
         found = Comparison(sections, [*left_out, *notes], out)
-        found.as_markdown()  # what cannot be written is refused before any file is
+        # What cannot be written is refused before any file is.
+        found.as_markdown()
+        json.dumps(found.as_dict(), allow_nan=False)
     except RlpruneError:
         raise
     except MALFORMED as reason:
