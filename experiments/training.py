@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from rlprune.agents import AGENTS, METHODS
@@ -57,7 +58,7 @@ def train(config: TrainConfig, command: str, progress: Progress | None = None) -
     config.check()
     check_searchers(config)
     check_free(config.folder())
-    opened = lambda: RunFolder.create(config.folder(), config, command, versions())  # noqa: E731
+    opened = partial(RunFolder.create, config.folder(), config, command, versions())
     return _Session(config, progress, config.device, opened).work()
 
 
@@ -84,7 +85,7 @@ def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
     read_journal(run.path)  # what cannot be repeated is refused before anything is written
     progress.note(f"Going on with {path}")
     device = str(measured) if measured.is_file() else settings.device
-    return _Session(settings, progress, device, lambda: RunFolder.resume(path)).work()
+    return _Session(settings, progress, device, partial(RunFolder.resume, path)).work()
 
 
 def _check_named(config: TrainConfig, settings: TrainConfig, path: Path) -> None:
