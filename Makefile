@@ -1,8 +1,9 @@
-# make demo, make test: both create what they need first. Settings: VENV, PYTHON, THREADS, ARGS.
+# make demo, make test: both create what they need first. Settings: VENV, PYTHON, THREADS, JOBS, ARGS.
 
 VENV ?= .venv
 PYTHON ?= python3
 THREADS ?= 1
+JOBS ?= 2
 ARGS ?=
 
 BIN := $(VENV)/bin
@@ -16,7 +17,7 @@ export OPENBLAS_NUM_THREADS := $(THREADS)
 
 help:
 	@echo "make demo       train an agent on a small network and compare it with uniform pruning"
-	@echo "make test       the quick tests"
+	@echo "make test       the quick tests, in two processes"
 	@echo "make test-slow  the tests that take more than ten seconds each"
 	@echo "make test-all   every test, with coverage"
 	@echo "make lint       ruff and mypy"
@@ -33,7 +34,7 @@ demo: $(INSTALLED)
 	$(BIN)/rlprune demo $(ARGS)
 
 test: $(INSTALLED)
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(ARGS)

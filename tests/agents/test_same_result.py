@@ -57,7 +57,7 @@ def test_several_processes_find_what_one_finds(method: str, problems: Problems) 
 
 
 @pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("share", [0.3, 0.8])
+@pytest.mark.parametrize("share", [0.8, pytest.param(0.3, marks=pytest.mark.slow)])
 def test_a_search_goes_on_from_its_journal(method: str, share: float, problems: Problems, tmp_path: Path) -> None:
     whole = found(search_range(make_searcher(method), _remembering(problems, tmp_path, method), EPISODES, 3))
     lines = (tmp_path / FILE).read_text().splitlines(keepends=True)

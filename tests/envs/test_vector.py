@@ -130,6 +130,7 @@ def test_a_plan_without_a_reward_earns_the_lowest_so_far(make_env: MakeEnv) -> N
 def test_sb3_s_own_algorithms_run_on_it(make_env: MakeEnv, count: int) -> None:
     problem = make_env("macs=0.5").problem
     steps = len(problem.network.groups)
-    model = PPO("MlpPolicy", PruningVecEnv([problem], count, 6), n_steps=2 * steps, batch_size=2 * steps, device="cpu")
+    env = PruningVecEnv([problem], count, 6)
+    model = PPO("MlpPolicy", env, n_steps=2 * steps, batch_size=2 * steps, seed=0, device="cpu")
     model.learn(2 * steps * count)
     assert problem.evaluations > 1

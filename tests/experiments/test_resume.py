@@ -134,12 +134,14 @@ def unbroken(server: Server) -> dict[str, Any]:
     return {"content": content(run), "steps": steps(run), "writes": writes, "seconds": seconds}
 
 
+@pytest.mark.slow
 def test_two_runs_of_one_seed_are_equal(server: Server, unbroken: dict[str, Any]) -> None:
     code, _ = server.run(*command("again"))
     assert code == 0
     assert content(server.folder / "again") == unbroken["content"]
 
 
+@pytest.mark.slow
 def test_another_seed_gives_another_run(server: Server, unbroken: dict[str, Any]) -> None:
     code, _ = server.run(*command("other", "--seed", 1))
     assert code == 0
@@ -148,7 +150,7 @@ def test_another_seed_gives_another_run(server: Server, unbroken: dict[str, Any]
     assert other["policy.safetensors"] != unbroken["content"]["policy.safetensors"]
 
 
-@pytest.mark.parametrize("where", ["half", "after"])
+@pytest.mark.parametrize("where", ["half", pytest.param("after", marks=pytest.mark.slow)])
 def test_a_run_that_died_in_its_search_goes_on(server: Server, unbroken: dict[str, Any], where: str) -> None:
     out, die = f"search-{where}", int(0.7 * unbroken["writes"])
     assert server.run(*command(out), die=die, where=where)[0] == -signal.SIGKILL

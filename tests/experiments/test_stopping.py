@@ -92,7 +92,7 @@ def test_ctrl_c_before_there_is_a_run_leaves_nothing(here: Path, train: Train, m
     assert not (here / "nothing").exists()
 
 
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_signals_stop_a_run_cleanly(here: Path, tmp_path: Path, number: signal.Signals) -> None:
     run = tmp_path / "run"
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
@@ -174,7 +174,7 @@ def test_a_run_of_which_the_folder_is_removed_says_so(
     assert not (here / "removed").exists()
 
 
-@pytest.mark.parametrize("kilobytes", [1, 4, 16, 60])
+@pytest.mark.parametrize("kilobytes", [16, *(pytest.param(size, marks=pytest.mark.slow) for size in (1, 4, 60))])
 def test_a_full_disk_is_one_error_and_the_run_goes_on_later(here: Path, tmp_path: Path, kilobytes: int) -> None:
     """Files may not grow beyond a limit, which fails as a full disk does, wherever it strikes first."""
     run, limit = tmp_path / "run", kilobytes * 1000

@@ -293,6 +293,7 @@ def test_a_result_that_is_malformed_is_refused(check: Any, copied: Path, key: st
     assert key in called.errors[0]
 
 
+@pytest.mark.slow
 def test_what_was_measured_is_measured_again(call: Any, here: Path, tmp_path: Path) -> None:
     settings = tmp_path / "settings.yaml"
     settings.write_text("budget: [macs=0.5]")
