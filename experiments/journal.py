@@ -104,9 +104,6 @@ class Journal:
         if whole == 0:
             self._append(json.dumps({"schema": SCHEMA}))
 
-    def __len__(self) -> int:
-        return sum(map(len, self._known.values()))
-
     def memory_of(self, search: str) -> SearchMemory:
         """What a method evaluated so far, and where it goes on writing."""
         return SearchMemory(self, search, self._known.pop(search, []))

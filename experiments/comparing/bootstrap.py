@@ -83,8 +83,8 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
 
     The interval is that of the mean difference, by the bootstrap. p is that of the sign-flip test (Fisher, The Design
     of Experiments, 1935): the share of all ways to turn differences round whose mean is as far from zero. It is exact
-    however few the seeds are, and never below 2^(1-n); that of the bootstrap was at most 0.05 by chance in 14 of 100
-    cases with six seeds (benchmark ``bootstrap_coverage``).
+    however few the seeds are, and never below 2^(1-n); the bootstrap's interval leaves out a truth of zero in 14 of
+    100 cases with six seeds (benchmark ``bootstrap_coverage``).
     """
     differences = np.asarray(first, dtype=float) - np.asarray(second, dtype=float)
     count = len(differences)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import csv
+import hashlib
 import io
 import json
 import os
@@ -287,3 +289,14 @@ def trained(workplace: Path) -> Trained:
 def winner(result: dict[str, Any]) -> dict[str, Any]:
     """The row of the best pruned network, whose plan the run keeps."""
     return next(row for row in result["rows"] if row["name"] == result["winner"])
+
+
+def content(run: Path) -> dict[str, Any]:
+    """Everything a run found out, without what it took: tables of episodes, plan, policy, weights, rows."""
+    found: dict[str, Any] = {}
+    for path in sorted(run.glob("episodes-*.csv")):
+        with path.open(newline="") as file:
+            found[path.name] = [{**row, "seconds": None} for row in csv.DictReader(file)]
+    for name in ("plan.json", "policy.json", "policy.safetensors", "pruned.safetensors"):
+        found[name] = hashlib.sha256((run / name).read_bytes()).hexdigest()
+    return {**found, "rows": json.loads((run / "result.json").read_text())["rows"]}

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from rlprune.errors import RunError
 from rlprune.evaluation import Quality
-from rlprune.experiments.journal import FILE, Entry, Journal
+from rlprune.experiments.journal import FILE, Entry, Journal, read_journal
 
 FIRST, SECOND = (8, 16), (16, 24)
 MEASURED = Quality(0.1 + 0.2, 1e-17, 32), 0.25
@@ -31,7 +31,7 @@ def written(folder: Path, *plans: tuple[int, ...]) -> Path:
 def test_what_was_recorded_is_recalled_to_the_last_bit(tmp_path: Path) -> None:
     written(tmp_path, FIRST, SECOND)
     journal = Journal(tmp_path)
-    assert len(journal) == 2
+    assert len(read_journal(tmp_path)[0]) == 2
     memory = journal.memory_of("ddpg")
     assert memory.recall([FIRST]) == [MEASURED]
     assert memory.recall([SECOND, (32, 32)]) == [MEASURED]
@@ -76,14 +76,14 @@ def test_a_half_line_at_the_end_is_dropped(tmp_path: Path, cut: int) -> None:
     assert memory.recall([FIRST, SECOND]) == [MEASURED]
     memory.record(SECOND, MEASURED)
     journal.close()
-    assert len(Journal(tmp_path)) == 2
+    assert len(read_journal(tmp_path)[0]) == 2
 
 
 @pytest.mark.parametrize("size", [0, 1, 20])
 def test_even_the_first_line_may_be_torn(tmp_path: Path, size: int) -> None:
     path = written(tmp_path, FIRST)
     path.write_bytes(path.read_bytes()[:size])
-    assert len(Journal(tmp_path)) == 0
+    assert len(read_journal(tmp_path)[0]) == 0
     assert len(written(tmp_path, FIRST).read_text().splitlines()) == 2
 
 

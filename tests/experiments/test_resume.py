@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import csv
-import hashlib
 import json
 import os
 import random
@@ -17,6 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from tests.experiments.conftest import content
 
 TINY = ("--network", "tiny_networks:network", "--task", "tiny_networks:task", "--samples", "32", "--multiple", "2")
 PROFILED = ("--device", "synthetic:gpu", "--budget", "latency=0.6", "--profile-plans", "16", "--profile-checks", "4")
@@ -84,20 +84,14 @@ def finish(server: Server, out: str, *more: object) -> None:
     assert code == 0, (server.folder / "stderr.txt").read_text()
 
 
-def content(run: Path) -> dict[str, Any]:
-    """Everything a run found out, without what it took."""
-    found: dict[str, Any] = {}
-    for path in sorted(run.glob("episodes-*.csv")):
-        with path.open(newline="") as file:
-            found[path.name] = [{**row, "seconds": None} for row in csv.DictReader(file)]
-    for name in ("plan.json", "policy.json", "policy.safetensors", "pruned.safetensors"):
-        found[name] = hashlib.sha256((run / name).read_bytes()).hexdigest()
+def content_and_choice(run: Path) -> dict[str, Any]:
+    """The same, with the finalists and the counts of the searches."""
     result = json.loads((run / "result.json").read_text())
     searches = {
         name: {key: value for key, value in search.items() if "seconds" not in key}
         for name, search in result["searches"].items()
     }
-    return {**found, "rows": result["rows"], "finalists": result["finalists"], "searches": searches}
+    return {**content(run), "finalists": result["finalists"], "searches": searches}
 
 
 def steps(run: Path) -> dict[str, dict[str, list[int]]]:
@@ -131,21 +125,21 @@ def unbroken(server: Server) -> dict[str, Any]:
     assert code == 0, (server.folder / "stderr.txt").read_text()
     seconds = server.seconds
     run = server.folder / "unbroken"
-    return {"content": content(run), "steps": steps(run), "writes": writes, "seconds": seconds}
+    return {"content": content_and_choice(run), "steps": steps(run), "writes": writes, "seconds": seconds}
 
 
 @pytest.mark.slow
 def test_two_runs_of_one_seed_are_equal(server: Server, unbroken: dict[str, Any]) -> None:
     code, _ = server.run(*command("again"))
     assert code == 0
-    assert content(server.folder / "again") == unbroken["content"]
+    assert content_and_choice(server.folder / "again") == unbroken["content"]
 
 
 @pytest.mark.slow
 def test_another_seed_gives_another_run(server: Server, unbroken: dict[str, Any]) -> None:
     code, _ = server.run(*command("other", "--seed", 1))
     assert code == 0
-    other = content(server.folder / "other")
+    other = content_and_choice(server.folder / "other")
     assert other["episodes-ddpg.csv"] != unbroken["content"]["episodes-ddpg.csv"]
     assert other["policy.safetensors"] != unbroken["content"]["policy.safetensors"]
 
@@ -156,7 +150,7 @@ def test_a_run_that_died_in_its_search_goes_on(server: Server, unbroken: dict[st
     assert server.run(*command(out), die=die, where=where)[0] == -signal.SIGKILL
     before = (server.folder / out / "evaluations.jsonl").read_text().count("\n")
     finish(server, out)
-    assert content(server.folder / out) == unbroken["content"]
+    assert content_and_choice(server.folder / out) == unbroken["content"]
     assert steps(server.folder / out) == unbroken["steps"]
     assert before > 1
     assert hparams(server.folder / out) == hparams(server.folder / "unbroken")
@@ -186,7 +180,7 @@ def test_killed_at_any_moment_and_continued(server: Server, unbroken: dict[str, 
         pass  # killed after its last write
     else:
         finish(server, out)
-    assert content(server.folder / out) == unbroken["content"]
+    assert content_and_choice(server.folder / out) == unbroken["content"]
     assert steps(server.folder / out) == unbroken["steps"]
     assert not [path for path in (server.folder / out).rglob(".*.*") if path.is_file()]
 
@@ -201,4 +195,4 @@ def test_several_processes_find_the_same_and_go_on_too(server: Server, unbroken:
     code, _ = server.run(*command(out, "--workers", 2), die=int(0.8 * unbroken["writes"]))
     assert code == -signal.SIGKILL
     finish(server, out)
-    assert content(server.folder / out) == unbroken["content"]
+    assert content_and_choice(server.folder / out) == unbroken["content"]

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 import os
 import signal
@@ -21,6 +19,7 @@ from rlprune.errors import RunError
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.sweeping.folder import StudyFolder
 from rlprune.experiments.sweeping.turns import PoliteProgress, Turns
+from tests.experiments.conftest import content
 
 SETTINGS = {
     "network": "tiny_networks:network",
@@ -39,17 +38,6 @@ def write_study(here: Path, over: dict[str, Any], **settings: Any) -> str:
     common = {name: value for name, value in {**SETTINGS, **settings}.items() if name not in over}
     (here / "tiny.yaml").write_text(yaml.safe_dump({"settings": common, "over": over}, sort_keys=False))
     return "tiny.yaml"
-
-
-def content(run: Path) -> dict[str, Any]:
-    """Everything a run found out, without what it took."""
-    found: dict[str, Any] = {}
-    for path in sorted(run.glob("episodes-*.csv")):
-        with path.open(newline="") as file:
-            found[path.name] = [{**row, "seconds": None} for row in csv.DictReader(file)]
-    for name in ("plan.json", "policy.json", "policy.safetensors", "pruned.safetensors"):
-        found[name] = hashlib.sha256((run / name).read_bytes()).hexdigest()
-    return {**found, "rows": json.loads((run / "result.json").read_text())["rows"]}
 
 
 def states(called: Any) -> dict[str, str]:

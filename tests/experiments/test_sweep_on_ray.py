@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import json
 import subprocess
 import sys
@@ -16,6 +14,8 @@ from typing import Any
 
 import pytest
 import yaml
+
+from tests.experiments.conftest import content
 
 SETTINGS = {
     "network": "tiny_networks:network",
@@ -35,20 +35,13 @@ def write_study(here: Path, over: dict[str, Any], **more: Any) -> str:
     return "ray.yaml"
 
 
-def content(run: Path) -> dict[str, Any]:
-    """Everything a run found out, without what it took."""
-    found: dict[str, Any] = {}
-    for path in sorted(run.glob("episodes-*.csv")):
-        with path.open(newline="") as file:
-            found[path.name] = [{**row, "seconds": None} for row in csv.DictReader(file)]
-    for name in ("plan.json", "policy.json", "policy.safetensors", "pruned.safetensors"):
-        found[name] = hashlib.sha256((run / name).read_bytes()).hexdigest()
+def content_and_settings(run: Path) -> dict[str, Any]:
     config = yaml.safe_load((run / "config.yaml").read_text()) | {"out": None}
-    return {**found, "rows": json.loads((run / "result.json").read_text())["rows"], "config": config}
+    return {**content(run), "config": config}
 
 
 def contents(out: Path) -> dict[str, Any]:
-    return {run.name: content(run) for run in sorted((out / "members").iterdir())}
+    return {run.name: content_and_settings(run) for run in sorted((out / "members").iterdir())}
 
 
 def test_without_ray_it_is_said_how_to_get_it(here: Path, call: Any, monkeypatch: pytest.MonkeyPatch) -> None:
