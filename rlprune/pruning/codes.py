@@ -102,7 +102,7 @@ def _finite(weight: Tensor) -> Tensor:
 
 
 def _largest_of_channels(values: Tensor, out_dim: int) -> Tensor:
-    channels = values.movedim(_checked(values, out_dim), 0).reshape(values.shape[out_dim], -1).abs()
+    channels = values.movedim(_checked(values, out_dim), 0).unsqueeze(-1).flatten(1).abs()
     return channels.amax(1) if channels.shape[1] else channels.new_zeros(len(channels))
 
 
