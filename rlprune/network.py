@@ -253,7 +253,7 @@ class Network:
         return np.asarray(self.layer_macs(widths).sum(axis=1))
 
     def layer_params(self, widths: npt.ArrayLike) -> FloatArray:
-        """Parameters by layer of ``layers``, ``[N, G] -> [N, L]``; some parameters may belong to no layer."""
+        """Parameters by layer of ``layers``, ``[N, L]``; those that no layer holds are missing."""
         out, into = self._axes(widths)
         return np.asarray(self._params_per_pair * out * into + self._params_per_out * out)
 
