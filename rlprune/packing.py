@@ -108,6 +108,7 @@ class Form:
             ("sparse", isinstance(data["sparse"], bool), "true or false"),
             ("mean", isinstance(data["mean"], bool), "true or false"),
             ("kept", type(kept) is int and 0 <= kept <= math.prod(shape), "a number of entries"),
+            ("kept", data["sparse"] or kept == math.prod(shape), "all entries of what is dense"),
         )
         for key, fits, rule in rules:
             if not fits:
@@ -228,8 +229,11 @@ def unpack(packed: Tensor, form: Form, origin: str) -> Tensor:
     cut = len(rest) - _bytes(form.entries) * form.sparse
     values = _values(rest[:cut], form, origin)
     removed = ~_mask(rest[cut:], form, origin) if form.sparse else _is_removed(values, form.bits)
-    _check(values, scales, mean, removed, form, origin)
-    return _joined(values, scales, mean, removed, form)
+    _check(values, scales, mean, form, origin)
+    weight = _joined(values, scales, mean, removed, form)
+    if not bool(torch.isfinite(weight).all()):
+        raise NetworkError(f"{origin}: values times scales must be finite; some are not. Write the file again.")
+    return weight
 
 
 def _values(content: Bytes, form: Form, origin: str) -> Values:
@@ -254,7 +258,7 @@ def _is_removed(values: Values, bits: int) -> Mask:
     return marks
 
 
-def _check(values: Values, scales: Values, mean: Values, removed: Mask, form: Form, origin: str) -> None:
+def _check(values: Values, scales: Values, mean: Values, form: Form, origin: str) -> None:
     marks = _is_removed(values, form.bits)
     marked = bool(marks.any()) and (form.sparse or not form.mean)
     finite = np.isfinite(values[~marks]).all() and np.isfinite(scales).all() and np.isfinite(mean).all()
