@@ -7,6 +7,7 @@ here: scaling an output channel scales its weights' scale and leaves the codes a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -131,20 +132,20 @@ def measure_ranges(
     found: dict[str, list[Range]] = {name: [] for name in layers}
 
     def note(name: str, values: Tensor) -> None:
-        found[name].append(_range(values.detach(), percentile))
+        found[name].append(_finite(name, _range(values.detach(), percentile)))
 
     with _watched(module, layers, note), torch.no_grad():
         for inputs in batches:
             call(module, inputs)
-    ranges = {name: _together(each, percentile) for name, each in found.items() if each}
-    for name, values in ranges.items():
-        if not all(map(_finite, values)):
-            raise NetworkError(f"What a layer reads must be finite; {name} read NaN or infinity in calibration.")
-    return ranges
+    return {name: _together(each, percentile) for name, each in found.items() if each}
 
 
-def _finite(value: float) -> bool:
-    return abs(value) < float("inf")
+def _finite(name: str, values: Range) -> Range:
+    if not all(map(math.isfinite, values)):
+        raise NetworkError(
+            f"What a layer computed in int8 reads must be finite; {name} read NaN or infinity. Compute it in float."
+        )
+    return values
 
 
 LARGEST_SAMPLE = 1 << 20
