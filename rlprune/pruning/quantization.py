@@ -72,13 +72,24 @@ def _is_int8(layer: Layer, model: nn.Module) -> bool:
     return type(model.get_submodule(layer.name)) in COMPUTED_IN_INT8
 
 
-def storable_layers(network: Network) -> dict[str, int]:
-    """Layers whose weight can be stored in fewer bits -> the dimension of the weight that holds output channels.
+class WeightPlace(NamedTuple):
+    """A weight's ``state_dict`` key, and its dimension that holds output channels."""
+
+    key: str
+    out_dim: int
+
+
+def storable_layers(network: Network) -> dict[str, WeightPlace]:
+    """Layers whose weight can be stored in fewer bits -> that weight, in forward order.
 
     A weight that is a vector, or has no output channels, stays as it is.
     """
-    sides = {layer.name: layer.tensors[layer.weight] for layer in network.layers if layer.weight is not None}
-    return {name: side.index("out") for name, side in sides.items() if "out" in side and len(side) > 1}
+    weights = {layer.name: (layer.weight, layer.tensors[layer.weight]) for layer in network.layers if layer.weight}
+    return {
+        name: WeightPlace(key, sides.index("out"))
+        for name, (key, sides) in weights.items()
+        if "out" in sides and len(sides) > 1
+    }
 
 
 def fake_quantized(weight: Tensor, bits: int, out_dim: int) -> Tensor:
