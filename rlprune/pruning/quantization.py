@@ -7,6 +7,7 @@ here: scaling an output channel scales its weights' scale and leaves the codes a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -71,13 +72,24 @@ def _is_int8(layer: Layer, model: nn.Module) -> bool:
     return type(model.get_submodule(layer.name)) in COMPUTED_IN_INT8
 
 
-def storable_layers(network: Network) -> dict[str, int]:
-    """Layers whose weight can be stored in fewer bits -> the dimension of the weight that holds output channels.
+class WeightPlace(NamedTuple):
+    """A weight's ``state_dict`` key, and its dimension that holds output channels."""
+
+    key: str
+    out_dim: int
+
+
+def storable_layers(network: Network) -> dict[str, WeightPlace]:
+    """Layers whose weight can be stored in fewer bits -> that weight, in forward order.
 
     A weight that is a vector, or has no output channels, stays as it is.
     """
-    sides = {layer.name: layer.tensors[layer.weight] for layer in network.layers if layer.weight is not None}
-    return {name: side.index("out") for name, side in sides.items() if "out" in side and len(side) > 1}
+    weights = {layer.name: (layer.weight, layer.tensors[layer.weight]) for layer in network.layers if layer.weight}
+    return {
+        name: WeightPlace(key, sides.index("out"))
+        for name, (key, sides) in weights.items()
+        if "out" in sides and len(sides) > 1
+    }
 
 
 def fake_quantized(weight: Tensor, bits: int, out_dim: int) -> Tensor:
@@ -131,20 +143,20 @@ def measure_ranges(
     found: dict[str, list[Range]] = {name: [] for name in layers}
 
     def note(name: str, values: Tensor) -> None:
-        found[name].append(_range(values.detach(), percentile))
+        found[name].append(_finite(name, _range(values.detach(), percentile)))
 
     with _watched(module, layers, note), torch.no_grad():
         for inputs in batches:
             call(module, inputs)
-    ranges = {name: _together(each, percentile) for name, each in found.items() if each}
-    for name, values in ranges.items():
-        if not all(map(_finite, values)):
-            raise NetworkError(f"What a layer reads must be finite; {name} read NaN or infinity in calibration.")
-    return ranges
+    return {name: _together(each, percentile) for name, each in found.items() if each}
 
 
-def _finite(value: float) -> bool:
-    return abs(value) < float("inf")
+def _finite(name: str, values: Range) -> Range:
+    if not all(map(math.isfinite, values)):
+        raise NetworkError(
+            f"What a layer computed in int8 reads must be finite; {name} read NaN or infinity. Compute it in float."
+        )
+    return values
 
 
 LARGEST_SAMPLE = 1 << 20
