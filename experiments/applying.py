@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
+from rlprune.delivery import Delivered
 from rlprune.devices import meter_of, resolve_device
 from rlprune.devices.promise import PlanTiming, measure_plans
 from rlprune.errors import DeviceError, RunError
@@ -18,16 +17,17 @@ from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import ApplyConfig
 from rlprune.experiments.run_folder import PLAN, RESULT
-from rlprune.experiments.scoring import peak_of, score_of_test, stored_network
+from rlprune.experiments.scoring import peak_of, score_of_test, weights
 from rlprune.experiments.setup import load_material, make_evaluator
 from rlprune.experiments.tables import print_rows
-from rlprune.export import export_onnx_bytes, verify_onnx
+from rlprune.export import verify_onnx
 from rlprune.files import write_atomic, write_json
 from rlprune.network import IntArray
 from rlprune.plan import PruningPlan
 from rlprune.threads import torch_threads
 
 ANY_WIDTH = 1
+COMPACT = "pruned.compact.safetensors"
 
 
 @dataclass(frozen=True)
@@ -75,28 +75,34 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         levels = plan.levels(space)
         progress.note("Pruning" if config.no_repair else "Pruning and repairing")
         evaluator = make_evaluator(material, len(material.task.validation), config.seed).deciding(space)
-        module = plan.apply(network).eval() if config.no_repair else evaluator.repaired(levels).eval()
-        onnx = export_onnx_bytes(module, network.example_inputs)
-        verify_onnx(onnx, module, network.example_inputs)
+        delivered = Delivered(plan.apply(network).eval()) if config.no_repair else evaluator.delivered(levels)
+        onnx = delivered.onnx(network.example_inputs, material.task.calibration)
+        verify_onnx(onnx, delivered.module, network.example_inputs, tolerance=delivered.tolerance)
         progress.note("Measuring beside the dense network")
         meter = meter_of(device, config.watts)[0]
         timings = measure_plans(
-            network, device.runtime, [module], samples=config.samples, seed=config.seed, meter=meter, progress=True
+            network,
+            device.runtime,
+            [onnx if delivered.ranges else delivered.module],
+            samples=config.samples,
+            seed=config.seed,
+            meter=meter,
+            progress=True,
         )
         power = facts_here(device, meter, [])
         rows = [
-            _row("dense", space.full, network.model, evaluator, timings.dense, power),
-            _row("pruned", levels, module, evaluator, timings.plans[0], power),
+            _row("dense", space.full, Delivered(network.model), evaluator, timings.dense, power),
+            _row("pruned", levels, delivered, evaluator, timings.plans[0], power),
         ]
-    result = _result(config, evaluator, rows, power)
-    _write(config, plan, stored_network(module, evaluator, levels), onnx, result)
+    result = _result(config, evaluator, rows, power, bool(delivered.stored))
+    _write(config, plan, delivered, onnx, result)
     return ApplyAnswer(result)
 
 
 def _row(
-    name: str, levels: IntArray, module: nn.Module, evaluator: Evaluator, timing: PlanTiming, power: DeviceFacts
+    name: str, levels: IntArray, delivered: Delivered, evaluator: Evaluator, timing: PlanTiming, power: DeviceFacts
 ) -> Row:
-    space = evaluator.space
+    space, module = evaluator.space, delivered.module
     macs = float(space.macs(levels[None])[0])
     validation = evaluator.on(module, evaluator.task.validation)
     return Row(
@@ -106,7 +112,7 @@ def _row(
         divergence=validation.divergence,
         macs=macs,
         params=float(space.params(levels[None])[0]),
-        size_bytes=len(stored_network(module, evaluator, levels)),
+        size_bytes=len(delivered.compact() or weights(module)),
         widths=tuple(int(level) for level in levels),
         score_test=score_of_test(module, evaluator),
         latency_measured_ms=timing.latency_ms,
@@ -116,9 +122,13 @@ def _row(
     )
 
 
-def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: DeviceFacts) -> dict[str, Any]:
+def _result(
+    config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: DeviceFacts, compact: bool
+) -> dict[str, Any]:
     folder = Path(config.out)
     files = {"safetensors": "pruned.safetensors", "onnx": "pruned.onnx", "plan": PLAN, "result": RESULT}
+    if compact:
+        files["compact"] = COMPACT
     return {
         "schema": "rlprune-applied/1",
         "network": config.network,
@@ -134,9 +144,11 @@ def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: D
     }
 
 
-def _write(config: ApplyConfig, plan: PruningPlan, stored: bytes, onnx: bytes, result: dict[str, Any]) -> None:
+def _write(config: ApplyConfig, plan: PruningPlan, delivered: Delivered, onnx: bytes, result: dict[str, Any]) -> None:
     folder = Path(config.out)
-    write_atomic(folder / "pruned.safetensors", stored, RunError)
+    write_atomic(folder / "pruned.safetensors", weights(delivered.module), RunError)
+    if (compact := delivered.compact()) is not None:
+        write_atomic(folder / COMPACT, compact, RunError)
     write_atomic(folder / "pruned.onnx", onnx, RunError)
     plan.save(folder / PLAN)
     write_json(folder / RESULT, result, RunError)

@@ -84,7 +84,7 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
         device = _device(run, config, settings, material.network)
         problem, profile = prepare(settings, material, device, progress)
         candidates = _candidates(settings.agent, policy, problem)
-        power = measure(candidates, material.network, profile, device, settings, progress)
+        power = measure(candidates, problem, profile, device, settings, progress)
         score_on_test(candidates, problem.evaluator)
     result = _result(config, settings, command, problem, candidates, power)
     if config.out is not None:

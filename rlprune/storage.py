@@ -17,7 +17,7 @@ from rlprune.errors import ConfigError, NetworkError, unknown_name
 from rlprune.files import MAX_JSON_BYTES, parse_json, read_bytes, write_atomic
 from rlprune.packing import WIDTHS, Form, Stored, pack, sizes, treated, unpack
 
-__all__ = ["Stored", "load_compact", "save_compact", "stored_bytes", "treated"]
+__all__ = ["Stored", "compact_bytes", "load_compact", "save_compact", "stored_bytes", "treated"]
 
 SCHEMA = "rlprune-compact/1"
 METADATA = "rlprune"
@@ -64,18 +64,26 @@ def stored_bytes(
 
 
 def save_compact(path: str | Path, state: Mapping[str, Tensor], treatment: Mapping[str, Stored]) -> Path:
-    """Write a network's tensors into one file, atomically.
+    """Write a network's tensors into one file, atomically; see :func:`compact_bytes`.
+
+    Raises:
+        NetworkError: the file cannot be written; else as :func:`compact_bytes`.
+    """
+    return write_atomic(path, compact_bytes(state, treatment), NetworkError)
+
+
+def compact_bytes(state: Mapping[str, Tensor], treatment: Mapping[str, Stored]) -> bytes:
+    """A network's tensors as the content of a compact file.
 
     Its data take :func:`stored_bytes` of every treated weight and the plain size of every other tensor; before them
     stand 8 bytes and a JSON header with names, shapes and forms.
 
     Args:
-        path: where to write; the folder is made if it is missing.
         state: of a network, as it was or treated already.
         treatment: key -> how its weight is stored; other tensors are stored as they are.
 
     Raises:
-        NetworkError: a key is not in ``state``, a weight cannot be treated so, or the file cannot be written.
+        NetworkError: a key is not in ``state``, or a weight cannot be treated so.
         ConfigError: a treated weight has no dimension ``out_dim``.
     """
     tensors: dict[str, Tensor] = {}
@@ -89,7 +97,7 @@ def save_compact(path: str | Path, state: Mapping[str, Tensor], treatment: Mappi
         else:
             tensors[key] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     described = {"schema": SCHEMA, "treated": {key: form.to_json() for key, form in forms.items()}}
-    return write_atomic(path, save(tensors, {METADATA: json.dumps(described)}), NetworkError)
+    return save(tensors, {METADATA: json.dumps(described)})
 
 
 def load_compact(path: str | Path) -> dict[str, Tensor]:

@@ -214,7 +214,7 @@ class Int8Inputs:
     """
 
     def __init__(self, module: nn.Module, layers: Collection[str]) -> None:
-        self._codes: dict[str, InputCodes] = {}
+        self._codes: dict[str, InputCodes | None] = {}
         self._layers = frozenset(layers)
         self._hooks = [
             module.get_submodule(name).register_forward_pre_hook(partial(self._round, name), with_kwargs=True)
@@ -237,6 +237,21 @@ class Int8Inputs:
                 )
         self._codes = {name: InputCodes.covering(ranges[name]) for name in active}
 
+    def follow(self, active: Collection[str]) -> None:
+        """From now on, ``active`` layers read uint8, over the range of each batch: what a search does, which has no
+        time to calibrate every plan.
+        """
+        self._codes = dict.fromkeys(active)
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """While the block runs, every layer reads what it is given."""
+        codes, self._codes = self._codes, {}
+        try:
+            yield
+        finally:
+            self._codes = codes
+
     def remove(self) -> None:
         """Take the hooks off."""
         for hook in self._hooks:
@@ -245,8 +260,9 @@ class Int8Inputs:
     def _round(
         self, name: str, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        codes = self._codes.get(name)
-        if codes is None:
+        if name not in self._codes:
             return None
-        rounded = torch.fake_quantize_per_tensor_affine(_read(args, kwargs), codes.scale, codes.zero_point, 0, CODES)
+        given = _read(args, kwargs)
+        codes = self._codes[name] or InputCodes.covering(Range(*(float(end) for end in given.aminmax())))
+        rounded = torch.fake_quantize_per_tensor_affine(given, codes.scale, codes.zero_point, 0, CODES)
         return ((rounded, *args[1:]), kwargs) if args else (args, kwargs | {"input": rounded})
