@@ -42,14 +42,14 @@ LABELS = {
 }
 SHARES = {"top_1", "top_5", "accuracy", "precision", "recall", "f1", "auc", "balanced_accuracy", "calibration_error"}
 SHARES |= {"macro_precision", "macro_recall", "macro_f1", "ndcg", "hit_rate", "mrr"}
-LOWER = " ↓"
+LESS, LOWER = "lower_is_better", " ↓"
 
 
 def details_of(task: Task, networks: Mapping[str, Splits]) -> dict[str, Any]:
     """What ``result.json`` keeps: details of each network on each split, and of which of them less is better."""
     told = {name for splits in networks.values() for details in splits.values() for name in details}
     return {
-        "lower_is_better": sorted(told & task.lower_is_better),
+        LESS: sorted(told & task.lower_is_better),
         "networks": {name: dict(splits) for name, splits in networks.items()},
     }
 
@@ -116,7 +116,7 @@ def numbers_table(result: Mapping[str, Any], split: str) -> tuple[list[str], lis
     networks = [row["name"] for row in result["rows"]]
     told = {network: told_of(result, network, split) for network in networks}
     names = [name for name in told[networks[0]] if not any(isinstance(told[one].get(name), list) for one in networks)]
-    lower = (result.get("details") or {"lower_is_better": []})["lower_is_better"]
+    lower = (result.get("details") or {LESS: []})[LESS]
     lines = [[label_of(name, lower), *(measure_text(name, told[one].get(name)) for one in networks)] for name in names]
     return [split, *networks], lines
 

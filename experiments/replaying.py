@@ -11,7 +11,7 @@ from rlprune.agents import Policy, replay
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import ProfileError, RunError
-from rlprune.experiments.details import details_of, print_details, splits_of
+from rlprune.experiments.details import details_of, print_details
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.free_folder import check_free
@@ -142,7 +142,7 @@ def _result(
         "device": power.facts,
         "energy_source": power.source,
         "rows": [row.as_dict() for row in rows],
-        "details": details_of(task, {item.name: splits_of(item.quality, item.details_test) for item in candidates}),
+        "details": details_of(task, {item.name: item.details for item in candidates}),
         "plan": {g.name: width / g.width for g, width in zip(problem.network.groups, rows[-1].widths, strict=True)},
         "verdict": verdict(settings.agent, task.metric, budgets, rows),
         "notes": ["The policy was replayed as it is: one walk, one evaluation, no fine-tuning.", *power.notes],

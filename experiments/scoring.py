@@ -10,6 +10,7 @@ from safetensors.torch import save
 from torch import nn
 
 from rlprune.evaluation import Evaluator, Quality
+from rlprune.experiments.details import Splits, splits_of
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.rows import Row
 from rlprune.experiments.searches import Finalist
@@ -58,6 +59,11 @@ class Candidate:
     p99_ms: float | None = None
     metered_mj: float | None = None
     peak_bytes: int | None = None
+
+    @property
+    def details(self) -> Splits:
+        """What the task tells beside the scores, by split."""
+        return splits_of(self.quality, self.details_test)
 
     def row(self, problem: PruningProblem, facts: DeviceFacts) -> Row:
         """The finished line of the table."""
