@@ -89,7 +89,8 @@ SCORED = Topic(
         BadCall(
             "a query without a relevant item",
             "RankingTask(..., k=2).score(outputs, [[1, 0, 0], [0, 0, 0]])",
-            "Every query needs a relevant item; query 1 of the targets of task 'mine' has none. Leave such queries out.",
+            "Every query needs a relevant item; query 1 of the targets of task 'mine' has none. Leave such "
+            "queries out.",
             "TaskError",
             _scored("RankingTask", (2, 3), [[1, 0, 0], [0, 0, 0]], k=2),
         ),
