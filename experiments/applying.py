@@ -11,6 +11,7 @@ from rlprune.devices import meter_of, resolve_device
 from rlprune.devices.promise import PlanTiming, measure_plans
 from rlprune.errors import DeviceError, RunError
 from rlprune.evaluation import Evaluator
+from rlprune.experiments.details import Splits, details_of, print_details, splits_of
 from rlprune.experiments.device_facts import DeviceFacts, facts_here
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.progress import Progress
@@ -45,6 +46,7 @@ class ApplyAnswer:
         result = self.result
         rows = [Row.from_dict(row) for row in result["rows"]]
         print_rows(f"{result['network']} pruned by {result['plan']}", result["metric"], rows)
+        print_details(result)
         for note in result["notes"]:
             print(f"- {note}")
         for name, path in result["files"].items():
@@ -90,22 +92,24 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
             progress=True,
         )
         power = facts_here(device, meter, [])
-        rows = [
-            _row("dense", space.full, Delivered(network.model), evaluator, timings.dense, power),
-            _row("pruned", levels, delivered, evaluator, timings.plans[0], power),
+        scored = [
+            _scored("dense", space.full, Delivered(network.model), evaluator, timings.dense, power),
+            _scored("pruned", levels, delivered, evaluator, timings.plans[0], power),
         ]
-    result = _result(config, evaluator, rows, power, bool(delivered.stored))
+    result = _result(config, evaluator, scored, power, bool(delivered.stored))
     _write(config, plan, delivered, onnx, result)
     return ApplyAnswer(result)
 
 
-def _row(
+def _scored(
     name: str, levels: IntArray, delivered: Delivered, evaluator: Evaluator, timing: PlanTiming, power: DeviceFacts
-) -> Row:
+) -> tuple[Row, Splits]:
+    """The line of a network, and what the task tells beside its score."""
     space, module = evaluator.space, delivered.module
     macs = float(space.macs(levels[None])[0])
     validation = evaluator.on(module, evaluator.task.validation)
-    return Row(
+    score_test, details_test = score_of_test(module, evaluator)
+    row = Row(
         name=name,
         role="dense" if name == "dense" else "plan",
         score_validation=validation.score,
@@ -114,16 +118,17 @@ def _row(
         params=float(space.params(levels[None])[0]),
         size_bytes=len(delivered.compact() or weights(module)),
         widths=tuple(int(level) for level in levels),
-        score_test=score_of_test(module, evaluator),
+        score_test=score_test,
         latency_measured_ms=timing.latency_ms,
         latency_p99_measured_ms=timing.tails_ms["p99"],
         energy_mj=power.energy_mj(timing.energy_mj, timing.latency_ms, macs),
         peak_bytes=timing.peak_bytes or peak_of(module, space.network, power.batch),
     )
+    return row, splits_of(validation, details_test)
 
 
 def _result(
-    config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: DeviceFacts, compact: bool
+    config: ApplyConfig, evaluator: Evaluator, scored: list[tuple[Row, Splits]], power: DeviceFacts, compact: bool
 ) -> dict[str, Any]:
     folder = Path(config.out)
     files = {"safetensors": "pruned.safetensors", "onnx": "pruned.onnx", "plan": PLAN, "result": RESULT}
@@ -139,7 +144,8 @@ def _result(
         "device": power.facts,
         "energy_source": power.source,
         "notes": power.notes,
-        "rows": [row.as_dict() for row in rows],
+        "rows": [row.as_dict() for row, _ in scored],
+        "details": details_of(evaluator.task, {row.name: splits for row, splits in scored}),
         "files": {kind: str(folder / name) for kind, name in files.items()},
     }
 

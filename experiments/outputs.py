@@ -11,6 +11,7 @@ from rlprune.budget import cost_name
 from rlprune.devices import DeviceProfile
 from rlprune.errors import DeviceError, NetworkError, RunError
 from rlprune.experiments.cost import RunCost
+from rlprune.experiments.details import details_of
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
@@ -136,6 +137,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "energy_source": facts.power.source,
         "groups": [{"name": label, "width": choice.full} for label, choice in labelled(problem.space)],
         "rows": [row.as_dict() for row in rows],
+        "details": details_of(task, {item.name: item.details for item in facts.candidates}),
         "winner": ranked(rows)[0].name,
         "front": facts.front,
         "verdict": _verdict(facts, rows),

@@ -11,6 +11,7 @@ from torch import nn
 
 from rlprune.delivery import Delivered
 from rlprune.evaluation import Evaluator, Quality
+from rlprune.experiments.details import Splits, splits_of
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.rows import Row
 from rlprune.experiments.searches import Finalist
@@ -18,6 +19,7 @@ from rlprune.inputs import as_batch
 from rlprune.memory import peak_tensor_bytes
 from rlprune.network import IntArray, Network
 from rlprune.problem import PruningProblem
+from rlprune.tasks.measures import Details
 
 
 @dataclass(eq=False)
@@ -34,6 +36,7 @@ class Candidate:
         searched: quality on the images of the search.
         finalists: the plans it was chosen from, best first.
         score_test: on the test images, once they were touched.
+        details_test: what the task tells beside it; of the validation images ``quality.details`` has it.
         latency_ms: measured, once it was.
         corrected_ms: the same with the machine's drift since the profile taken out.
         p99_ms: measured, 99 of 100 inferences are at least as fast.
@@ -51,6 +54,7 @@ class Candidate:
     reward: float | None = None
     finalists: Sequence[Finalist] = field(default_factory=list)
     score_test: float | None = None
+    details_test: Details | None = None
     latency_ms: float | None = None
     corrected_ms: float | None = None
     p99_ms: float | None = None
@@ -61,6 +65,11 @@ class Candidate:
     def module(self) -> nn.Module:
         """The network in torch."""
         return self.delivered.module
+
+    @property
+    def details(self) -> Splits:
+        """What the task tells beside the scores, by split."""
+        return splits_of(self.quality, self.details_test)
 
     def row(self, problem: PruningProblem, facts: DeviceFacts) -> Row:
         """The finished line of the table."""
@@ -120,12 +129,12 @@ def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evalu
 def score_on_test(candidates: Sequence[Candidate], evaluator: Evaluator) -> None:
     """The one use of the test images: every candidate, after all choices were made."""
     for item in candidates:
-        item.score_test = score_of_test(item.module, evaluator)
+        item.score_test, item.details_test = score_of_test(item.module, evaluator)
 
 
-def score_of_test(module: nn.Module, evaluator: Evaluator) -> float:
-    """The task's metric on the test images."""
-    return evaluator.score(module, evaluator.task.test)
+def score_of_test(module: nn.Module, evaluator: Evaluator) -> tuple[float, Details]:
+    """The task's metric on the test images, and what the task tells beside it, of one pass."""
+    return evaluator.detailed_score(module, evaluator.task.test)
 
 
 def peak_of(module: nn.Module, network: Network, batch: int) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -28,6 +28,8 @@ from rlprune.pruning.verification import plan_is_wrong
 from rlprune.space import Space
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches, even_batches
+from rlprune.tasks.details import plain_details
+from rlprune.tasks.measures import Details
 from rlprune.tasks.split import Batch, tensor_kind
 
 BATCH = 128
@@ -48,11 +50,13 @@ class Quality:
         divergence: disagreement with the dense network's outputs, 0 where they are equal (KL in nats for classes); at
             most 1e6.
         samples: how many samples both were measured on.
+        details: what the task tells beside the score; empty for evaluations of the search.
     """
 
     score: float
     divergence: float
     samples: int
+    details: Details = field(default_factory=dict, compare=False, repr=False)
 
 
 Measured = tuple[Quality, float]
@@ -164,6 +168,9 @@ class Evaluator:
     def _score(self, outputs: torch.Tensor, split: Split, strict: bool = True) -> float:
         return _number(self.task.score(outputs, split.targets.to(outputs.device)), "score", self.task, strict)
 
+    def _details(self, outputs: torch.Tensor, split: Split) -> Details:
+        return plain_details(self.task.details(outputs, split.targets.to(outputs.device)), self.task.name)
+
     def __call__(self, levels: npt.ArrayLike) -> Quality:
         """Quality of a plan, ``[K]``, on the search samples."""
         return self.many([levels])[0]
@@ -270,7 +277,7 @@ class Evaluator:
         """
         row = np.array(self._key(levels), dtype=np.int64)
         if plan_is_wrong(self.tables.network, self.space.widths(row[None])[0]) is not None:
-            return Quality(0.0, WORST_DIVERGENCE, len(self.task.validation))
+            return Quality(self.task.worst_score, WORST_DIVERGENCE, len(self.task.validation))
         model = self.repaired(row)
         return self.on(layout.to_channels_last(model) if self.tables.channels_last else model, self.task.validation)
 
@@ -294,11 +301,17 @@ class Evaluator:
 
     def on(self, model: nn.Module, split: Split) -> Quality:
         """Quality of any network with the same outputs on any split; BatchNorms use their running statistics."""
-        return self._quality(self._outputs(model, split), split, self._reference(split))
+        outputs = self._outputs(model, split)
+        return replace(self._quality(outputs, split, self._reference(split)), details=self._details(outputs, split))
 
     def score(self, model: nn.Module, split: Split) -> float:
         """The task's metric of any network on any split; the dense network is not run."""
         return self._score(self._outputs(model, split), split)
+
+    def detailed_score(self, model: nn.Module, split: Split) -> tuple[float, Details]:
+        """:meth:`score`, and what the task tells beside it, of one pass over the split."""
+        outputs = self._outputs(model, split)
+        return self._score(outputs, split), self._details(outputs, split)
 
 
 def _own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

@@ -50,7 +50,7 @@ class WeightTreatment:
 def side_of(layer: Layer, side: str) -> int | None:
     """The dimension of a layer's weight that holds its output or input channels."""
     sides = layer.tensors[layer.weight or ""]
-    return sides.index(side) if side in sides else None  # type: ignore[arg-type]
+    return sides.index(side) if side in sides else None
 
 
 class PlanTensors:
