@@ -1,6 +1,6 @@
-"""Where int8 pays: latency of layers in int8 and of weights in few bits, in ONNX Runtime, and what they cost in accuracy.
+"""Where int8 pays in ONNX Runtime, and what it costs in accuracy.
 
-Latency: float32 with BatchNorms folded, all layers in int8, each layer alone in int8, and weights stored in 8 bits. All
+Latency: float32 with BatchNorms folded, all layers in int8, each layer alone in int8, weights stored in 8 bits. All
 variants run in turn, each round in another order; given is the ratio of shortest runs to that of float32. Accuracy: of
 trained networks, on validation images: in ONNX Runtime and as simulated in torch.
 """
