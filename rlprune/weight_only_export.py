@@ -13,7 +13,7 @@ from rlprune.export import parsed_onnx
 from rlprune.pruning.quantization import WeightPlace, few_bits
 
 if TYPE_CHECKING:
-    from onnx import NodeProto, TensorProto
+    from onnx import ModelProto, NodeProto, TensorProto
 
 INT4_OPSET = 21
 """The first version of ONNX with four-bit tensors."""
@@ -41,7 +41,7 @@ def weight_only_onnx(model: bytes, bits: Mapping[str, int], places: Mapping[str,
 
     result = folded(parsed_onnx(model))
     stored = {name: count for name, count in bits.items() if count != 32}
-    if 4 in stored.values() and _opset(result.opset_import) < INT4_OPSET:
+    if 4 in stored.values() and _opset(result) < INT4_OPSET:
         result = version_converter.convert_version(result, INT4_OPSET)
     tensors = {tensor.name: tensor for tensor in result.graph.initializer}
     added: list[NodeProto] = []
@@ -61,8 +61,8 @@ def weight_only_onnx(model: bytes, bits: Mapping[str, int], places: Mapping[str,
     return bytes(result.SerializeToString())
 
 
-def _opset(versions: object) -> int:
-    return next(entry.version for entry in versions if not entry.domain)  # type: ignore[attr-defined]
+def _opset(model: ModelProto) -> int:
+    return max(int(entry.version) for entry in model.opset_import if not entry.domain)
 
 
 def _stored(weight: TensorProto, bits: int, out_dim: int) -> tuple[list[TensorProto], list[NodeProto]]:
