@@ -10,11 +10,10 @@ import torch
 
 from rlprune.errors import NetworkError, PlanError
 from rlprune.export import parsed_onnx
-from rlprune.pruning.codes import quantize
-from rlprune.pruning.quantization import STORED_BITS, WeightPlace, fake_quantized
+from rlprune.pruning.quantization import WeightPlace, few_bits
 
 if TYPE_CHECKING:
-    from onnx import NodeProto, TensorProto
+    from onnx import ModelProto, NodeProto, TensorProto
 
 INT4_OPSET = 21
 """The first version of ONNX with four-bit tensors."""
@@ -22,7 +21,7 @@ CODES, SCALES, CAST = "_codes", "_scales", "_cast"
 
 
 def weight_only_onnx(model: bytes, bits: Mapping[str, int], places: Mapping[str, WeightPlace]) -> bytes:
-    """The network with weights as integers and scales, or float16, and nodes behind each that give float32 again.
+    """The network with weights as integers or float16 with scales, and nodes behind each that give float32 again.
 
     ONNX Runtime computes these once, when it loads the network: the file is smaller, runs take as long as in float32.
 
@@ -42,7 +41,7 @@ def weight_only_onnx(model: bytes, bits: Mapping[str, int], places: Mapping[str,
 
     result = folded(parsed_onnx(model))
     stored = {name: count for name, count in bits.items() if count != 32}
-    if 4 in stored.values() and _opset(result.opset_import) < INT4_OPSET:
+    if 4 in stored.values() and _opset(result) < INT4_OPSET:
         result = version_converter.convert_version(result, INT4_OPSET)
     tensors = {tensor.name: tensor for tensor in result.graph.initializer}
     added: list[NodeProto] = []
@@ -62,8 +61,8 @@ def weight_only_onnx(model: bytes, bits: Mapping[str, int], places: Mapping[str,
     return bytes(result.SerializeToString())
 
 
-def _opset(versions: object) -> int:
-    return next(entry.version for entry in versions if not entry.domain)  # type: ignore[attr-defined]
+def _opset(model: ModelProto) -> int:
+    return max(int(entry.version) for entry in model.opset_import if not entry.domain)
 
 
 def _stored(weight: TensorProto, bits: int, out_dim: int) -> tuple[list[TensorProto], list[NodeProto]]:
@@ -75,15 +74,13 @@ def _stored(weight: TensorProto, bits: int, out_dim: int) -> tuple[list[TensorPr
 
     values = torch.from_numpy(np.array(numpy_helper.to_array(weight)))
     codes_name, scales_name, cast_name = (weight.name + suffix for suffix in (CODES, SCALES, CAST))
-    if bits == 16 or bits not in STORED_BITS:
-        half = fake_quantized(values, bits, out_dim).half().numpy()
-        node = helper.make_node("Cast", [codes_name], [weight.name], to=TensorProto.FLOAT)
-        return [numpy_helper.from_array(half, codes_name)], [node]
-    codes, scales = quantize(values, bits, out_dim)
-    kind = helper.tensor_dtype_to_np_dtype(TensorProto.INT4 if bits == 4 else TensorProto.INT8)
+    codes, scales = few_bits(values, bits, out_dim)
+    array = codes.numpy()
+    if bits == 4:
+        array = array.astype(helper.tensor_dtype_to_np_dtype(TensorProto.INT4))
     shape = [-1 if dim == out_dim else 1 for dim in range(codes.dim())]
     initializers = [
-        numpy_helper.from_array(codes.numpy().astype(kind), codes_name),
+        numpy_helper.from_array(array, codes_name),
         numpy_helper.from_array(scales.reshape(shape).numpy(), scales_name),
     ]
     cast = helper.make_node("Cast", [codes_name], [cast_name], to=TensorProto.FLOAT)

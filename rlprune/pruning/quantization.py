@@ -20,7 +20,7 @@ from rlprune.errors import NetworkError, PlanError
 from rlprune.inputs import Inputs, call
 from rlprune.layers import Layer
 from rlprune.network import Network
-from rlprune.pruning.codes import dequantize, quantize
+from rlprune.pruning.codes import dequantize, halve, quantize
 
 STORED_BITS = (4, 8, 16, 32)
 CODES = 255
@@ -92,34 +92,32 @@ def storable_layers(network: Network) -> dict[str, WeightPlace]:
     }
 
 
-def fake_quantized(weight: Tensor, bits: int, out_dim: int) -> Tensor:
-    """A weight as it comes back when it is stored in fewer bits, in its own type.
+def few_bits(weight: Tensor, bits: int, out_dim: int) -> tuple[Tensor, Tensor]:
+    """What is stored of a weight, and the scale of each output channel (:mod:`rlprune.pruning.codes`).
 
     Args:
         weight: floating point, any shape.
-        bits: 4 or 8 (codes with a scale for each output channel), 16 (float16) or 32 (``weight`` itself).
+        bits: 4 or 8 (int8 codes), or 16 (float16).
         out_dim: the dimension of ``weight`` that holds output channels.
 
     Raises:
         PlanError: other bits.
-        NetworkError: a weight is not finite, or too large for float16.
+        NetworkError: a weight is not finite.
     """
-    if bits not in STORED_BITS:
+    if bits not in STORED_BITS[:-1]:
         raise PlanError(f"Weights are stored in {', '.join(map(str, STORED_BITS))} bits; {bits} came. Choose one.")
+    return halve(weight, out_dim) if bits == 16 else quantize(weight, bits, out_dim)
+
+
+def fake_quantized(weight: Tensor, bits: int, out_dim: int) -> Tensor:
+    """A weight as it comes back when it is stored in fewer bits, in its own type; with 32 ``weight`` itself.
+
+    Raises:
+        PlanError, NetworkError: see :func:`few_bits`.
+    """
     if bits == 32:
         return weight
-    if bits == 16:
-        return _through_half(weight)
-    return dequantize(*quantize(weight, bits, out_dim), out_dim).to(weight.dtype)
-
-
-def _through_half(weight: Tensor) -> Tensor:
-    largest = torch.finfo(torch.float16).max
-    if not bool((weight.abs() <= largest).all()):
-        raise NetworkError(
-            f"Weights must be finite and at most {largest:.0f} to be stored in 16 bits; one is not. Choose 32 or 8."
-        )
-    return weight.half().to(weight.dtype)
+    return dequantize(*few_bits(weight, bits, out_dim), out_dim).to(weight.dtype)
 
 
 def measure_ranges(
