@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from safetensors.torch import save
 from torch import nn
 
+from rlprune.delivery import Delivered
 from rlprune.evaluation import Evaluator, Quality
 from rlprune.experiments.details import Splits, splits_of
 from rlprune.experiments.device_facts import DeviceFacts
@@ -27,10 +28,10 @@ class Candidate:
 
     Attributes:
         name, role: as in :class:`rlprune.experiments.rows.Row`.
-        widths: channels of each group, ``int64 [G]``.
+        levels: of every choice, ``int64 [K]``.
         costs: promised costs by metric.
         quality: on all validation images.
-        module: the network itself, repaired as it is delivered.
+        delivered: the network itself, repaired as it is handed over.
         reward: in the search; None for the dense network.
         searched: quality on the images of the search.
         finalists: the plans it was chosen from, best first.
@@ -45,10 +46,10 @@ class Candidate:
 
     name: str
     role: str
-    widths: IntArray
+    levels: IntArray
     costs: dict[str, float]
     quality: Quality
-    module: nn.Module
+    delivered: Delivered
     searched: Quality
     reward: float | None = None
     finalists: Sequence[Finalist] = field(default_factory=list)
@@ -61,6 +62,11 @@ class Candidate:
     peak_bytes: int | None = None
 
     @property
+    def module(self) -> nn.Module:
+        """The network in torch."""
+        return self.delivered.module
+
+    @property
     def details(self) -> Splits:
         """What the task tells beside the scores, by split."""
         return splits_of(self.quality, self.details_test)
@@ -68,7 +74,7 @@ class Candidate:
     def row(self, problem: PruningProblem, facts: DeviceFacts) -> Row:
         """The finished line of the table."""
         promised = self.costs.get("latency")
-        macs = float(problem.network.macs(self.widths)[0])
+        macs = float(problem.space.macs(self.levels[None])[0])
         latency = promised if self.latency_ms is None else self.latency_ms
         energy = facts.energy_mj(self.metered_mj, latency, macs)
         return Row(
@@ -77,9 +83,9 @@ class Candidate:
             score_validation=self.quality.score,
             divergence=self.quality.divergence,
             macs=macs,
-            params=float(problem.network.params(self.widths)[0]),
-            size_bytes=len(weights(self.module)),
-            widths=tuple(int(width) for width in self.widths),
+            params=float(problem.space.params(self.levels[None])[0]),
+            size_bytes=len(self.delivered.compact() or weights(self.module)),
+            widths=tuple(int(level) for level in self.levels),
             score_test=self.score_test,
             latency_promised_ms=promised,
             latency_measured_ms=self.latency_ms,
@@ -100,21 +106,20 @@ def dense_candidate(problem: PruningProblem) -> Candidate:
     evaluator = problem.evaluator
     module = evaluator.tables.network.model
     quality = evaluator.on(module, evaluator.task.validation)
-    widths = problem.network.dense_widths
-    return Candidate("dense", "dense", widths, problem.dense_costs, quality, module, evaluator.dense)
+    full = problem.space.full
+    return Candidate("dense", "dense", full, problem.dense_costs, quality, Delivered(module), evaluator.dense)
 
 
 def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evaluator) -> Candidate:
     """The best finalist of a method."""
     outcome = ranked[0].outcome
-    module = evaluator.repaired(outcome.widths).eval()
     return Candidate(
         name,
         role,
-        outcome.widths,
+        outcome.levels,
         outcome.costs,
         ranked[0].quality,
-        module,
+        evaluator.delivered(outcome.levels),
         searched=outcome.quality,
         reward=outcome.reward,
         finalists=ranked,
