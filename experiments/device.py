@@ -74,8 +74,8 @@ def with_mixes(
         return profile
     if device.runtime is None or profile.basis != "network":
         progress.note(
-            "The profile does not say what dropped blocks save: it is taken to be the time of their layers. Weights in few "
-            "bits compute in float."
+            "The profile does not say what dropped blocks save: it is taken to be the time of their layers. Weights in "
+            "few bits compute in float."
         )
         return profile
     with progress.phase("profile", "Measuring dropped blocks and layers in int8"):

@@ -120,7 +120,10 @@ def profile_facts(profile: DeviceProfile) -> dict[str, str]:
     if profile.mixed is not None:
         mixed = profile.mixed
         facts["dropped blocks, int8"] = f"error {mixed.held_out} on {mixed.held_out.plans} unseen plans"
-        facts["faster in int8"] = ", ".join(mixed.paying()) or "nothing"
+        if mixed.int8_ratio is not None:
+            facts["int8"] = (
+                f"with most layers in int8 {mixed.int8_ratio:.2f} times as long; {mixed.strength:.0%} of savings kept"
+            )
     for name, tail in profile.tails.items():
         line = f"{tail.offset_ms:.4f} ms + {tail.factor:.2f} x latency"
         facts[f"latency, {name}"] = f"{line}; error {tail.error}"
