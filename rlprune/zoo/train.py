@@ -49,6 +49,7 @@ class Recipe:
 
 RECIPES = {
     "digits-resnet": Recipe(epochs=40, peak_rate=0.05, batch=64, shift=1, flip=False),
+    "fashion-dense": Recipe(epochs=20, peak_rate=0.1, shift=0, flip=False),
     "fashion-resnet20": Recipe(epochs=12),
     "fashion-vgg": Recipe(epochs=9, peak_rate=0.1),
     "fashion-mobilenet": Recipe(epochs=10),

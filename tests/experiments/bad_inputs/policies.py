@@ -34,7 +34,7 @@ POLICIES = Topic(
             "unknown network",
             "replay run --network fashion-resnet2",
             "Unknown network 'fashion-resnet2'. Did you mean 'fashion-resnet20'? Known: digits-resnet, "
-            "fashion-mobilenet, fashion-resnet20, fashion-vgg. Or name your own as module:function, or one "
+            "fashion-dense, fashion-mobilenet, fashion-resnet20, fashion-vgg. Or name your own as module:function, or one "
             "of another library as hf:CONFIG, torchvision:NAME or timm:NAME.",
         ),
         BadInput(
