@@ -17,6 +17,8 @@ STEP_RULES = ("fixed", "proportional")
 MET, ROUNDS, STUCK = "targets met", "all rounds done", "threshold cannot move further"
 COSTS = {"speed": 1, "energy_mj": -1, "size_bytes": -1}
 """Quantities beside accuracy; 1 where more is better."""
+LEAST_GAP = 0.05
+"""A proportional step is at least for this gap: it would else creep towards a target and never reach it."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,7 @@ class Measurement:
                 raise ConfigError(f"{name} must be a number from 0 on; {value!r} came. Measure it again.")
 
     @classmethod
-    def timed(
-        cls, accuracy: float, latency_ms: float, power_w: float, size_bytes: float | None = None
-    ) -> Measurement:
+    def timed(cls, accuracy: float, latency_ms: float, power_w: float, size_bytes: float | None = None) -> Measurement:
         """From the latency of one sample and the mean power: S = 1 / T, E = power * T."""
         if not 0 < latency_ms < math.inf:
             raise ConfigError(f"A latency must be above 0 ms; {latency_ms!r} came. Measure it again.")
@@ -78,9 +78,10 @@ class ThresholdLoop:
             loop.report(measure(prune(WeightPruningStrategy(loop.threshold))))
 
     A step is ``alpha * scale`` (``fixed``), or ``alpha * scale * (S1 - S2) / S1`` (``proportional``): S1 is the target
-    and S2 the present value of what lacks most, speed or another cost, or accuracy when it is too low; a gap beyond the
-    whole target counts as 1. Once a threshold met the target accuracy and a higher one missed it, the next lies between
-    them: it rises by at most half of the way to the one that missed, and falls half of the way to the one that met.
+    and S2 the present value of what lacks most, speed or another cost, or accuracy when it is too low. A gap counts as
+    at least 0.05, so that it is closed, and as at most 1. Once a threshold met the target accuracy and a higher one
+    missed it, the next lies between them: it rises by at most half of the way to the one that missed, and falls half of
+    the way to the one that met.
 
     Args:
         targets: least accuracy and speed, most energy and size; accuracy and at least one other.
@@ -115,16 +116,16 @@ class ThresholdLoop:
         if step_rule not in STEP_RULES:
             raise ConfigError(unknown_name("step rule", step_rule, STEP_RULES))
         rules = (
-            ("targets", targets.accuracy is not None and len(targets.known) > 1, "accuracy and at least one other"),
-            ("targets", all(value > 0 for value in targets.known.values()), "above 0"),
-            ("rounds", rounds >= 1, "at least 1"),
-            ("alpha", 0 < alpha < math.inf, "above 0 and finite"),
-            ("scale", 0 < scale < math.inf, "above 0 and finite"),
-            ("start", 0 <= start < ceiling, f"at least 0 and below {ceiling:g}, from which on everything is removed"),
+            ("targets", targets, targets.accuracy is not None and len(targets.known) > 1, "accuracy and another"),
+            ("targets", targets, all(value > 0 for value in targets.known.values()), "above 0"),
+            ("rounds", rounds, rounds >= 1, "at least 1"),
+            ("alpha", alpha, 0 < alpha < math.inf, "above 0 and finite"),
+            ("scale", scale, 0 < scale < math.inf, "above 0 and finite"),
+            ("start", start, 0 <= start < ceiling, f"at least 0 and below {ceiling:g}, where a layer loses everything"),
         )
-        for name, fits, rule in rules:
+        for name, value, fits, rule in rules:
             if not fits:
-                raise ConfigError(f"Threshold loop: {name} must be {rule}; {locals()[name]!r} came.")
+                raise ConfigError(f"Threshold loop: {name} must be {rule}; {value!r} came.")
         self.targets = targets
         self.threshold = start
         self.rounds: list[Round] = []
@@ -176,7 +177,7 @@ class ThresholdLoop:
 
     def _after(self, done: Round) -> float:
         gap = done.accuracy_gap or done.cost_gap
-        step = self._step * (min(gap, 1.0) if self._proportional else 1.0)
+        step = self._step * (min(max(gap, LEAST_GAP), 1.0) if self._proportional else 1.0)
         met = [other.threshold for other in self.rounds if not other.accuracy_gap and other.threshold < done.threshold]
         missed = [other.threshold for other in self.rounds if other.accuracy_gap and other.threshold > done.threshold]
         if done.accuracy_gap:

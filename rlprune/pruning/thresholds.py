@@ -14,7 +14,7 @@ from typing import ClassVar, Protocol
 import torch
 
 from rlprune.errors import ConfigError
-from rlprune.pruning.weights import mask_of_threshold
+from rlprune.pruning.weights import Replacement, WeightRule, mask_of_threshold
 
 
 class PruningStrategy(Protocol):
@@ -39,17 +39,21 @@ class WeightPruningStrategy:
         replacement: what stands for a removed weight: ``zero``, or the ``mean`` of what a layer loses.
 
     Raises:
-        ConfigError: the threshold is negative or NaN.
+        ConfigError: the threshold is negative or not finite, or the replacement unknown.
     """
 
     threshold: float
-    replacement: str = "zero"
+    replacement: Replacement = "zero"
     kind: ClassVar[str] = "weights"
 
     def __post_init__(self) -> None:
         _check_threshold(self.threshold)
-        if self.replacement not in ("zero", "mean"):
-            raise ConfigError(f"Removed weights become 'zero' or 'mean'; {self.replacement!r} came.")
+        WeightRule(replacement=self.replacement)  # refuses an unknown one
+
+    @staticmethod
+    def ceiling(weights: Mapping[str, torch.Tensor]) -> float:
+        """The threshold from which on some layer loses everything: the smallest of the layers' largest weights."""
+        return min(float(weight.abs().max()) for weight in weights.values())
 
     def masks(self, weights: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         """True where an entry remains; a layer that would lose all of them is an error of :func:`mask_of_threshold`."""
@@ -68,7 +72,7 @@ class NeuronPruningStrategy:
         threshold: relative to that mean; of a layer below it everywhere, the largest stays.
 
     Raises:
-        ConfigError: the threshold is negative or NaN.
+        ConfigError: the threshold is negative or not finite.
     """
 
     threshold: float
@@ -90,7 +94,7 @@ class LayerPruningStrategy:
         threshold: relative to the mean of the layers' root mean squares.
 
     Raises:
-        ConfigError: the threshold is negative or NaN.
+        ConfigError: the threshold is negative or not finite.
     """
 
     threshold: float
