@@ -3,9 +3,9 @@
     python -m rlprune.experiments.benchmarks.article_case --out case.json --markdown case.md --picture case.png
 
 For each seed the network is trained anew on Fashion-MNIST. The article's loop (one threshold for all layers, its sign
-right) runs on it, and every other method prunes to as many weights as the loop left in each round. Each round starts from the
-dense network. Printed are validation accuracies as pruned and after a short fine-tune in which removed weights stay as
-they are, and the fewest weights with which the refitted network loses no more than the loop's last round. All
+right) runs on it, and every other method prunes to as many weights as the loop left in each round. Each round starts
+from the dense network. Printed are validation accuracies as pruned and after a short fine-tune in which removed weights
+stay as they are, and the fewest weights with which the refitted network loses no more than the loop's last round. All
 choices are made on validation samples; the test samples are scored once, when every network is finished.
 """
 

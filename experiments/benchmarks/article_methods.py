@@ -1,4 +1,4 @@
-"""Ways to prune the weights of a small network to a given number: what each layer keeps, which, and how it is mended."""
+"""Ways to prune the weights of a small network to a given number: what each layer keeps, which, how it is mended."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rlprune.pruning.weights import (
 )
 from rlprune.tasks import Split, Task
 
-SHARES = tuple(step / 20 for step in range(6, 21))
+SHARES = tuple(step / 10 for step in range(3, 11))
 """Of the last layer's weights: what a search over densities tries."""
 
 
@@ -45,7 +45,7 @@ class Case:
         network = Network(model, task.calibration.batch(0, 1))
         tensors = {key: value.detach() for key, value in model.state_dict().items()}
         self.layers = {layer.name: layer for layer in network.layers if layer.kind == "linear"}
-        self.weights = {name: tensors[f"{name}.weight"] for name in self.layers}
+        self.weights: dict[str, torch.Tensor] = {name: tensors[f"{name}.weight"] for name in self.layers}
         self.statistics = {name: LayerStatistics(Coefficients.of(item, tensors)) for name, item in self.layers.items()}
         gather(network, dict(self.statistics), task.calibration, seed, torch.device("cpu"))
         self._dense_outputs = outputs(model, task.validation)
@@ -99,7 +99,7 @@ class Method:
 
     Attributes:
         name: in tables.
-        densities: gives each layer's density, from the case, the number of weights that shall remain, and the method.
+        densities: gives each layer's density, from the case, how many weights shall remain, and the method.
         replacement: what removed entries become.
         by_input: the largest |w| rms(input) remain (Wanda: Sun et al., arXiv:2306.11695), not the largest |w|.
         refitted: what remains is refitted by least squares (:mod:`rlprune.pruning.sparse_repair`).
@@ -130,11 +130,11 @@ class Method:
         return Pruned(model, masks)
 
     def _scores(self, case: Case, name: str) -> torch.Tensor:
+        weight, statistics = case.weights[name], case.statistics[name]
         if not self.by_input:
-            return case.weights[name]
-        statistics = case.statistics[name]
+            return weight
         moments = statistics.matrix[0].diagonal()[len(statistics.coefficients.constant) :]
-        return case.weights[name] * moments.sqrt().to(case.weights[name].dtype)
+        return weight.mul(moments.sqrt())
 
 
 def one_threshold(case: Case, remaining: int, method: Method) -> dict[str, float]:
@@ -155,7 +155,7 @@ def searched(case: Case, remaining: int, method: Method) -> dict[str, float]:
     For two layers this is the whole space of densities, up to the grid: what no other search can better by much.
     """
     first, last = case.weights
-    candidates = []
+    candidates = [dict(uniform(case, remaining, method))]
     for share in SHARES:
         kept = round(share * case.weights[last].numel())
         if kept < remaining:

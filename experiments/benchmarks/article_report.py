@@ -78,8 +78,8 @@ def facts(report: Report) -> str:
     found = {key: spread(dense(report, key)) for key in ("validation", "test", "validation_tuned", "test_tuned")}
     return (
         f"Dense: validation {found['validation']}%, test {found['test']}%; after the same epoch of fine-tuning "
-        f"{found['validation_tuned']}% and {found['test_tuned']}%. Searched and refitted, {spread(share)}% of the weights "
-        "lose no more than the loop's last round does."
+        f"{found['validation_tuned']}% and {found['test_tuned']}%. Searched and refitted, {spread(share)}% of the "
+        "weights lose no more on validation samples than the loop's last round does."
     )
 
 
@@ -109,8 +109,9 @@ def draw(report: Report, path: Path) -> Path:
             deviation = sample.std(0, ddof=1) if len(sample) > 1 else np.zeros(len(rounds))
             colour, mark = STYLES.get(name, ("#000000", "*"))
             axes.errorbar(rounds, sample.mean(0), deviation, color=colour, marker=mark, capsize=3, label=name)
-        axes.plot(range(1, 6), 100 * np.array(PRINTED), "k:", label="as the article prints, on MNIST, unverified")
         axes.set(title=title, xlabel="round", xticks=rounds)
+    printed = 100 * np.array(PRINTED)
+    panels[0].plot(range(1, 6), printed, "k:", label="as the article prints, on MNIST, unverified")
     panels[0].set_ylabel("validation accuracy, %")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False)
     return save_figure(figure, path)
