@@ -18,7 +18,7 @@ from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import ApplyConfig
 from rlprune.experiments.run_folder import PLAN, RESULT
-from rlprune.experiments.scoring import peak_of, score_of_test, weights
+from rlprune.experiments.scoring import peak_of, score_of_test, stored_network
 from rlprune.experiments.setup import load_material, make_evaluator
 from rlprune.experiments.tables import print_rows
 from rlprune.export import export_onnx_bytes, verify_onnx
@@ -70,10 +70,12 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
     with torch_threads(config.threads):
         progress.note(f"Loading {config.network}")
         material = load_material(config, ANY_WIDTH)  # the plan's own widths, whatever they were rounded to
-        network, widths = material.network, plan.widths(material.network)
+        network = material.network
+        space = plan.space(network)
+        levels = plan.levels(space)
         progress.note("Pruning" if config.no_repair else "Pruning and repairing")
-        evaluator = make_evaluator(material, len(material.task.validation), config.seed)
-        module = plan.apply(network).eval() if config.no_repair else evaluator.repaired(widths).eval()
+        evaluator = make_evaluator(material, len(material.task.validation), config.seed).deciding(space)
+        module = plan.apply(network).eval() if config.no_repair else evaluator.repaired(levels).eval()
         onnx = export_onnx_bytes(module, network.example_inputs)
         verify_onnx(onnx, module, network.example_inputs)
         progress.note("Measuring beside the dense network")
@@ -83,19 +85,19 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         )
         power = facts_here(device, meter, [])
         rows = [
-            _row("dense", network.dense_widths, network.model, evaluator, timings.dense, power),
-            _row("pruned", widths, module, evaluator, timings.plans[0], power),
+            _row("dense", space.full, network.model, evaluator, timings.dense, power),
+            _row("pruned", levels, module, evaluator, timings.plans[0], power),
         ]
     result = _result(config, evaluator, rows, power)
-    _write(config, plan, module, onnx, result)
+    _write(config, plan, stored_network(module, evaluator, levels), onnx, result)
     return ApplyAnswer(result)
 
 
 def _row(
-    name: str, widths: IntArray, module: nn.Module, evaluator: Evaluator, timing: PlanTiming, power: DeviceFacts
+    name: str, levels: IntArray, module: nn.Module, evaluator: Evaluator, timing: PlanTiming, power: DeviceFacts
 ) -> Row:
-    network = evaluator.tables.network
-    macs = float(network.macs(widths)[0])
+    space = evaluator.space
+    macs = float(space.macs(levels[None])[0])
     validation = evaluator.on(module, evaluator.task.validation)
     return Row(
         name=name,
@@ -103,14 +105,14 @@ def _row(
         score_validation=validation.score,
         divergence=validation.divergence,
         macs=macs,
-        params=float(network.params(widths)[0]),
-        size_bytes=len(weights(module)),
-        widths=tuple(int(width) for width in widths),
+        params=float(space.params(levels[None])[0]),
+        size_bytes=len(stored_network(module, evaluator, levels)),
+        widths=tuple(int(level) for level in levels),
         score_test=score_of_test(module, evaluator),
         latency_measured_ms=timing.latency_ms,
         latency_p99_measured_ms=timing.tails_ms["p99"],
         energy_mj=power.energy_mj(timing.energy_mj, timing.latency_ms, macs),
-        peak_bytes=timing.peak_bytes or peak_of(module, network, power.batch),
+        peak_bytes=timing.peak_bytes or peak_of(module, space.network, power.batch),
     )
 
 
@@ -132,9 +134,9 @@ def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: D
     }
 
 
-def _write(config: ApplyConfig, plan: PruningPlan, module: nn.Module, onnx: bytes, result: dict[str, Any]) -> None:
+def _write(config: ApplyConfig, plan: PruningPlan, stored: bytes, onnx: bytes, result: dict[str, Any]) -> None:
     folder = Path(config.out)
-    write_atomic(folder / "pruned.safetensors", weights(module), RunError)
+    write_atomic(folder / "pruned.safetensors", stored, RunError)
     write_atomic(folder / "pruned.onnx", onnx, RunError)
     plan.save(folder / PLAN)
     write_json(folder / RESULT, result, RunError)

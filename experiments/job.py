@@ -161,7 +161,7 @@ class Job:
         if self.best is not None:
             outcome = self.best.episode.outcome
             notes = {**self.config.network_notes(), "method": self.best.method, "interrupted": True}
-            PruningPlan.from_widths(self.problem.network, outcome.widths, notes).save(path / PLAN)
+            PruningPlan.from_levels(self.problem.space, outcome.levels, notes).save(path / PLAN)
             score = f"{self.problem.evaluator.task.metric} {outcome.quality.score:.4f}"
             found = [f"Best plan so far: {path / PLAN}, of {self.best.method} ({score} on the images of the search)."]
         return " ".join([*found, how_to_continue(path, self.config)])

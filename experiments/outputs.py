@@ -21,7 +21,7 @@ from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, weights
 from rlprune.experiments.searches import Search
-from rlprune.experiments.setup import untouched
+from rlprune.experiments.setup import labelled, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import blind, collapse, ranked, verdict
@@ -72,7 +72,7 @@ def _write_plans(run: RunFolder, facts: Facts, rows: list[Row]) -> None:
     for item, row in zip(facts.candidates, rows, strict=True):
         if item.role == "dense":
             continue
-        plan = PruningPlan.from_widths(facts.problem.network, item.widths, plan_notes(facts, row))
+        plan = PruningPlan.from_levels(facts.problem.space, item.levels, plan_notes(facts, row))
         plan.save(run.path / "plans" / f"{item.name}.json")
         if item is facts.winner(rows):
             plan.save(run.path / PLAN)
@@ -96,7 +96,7 @@ def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
 
 def write_network(run: RunFolder, item: Candidate, problem: PruningProblem, batch: int, progress: Progress) -> None:
     """The pruned network as safetensors (fits the module of ``plan.apply``), and as ONNX if that computes the same."""
-    write_atomic(run.path / "pruned.safetensors", weights(item.module), RunError)
+    write_atomic(run.path / "pruned.safetensors", item.stored, RunError)
     inputs = problem.network.example_inputs
     try:
         model = export_onnx_bytes(item.module, inputs, batch=batch)
@@ -129,7 +129,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "limits": {cost_name(metric): limit for metric, limit in planner.limits.items()},
         "device": facts.power.facts,
         "energy_source": facts.power.source,
-        "groups": [{"name": group.name, "width": group.width} for group in problem.network.groups],
+        "groups": [{"name": label, "width": choice.full} for label, choice in labelled(problem.space)],
         "rows": [row.as_dict() for row in rows],
         "winner": ranked(rows)[0].name,
         "front": facts.front,
@@ -186,7 +186,7 @@ def _mark(item: Candidate) -> dict[str, Any]:
 def _finalists(item: Candidate) -> list[dict[str, Any]]:
     return [
         {
-            "widths": finalist.outcome.widths.tolist(),
+            "widths": finalist.outcome.levels.tolist(),
             "reward": finalist.outcome.reward,
             "score_validation": finalist.quality.score,
             "divergence": finalist.quality.divergence,

@@ -20,7 +20,7 @@ from rlprune.experiments.run_config import ReplayConfig, TrainConfig
 from rlprune.experiments.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, finalists
-from rlprune.experiments.setup import load_material
+from rlprune.experiments.setup import labelled, load_material
 from rlprune.experiments.tables import print_rows
 from rlprune.experiments.training import prepare
 from rlprune.experiments.trust import refuse_code
@@ -52,7 +52,7 @@ class ReplayAnswer:
         for note in result["notes"]:
             print(f"- {note}")
         widest = max(len(name) for name in result["plan"])
-        print("Channels kept:")
+        print("What is kept:")
         for (name, ratio), kept in zip(result["plan"].items(), rows[-1].widths, strict=True):
             print(f"  {name:<{widest}}  {kept:>5}  {ratio:.2f}")
         if result["out"]:
@@ -140,7 +140,10 @@ def _result(
         "device": power.facts,
         "energy_source": power.source,
         "rows": [row.as_dict() for row in rows],
-        "plan": {g.name: width / g.width for g, width in zip(problem.network.groups, rows[-1].widths, strict=True)},
+        "plan": {
+            label: choice.share(level)
+            for (label, choice), level in zip(labelled(problem.space), rows[-1].widths, strict=True)
+        },
         "verdict": verdict(settings.agent, task.metric, budgets, rows),
         "notes": ["The policy was replayed as it is: one walk, one evaluation, no fine-tuning.", *power.notes],
         "out": config.out,
@@ -156,7 +159,7 @@ def _write(
     profile: DeviceProfile | None,
 ) -> None:
     notes = {"policy_of": result["run"], **settings.network_notes(), "budgets": result["budgets"]}
-    PruningPlan.from_widths(problem.network, replayed.widths, notes).save(folder / PLAN)
+    PruningPlan.from_levels(problem.space, replayed.levels, notes).save(folder / PLAN)
     write_json(folder / RESULT, result, RunError)
     if profile is not None:
         profile.save(folder / PROFILE)

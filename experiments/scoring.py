@@ -17,6 +17,7 @@ from rlprune.inputs import as_batch
 from rlprune.memory import peak_tensor_bytes
 from rlprune.network import IntArray, Network
 from rlprune.problem import PruningProblem
+from rlprune.storage import compact_bytes
 
 
 @dataclass(eq=False)
@@ -25,10 +26,11 @@ class Candidate:
 
     Attributes:
         name, role: as in :class:`rlprune.experiments.rows.Row`.
-        widths: channels of each group, ``int64 [G]``.
+        levels: of every choice, ``int64 [K]``.
         costs: promised costs by metric.
         quality: on all validation images.
         module: the network itself, repaired as it is delivered.
+        stored: its tensors as the file that is written.
         reward: in the search; None for the dense network.
         searched: quality on the images of the search.
         finalists: the plans it was chosen from, best first.
@@ -42,10 +44,11 @@ class Candidate:
 
     name: str
     role: str
-    widths: IntArray
+    levels: IntArray
     costs: dict[str, float]
     quality: Quality
     module: nn.Module
+    stored: bytes
     searched: Quality
     reward: float | None = None
     finalists: Sequence[Finalist] = field(default_factory=list)
@@ -59,7 +62,7 @@ class Candidate:
     def row(self, problem: PruningProblem, facts: DeviceFacts) -> Row:
         """The finished line of the table."""
         promised = self.costs.get("latency")
-        macs = float(problem.network.macs(self.widths)[0])
+        macs = float(problem.space.macs(self.levels[None])[0])
         latency = promised if self.latency_ms is None else self.latency_ms
         energy = facts.energy_mj(self.metered_mj, latency, macs)
         return Row(
@@ -68,9 +71,9 @@ class Candidate:
             score_validation=self.quality.score,
             divergence=self.quality.divergence,
             macs=macs,
-            params=float(problem.network.params(self.widths)[0]),
-            size_bytes=len(weights(self.module)),
-            widths=tuple(int(width) for width in self.widths),
+            params=float(problem.space.params(self.levels[None])[0]),
+            size_bytes=len(self.stored),
+            widths=tuple(int(level) for level in self.levels),
             score_test=self.score_test,
             latency_promised_ms=promised,
             latency_measured_ms=self.latency_ms,
@@ -91,21 +94,22 @@ def dense_candidate(problem: PruningProblem) -> Candidate:
     evaluator = problem.evaluator
     module = evaluator.tables.network.model
     quality = evaluator.on(module, evaluator.task.validation)
-    widths = problem.network.dense_widths
-    return Candidate("dense", "dense", widths, problem.dense_costs, quality, module, evaluator.dense)
+    full = problem.space.full
+    return Candidate("dense", "dense", full, problem.dense_costs, quality, module, weights(module), evaluator.dense)
 
 
 def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evaluator) -> Candidate:
     """The best finalist of a method."""
     outcome = ranked[0].outcome
-    module = evaluator.repaired(outcome.widths).eval()
+    module = evaluator.repaired(outcome.levels).eval()
     return Candidate(
         name,
         role,
-        outcome.widths,
+        outcome.levels,
         outcome.costs,
         ranked[0].quality,
         module,
+        stored_network(module, evaluator, outcome.levels),
         searched=outcome.quality,
         reward=outcome.reward,
         finalists=ranked,
@@ -126,6 +130,12 @@ def score_of_test(module: nn.Module, evaluator: Evaluator) -> float:
 def peak_of(module: nn.Module, network: Network, batch: int) -> int:
     """Bytes that weights and activations of one inference take at once at most, as torch allocates them."""
     return peak_tensor_bytes(module, as_batch(network.example_inputs, batch))
+
+
+def stored_network(module: nn.Module, evaluator: Evaluator, levels: IntArray) -> bytes:
+    """A network as it is stored: plain safetensors, or the compact form where weights are pruned or quantised."""
+    stored = evaluator.stored(levels, module)
+    return compact_bytes(module.state_dict(), stored) if stored else weights(module)
 
 
 def weights(module: nn.Module) -> bytes:
