@@ -95,17 +95,19 @@ def test_the_fewest_weights_reach_the_accuracy_and_one_percent_less_does_not(cas
 
 
 @pytest.mark.slow
-def test_the_script_on_the_real_images(tmp_path: Path) -> None:
+def test_the_script_on_the_real_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(article_case, "fewest", lambda case, *_: case.entries // 10)  # a minute, and tested by itself
     try:
         load_task("fashion-mnist")
     except TaskError as reason:
         pytest.skip(f"the real data set is not here: {reason}")
     out, page, picture = (tmp_path / name for name in ("case.json", "case.md", "case.png"))
-    flags = ["--seeds", "1", "2", "--epochs", "1", "--rounds", "1"]
+    flags = ["--seeds", "1", "--epochs", "1", "--rounds", "2"]
     assert article_case.main([*flags, "--out", str(out), "--markdown", str(page), "--picture", str(picture)]) == 0
     report = json.loads(out.read_text())
     assert len(report["rows"]) == 2 * len(METHODS)
-    assert len({row["remaining"] for row in report["rows"] if row["seed"] == 1}) <= 3
+    first = [row["remaining"] for row in report["rows"] if row["round"] == 1]
+    assert max(first) - min(first) <= 2  # of rounding in two layers
     assert all(0.5 < row["test"] < 0.95 for row in [*report["rows"], *report["networks"]])
     assert page.read_text().count("| threshold |") == 3
     assert picture.read_bytes()[:4] == b"\x89PNG"
