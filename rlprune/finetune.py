@@ -178,9 +178,7 @@ def freeze(optimizer: torch.optim.Optimizer, model: nn.Module, frozen: Mapping[s
     held: list[tuple[nn.Parameter, torch.Tensor, torch.Tensor]] = []
     for name, mask in frozen.items():
         if name not in parameters:
-            raise NetworkError(
-                f"Only entries of parameters can be frozen. {unknown_name('parameter', name, parameters)}"
-            )
+            raise NetworkError(unknown_name("parameter", name, parameters))
         check_mask(parameters[name], mask)
         values = parameters[name].detach()
         held.append((parameters[name], mask.to(values.device), values.clone()))

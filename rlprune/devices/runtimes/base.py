@@ -80,6 +80,14 @@ class Runtime(ABC):
     def load_module(self, module: nn.Module, example_inputs: Any) -> Inference:
         """A finished module, truly exported, ready to run. Raises as :meth:`load`."""
 
+    def load_onnx(self, model: bytes, example_inputs: Any) -> Inference:
+        """A serialised ``ModelProto`` with the batch of this runtime, ready to run.
+
+        Raises:
+            DeviceError: the runtime takes no ONNX, or refuses it.
+        """
+        raise DeviceError(f"{self.identity.name} takes no ONNX networks, so none in int8. Use cpu:onnxruntime.")
+
     def peak_bytes(self, inference: Inference) -> int | None:
         """Memory that one run takes at most, weights included, where the runtime can tell; else None."""
         return None

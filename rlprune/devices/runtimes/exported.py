@@ -39,8 +39,10 @@ class ExportedRuntime(Runtime):
 
     def load_module(self, module: nn.Module, example_inputs: Any) -> Inference:
         batch = self.identity.batch
-        model = export_onnx_bytes(module, example_inputs, batch=batch)
-        return self.load_bytes(model, input_arrays(model, example_inputs, batch))
+        return self.load_onnx(export_onnx_bytes(module, example_inputs, batch=batch), example_inputs)
+
+    def load_onnx(self, model: bytes, example_inputs: Any) -> Inference:
+        return self.load_bytes(model, input_arrays(model, example_inputs, self.identity.batch))
 
     def template(self, network: Network) -> OnnxTemplate:
         """The exported dense network from which plans are sliced; made once for each network."""
