@@ -173,6 +173,6 @@ METHODS = (
     Method("densities searched", searched),
     Method("threshold, refitted", one_threshold, refitted=True),
     REFERENCE,
-    Method("by |w| rms(x), searched, refitted", searched, by_input=True, refitted=True),
+    Method("Wanda order, searched, refitted", searched, by_input=True, refitted=True),
 )
 """Another way, such as the densities that an agent learned, is one more line here."""

@@ -23,7 +23,7 @@ STYLES = {
     "densities searched": ("#cc79a7", "^"),
     "threshold, refitted": ("#56b4e9", "D"),
     "densities searched, refitted": ("#0072b2", "P"),
-    "by |w| rms(x), searched, refitted": ("#009e73", "X"),
+    "Wanda order, searched, refitted": ("#009e73", "X"),
 }
 
 Report = Mapping[str, Any]
