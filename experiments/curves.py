@@ -71,7 +71,7 @@ class BudgetCurves:
 
 
 class FrontCurves:
-    """``run/hypervolume``: over cost and loss, of everything tried so far. Plans of different budgets never share a curve."""
+    """``run/hypervolume``: over cost and loss, of all so far. Plans of different budgets share no curve."""
 
     def __init__(self, problems: Sequence[PruningProblem]) -> None:
         self._corner = Corner.of(problems, problems[-1].planner.budgets[0].metric)

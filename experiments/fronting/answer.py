@@ -54,7 +54,8 @@ class Fronts:
 
     def all_notes(self) -> list[str]:
         """The notes of each front among them."""
-        return [*self.notes, *(note for front in self.fronts for note in front.notes()), REFERENCE_NOTE]
+        own = dict.fromkeys(note for front in self.fronts for note in front.notes())
+        return [*self.notes, *own, REFERENCE_NOTE]
 
     def chosen_row(self, front: Front) -> int | None:
         """Place of the chosen plan in a front's plans."""
@@ -111,10 +112,10 @@ class Fronts:
         parts += ["## Notes", "\n".join(f"- {note}" for note in self.all_notes())]
         return "\n\n".join(parts) + "\n"
 
-    def draw(self, folder: Path) -> list[Path]:
-        """Write the pictures."""
-        rows = [self.chosen_row(front) for front in self.fronts]
-        figures = {"front": draw_front(self.fronts, self.metric, rows)}
+    def draw(self, folder: Path, front: str = "front") -> list[Path]:
+        """Write the pictures; ``front`` is the name of the first."""
+        rows = [self.chosen_row(one) for one in self.fronts]
+        figures = {front: draw_front(self.fronts, self.metric, rows)}
         if len(self.objectives) > 2:
             figures["objectives"] = draw_objectives(self.fronts, self.metric, rows)
         return [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]

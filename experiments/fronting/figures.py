@@ -37,15 +37,16 @@ def draw_front(fronts: Sequence[Front], metric: str, chosen: Sequence[int | None
 def _draw_panel(figure: Figure, axes: Axes, front: Front, metric: str, chosen: int | None) -> None:
     across, up, shade = _places(front)
     points = np.array([[_shown(plan, across), _shown(plan, up)] for plan in front.plans])
-    axes.scatter(*points.T, s=12, color=FAINT, alpha=0.6, lw=0, label="beaten by another plan", zorder=1)
+    axes.scatter(
+        points[:, 0], points[:, 1], s=12, color=FAINT, alpha=0.6, lw=0, label="beaten by another plan", zorder=1
+    )
     best = points[front.best]
     if shade is None:
-        axes.scatter(*best.T, s=48, color=LEARNED, zorder=3, label="beaten by none")
+        axes.scatter(best[:, 0], best[:, 1], s=48, color=LEARNED, zorder=3, label="beaten by none")
     else:
         shades = [_shown(front.plans[row], shade) for row in front.best.tolist()]
-        drawn = axes.scatter(
-            *best.T, s=48, c=shades, cmap="viridis", ec="black", lw=0.4, zorder=3, label="beaten by none"
-        )
+        look = {"s": 48, "cmap": "viridis", "edgecolors": "black", "linewidths": 0.4, "zorder": 3}
+        drawn = axes.scatter(best[:, 0], best[:, 1], c=shades, label="beaten by none", **look)  # type: ignore[arg-type]
         figure.colorbar(drawn, ax=axes, label=_axis_label(front, shade, metric))
     _ring(axes, points[front.knee.row], OTHERS[0], "D", "knee")
     if chosen is not None:
@@ -55,7 +56,8 @@ def _draw_panel(figure: Figure, axes: Axes, front: Front, metric: str, chosen: i
 
 def _ring(axes: Axes, point: FloatArray, colour: str, marker: str, label: str) -> None:
     size = 190 if marker == "D" else 330
-    axes.scatter(*point, s=size, marker=marker, facecolors="none", edgecolors=colour, lw=2, label=label, zorder=4)
+    look = {"facecolors": "none", "edgecolors": colour, "lw": 2, "zorder": 4}
+    axes.scatter(point[0], point[1], s=size, marker=marker, label=label, **look)  # type: ignore[arg-type]
 
 
 def _label(axes: Axes, front: Front, across: str, up: str, metric: str) -> None:

@@ -16,7 +16,7 @@ from rlprune.experiments.fronting.plans import MEASURED, Plan
 from rlprune.experiments.fronting.volume import contributions, hypervolume
 from rlprune.network import FloatArray, IntArray
 
-MOST_BEST = {2: 10_000, 3: 1_000, 4: 150, 5: 60}
+MOST_BEST = {2: 3_000, 3: 600, 4: 300, 5: 100}
 """Plans of a front whose volume is computed, by objectives: it takes seconds for so many, and much longer for more."""
 
 
@@ -39,12 +39,12 @@ class Front:
 
     @classmethod
     def of(cls, kind: str, plans: Sequence[Plan], objectives: tuple[str, ...] = ()) -> Front:
-        """The front of those plans that know every objective; without objectives, the usual ones of those known.
+        """The front of those of ``plans`` that know every objective; the usual ones are those the first knows.
 
         Raises:
             RunError: no plan knows them.
         """
-        names = objectives or default_objectives(plans[0].values if plans else {})
+        names = objectives or default_objectives([name for name in plans[0].values if plans[0].knows(name)])
         fitting = [plan for plan in plans if all(map(plan.knows, names))]
         if not fitting:
             raise RunError(
@@ -115,8 +115,8 @@ class Front:
     def notes(self) -> list[str]:
         """What a reader must know of these figures."""
         found = [
-            f"{later} is proportional to {first} in every plan ({self.kind}): it tells nothing that {first} does not, "
-            "and the knee leaves it out."
+            f"In every plan {later} is proportional to {first}: it tells nothing that {first} does not, and the knee "
+            "leaves it out."
             for later, first in self.repeated
         ]
         if self.left_out:

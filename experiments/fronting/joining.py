@@ -58,7 +58,7 @@ def _refuse_strangers(runs: Sequence[Read], objectives: Sequence[str]) -> None:
     for run in runs[1:]:
         other = {name: run.conditions[name] for name in counting}
         if first != other:
-            more = "" if objectives else ", or objectives that need no device: --objective accuracy --objective macs"
+            more = ", or name objectives that need no device" if device_counts else ""
             raise RunError(
                 f"A front is of one network, data and device; {runs[0].path} and {run.path} differ in "
                 f"{differences(first, other)}. Name runs that agree{more}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -85,7 +85,7 @@ def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def default_objectives(known: Mapping[str, float]) -> tuple[str, ...]:
+def default_objectives(known: Collection[str]) -> tuple[str, ...]:
     """The score, latency and energy where they are known, else MACs."""
     return (SCORE, *([name for name in ("latency", "energy") if name in known] or ["macs"]))
 

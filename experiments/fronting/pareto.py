@@ -81,7 +81,7 @@ def _normal(table: FloatArray) -> tuple[FloatArray, bool]:
     extremes = table[[int(np.lexsort((sums, column))[0]) for column in table.T]]
     ones: FloatArray = np.ones(table.shape[1])
     try:
-        normal = np.linalg.solve(extremes, ones)
+        normal: FloatArray = np.asarray(np.linalg.solve(extremes, ones), dtype=np.float64)
     except np.linalg.LinAlgError:
         return ones, False
     faces = bool(np.isfinite(normal).all() and (normal > 0).all() and np.abs(normal).max() < 1 / SAME)

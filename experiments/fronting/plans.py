@@ -44,7 +44,7 @@ class Plan:
         choices: the plan itself, a whole number for each thing that was decided.
         values: objective to value, as far as they are known.
         dense: the same of the dense network, in the same run and as the values came about.
-        where: which of the method's plans it is: chosen, finalist, a budget of a range, or an episode.
+        where: which of the method's plans it is: the final one, a finalist, that at a budget of a range, or an episode.
         timed: whether its latency was measured; else promised.
     """
 
@@ -106,7 +106,7 @@ def searched_plans(source: Source) -> list[Plan]:
 def _rows(source: Source) -> Iterator[Plan]:
     for row in map(Row.from_dict, source.result["rows"]):
         if row.role != DENSE:
-            yield _of_row(source, row, "chosen")
+            yield _of_row(source, row, "final plan")
 
 
 def _points(source: Source) -> Iterator[Plan]:
@@ -134,9 +134,9 @@ def _finalists(source: Source) -> Iterator[Plan]:
     measured, promised = _dense_values(source), _promised_of(source, DENSE)
     for method, listed in (source.result.get("finalists") or {}).items():
         table = source.tables.get(method)
-        for item in listed if table is not None else []:
-            place = _place(table, item["widths"])
-            if place is not None:
+        for item in listed:
+            place = None if table is None else _place(table, item["widths"])
+            if table is not None and place is not None:
                 costs = {name: value for name, value in _costs_at(table, place).items() if name in measured}
                 values = {name: value * _drift(measured, promised, name) for name, value in costs.items()}
                 values |= {SCORE: float(item["score_validation"]), DIVERGENCE: float(item["divergence"])}

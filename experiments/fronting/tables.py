@@ -15,20 +15,27 @@ from rlprune.experiments.rows import score_text
 Table = tuple[list[str], list[list[str]], list[bool]]
 
 
-def front_table(front: Front, metric: str, chosen: int | None, most: int) -> Table:
+def front_table(front: Front, metric: str, chosen: int | None, most: int, runs: bool = True) -> Table:
     """Heads, cells, and which lines stand out: the plans that no other one beats, least first loss first.
 
     Args:
         chosen: place of the chosen plan, which is always shown.
         most: lines at most; those that add most to the volume stay.
+        runs: whether there is a column for them.
     """
     rows = front.best.tolist()
     shown = sorted(rows, key=lambda row: (row not in (chosen, front.knee.row), -front.contributions.get(row, 0.0)))
     kept = [row for row in rows if row in set(shown[:most])]
     if chosen is not None and chosen not in kept:
         kept.append(chosen)
-    heads = ["plan", "run", *(_head(name, metric) for name in front.objectives), "volume alone", ""]
-    cells = [_line(front, row, chosen) for row in kept]
+    heads = [
+        "plan",
+        *(["run"] if runs else []),
+        *(_head(name, metric) for name in front.objectives),
+        "volume alone",
+        "",
+    ]
+    cells = [_line(front, row, chosen, runs) for row in kept]
     if len(rows) > len(kept):
         cells.append([f"and {len(rows) - len(kept)} more", *[""] * (len(heads) - 1)])
     return heads, cells, [row == chosen for row in kept] + [False] * (len(cells) - len(kept))
@@ -40,12 +47,13 @@ def _head(name: str, metric: str) -> str:
     return f"{label}, {objective.unit}" if objective.unit else label
 
 
-def _line(front: Front, row: int, chosen: int | None) -> list[str]:
+def _line(front: Front, row: int, chosen: int | None, runs: bool) -> list[str]:
     plan = front.plans[row]
     marks = [word for word, place in (("knee", front.knee.row), ("chosen", chosen)) if place == row]
     alone = front.contributions.get(row)
     values = [_value(plan, name) for name in front.objectives]
-    return [plan.label, plan.source.path, *values, "-" if alone is None else f"{alone:.5f}", ", ".join(marks)]
+    run = [plan.source.path] if runs else []
+    return [plan.label, *run, *values, "-" if alone is None else f"{alone:.5f}", ", ".join(marks)]
 
 
 def _value(plan: Plan, name: str) -> str:

@@ -178,6 +178,7 @@ RUNS: dict[str, Change] = {
     "without-result": _without("result.json"),
     "cut-result": _halved("result.json"),
     "poor-result": _poor_result,
+    "other-network": _changed("result.json", fingerprint="0" * 64),
     "other-result": _changed("result.json", schema="rlprune-result/99"),
     "without-versions": _without("versions.json"),
     "without-episodes": _without("episodes-ddpg.csv"),
