@@ -69,10 +69,10 @@ def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
         report_outcome.opening(result),
         [
             *report_sections.front(result, pictures),
-            report_objectives.section(fronts, pictures),
             report_outcome.certainty(result),
             report_sections.methods(result),
             report_sections.plan(result, pictures),
+            report_objectives.section(fronts, pictures),
             report_sections.search(pictures),
             *report_sections.promises(result, pictures),
             report_sections.cost(result),
