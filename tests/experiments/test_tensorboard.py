@@ -169,6 +169,7 @@ def test_speed_up_is_over_the_dense_network(result: dict[str, Any]) -> None:
 
 def test_pictures_and_texts_stand_with_the_agent(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
     names = ("learning-curve", "keep-ratios", "tried-plans", "accuracy-against-cost", "promised-and-measured")
+    names += ("front-of-objectives", "objectives")
     assert set(events["ddpg"].Tags()["images"]) == {f"view/{name}" for name in names}
     texts = {
         tag.split("/")[0]: events["ddpg"].Tensors(tag)[0].tensor_proto.string_val[0].decode()
