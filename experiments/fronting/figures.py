@@ -24,7 +24,7 @@ TITLES = {"measured": "scored at the end, latency as timed", SEARCHED: "all of t
 
 def draw_front(fronts: Sequence[Front], metric: str, chosen: Sequence[int | None]) -> Figure:
     """A panel a front: its first two objectives, a third one as colour; beaten plans are faint."""
-    figure, panels = new_figure(len(fronts), 1.2 + 5.4 * len(fronts), 4.9)
+    figure, panels = new_figure(len(fronts), 0.8 + 4.6 * len(fronts), 4.9)
     for axes, front, row in zip(panels, fronts, chosen, strict=True):
         _draw_panel(figure, axes, front, metric, row)
     handles = {
@@ -107,7 +107,7 @@ def _axis_label(front: Front, name: str, metric: str) -> str:
 
 def draw_objectives(fronts: Sequence[Front], metric: str, chosen: Sequence[int | None]) -> Figure:
     """Parallel coordinates: a line a plan of the front, an axis an objective, better is higher."""
-    figure, panels = new_figure(len(fronts), 1.2 + 5.4 * len(fronts), 4.6)
+    figure, panels = new_figure(len(fronts), 0.8 + 4.6 * len(fronts), 4.6)
     for axes, front, row in zip(panels, fronts, chosen, strict=True):
         _draw_lines(axes, front, metric, row)
     return figure

@@ -135,7 +135,7 @@ class Front:
         return [*found, *self._of_the_knee()]
 
     def _of_the_knee(self) -> list[str]:
-        if self.knee.distance > 0 or len(self.best) < 3:
+        if self.knee.distance > 1e-9:
             return []
         return [f"The {self.kind} front bends nowhere towards the ideal: its knee is one of the extremes."]
 

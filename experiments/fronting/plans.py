@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +78,7 @@ class Plan:
         """
         path = _kept_file(self.source, self.choices)
         plan = _rebuilt(self.source, self.choices) if path is None else PruningPlan.load(path)
-        return PruningPlan(plan.fingerprint, plan.decisions, {**plan.notes, **self._notes()})
+        return replace(plan, notes={**plan.notes, **self._notes()})
 
     def _notes(self) -> dict[str, Any]:
         return {"method": self.method, "run": self.source.path, "found": self.where, "objectives": dict(self.values)}
