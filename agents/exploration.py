@@ -91,9 +91,7 @@ class Explorer:
         self.demonstrations = Demonstrations()
         self._settings = settings
         self._random = np.random.default_rng(seed)
-        self._near = [
-            Neighbourhood(problem.planner, self._random, settings.rows, settings.most) for problem in self.problems
-        ]
+        self._near = [Neighbourhood(problem, self._random, settings.rows, settings.most) for problem in self.problems]
         self._model = ReturnModel(self.problems[0], settings.prior_weight, settings.residuals)
         self._losses: dict[tuple[int, ...], float] = {}
         self._stale = False
@@ -103,7 +101,7 @@ class Explorer:
     def learn(self, at: int, episode: PlanWalk, outcome: Outcome) -> None:
         """Take in how an episode at one of the budgets ended."""
         if outcome.defined:
-            self._losses[tuple(outcome.widths.tolist())] = outcome.loss
+            self._losses[tuple(outcome.levels.tolist())] = outcome.loss
             self._stale = True
             self.demonstrations.add(np.stack(episode.seen), np.stack(episode.done), outcome.reward, at)
 
@@ -158,7 +156,7 @@ class Explorer:
         walk = problem.planner.start()
         while not walk.done:
             walk.decide(int(self._random.choice(walk.options())))
-        return walk.widths
+        return walk.levels
 
     def _table(self) -> tuple[IntArray, FloatArray]:
         return np.array(list(self._losses), dtype=np.int64), np.array(list(self._losses.values()))

@@ -19,6 +19,7 @@ from rlprune.agents.imitation import imitate
 from rlprune.agents.policy import Policy
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.agents.walking import actor_plans
+from rlprune.choices import Kind
 from rlprune.envs import LayerPruningEnv
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.problem import PruningProblem
@@ -97,7 +98,7 @@ class LearningSearcher(ABC):
     name: str
     settings: LearningSettings
 
-    def fewest_episodes(self, groups: int) -> int:
+    def fewest_episodes(self, choices: int) -> int:
         """The warm-up."""
         return self.settings.exploration.warmup if self.settings.planned else 1
 
@@ -111,7 +112,7 @@ class LearningSearcher(ABC):
         self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
         """See :class:`rlprune.agents.search.RangeSearcher`."""
-        settings, length = self.settings, len(problems[0].network.groups)
+        settings, length = self.settings, len(problems[0].space.units)
         require_episodes(episodes, self, problems)
         log = EpisodeLog(problems[0], callback)
         with isolated_random_state(seed):
@@ -120,7 +121,7 @@ class LearningSearcher(ABC):
             model = self._model(env, episodes, seed)
             explorer.policy = actor_plans(model, problems)
             model.learn((episodes + settings.envs) * length, EpisodeCollector(log, episodes), NO_LOG)
-            kept = self._policy(model)
+            kept = self._policy(model, problems[0].space.kinds)
         imitate(kept, explorer.demonstrations, settings.imitation, seed)
         return SearchResult(log.episodes, kept)
 
@@ -129,5 +130,5 @@ class LearningSearcher(ABC):
         """The algorithm of SB3, before it learns."""
 
     @abstractmethod
-    def _policy(self, model: BaseAlgorithm) -> Policy:
+    def _policy(self, model: BaseAlgorithm, kinds: tuple[Kind, ...]) -> Policy:
         """Its actor on its own."""

@@ -18,6 +18,7 @@ from rlprune.agents.exploration import Exploration
 from rlprune.agents.learning import LearningSearcher, linears_of
 from rlprune.agents.policy import Policy
 from rlprune.agents.returns import EpisodeReturnBuffer
+from rlprune.choices import Kind
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import ConfigError
 
@@ -138,7 +139,7 @@ class OffPolicySearcher(LearningSearcher):
         self._algorithm = ALGORITHMS[name]()
 
     def _model(self, env: PruningVecEnv, episodes: int, seed: int) -> OffPolicyAlgorithm:
-        settings, length = self.settings, len(env.problems[0].network.groups)
+        settings, length = self.settings, len(env.problems[0].space.units)
         buffer: dict[str, Any] = {}
         if settings.returns:
             own = {"episode_length": length, "seed": seed, "ranks": settings.ranks}
@@ -153,7 +154,7 @@ class OffPolicySearcher(LearningSearcher):
             gamma=1.0,
             train_freq=(max(settings.episodes_per_update // settings.envs, 1) * length, "step"),
             gradient_steps=settings.updates,
-            action_noise=None if settings.planned else NormalActionNoise(np.zeros(1), np.full(1, settings.noise)),
+            action_noise=None if settings.planned else _noise(env, settings.noise),
             policy_kwargs={"net_arch": list(settings.hidden), "activation_fn": nn.ReLU},
             seed=seed,
             device="cpu",
@@ -162,8 +163,13 @@ class OffPolicySearcher(LearningSearcher):
         )
         return model
 
-    def _policy(self, model: BaseAlgorithm) -> Policy:
-        return Policy.from_layers(self.name, linears_of(*_actor(model)), "relu", squash=True)
+    def _policy(self, model: BaseAlgorithm, kinds: tuple[Kind, ...]) -> Policy:
+        return Policy.from_layers(self.name, linears_of(*_actor(model)), "relu", squash=True, kinds=kinds)
+
+
+def _noise(env: PruningVecEnv, deviation: float) -> NormalActionNoise:
+    entries = len(env.problems[0].space.kinds)
+    return NormalActionNoise(np.zeros(entries), np.full(entries, deviation))
 
 
 def _actor(model: BaseAlgorithm) -> list[nn.Module]:

@@ -14,8 +14,9 @@ from safetensors.torch import load, save
 from torch import nn
 from torch.nn.utils import skip_init
 
-from rlprune.envs.actions import ACTION_NAMES
-from rlprune.envs.observations import OBSERVATION_VERSION, SLOTS
+from rlprune.choices import KINDS, Kind
+from rlprune.envs.actions import CHANNELS, ENTRIES, action_names
+from rlprune.envs.observations import OBSERVATION_VERSION, slots_of
 from rlprune.errors import PolicyError
 from rlprune.files import read_bytes, read_json, write_atomic, write_json
 
@@ -35,16 +36,26 @@ class PolicySpec:
         sizes: units of each layer, from observation to action.
         activation: between layers.
         squash: whether the output goes through tanh; otherwise it is clipped to [-1, 1].
-        observation_version, observation, actions: what its inputs and outputs mean.
+        kinds: of decisions that it takes; inputs and outputs follow from them.
+        observation_version: of the slots.
     """
 
     algorithm: str
     sizes: tuple[int, ...]
     activation: Activation
     squash: bool
+    kinds: tuple[Kind, ...] = CHANNELS
     observation_version: int = OBSERVATION_VERSION
-    observation: tuple[str, ...] = tuple(slot.name for slot in SLOTS)
-    actions: tuple[str, ...] = ACTION_NAMES
+
+    @property
+    def observation(self) -> tuple[str, ...]:
+        """Names of the inputs."""
+        return tuple(slot.name for slot in slots_of(self.kinds))
+
+    @property
+    def actions(self) -> tuple[str, ...]:
+        """Names of the outputs."""
+        return action_names(self.kinds)
 
 
 class Policy(nn.Module):
@@ -71,10 +82,12 @@ class Policy(nn.Module):
         self.requires_grad_(False)
 
     @classmethod
-    def from_layers(cls, algorithm: str, linears: list[nn.Linear], activation: Activation, squash: bool) -> Policy:
+    def from_layers(
+        cls, algorithm: str, linears: list[nn.Linear], activation: Activation, squash: bool, kinds: tuple[Kind, ...]
+    ) -> Policy:
         """Copy the linear layers of a trained actor."""
         sizes = (linears[0].in_features, *(linear.out_features for linear in linears))
-        policy = cls(PolicySpec(algorithm, sizes, activation, squash))
+        policy = cls(PolicySpec(algorithm, sizes, activation, squash, kinds))
         for mine, theirs in zip(policy._linears(), linears, strict=True):
             mine.load_state_dict({name: tensor.detach().clone() for name, tensor in theirs.state_dict().items()})
         return policy
@@ -102,7 +115,9 @@ class Policy(nn.Module):
         """Write ``policy.safetensors`` and ``policy.json`` into a folder."""
         folder = Path(folder)
         write_atomic(folder / "policy.safetensors", save(self.state_dict()), PolicyError)
-        write_json(folder / "policy.json", {"schema": SCHEMA, **asdict(self.spec)}, PolicyError)
+        described = {key: value for key, value in asdict(self.spec).items() if key != "kinds"}
+        meaning = {"observation": self.spec.observation, "actions": self.spec.actions}
+        write_json(folder / "policy.json", {"schema": SCHEMA, **described, **meaning}, PolicyError)
 
     @classmethod
     def load(cls, folder: str | Path) -> Policy:
@@ -139,19 +154,28 @@ def _spec(path: Path, data: dict[str, Any]) -> PolicySpec:
     algorithm, activation, squash = data.get("algorithm"), data.get("activation"), data.get("squash")
     if not isinstance(algorithm, str) or activation not in list(ACTIVATIONS) or not isinstance(squash, bool):
         raise PolicyError(f"{path} must hold 'algorithm', 'activation' and 'squash' of an MLP. Is it a policy?")
-    spec = PolicySpec(algorithm, _sizes(path, data.get("sizes")), cast(Activation, activation), squash)
+    kinds = _kinds(path, data.get("actions"))
+    spec = PolicySpec(algorithm, _sizes(path, data.get("sizes")), cast(Activation, activation), squash, kinds)
     seen = [spec.observation_version, list(spec.observation)]
     if [data.get("observation_version"), data.get("observation")] != seen:
         raise PolicyError(
             f"{path} was trained on observation version {data.get('observation_version')!r:.80}; this rlprune has "
             f"version {spec.observation_version}. Train the policy again."
         )
-    if data.get("actions") != list(spec.actions):
-        raise PolicyError(
-            f"{path} decides {data.get('actions')!r:.80}; this rlprune has the actions {list(spec.actions)}. "
-            "Train the policy again."
-        )
     return spec
+
+
+def _kinds(path: Path, actions: Any) -> tuple[Kind, ...]:
+    """What a policy decides, from the names of its actions."""
+    known = {name: kind for kind, name in ENTRIES.items()}
+    if not isinstance(actions, list) or not actions or not all(name in known for name in map(str, actions)):
+        raise PolicyError(
+            f"{path} decides {actions!r:.80}; this rlprune has the actions {list(known)}. Train the policy again."
+        )
+    kinds = tuple(known[name] for name in actions)
+    if kinds != tuple(kind for kind in KINDS if kind in kinds):
+        raise PolicyError(f"{path}: 'actions' stand in the order {list(known)}, each once; {actions!r:.80} came.")
+    return kinds
 
 
 def _sizes(path: Path, value: Any) -> tuple[int, ...]:

@@ -14,6 +14,7 @@ from torch import nn
 from rlprune.agents.exploration import Exploration
 from rlprune.agents.learning import LearningSearcher, linears_of
 from rlprune.agents.policy import Policy
+from rlprune.choices import Kind
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import ConfigError
 
@@ -85,7 +86,7 @@ class PPOSearcher(LearningSearcher):
         self.settings: PPOSettings = settings or PPOSettings()
 
     def _model(self, env: PruningVecEnv, episodes: int, seed: int) -> PPO:
-        settings, length = self.settings, len(env.problems[0].network.groups)
+        settings, length = self.settings, len(env.problems[0].space.units)
         rounds = max(min(settings.episodes_per_update, max(episodes, 2)) // settings.envs, 1)
         steps = max(rounds * length, 2)
         model = PPO(
@@ -109,7 +110,7 @@ class PPOSearcher(LearningSearcher):
         policy.planned_env = env
         return model
 
-    def _policy(self, model: BaseAlgorithm) -> Policy:
+    def _policy(self, model: BaseAlgorithm, kinds: tuple[Kind, ...]) -> Policy:
         policy: Any = model.policy
         actor = linears_of(policy.mlp_extractor.policy_net, policy.action_net)
-        return Policy.from_layers(self.name, actor, "tanh", squash=False)
+        return Policy.from_layers(self.name, actor, "tanh", squash=False, kinds=kinds)

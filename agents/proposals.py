@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from rlprune.budget import BudgetPlanner
 from rlprune.completion import FITS, FloatArray, IntArray
+from rlprune.problem import PruningProblem
 
 Worth = Callable[[IntArray], FloatArray]
 
@@ -16,20 +16,22 @@ class Neighbourhood:
     """Random changes of a plan that keep it within the budgets and use one of them.
 
     Args:
-        planner: says what plans cost and what they must use.
+        problem: says what is decided, what plans cost and what they must use.
         random: where the changes are drawn from.
         rows: changes tried at once.
-        most: groups that change at most.
+        most: choices that change at most.
     """
 
-    def __init__(self, planner: BudgetPlanner, random: np.random.Generator, rows: int = 600, most: int = 4) -> None:
-        self._planner, self._random, self._rows, self._most = planner, random, rows, most
-        self._counts = np.array([len(group.widths) for group in planner.groups])
-        self._widths = np.zeros((len(planner.groups), self._counts.max()), dtype=np.int64)
-        self._place = np.zeros((len(planner.groups), int(planner.full.max()) + 1), dtype=np.int64)
-        for index, group in enumerate(planner.groups):
-            self._widths[index, : len(group.widths)] = group.widths
-            self._place[index, list(group.widths)] = np.arange(len(group.widths))
+    def __init__(self, problem: PruningProblem, random: np.random.Generator, rows: int = 600, most: int = 4) -> None:
+        self._planner, self._space = problem.planner, problem.space
+        self._random, self._rows, self._most = random, rows, most
+        choices = problem.space.choices
+        self._counts = np.array([len(choice.levels) for choice in choices])
+        self._levels = np.zeros((len(choices), self._counts.max()), dtype=np.int64)
+        self._place = np.zeros((len(choices), int(self._planner.full.max()) + 1), dtype=np.int64)
+        for index, choice in enumerate(choices):
+            self._levels[index, : len(choice.levels)] = choice.levels
+            self._place[index, list(choice.levels)] = np.arange(len(choice.levels))
         self._free = np.flatnonzero(self._counts > 1)
 
     def of(self, plan: IntArray) -> IntArray:
@@ -41,7 +43,7 @@ class Neighbourhood:
             groups = self._random.choice(self._free, len(rows))
             sizes = self._random.geometric(0.5, len(rows)) * self._random.choice([-1, 1], len(rows))
             places[rows, groups] = (places[rows, groups] + sizes).clip(0, self._counts[groups] - 1)
-        plans = self._widths[np.arange(len(plan)), places]
+        plans = self._space.canonical(self._levels[np.arange(len(plan)), places])
         used = self._planner.usage(plans)
         return plans[(used <= FITS) & (used >= self._planner.target)]
 

@@ -9,27 +9,40 @@ from rlprune.agents.policy import Policy
 from rlprune.completion import IntArray
 from rlprune.envs.observations import Observation, Observer
 from rlprune.envs.walking import plan_of
+from rlprune.errors import PolicyError
 from rlprune.problem import Outcome, PruningProblem
 
 
 def replay(policy: Policy, problem: PruningProblem) -> Outcome:
-    """The plan that ``policy`` makes for the network and budgets of ``problem``, and what it does."""
+    """The plan that ``policy`` makes for the network and budgets of ``problem``, and what it does.
+
+    Raises:
+        PolicyError: the policy decides other kinds of things.
+    """
     return problem.outcome(replayed_plan(policy, problem))
 
 
 def replayed_plan(policy: Policy, problem: PruningProblem) -> IntArray:
-    """The plan alone, ``int64 [G]``; nothing is evaluated."""
+    """The plan alone, ``int64 [K]``; nothing is evaluated. Raises as :func:`replay`."""
+    if policy.spec.kinds != problem.space.kinds:
+        raise PolicyError(
+            f"A policy decides what it was trained to decide: {', '.join(policy.spec.kinds)}; "
+            f"{', '.join(problem.space.kinds)} was asked for. Replay it with the decisions of its run."
+        )
     return plan_of(policy.act, problem, Observer(problem))
 
 
 def action_spread(policy: Policy, problem: PruningProblem) -> float:
-    """Standard deviation of the policy's actions over the groups of a network: near 0 where it ignores what it sees."""
-    actions: list[float] = []
+    """Standard deviation of the policy's actions over the units of a network, of the kind that varies most.
+
+    It is near 0 where the policy ignores what it sees.
+    """
+    actions: list[npt.NDArray[np.float32]] = []
 
     def act(observation: Observation) -> npt.NDArray[np.float32]:
         action = policy.act(observation)
-        actions.append(float(action[0]))
+        actions.append(action)
         return action
 
     plan_of(act, problem, Observer(problem))
-    return float(np.std(actions))
+    return float(np.std(actions, axis=0).max())

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import numpy.typing as npt
 from scipy import linalg
 from scipy.optimize import nnls
 
+from rlprune.choices import Choice
 from rlprune.completion import FloatArray, IntArray
 from rlprune.problem import PruningProblem
 
@@ -22,25 +21,25 @@ MOST_ITERATIONS = 30
 
 
 class AdditiveLoss:
-    """A plan's loss as a sum over groups, each of which never falls when its group is narrowed.
+    """A plan's loss as a sum over choices, none of which falls when its level does.
 
     Near the dense network the divergence is a quadratic form of the outputs' errors, and errors of different layers are
-    hardly correlated: so they add. Each step from one allowed width to the next smaller one of a group costs a
+    hardly correlated: so they add. Each step from one level to the next lower one of a choice costs a
     non-negative amount, found by non-negative least squares on relative errors (Lawson and Hanson 1974), drawn
     towards the group's reconstruction error curve, which is known before any plan is tried. In terms of reinforcement
     learning it is a return decomposition (Efroni et al., AAAI 2021, trajectory feedback).
 
     Args:
-        problem: gives groups, allowed widths and error curves.
+        problem: gives choices, their levels and error curves.
         prior_weight: how many evaluations the prior counts as, for each step.
     """
 
     def __init__(self, problem: PruningProblem, prior_weight: float = PRIOR_WEIGHT) -> None:
-        groups = problem.network.groups
+        choices = problem.space.choices
         self._prior_weight = prior_weight
-        self._groups = np.concatenate([np.full(len(g.widths) - 1, i) for i, g in enumerate(groups)]).astype(np.int64)
-        self._wider = np.concatenate([g.widths[1:] for g in groups]).astype(np.int64)
-        self._prior = np.concatenate([_steps(problem, g.name, g.widths) for g in groups])
+        self._places = np.concatenate([np.full(len(c.levels) - 1, i) for i, c in enumerate(choices)]).astype(np.int64)
+        self._wider = np.concatenate([c.levels[1:] for c in choices]).astype(np.int64)
+        self._prior = np.concatenate([_steps(problem, choice) for choice in choices])
         self._steps = self._prior
 
     def fit(self, plans: IntArray, losses: FloatArray) -> None:
@@ -58,13 +57,12 @@ class AdditiveLoss:
 
     def _lost(self, plans: IntArray) -> FloatArray:
         """Whether each step of width was given up, ``[N, G] -> [N, steps]``."""
-        return (plans[:, self._groups] < self._wider).astype(np.float64)
+        return (plans[:, self._places] < self._wider).astype(np.float64)
 
 
-def _steps(problem: PruningProblem, name: str, widths: Sequence[int]) -> FloatArray:
-    """By how much the reconstruction error rises from each width to the next smaller one."""
-    at, errors = problem.evaluator.tables.error_curve(name)
-    curve = np.interp(widths, at, errors)
+def _steps(problem: PruningProblem, choice: Choice) -> FloatArray:
+    """By how much the error rises from each level to the next lower one."""
+    curve = problem.evaluator.error_curve(choice)
     return np.asarray(np.maximum(curve[:-1] - curve[1:], 1e-6))
 
 
@@ -77,7 +75,7 @@ class ReturnModel:
 
     def __init__(self, problem: PruningProblem, prior_weight: float = PRIOR_WEIGHT, residuals: bool = True) -> None:
         self._additive = AdditiveLoss(problem, prior_weight)
-        self._full = problem.network.dense_widths.astype(np.float64)
+        self._full = problem.space.full.astype(np.float64)
         self._residuals = residuals
         self._known: npt.NDArray[np.float64] | None = None
         self._chosen: tuple[float, float] = (LENGTHS[0], NOISES[0])

@@ -58,8 +58,8 @@ class Searcher(Protocol):
         """
         ...
 
-    def fewest_episodes(self, groups: int) -> int:
-        """What a search of a network with so many groups needs at least, at one budget."""
+    def fewest_episodes(self, choices: int) -> int:
+        """What a search of so many choices needs at least, at one budget."""
         ...
 
 
@@ -110,7 +110,7 @@ def require_episodes(episodes: int, searcher: Searcher, problems: Sequence[Pruni
     Raises:
         ConfigError: fewer episodes than the method's warm-up needs at all budgets.
     """
-    needed = searcher.fewest_episodes(len(problems[0].network.groups)) * len(problems)
+    needed = searcher.fewest_episodes(len(problems[0].space.choices)) * len(problems)
     if episodes < needed:
         raise ConfigError(
             f"{searcher.name} needs at least {needed} episode{'' if needed == 1 else 's'} here; {episodes} came. "
@@ -145,5 +145,5 @@ def best_outcomes(episodes: Iterable[Episode], count: int) -> list[Outcome]:
     """The ``count`` distinct plans of highest reward, best first; of equals, the earliest."""
     distinct: dict[tuple[int, ...], Outcome] = {}
     for episode in episodes:
-        distinct.setdefault(tuple(episode.outcome.widths.tolist()), episode.outcome)
+        distinct.setdefault(tuple(episode.outcome.levels.tolist()), episode.outcome)
     return sorted(distinct.values(), key=lambda outcome: -outcome.reward)[:count]

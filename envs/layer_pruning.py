@@ -8,6 +8,7 @@ import gymnasium
 import numpy.typing as npt
 
 from rlprune.budget import Walk
+from rlprune.choices import Choice
 from rlprune.envs.actions import action_space
 from rlprune.envs.observations import Observation, Observer, observation_space, observation_table
 from rlprune.envs.walking import PlanWalk, summary
@@ -16,32 +17,41 @@ from rlprune.problem import PruningProblem
 
 
 class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
-    """Decide, group by group, how many channels of a network to keep within a budget.
+    """Decide, unit by unit, what is left of a network within a budget.
 
     ## Description
-    The network is an ordered list of groups: layers that must lose the same channels together. Each step decides one
-    group, in forward order. The decision is moved to the nearest width from which the rest of the network can still
-    meet every budget and make use of the tightest one, so each episode ends in a plan that is within budget. After
-    the last group the plan is evaluated once, and that is the reward. After AMC (He et al., ECCV 2018,
-    arXiv:1802.03494), with two-sided budgets on any cost and observations that carry over to other networks.
+    The network is an ordered list of units: mostly groups, layers that must lose the same channels together; where
+    more than channels is decided, every layer that has a choice. Each step takes the choices of one unit, in forward
+    order. Each is moved to the nearest level from which the rest of the network can still meet every budget and make
+    use of the tightest one, so each episode ends in a plan that is within budget. After the last unit the plan is
+    evaluated once, and that is the reward. After AMC (He et al., ECCV 2018, arXiv:1802.03494), with two-sided budgets
+    on any cost, several kinds of decisions, and observations that carry over to other networks.
 
     ## Action space
-    `Box(-1, 1, (1,), float32)`
+    `Box(-1, 1, (kinds,), float32)`: one entry for each kind of decision, in this order.
 
-    | Num | Action     | -1                              | 0                              | 1              |
-    |-----|------------|---------------------------------|--------------------------------|----------------|
-    | 0   | keep ratio | the smallest allowed keep ratio | what the uniform plan has here | keep all (1.0) |
+    | Kind     | Action     | -1                              | 0                              | 1                     |
+    |----------|------------|---------------------------------|--------------------------------|-----------------------|
+    | depth    | keep_block | the block is dropped            | what the uniform plan has here | the block stays       |
+    | channels | keep_ratio | the smallest allowed keep ratio | what the uniform plan has here | keep all (1.0)        |
+    | weights  | density    | the smallest allowed density    | what the uniform plan has here | every entry remains   |
+    | bits     | precision  | the fewest bits                 | what the uniform plan has here | the weight as it is   |
 
-    Linear between these points. What was executed may differ from what was asked: see `info`.
+    Linear between these points. Where a unit has no choice of a kind, the entry is masked: it does nothing, and 0 is
+    executed. What was executed may differ from what was asked: see `info`.
 
     ## Observation space
-    `Box` of float32, one entry a slot (`rlprune.envs.observations.SLOTS`). The observation after the last group has
-    position 1, the final costs and zeros.
+    `Box` of float32, one entry a slot (`rlprune.envs.observations.slots_of`). The observation after the last unit has
+    position 1, the final costs and zeros. Where only channels are decided:
 
     <observation table>
 
+    Where more is decided, slots follow for each kind: whether it is decided here, its lowest and its uniform share,
+    what these lose alone, its share in the plan that would follow, and its share that was executed last; and for the
+    costs `weights` and `size` what the others have (`observation_table(kinds)` prints them).
+
     ## Reward
-    0 until the last group, then the problem's reward (`rlprune.rewards`):
+    0 until the last unit, then the problem's reward (`rlprune.rewards`):
 
     | Name       | Reward of the plan                                                                         |
     |------------|--------------------------------------------------------------------------------------------|
@@ -56,16 +66,18 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     ## Info
     | Key                | When  | Value                                                                              |
     |--------------------|-------|------------------------------------------------------------------------------------|
-    | group              | step  | name of the group that was decided; on reset, the first to decide                  |
-    | width              | step  | channels kept                                                                      |
+    | unit               | step  | name of the unit that was decided; on reset, the first to decide                   |
+    | levels             | step  | kind -> level that was executed                                                    |
+    | group              | step  | name of its group, where channels were decided                                     |
+    | width              | step  | channels kept, where they were decided                                             |
     | keep_ratio         | step  | width / channels of the dense group                                                |
     | executed_action    | step  | the action that would have asked for exactly this, float32 of the action's shape   |
     | outcome            | end   | the `rlprune.problem.Outcome`                                                      |
     | score              | end   | validation score of the plan                                                       |
     | divergence         | end   | divergence of its outputs from the dense network's                                 |
-    | macs, params, latency_ms, energy_mj | end | its costs, those that the problem has                               |
+    | macs, size_bytes, latency_ms, ... | end | its costs, those that the problem has                                 |
     | reward_terms       | end   | what the reward is made of, by name                                                |
-    | plan_widths        | end   | channels kept in every group, int64                                                |
+    | plan_levels        | end   | the level of every choice, int64                                                   |
     | evaluations        | end   | plans evaluated so far, by anyone who shares the evaluator                          |
     | cache_hits         | end   | plans that were asked for again                                                    |
 
@@ -73,11 +85,11 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     Nothing is decided; the previous action is 0 and the previous keep ratio 1. Nothing is drawn at random.
 
     ## Episode end
-    Terminates after the last group. Never truncates.
+    Terminates after the last unit. Never truncates.
 
     ## Arguments
     - `problem`: the `rlprune.problem.PruningProblem` to solve.
-    - `render_mode`: `"ansi"` makes `render()` return one line a group; None, nothing.
+    - `render_mode`: `"ansi"` makes `render()` return one line a choice; None, nothing.
 
     ## Errors
     `ActionError`: an action that is NaN, outside the box or of another shape, or a step after the end.
@@ -93,7 +105,7 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     terminated = False
     while not terminated:
         observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
-    print(reward, info["score"], info["plan_widths"])
+    print(reward, info["score"], info["plan_levels"])
     ```
     """
 
@@ -104,8 +116,8 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
             raise ConfigError(f"render_mode is None or one of {self.metadata['render_modes']}, not {render_mode!r}.")
         self.problem = problem
         self.render_mode = render_mode
-        self.action_space = action_space()
-        self.observation_space = observation_space()
+        self.action_space = action_space(problem.space.kinds)
+        self.observation_space = observation_space(problem.space.kinds)
         self._observer = Observer(problem)
         self._episode = PlanWalk(problem, self._observer)
 
@@ -120,10 +132,10 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
         """Start a new walk. ``seed`` only seeds ``np_random``; ``options`` are not used."""
         super().reset(seed=seed)
         self._episode = PlanWalk(self.problem, self._observer)
-        return self._episode.observation, {"group": self.problem.network.groups[0].name}
+        return self._episode.observation, {"unit": self.problem.space.units[0].name}
 
     def step(self, action: npt.ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
-        """Decide the current group; after the last one, evaluate the plan.
+        """Decide the current unit; after the last one, evaluate the plan.
 
         Raises:
             ActionError: see the class.
@@ -132,19 +144,24 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
         info = self._episode.decide(action)
         if not self._episode.walk.done:
             return self._episode.observation, 0.0, False, False, info
-        outcome = self.problem.outcome(self._episode.walk.widths)
+        outcome = self.problem.outcome(self._episode.walk.levels)
         return self._episode.observation, outcome.reward, True, False, info | summary(outcome, self.problem)
 
     def render(self) -> str | None:
-        """With ``render_mode="ansi"``, one line a group: channels kept of those it has, or that it is not decided."""
+        """With ``render_mode="ansi"``, one line a choice: what is kept of all, or that it is not decided."""
         if self.render_mode is None:
             return None
-        names = [group.name for group in self.problem.network.groups]
-        longest = max(map(len, names))
-        return "\n".join(f"{name:<{longest}}  {self._shown(index)}" for index, name in enumerate(names))
+        longest = max(len(choice.name) for choice in self.problem.space.choices)
+        return "\n".join(
+            f"{choice.name:<{longest}}  {self._kind(choice)}{self._shown(index)}"
+            for index, choice in enumerate(self.problem.space.choices)
+        )
+
+    def _kind(self, choice: Choice) -> str:
+        return f"{choice.kind:<8}  " if self.problem.space.layered else ""
 
     def _shown(self, index: int) -> str:
-        full, kept = self.problem.network.groups[index].width, int(self.walk.widths[index])
+        full, kept = self.problem.space.choices[index].full, int(self.walk.levels[index])
         if index >= self.walk.index:
             return f"{'-':>5} / {full}"
         return f"{kept:>5} / {full:<5} {kept / full:4.2f}  {'#' * round(20 * kept / full)}"

@@ -7,14 +7,16 @@ learned on one network can be replayed on another.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
+from rlprune.choices import Choice, Kind, Unit
+from rlprune.envs.actions import CHANNELS, Action
 from rlprune.problem import PruningProblem
 
 if TYPE_CHECKING:
@@ -26,6 +28,7 @@ Observation = npt.NDArray[np.float32]
 
 OBSERVATION_VERSION = 1
 METRICS = ("macs", "params", "latency", "energy")
+MIXED_METRICS = ("weights", "size")
 CURVE_POINTS = 8  # the error curve is read at keep ratios 1/8 ... 7/8
 
 
@@ -81,18 +84,54 @@ DYNAMIC_SLOTS: tuple[Slot, ...] = (
     Slot("previous_keep", "the executed keep ratio of the previous group, 1 at first"),
 )
 SLOTS: tuple[Slot, ...] = STATIC_SLOTS + DYNAMIC_SLOTS
+"""Where only channels are decided."""
 
 
-def observation_space() -> spaces.Box:
+def _mixed_static(kinds: Sequence[Kind]) -> list[Slot]:
+    slots = [Slot(f"{m}_share", f"share of the dense {m} that the harshest levels here save") for m in MIXED_METRICS]
+    slots += [Slot(f"{m}_budget", f"limit on {m} / dense {m}; 1 if there is none") for m in MIXED_METRICS]
+    for kind in kinds:
+        slots += [
+            Slot(f"{kind}_here", f"1 if {kind} is decided here"),
+            Slot(f"{kind}_lowest", f"share of the harshest level of {kind}; 1 where it is not decided"),
+            Slot(f"{kind}_uniform", f"share of the uniform plan's level of {kind}; 1 where it is not decided"),
+            Slot(f"{kind}_error_lowest", f"what the harshest level of {kind} loses alone: 1 + log10(error + 1e-4) / 4"),
+            Slot(f"{kind}_error_uniform", f"the same at the uniform plan's level of {kind}"),
+        ]
+    return slots
+
+
+def _mixed_dynamic(kinds: Sequence[Kind]) -> list[Slot]:
+    slots = []
+    for end, rest in (("cheapest", "at its minimum"), ("dearest", "untouched")):
+        slots += [
+            Slot(f"{m}_{end}", f"log2({m} with the rest {rest} / limit or dense {m}) / 6", -1.0) for m in MIXED_METRICS
+        ]
+    for kind in kinds:
+        slots += [
+            Slot(f"{kind}_planned", f"share of {kind} here in the plan that would follow the decisions so far"),
+            Slot(f"{kind}_previous", f"share of {kind} that was executed last, 1 at first"),
+        ]
+    return slots
+
+
+def slots_of(kinds: Sequence[Kind] = CHANNELS) -> tuple[Slot, ...]:
+    """The entries of an observation: those of :data:`SLOTS`, and further ones where more than channels is decided."""
+    if tuple(kinds) == CHANNELS:
+        return SLOTS
+    return (*STATIC_SLOTS, *_mixed_static(kinds), *DYNAMIC_SLOTS, *_mixed_dynamic(kinds))
+
+
+def observation_space(kinds: Sequence[Kind] = CHANNELS) -> spaces.Box:
     """One entry a slot, with the slot's bounds."""
-    low, high = np.array([(slot.low, slot.high) for slot in SLOTS], dtype=np.float32).T
+    low, high = np.array([(slot.low, slot.high) for slot in slots_of(kinds)], dtype=np.float32).T
     return spaces.Box(low, high, dtype=np.float32)
 
 
-def observation_table() -> str:
+def observation_table(kinds: Sequence[Kind] = CHANNELS) -> str:
     """The slots as a table for people."""
     rows = [("Num", "Slot", "Meaning", "Min", "Max")]
-    rows += [(str(n), s.name, s.meaning, f"{s.low:g}", f"{s.high:g}") for n, s in enumerate(SLOTS)]
+    rows += [(str(n), s.name, s.meaning, f"{s.low:g}", f"{s.high:g}") for n, s in enumerate(slots_of(kinds))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows
@@ -100,29 +139,72 @@ def observation_table() -> str:
     return "\n".join([lines[0], "|" + "|".join("-" * (width + 2) for width in widths) + "|", *lines[1:]])
 
 
+@dataclass(frozen=True)
+class Previous:
+    """What was executed before.
+
+    Attributes:
+        action: the first entry that a keep ratio may have, of the unit before; 0 at first.
+        shares: kind -> the share that was executed last.
+    """
+
+    action: float = 0.0
+    shares: Mapping[Kind, float] = field(default_factory=dict)
+
+    def after(self, kinds: Sequence[Kind], executed: Action, shares: Mapping[Kind, float]) -> Previous:
+        """The same one unit later."""
+        leading = kinds.index("channels") if "channels" in kinds else 0
+        return Previous(float(executed[leading]), {**self.shares, **shares})
+
+    def share(self, kind: Kind) -> float:
+        """What was executed last of a kind, 1 at first."""
+        return self.shares.get(kind, 1.0)
+
+
 class Observer:
     """Fills the slots for one problem; what does not change during an episode is computed once."""
 
     def __init__(self, problem: PruningProblem) -> None:
-        self._groups = problem.network.groups
+        space = problem.space
+        self._kinds, self._choices, self._units = space.kinds, space.choices, space.units
+        self._mixed = space.layered
         self._limits = {m: problem.planner.limits.get(m, dense) for m, dense in problem.dense_costs.items()}
         self._binding = set(problem.planner.limits) or set(self._limits)
-        self._low = np.array([slot.low for slot in SLOTS], dtype=np.float32)
-        self._high = np.array([slot.high for slot in SLOTS], dtype=np.float32)
+        slots = slots_of(self._kinds)
+        self._low = np.array([slot.low for slot in slots], dtype=np.float32)
+        self._high = np.array([slot.high for slot in slots], dtype=np.float32)
         self._static = _static_rows(problem)
+        if self._mixed:
+            self._static = np.hstack([self._static, _mixed_rows(problem)])
 
-    def observe(self, walk: Walk, previous_action: float, previous_keep: float) -> Observation:
-        """The observation at the walk's group; after the last group, the final costs and otherwise zeros."""
+    def observe(self, walk: Walk, at: int, previous: Previous) -> Observation:
+        """The observation at the walk's unit; after the last one, the final costs and otherwise zeros."""
         cheapest, dearest = self._log_ratios(walk.cheapest), self._log_ratios(walk.dearest)
         planned = lowest = highest = 0.0
         if not walk.done:
-            width, options = self._groups[walk.index].width, walk.options()
-            planned, lowest, highest = walk.widths[walk.index] / width, options[0] / width, options[-1] / width
+            choice, options = self._choices[walk.index], walk.options()
+            planned, lowest, highest = (choice.share(x) for x in (walk.levels[walk.index], options[0], options[-1]))
         dynamic = [cheapest.get(m, 0.0) for m in METRICS] + [dearest.get(m, 0.0) for m in METRICS]
         dynamic += [max(ends[m] for m in self._binding) for ends in (cheapest, dearest)]
-        dynamic += [planned, lowest, highest, previous_action, previous_keep]
-        filled = np.concatenate([self._static[walk.index], np.array(dynamic, dtype=np.float32)])
+        dynamic += [planned, lowest, highest, previous.action, previous.share(self._leading())]
+        if self._mixed:
+            dynamic += self._mixed_entries(walk, at, previous, (cheapest, dearest))
+        filled = np.concatenate([self._static[at], np.array(dynamic, dtype=np.float32)])
         return np.asarray(np.clip(filled, self._low, self._high))
+
+    def _leading(self) -> Kind:
+        return "channels" if "channels" in self._kinds else self._kinds[0]
+
+    def _mixed_entries(
+        self, walk: Walk, at: int, previous: Previous, ends: Sequence[Mapping[str, float]]
+    ) -> list[float]:
+        entries = [end.get(metric, 0.0) for end in ends for metric in MIXED_METRICS]
+        places = {} if walk.done else self._units[at].places
+        for kind in self._kinds:
+            place = places.get(kind)
+            planned = 0.0 if place is None else self._choices[place].share(float(walk.levels[place]))
+            entries += [planned, previous.share(kind)]
+        return entries
 
     def _log_ratios(self, costs: Mapping[str, float]) -> dict[str, float]:
         return {m: _log2(cost / self._limits[m]) / 6 if self._limits[m] > 0 else 0.0 for m, cost in costs.items()}
@@ -133,35 +215,92 @@ def _log2(value: float) -> float:
 
 
 def _static_rows(problem: PruningProblem) -> Observation:
-    """The static slots of every group, and of the end of the walk, ``[G + 1, slots]``."""
-    groups, uniform = problem.network.groups, problem.planner.uniform
+    """The static slots of every unit, and of the end of the walk, ``[U + 1, slots]``."""
+    space = problem.space
+    groups = {group.name: group for group in problem.network.groups}
     layers = {layer.name: layer for layer in problem.network.layers}
-    shares, errors = _shares(problem), _errors(problem)
+    shares, errors = _shares(problem, METRICS), _errors(problem)
     above = errors[:, -1:] - errors[:, -1:].mean()
-    budgets = [
-        problem.planner.limits.get(m, problem.dense_costs.get(m, 1.0)) / (problem.dense_costs.get(m, 1.0) or 1.0)
-        for m in METRICS
-    ]
-    rows = np.zeros((len(groups) + 1, len(STATIC_SLOTS)))
-    for index, group in enumerate(groups):
-        keeps = [group.widths[0] / group.width, uniform[index] / group.width]
-        shape = _shape(group, layers)
+    budgets = _budgets(problem, METRICS)
+    rows = np.zeros((len(space.units) + 1, len(STATIC_SLOTS)))
+    for index, unit in enumerate(space.units):
+        choice = _of_kind(problem, unit, "channels")
+        shape = _shape_of_layer(layers[_layer_of(unit)]) if choice is None else _shape(groups[choice.name], layers)
+        keeps = [1.0, 1.0] if choice is None else _ends(problem, unit, "channels")
         rows[index, 2:] = np.concatenate([shape, shares[index], budgets, keeps, errors[index], above[index]])
-    rows[:, 0] = np.arange(len(rows)) / len(groups)
-    rows[:, 1] = _log2(len(groups)) / 8
+    rows[:, 0] = np.arange(len(rows)) / len(space.units)
+    rows[:, 1] = _log2(len(space.units)) / 8
     return rows.astype(np.float32)
+
+
+def _mixed_rows(problem: PruningProblem) -> Observation:
+    """The static slots of mixed decisions, ``[U + 1, slots]``."""
+    kinds, units = problem.space.kinds, problem.space.units
+    rows = np.zeros((len(units) + 1, len(_mixed_static(kinds))))
+    shares, budgets = _shares(problem, MIXED_METRICS), _budgets(problem, MIXED_METRICS)
+    for index, unit in enumerate(units):
+        entries = [*shares[index], *budgets]
+        for kind in kinds:
+            if _of_kind(problem, unit, kind) is None:
+                entries += [0.0, 1.0, 1.0, 0.0, 0.0]
+            else:
+                entries += [1.0, *_ends(problem, unit, kind), *_losses(problem, unit, kind)]
+        rows[index] = entries
+    return rows.astype(np.float32)
+
+
+def _layer_of(unit: Unit) -> str:
+    return unit.name.partition("#")[0]
+
+
+def _of_kind(problem: PruningProblem, unit: Unit, kind: Kind) -> Choice | None:
+    place = unit.places.get(kind)
+    return None if place is None else problem.space.choices[place]
+
+
+def _ends(problem: PruningProblem, unit: Unit, kind: Kind) -> list[float]:
+    """Shares of the harshest level and of the uniform plan's."""
+    place = unit.places[kind]
+    choice = problem.space.choices[place]
+    return [choice.lowest, choice.share(float(problem.planner.uniform[place]))]
+
+
+def _losses(problem: PruningProblem, unit: Unit, kind: Kind) -> list[float]:
+    """What the harshest level and the uniform plan's lose alone, as slots."""
+    place = unit.places[kind]
+    choice = problem.space.choices[place]
+    curve = problem.evaluator.error_curve(choice)
+    errors = curve[[0, choice.levels.index(int(problem.planner.uniform[place]))]]
+    return [float(error) for error in _as_slots(errors)]
+
+
+def _as_slots(errors: npt.ArrayLike) -> npt.NDArray[np.float64]:
+    return np.asarray(np.clip(1.0 + np.log10(np.maximum(errors, 0.0) + 1e-4) / 4, 0.0, 1.0))
+
+
+def _budgets(problem: PruningProblem, metrics: Sequence[str]) -> list[float]:
+    return [
+        problem.planner.limits.get(m, problem.dense_costs.get(m, 1.0)) / (problem.dense_costs.get(m, 1.0) or 1.0)
+        for m in metrics
+    ]
 
 
 def _shape(group: Group, layers: Mapping[str, Layer]) -> list[float]:
     first = layers[group.producers[0]]
-    kind = [first.kind == "conv", first.kind == "linear", first.kind not in ("conv", "linear")]
     depthwise = any(layers[name].kind == "depthwise" for name in group.followers if name in layers)
     consumed = sum(layers[name].out_width for name in group.consumers if name in layers)
+    return _shape_of_layer(first, group.width, depthwise, len(group.producers) > 1, consumed)
+
+
+def _shape_of_layer(
+    first: Layer, width: int | None = None, depthwise: bool = False, shared: bool = False, consumed: int = 0
+) -> list[float]:
+    kind = [first.kind == "conv", first.kind == "linear", first.kind not in ("conv", "linear")]
     return [
         *map(float, kind),
         float(depthwise),
-        float(len(group.producers) > 1),
-        _log2(group.width) / 12,
+        float(shared),
+        _log2(first.out_width if width is None else width) / 12,
         _log2(max(consumed, 1)) / 12,
         max(first.kernel, default=1) / 7,
         max(first.stride, default=1) / 4,
@@ -169,12 +308,15 @@ def _shape(group: Group, layers: Mapping[str, Layer]) -> list[float]:
     ]
 
 
-def _shares(problem: PruningProblem) -> npt.NDArray[np.float64]:
-    """Share of each dense cost that each group's smallest width saves, ``[G, metrics]``."""
-    full = problem.planner.full
-    narrow = np.where(np.eye(len(full), dtype=bool), problem.planner.lowest, full)
-    shares = np.zeros((len(full), len(METRICS)))
-    for column, metric in enumerate(METRICS):
+def _shares(problem: PruningProblem, metrics: Sequence[str]) -> npt.NDArray[np.float64]:
+    """Share of each dense cost that the harshest levels of each unit save, ``[U, metrics]``."""
+    units, full = problem.space.units, problem.planner.full
+    narrow = np.repeat(full[None], len(units), axis=0)
+    for row, unit in zip(narrow, units, strict=True):
+        places = list(unit.places.values())
+        row[places] = problem.planner.lowest[places]
+    shares = np.zeros((len(units), len(metrics)))
+    for column, metric in enumerate(metrics):
         dense = problem.dense_costs.get(metric, 0.0)
         if dense > 0:
             shares[:, column] = 1.0 - problem.costs[metric](narrow) / dense
@@ -182,10 +324,13 @@ def _shares(problem: PruningProblem) -> npt.NDArray[np.float64]:
 
 
 def _errors(problem: PruningProblem) -> npt.NDArray[np.float64]:
-    """The error slots of each group: at 1/8 ... 7/8 of its width, then at the uniform plan's, ``[G, 8]``."""
-    rows = []
-    for group, uniform in zip(problem.network.groups, problem.planner.uniform, strict=True):
-        widths, errors = problem.evaluator.tables.error_curve(group.name)
-        at = [*(group.width * k / CURVE_POINTS for k in range(1, CURVE_POINTS)), uniform]
-        rows.append(1.0 + np.log10(np.maximum(np.interp(at, widths, errors), 0.0) + 1e-4) / 4)
-    return np.asarray(np.clip(rows, 0.0, 1.0))
+    """The error slots of each unit: at 1/8 ... 7/8 of its width, then at the uniform plan's, ``[U, 8]``."""
+    rows = np.zeros((len(problem.space.units), CURVE_POINTS))
+    for index, unit in enumerate(problem.space.units):
+        choice = _of_kind(problem, unit, "channels")
+        if choice is not None:
+            widths, errors = problem.evaluator.tables.error_curve(choice.name)
+            uniform = problem.planner.uniform[unit.places["channels"]]
+            at = [*(choice.full * k / CURVE_POINTS for k in range(1, CURVE_POINTS)), uniform]
+            rows[index] = _as_slots(np.interp(at, widths, errors))
+    return rows

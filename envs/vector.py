@@ -52,14 +52,15 @@ class PruningVecEnv(VecEnv):
     def __init__(
         self, problems: Sequence[PruningProblem], count: int, episodes: int, director: Director | None = None
     ) -> None:
-        super().__init__(count, observation_space(), action_space())
+        kinds = problems[0].space.kinds
+        super().__init__(count, observation_space(kinds), action_space(kinds))
         self.problems = list(problems)
         self._observers = [Observer(problem) for problem in self.problems]
         self._director = director
         self._left = episodes
         self._lowest = 0.0
         self._walks: list[PlanWalk] = []
-        self._actions: npt.NDArray[Any] = np.zeros((count, 1), dtype=np.float32)
+        self._actions: npt.NDArray[Any] = np.zeros((count, len(kinds)), dtype=np.float32)
 
     def _in_turn(self, count: int) -> list[Course]:
         return [((place - self._left) % len(self.problems), None) for place in range(count)]
@@ -87,7 +88,7 @@ class PruningVecEnv(VecEnv):
         self._actions = actions
 
     def step_wait(self) -> tuple[npt.NDArray[Any], npt.NDArray[Any], npt.NDArray[Any], list[dict[str, Any]]]:
-        """Decide one group of every walk; after the last, evaluate and start anew."""
+        """Decide one unit of every walk; after the last, evaluate and start anew."""
         infos = [walk.decide(action) for walk, action in zip(self._walks, self._actions, strict=True)]
         observations = self._observations()
         rewards = np.zeros(self.num_envs, dtype=np.float32)
@@ -107,8 +108,8 @@ class PruningVecEnv(VecEnv):
     def _outcomes(self) -> list[Outcome]:
         """Outcomes of all walks: one call of the evaluator, then each problem's own reward."""
         wanted, spare = self._walks[: self._left], self._walks[self._left :]
-        qualities = self.problems[0].evaluator.many([walk.walk.widths for walk in wanted])
-        found = [walk.problem.judged(walk.walk.widths, q) for walk, q in zip(wanted, qualities, strict=True)]
+        qualities = self.problems[0].evaluator.many([walk.walk.levels for walk in wanted])
+        found = [walk.problem.judged(walk.walk.levels, q) for walk, q in zip(wanted, qualities, strict=True)]
         return found + [walk.problem.uniform for walk in spare]
 
     def _reward(self, outcome: Outcome) -> float:

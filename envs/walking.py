@@ -1,16 +1,18 @@
-"""One episode: a walk over the groups, in actions and observations. Nothing is evaluated here."""
+"""One episode: a walk over the units, in actions and observations. Nothing is evaluated here."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import numpy.typing as npt
 
 from rlprune.budget import cost_name
+from rlprune.choices import Kind, Unit
 from rlprune.completion import IntArray
-from rlprune.envs.actions import Action, decode, encode
-from rlprune.envs.observations import Observation, Observer
+from rlprune.envs.actions import Action, decode, encode, entries_of
+from rlprune.envs.observations import Observation, Observer, Previous
 from rlprune.errors import ActionError
 from rlprune.problem import Outcome, PruningProblem
 
@@ -21,10 +23,11 @@ class PlanWalk:
     Args:
         problem: what is pruned.
         observer: of the same problem; it may be shared by many walks.
-        plan: a whole plan within the budgets, ``[G]``, that :meth:`next_action` follows.
+        plan: a whole plan within the budgets, ``[K]``, that :meth:`next_action` follows.
 
     Attributes:
-        observation: at the group that is decided next.
+        at: the number of the unit that is decided next.
+        observation: at that unit.
         seen, done: observations and executed actions so far.
     """
 
@@ -33,51 +36,72 @@ class PlanWalk:
         self.walk = problem.planner.start()
         if plan is not None:
             self.walk.follow(plan)
-        self.observation: Observation = observer.observe(self.walk, 0.0, 1.0)
+        self.at = 0
+        self._previous = Previous()
+        self.observation: Observation = observer.observe(self.walk, self.at, self._previous)
         self.seen: list[Observation] = []
         self.done: list[Action] = []
 
     def next_action(self) -> Action | None:
-        """What the plan that is followed asks for at this group; None where none is."""
+        """What the plan that is followed asks for at this unit; None where none is."""
         if self._plan is None:
             return None
-        index = self.walk.index
-        return encode(int(self._plan[index]) / self.problem.network.groups[index].width, *self._anchors(index))
+        unit, plan = self.problem.space.units[self.at], self._plan
+        return self._vector({kind: self._entry(place, int(plan[place])) for kind, place in unit.places.items()})
 
     def decide(self, action: npt.ArrayLike) -> dict[str, Any]:
-        """Decide the current group and go to the next.
+        """Take all choices of the current unit and go to the next.
 
         Returns:
-            What was executed: group, width, keep_ratio and executed_action.
+            What was executed; see the table in :class:`rlprune.envs.LayerPruningEnv`.
 
         Raises:
-            ActionError: every group is decided, or the action is none.
+            ActionError: every unit is decided, or the action is none.
         """
         if self.walk.done:
-            raise ActionError("The episode is over: every group is decided. Call reset() before the next step.")
-        index = self.walk.index
-        group = self.problem.network.groups[index]
-        low, centre = self._anchors(index)
-        width = self.walk.decide(round(decode(action, low, centre) * group.width))
-        keep_ratio = width / group.width
-        executed = encode(keep_ratio, low, centre)
+            raise ActionError("The episode is over: every unit is decided. Call reset() before the next step.")
+        unit = self.problem.space.units[self.at]
+        entries = entries_of(action, self.problem.space.kinds)
+        levels = {kind: self._take(place, entries[kind]) for kind, place in unit.places.items()}
+        executed = self._vector({kind: self._entry(unit.places[kind], level) for kind, level in levels.items()})
         self.seen.append(self.observation)
         self.done.append(executed)
-        self.observation = self._observer.observe(self.walk, float(executed[0]), keep_ratio)
-        return {"group": group.name, "width": width, "keep_ratio": keep_ratio, "executed_action": executed}
+        self._previous = self._previous.after(self.problem.space.kinds, executed, self._shares(unit, levels))
+        self.at += 1
+        self.observation = self._observer.observe(self.walk, self.at, self._previous)
+        return {"unit": unit.name, "levels": levels, "executed_action": executed} | self._channels(unit, levels)
 
-    def _anchors(self, index: int) -> tuple[float, float]:
-        """Keep ratios that the actions -1 and 0 mean at a group."""
-        group = self.problem.network.groups[index]
-        return group.widths[0] / group.width, float(self.problem.planner.uniform[index]) / group.width
+    def _take(self, place: int, entry: float) -> int:
+        choice = self.problem.space.choices[place]
+        return self.walk.decide(choice.level_at(decode(entry, *self._anchors(place))))
+
+    def _anchors(self, place: int) -> tuple[float, float]:
+        """Shares that the entries -1 and 0 mean at a choice."""
+        choice = self.problem.space.choices[place]
+        return choice.lowest, choice.share(float(self.problem.planner.uniform[place]))
+
+    def _entry(self, place: int, level: int) -> float:
+        return encode(self.problem.space.choices[place].share(level), *self._anchors(place))
+
+    def _vector(self, entries: dict[Kind, float]) -> Action:
+        return np.array([entries.get(kind, 0.0) for kind in self.problem.space.kinds], dtype=np.float32)
+
+    def _shares(self, unit: Unit, levels: dict[Kind, int]) -> dict[Kind, float]:
+        return {kind: self.problem.space.choices[unit.places[kind]].share(level) for kind, level in levels.items()}
+
+    def _channels(self, unit: Unit, levels: dict[Kind, int]) -> dict[str, Any]:
+        if "channels" not in levels:
+            return {}
+        group, width = self.problem.space.choices[unit.places["channels"]], levels["channels"]
+        return {"group": group.name, "width": width, "keep_ratio": group.share(width)}
 
 
 def plan_of(act: Callable[[Observation], npt.ArrayLike], problem: PruningProblem, observer: Observer) -> IntArray:
-    """The plan, ``[G]``, of a policy that maps an observation to an action."""
+    """The plan, ``[K]``, of a policy that maps an observation to an action."""
     episode = PlanWalk(problem, observer)
     while not episode.walk.done:
         episode.decide(act(episode.observation))
-    return episode.walk.widths
+    return episode.walk.levels
 
 
 def summary(outcome: Outcome, problem: PruningProblem) -> dict[str, Any]:
@@ -88,7 +112,7 @@ def summary(outcome: Outcome, problem: PruningProblem) -> dict[str, Any]:
         "divergence": outcome.quality.divergence,
         **{cost_name(metric): cost for metric, cost in outcome.costs.items()},
         "reward_terms": dict(outcome.terms),
-        "plan_widths": outcome.widths.copy(),
+        "plan_levels": outcome.levels.copy(),
         "evaluations": problem.evaluations,
         "cache_hits": problem.cache_hits,
     }

@@ -5,8 +5,9 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from rlprune.choices import BITS, DENSITIES
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.experiments.options import (
     at_least,
@@ -16,10 +17,14 @@ from rlprune.experiments.options import (
     fits,
     in_words,
     option,
+    parse_numbers,
     parse_shape,
 )
 from rlprune.experiments.width_rules import WidthRules, check_minimum, check_multiple, parse_width_rules
 from rlprune.limits import RANGE, Budget, BudgetRange
+
+if TYPE_CHECKING:
+    from rlprune.space import Decisions
 
 T = TypeVar("T")
 
@@ -32,6 +37,12 @@ ONLY_HELP = "only groups that start in this layer, or in layers of this pattern,
 MINIMUM_HELP = "smallest keep ratio of every group"
 RULE_HELP = "widths of some layers, such as 'layer3.*: multiple=16 minimum=0.5'; repeatable"
 DEVICE_HELP = "cpu, cuda, with a runtime if you like (cpu:openvino; see rlprune devices)"
+
+
+DECIDE_HELP = "what is decided: channels, weights, depth, bits, or several with commas between"
+DENSITY_HELP = "percents of a weight's entries that may remain, such as 10,20,50; default: 17 of them, from 2"
+BITS_HELP = "bits that an entry of a weight may have, of 4, 8, 16, 32; default: 4,8,32"
+EXCLUDE_HELP = "kind:pattern, such as bits:head*: these layers or blocks stay as they are in that kind; repeatable"
 
 
 @dataclass(frozen=True)
@@ -70,6 +81,10 @@ class NetworkConfig:
         """Which widths are allowed: every multiple of ``multiple``."""
         return parse_width_rules([], multiple, 0.0)
 
+    def decisions(self) -> Decisions | None:
+        """What may be decided; channels where nothing is said."""
+        return None
+
 
 @dataclass(frozen=True)
 class WidthsConfig(NetworkConfig):
@@ -96,6 +111,38 @@ class WidthsConfig(NetworkConfig):
 
 
 @dataclass(frozen=True)
+class DecideConfig(WidthsConfig):
+    """What may be decided about the network."""
+
+    decide: list[str] = field(default_factory=lambda: ["channels"], metadata=described(DECIDE_HELP))
+    density: str | None = option(None, DENSITY_HELP)
+    pattern: str | None = option(None, "of every M consecutive inputs of a weight N remain, as N:M, such as 2:4")
+    removed: str = option("zero", "what removed entries of a weight become: zero, or mean (of all that a layer lost)")
+    bits: str | None = option(None, BITS_HELP)
+    exclude: list[str] = field(default_factory=list, metadata=described(EXCLUDE_HELP))
+
+    def check(self) -> None:
+        """Refuse settings out of range, and kinds of decisions that do not exist."""
+        super().check()
+        self.decisions()
+
+    def decisions(self) -> Decisions:
+        """What may be decided.
+
+        Raises:
+            ConfigError: see :class:`rlprune.space.Decisions`.
+        """
+        from rlprune.pruning.weights import WeightRule
+        from rlprune.space import Decisions
+
+        kinds: list[Any] = [kind.strip() for text in self.decide for kind in text.split(",") if kind.strip()]
+        removed: Any = self.removed
+        rule = WeightRule(self.pattern, removed)
+        densities = parse_numbers("--density", self.density, DENSITIES)
+        return Decisions(tuple(kinds), densities, rule, parse_numbers("--bits", self.bits, BITS), tuple(self.exclude))
+
+
+@dataclass(frozen=True)
 class InspectConfig(WidthsConfig):
     """What is told about a network."""
 
@@ -119,7 +166,7 @@ class InspectConfig(WidthsConfig):
 
 
 @dataclass(frozen=True)
-class ProblemConfig(WidthsConfig):
+class ProblemConfig(DecideConfig):
     """What counts: device, budgets and reward."""
 
     device: str = option("cpu", DEVICE_HELP + ", or a profile: PROFILE.json, or ready:NAME")

@@ -46,7 +46,7 @@ def _row(episode: Episode) -> dict[str, object]:
         "evaluations": episode.evaluations,
         "cache_hits": episode.cache_hits,
         "seconds": round(episode.seconds, 4),
-        "widths": " ".join(str(width) for width in outcome.widths),
+        "widths": " ".join(str(width) for width in outcome.levels),
     }
 
 

@@ -91,10 +91,10 @@ class FrontJob(Job):
 
     def _add(self, method: str, role: str, problem: PruningProblem, outcomes: Sequence[Outcome]) -> Outcome:
         """Score plans on all validation images, where they were not yet, and take the best for a point."""
-        new = [outcome for outcome in outcomes if tuple(outcome.widths.tolist()) not in self._scored]
+        new = [outcome for outcome in outcomes if tuple(outcome.levels.tolist()) not in self._scored]
         for finalist in finalists(new, self.problem.evaluator):
-            self._scored[tuple(finalist.outcome.widths.tolist())] = finalist
-        known = [self._scored[tuple(outcome.widths.tolist())] for outcome in outcomes]
+            self._scored[tuple(finalist.outcome.levels.tolist())] = finalist
+        known = [self._scored[tuple(outcome.levels.tolist())] for outcome in outcomes]
         ranked = sorted(known, key=lambda item: (-item.quality.score, item.quality.divergence))
         budget = problem.planner.budgets[0]
         item = candidate(f"{method} {budget}", role, ranked, self.problem.evaluator)
@@ -121,7 +121,7 @@ class FrontJob(Job):
 
     def _front(self, facts: Facts, chosen: Point) -> dict[str, Any]:
         """What ``result.json`` says of the front, plans included."""
-        network, rows = self.problem.network, []
+        rows = []
         for point in self.points:
             row = point.candidate.row(self.problem, facts.power)
             cost = point.candidate.costs[point.budget.metric]
@@ -129,7 +129,7 @@ class FrontJob(Job):
             if point.method in (self.config.agent, POLICY):
                 notes = {**self.config.network_notes(), "method": point.method, "budgets": [str(point.budget)]}
                 path = self.run.path / "plans" / f"{point.method}-{str(point.budget).replace('=', '')}.json"
-                PruningPlan.from_widths(network, point.candidate.widths, notes).save(path)
+                PruningPlan.from_levels(self.problem.space, point.candidate.levels, notes).save(path)
         metric = chosen.budget.metric
         return {
             "range": str(self.config.budget_range()),
@@ -154,9 +154,9 @@ def _best_within(search: Search, problem: PruningProblem) -> list[Outcome]:
     outcomes = [episode.outcome for episode in search.episodes if episode.outcome.defined]
     if not outcomes:
         return [problem.uniform]
-    used = problem.planner.usage(np.stack([outcome.widths for outcome in outcomes]))
+    used = problem.planner.usage(np.stack([outcome.levels for outcome in outcomes]))
     fitting = [outcome for outcome, share in zip(outcomes, used, strict=True) if share <= FITS]
-    distinct = {tuple(outcome.widths.tolist()): outcome for outcome in sorted(fitting, key=lambda item: item.loss)}
+    distinct = {tuple(outcome.levels.tolist()): outcome for outcome in sorted(fitting, key=lambda item: item.loss)}
     return list(distinct.values())[:FINALISTS] or [problem.uniform]
 
 

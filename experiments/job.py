@@ -103,9 +103,7 @@ class Job:
             searches = self._searches(writers)
             candidates = self._candidates(searches)
             with self.progress.phase("measure"):
-                power = measure(
-                    candidates, self.material.network, self.profile, self.target, self.config, self.progress
-                )
+                power = measure(candidates, self.problem, self.profile, self.target, self.config, self.progress)
             with self.progress.phase("test", "Scoring the chosen plans on the test images, once"):
                 score_on_test(candidates, self.problem.evaluator)
             return outputs.write_all(self.run, self._facts(power, searches, candidates), writers, self.progress)
@@ -161,7 +159,7 @@ class Job:
         if self.best is not None:
             outcome = self.best.episode.outcome
             notes = {**self.config.network_notes(), "method": self.best.method, "interrupted": True}
-            PruningPlan.from_widths(self.problem.network, outcome.widths, notes).save(path / PLAN)
+            PruningPlan.from_levels(self.problem.space, outcome.levels, notes).save(path / PLAN)
             score = f"{self.problem.evaluator.task.metric} {outcome.quality.score:.4f}"
             found = [f"Best plan so far: {path / PLAN}, of {self.best.method} ({score} on the images of the search)."]
         return " ".join([*found, how_to_continue(path, self.config)])

@@ -70,6 +70,20 @@ def in_seconds(minutes: float | None) -> float | None:
     return None if minutes is None else 60 * minutes
 
 
+def parse_numbers(flag: str, text: str | None, default: Sequence[int]) -> tuple[int, ...]:
+    """Whole numbers with commas between; ``default`` where nothing was given.
+
+    Raises:
+        ConfigError: it names the flag.
+    """
+    if text is None:
+        return tuple(default)
+    parts = [part.strip() for part in str(text).split(",")]
+    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
+        raise ConfigError(f"{flag} takes whole numbers with commas between, such as 8,32; {text!r:.80} came.")
+    return tuple(int(part) for part in parts)
+
+
 def parse_shape(flag: str, text: str) -> list[int]:
     """Sizes from ``1,3,224,224``.
 

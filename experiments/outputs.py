@@ -11,6 +11,7 @@ from rlprune.budget import cost_name
 from rlprune.devices import DeviceProfile
 from rlprune.errors import DeviceError, NetworkError, RunError
 from rlprune.experiments.cost import RunCost
+from rlprune.experiments.details import details_of
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
@@ -21,11 +22,11 @@ from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, weights
 from rlprune.experiments.searches import Search
-from rlprune.experiments.setup import untouched
+from rlprune.experiments.setup import labelled, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import blind, collapse, ranked, verdict
-from rlprune.export import export_onnx_bytes, verify_onnx
+from rlprune.export import verify_onnx
 from rlprune.files import write_atomic
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
@@ -72,7 +73,7 @@ def _write_plans(run: RunFolder, facts: Facts, rows: list[Row]) -> None:
     for item, row in zip(facts.candidates, rows, strict=True):
         if item.role == "dense":
             continue
-        plan = PruningPlan.from_widths(facts.problem.network, item.widths, plan_notes(facts, row))
+        plan = PruningPlan.from_levels(facts.problem.space, item.levels, plan_notes(facts, row))
         plan.save(run.path / "plans" / f"{item.name}.json")
         if item is facts.winner(rows):
             plan.save(run.path / PLAN)
@@ -95,12 +96,17 @@ def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
 
 
 def write_network(run: RunFolder, item: Candidate, problem: PruningProblem, batch: int, progress: Progress) -> None:
-    """The pruned network as safetensors (fits the module of ``plan.apply``), and as ONNX if that computes the same."""
+    """The pruned network as safetensors (fits the module of ``plan.apply``), and as ONNX if that computes the same.
+
+    Where weights were treated, ``pruned.compact.safetensors`` holds the same in the fewest bytes.
+    """
     write_atomic(run.path / "pruned.safetensors", weights(item.module), RunError)
+    if (compact := item.delivered.compact()) is not None:
+        write_atomic(run.path / "pruned.compact.safetensors", compact, RunError)
     inputs = problem.network.example_inputs
     try:
-        model = export_onnx_bytes(item.module, inputs, batch=batch)
-        verify_onnx(model, item.module, inputs, batch=batch)
+        model = item.delivered.onnx(inputs, problem.evaluator.task.calibration, batch=batch)
+        verify_onnx(model, item.module, inputs, batch=batch, tolerance=item.delivered.tolerance)
     except (NetworkError, DeviceError) as reason:
         progress.note(f"pruned.onnx is not written: {reason}")
     else:
@@ -129,8 +135,9 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "limits": {cost_name(metric): limit for metric, limit in planner.limits.items()},
         "device": facts.power.facts,
         "energy_source": facts.power.source,
-        "groups": [{"name": group.name, "width": group.width} for group in problem.network.groups],
+        "groups": [{"name": label, "width": choice.full} for label, choice in labelled(problem.space)],
         "rows": [row.as_dict() for row in rows],
+        "details": details_of(task, {item.name: item.details for item in facts.candidates}),
         "winner": ranked(rows)[0].name,
         "front": facts.front,
         "verdict": _verdict(facts, rows),
@@ -186,7 +193,7 @@ def _mark(item: Candidate) -> dict[str, Any]:
 def _finalists(item: Candidate) -> list[dict[str, Any]]:
     return [
         {
-            "widths": finalist.outcome.widths.tolist(),
+            "widths": finalist.outcome.levels.tolist(),
             "reward": finalist.outcome.reward,
             "score_validation": finalist.quality.score,
             "divergence": finalist.quality.divergence,

@@ -11,6 +11,7 @@ from rlprune.agents import Policy, replay
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import ProfileError, RunError
+from rlprune.experiments.details import details_of, print_details
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.free_folder import check_free
@@ -20,7 +21,7 @@ from rlprune.experiments.run_config import ReplayConfig, TrainConfig
 from rlprune.experiments.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, finalists
-from rlprune.experiments.setup import load_material
+from rlprune.experiments.setup import labelled, load_material
 from rlprune.experiments.tables import print_rows
 from rlprune.experiments.training import prepare
 from rlprune.experiments.trust import refuse_code
@@ -48,11 +49,12 @@ class ReplayAnswer:
         title = f"Policy of {result['run']} on {result['network']}, {', '.join(result['budgets'])}"
         rows = [Row.from_dict(row) for row in result["rows"]]
         print_rows(title, result["metric"], rows)
+        print_details(result)
         print(result["verdict"].replace("**", ""))
         for note in result["notes"]:
             print(f"- {note}")
         widest = max(len(name) for name in result["plan"])
-        print("Channels kept:")
+        print("What is kept:")
         for (name, ratio), kept in zip(result["plan"].items(), rows[-1].widths, strict=True):
             print(f"  {name:<{widest}}  {kept:>5}  {ratio:.2f}")
         if result["out"]:
@@ -84,7 +86,7 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
         device = _device(run, config, settings, material.network)
         problem, profile = prepare(settings, material, device, progress)
         candidates = _candidates(settings.agent, policy, problem)
-        power = measure(candidates, material.network, profile, device, settings, progress)
+        power = measure(candidates, problem, profile, device, settings, progress)
         score_on_test(candidates, problem.evaluator)
     result = _result(config, settings, command, problem, candidates, power)
     if config.out is not None:
@@ -140,7 +142,11 @@ def _result(
         "device": power.facts,
         "energy_source": power.source,
         "rows": [row.as_dict() for row in rows],
-        "plan": {g.name: width / g.width for g, width in zip(problem.network.groups, rows[-1].widths, strict=True)},
+        "details": details_of(task, {item.name: item.details for item in candidates}),
+        "plan": {
+            label: choice.share(level)
+            for (label, choice), level in zip(labelled(problem.space), rows[-1].widths, strict=True)
+        },
         "verdict": verdict(settings.agent, task.metric, budgets, rows),
         "notes": ["The policy was replayed as it is: one walk, one evaluation, no fine-tuning.", *power.notes],
         "out": config.out,
@@ -156,7 +162,7 @@ def _write(
     profile: DeviceProfile | None,
 ) -> None:
     notes = {"policy_of": result["run"], **settings.network_notes(), "budgets": result["budgets"]}
-    PruningPlan.from_widths(problem.network, replayed.widths, notes).save(folder / PLAN)
+    PruningPlan.from_levels(problem.space, replayed.levels, notes).save(folder / PLAN)
     write_json(folder / RESULT, result, RunError)
     if profile is not None:
         profile.save(folder / PROFILE)

@@ -7,7 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.errors import RlpruneError, RunError
-from rlprune.experiments import profile_pictures, report_objectives, report_outcome, report_sections
+from rlprune.experiments import (
+    confusion_picture,
+    profile_pictures,
+    report_details,
+    report_objectives,
+    report_outcome,
+    report_sections,
+)
 from rlprune.experiments.document import Document, markdown_table, to_markdown
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.fronting.answer import Fronts
@@ -71,6 +78,7 @@ def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
             *report_sections.front(result, pictures),
             report_outcome.certainty(result),
             report_sections.methods(result),
+            *report_details.details(result, pictures),
             report_sections.plan(result, pictures),
             report_objectives.section(fronts, pictures),
             report_sections.search(pictures),
@@ -99,6 +107,7 @@ def _draw(
     """Every picture that there are data for, by its name."""
     drawn = draw_all(run.path, result, tables)
     drawn += fronts.draw(run.path / "pictures", report_objectives.PICTURE)
+    drawn += confusion_picture.draw_confusion(result, run.path / "pictures")
     if result.get("profile") is not None:
         drawn += profile_pictures.draw_profile(result["profile"], run.path / "pictures")
     return {path.stem: path for path in drawn}

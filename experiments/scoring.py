@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from safetensors.torch import save
 from torch import nn
 
+from rlprune.delivery import Delivered
 from rlprune.evaluation import Evaluator, Quality
+from rlprune.experiments.details import Splits, splits_of
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.rows import Row
 from rlprune.experiments.searches import Finalist
@@ -17,6 +19,7 @@ from rlprune.inputs import as_batch
 from rlprune.memory import peak_tensor_bytes
 from rlprune.network import IntArray, Network
 from rlprune.problem import PruningProblem
+from rlprune.tasks.measures import Details
 
 
 @dataclass(eq=False)
@@ -25,14 +28,15 @@ class Candidate:
 
     Attributes:
         name, role: as in :class:`rlprune.experiments.rows.Row`.
-        widths: channels of each group, ``int64 [G]``.
+        levels: of every choice, ``int64 [K]``.
         costs: promised costs by metric.
         quality: on all validation images.
-        module: the network itself, repaired as it is delivered.
+        delivered: the network itself, repaired as it is handed over.
         reward: in the search; None for the dense network.
         searched: quality on the images of the search.
         finalists: the plans it was chosen from, best first.
         score_test: on the test images, once they were touched.
+        details_test: what the task tells beside it; of the validation images ``quality.details`` has it.
         latency_ms: measured, once it was.
         corrected_ms: the same with the machine's drift since the profile taken out.
         p99_ms: measured, 99 of 100 inferences are at least as fast.
@@ -42,24 +46,35 @@ class Candidate:
 
     name: str
     role: str
-    widths: IntArray
+    levels: IntArray
     costs: dict[str, float]
     quality: Quality
-    module: nn.Module
+    delivered: Delivered
     searched: Quality
     reward: float | None = None
     finalists: Sequence[Finalist] = field(default_factory=list)
     score_test: float | None = None
+    details_test: Details | None = None
     latency_ms: float | None = None
     corrected_ms: float | None = None
     p99_ms: float | None = None
     metered_mj: float | None = None
     peak_bytes: int | None = None
 
+    @property
+    def module(self) -> nn.Module:
+        """The network in torch."""
+        return self.delivered.module
+
+    @property
+    def details(self) -> Splits:
+        """What the task tells beside the scores, by split."""
+        return splits_of(self.quality, self.details_test)
+
     def row(self, problem: PruningProblem, facts: DeviceFacts) -> Row:
         """The finished line of the table."""
         promised = self.costs.get("latency")
-        macs = float(problem.network.macs(self.widths)[0])
+        macs = float(problem.space.macs(self.levels[None])[0])
         latency = promised if self.latency_ms is None else self.latency_ms
         energy = facts.energy_mj(self.metered_mj, latency, macs)
         return Row(
@@ -68,9 +83,9 @@ class Candidate:
             score_validation=self.quality.score,
             divergence=self.quality.divergence,
             macs=macs,
-            params=float(problem.network.params(self.widths)[0]),
-            size_bytes=len(weights(self.module)),
-            widths=tuple(int(width) for width in self.widths),
+            params=float(problem.space.params(self.levels[None])[0]),
+            size_bytes=len(self.delivered.compact() or weights(self.module)),
+            widths=tuple(int(level) for level in self.levels),
             score_test=self.score_test,
             latency_promised_ms=promised,
             latency_measured_ms=self.latency_ms,
@@ -91,21 +106,20 @@ def dense_candidate(problem: PruningProblem) -> Candidate:
     evaluator = problem.evaluator
     module = evaluator.tables.network.model
     quality = evaluator.on(module, evaluator.task.validation)
-    widths = problem.network.dense_widths
-    return Candidate("dense", "dense", widths, problem.dense_costs, quality, module, evaluator.dense)
+    full = problem.space.full
+    return Candidate("dense", "dense", full, problem.dense_costs, quality, Delivered(module), evaluator.dense)
 
 
 def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evaluator) -> Candidate:
     """The best finalist of a method."""
     outcome = ranked[0].outcome
-    module = evaluator.repaired(outcome.widths).eval()
     return Candidate(
         name,
         role,
-        outcome.widths,
+        outcome.levels,
         outcome.costs,
         ranked[0].quality,
-        module,
+        evaluator.delivered(outcome.levels),
         searched=outcome.quality,
         reward=outcome.reward,
         finalists=ranked,
@@ -115,12 +129,12 @@ def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evalu
 def score_on_test(candidates: Sequence[Candidate], evaluator: Evaluator) -> None:
     """The one use of the test images: every candidate, after all choices were made."""
     for item in candidates:
-        item.score_test = score_of_test(item.module, evaluator)
+        item.score_test, item.details_test = score_of_test(item.module, evaluator)
 
 
-def score_of_test(module: nn.Module, evaluator: Evaluator) -> float:
-    """The task's metric on the test images."""
-    return evaluator.score(module, evaluator.task.test)
+def score_of_test(module: nn.Module, evaluator: Evaluator) -> tuple[float, Details]:
+    """The task's metric on the test images, and what the task tells beside it, of one pass."""
+    return evaluator.detailed_score(module, evaluator.task.test)
 
 
 def peak_of(module: nn.Module, network: Network, batch: int) -> int:

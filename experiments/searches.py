@@ -145,7 +145,7 @@ def finalists(outcomes: Sequence[Outcome], evaluator: Evaluator) -> list[Finalis
 
     Higher score first, then smaller divergence from the dense network, then higher reward in the search.
     """
-    scored = [Finalist(outcome, evaluator.finalist(outcome.widths)) for outcome in outcomes]
+    scored = [Finalist(outcome, evaluator.finalist(outcome.levels)) for outcome in outcomes]
     return sorted(scored, key=rank)
 
 

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from torch import nn
 
 from rlprune.budget import Budget
-from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, TailCost
+from rlprune.choices import Choice
+from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
 from rlprune.devices import DeviceProfile
 from rlprune.errors import TaskError
 from rlprune.evaluation import Evaluator
@@ -19,6 +20,7 @@ from rlprune.network import Network
 from rlprune.parallel import ParallelEvaluator, Workers
 from rlprune.problem import PruningProblem
 from rlprune.pruning.tables import PruningTables
+from rlprune.space import Space
 from rlprune.tasks import Task, load_task
 from rlprune.zoo import resolve_network
 from rlprune.zoo.loaded import ExampleInputs
@@ -30,13 +32,18 @@ class Material:
 
     Attributes:
         name: as the network was asked for.
-        network: with every width that rounding allows.
-        task: None only where none is known and none was asked for.
+        space: what may be decided about it.
+        known_task: None only where none is known and none was asked for.
     """
 
     name: str
-    network: Network
+    space: Space
     known_task: Task | None
+
+    @property
+    def network(self) -> Network:
+        """With every width that rounding allows."""
+        return self.space.network
 
     @property
     def task(self) -> Task:
@@ -66,7 +73,8 @@ def load_material(config: NetworkConfig, multiple: int) -> Material:
                 f"Network {config.network!r} gives no example inputs; name a --task that has samples of them."
             )
         examples = task.calibration.take(1).arguments
-    return Material(config.network, make_network(loaded.model, examples, config, multiple, task), task)
+    network = make_network(loaded.model, examples, config, multiple, task)
+    return Material(config.network, Space(network, config.decisions()), task)
 
 
 def make_network(
@@ -106,12 +114,17 @@ def in_processes(problem: PruningProblem, workers: int) -> Iterator[PruningProbl
         yield problem
         return
     known = problem.evaluator
-    samples, statistics = known.dense.samples, known.batch_statistics
-    with Workers(workers, known.tables, known.task, samples, statistics) as pool:
-        evaluator = ParallelEvaluator(pool, known.tables, known.task, samples=samples, batch_statistics=statistics)
-        yield PruningProblem(
-            problem.network, evaluator, problem.costs, problem.planner.budgets, problem.reward, problem.on_nan
+    samples, statistics, space = known.dense.samples, known.batch_statistics, problem.space
+    with Workers(workers, known.tables, known.task, samples, statistics, space) as pool:
+        evaluator = ParallelEvaluator(
+            pool, known.tables, known.task, samples=samples, batch_statistics=statistics, space=space
         )
+        yield PruningProblem(space, evaluator, problem.costs, problem.planner.budgets, problem.reward, problem.on_nan)
+
+
+def labelled(space: Space) -> list[tuple[str, Choice]]:
+    """Every choice with the name that tables and pictures give it; of its kind too, where there are several."""
+    return [(f"{c.name} {c.kind}" if space.layered else c.name, c) for c in space.choices]
 
 
 def untouched(tables: PruningTables) -> list[str]:
@@ -130,13 +143,19 @@ def is_measured(budget: Budget) -> bool:
     return budget.metric.startswith(("latency", "energy"))
 
 
-def costs_of(network: Network, profile: DeviceProfile | None, budgets: Sequence[Budget] = ()) -> dict[str, CostModel]:
-    """Every cost that is known: MACs, parameters, with a profile latency and energy, and tails that have a budget."""
-    costs: dict[str, CostModel] = {"macs": MacsCost(network), "params": ParamsCost(network)}
+def costs_of(space: Space, profile: DeviceProfile | None, budgets: Sequence[Budget] = ()) -> dict[str, CostModel]:
+    """Every cost that is known: MACs, parameters, with a profile latency and energy, and tails that have a budget.
+
+    Weights that remain and size as stored stand where they have a budget, or where more than channels is decided.
+    """
+    costs: dict[str, CostModel] = {"macs": MacsCost(space), "params": ParamsCost(space)}
+    limited = {budget.metric for budget in budgets}
+    if space.layered or limited & {"weights", "size"}:
+        costs |= {"weights": WeightsCost(space), "size": SizeCost(space)}
     if profile is not None:
-        costs |= {"latency": LatencyCost(network, profile), "energy": EnergyCost(network, profile)}
+        costs |= {"latency": LatencyCost(space, profile), "energy": EnergyCost(space, profile)}
         tails = [budget.metric for budget in budgets if budget.metric.startswith("latency_")]
-        costs |= {metric: TailCost(network, profile, metric.removeprefix("latency_")) for metric in tails}
+        costs |= {metric: TailCost(space, profile, metric.removeprefix("latency_")) for metric in tails}
     return costs
 
 
@@ -153,5 +172,5 @@ def make_problem(
     Raises:
         BudgetError: a budget that cannot be met.
     """
-    network = material.network if profile is None else material.network.restricted(profile.widths)
-    return PruningProblem(network, evaluator, costs_of(network, profile, budgets), budgets, reward, on_nan)
+    space = material.space if profile is None else profile.restrict(material.space)
+    return PruningProblem(space, evaluator, costs_of(space, profile, budgets), budgets, reward, on_nan)

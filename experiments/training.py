@@ -221,4 +221,4 @@ def stated(
 def _check_countable(material: Material, budgets: list[Budget]) -> None:
     """Refuse impossible budgets on MACs and parameters before a profile takes its minutes."""
     countable = [budget for budget in budgets if not is_measured(budget)]
-    BudgetPlanner(material.network.groups, costs_of(material.network, None), countable)
+    BudgetPlanner(material.space.choices, costs_of(material.space, None, countable), countable)

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlprune.choices import Choice
 from rlprune.completion import FITS, FloatArray, IntArray, WidthSearch
 from rlprune.errors import BudgetError
 from rlprune.limits import Budget, cost_name, format_cost
 
 if TYPE_CHECKING:
     from rlprune.costs import CostModel
-    from rlprune.network import Group
 
 __all__ = ["Budget", "BudgetPlanner", "Walk", "cost_name", "format_cost"]
 
@@ -49,7 +49,7 @@ class BudgetPlanner:
     the widths are too coarse. It holds because every option comes with a plan that was costed (a *witness*).
 
     Args:
-        groups: what is decided, in forward order.
+        choices: what is decided, in forward order.
         costs: cost models by metric; those with a budget are limited.
         budgets: at most one for a metric; none leaves every width allowed.
 
@@ -63,11 +63,11 @@ class BudgetPlanner:
         BudgetError: a budget without its cost model, two for one metric, or one that cannot be met.
     """
 
-    def __init__(self, groups: Sequence[Group], costs: Mapping[str, CostModel], budgets: Sequence[Budget]) -> None:
-        self.groups = tuple(groups)
+    def __init__(self, choices: Sequence[Choice], costs: Mapping[str, CostModel], budgets: Sequence[Budget]) -> None:
+        self.choices = tuple(choices)
         self.costs = dict(costs)
         self.budgets = tuple(budgets)
-        self._search = WidthSearch([group.widths for group in groups], self.usage)
+        self._search = WidthSearch(self.choices, self.usage)
         self.lowest, self.full = self._search.low, self._search.full
         self.dense_costs = self.costs_of(self.full)
         self.limits = {b.metric: b.limit(self.dense_costs[b.metric]) for b in self._checked(self.budgets)}
@@ -100,7 +100,7 @@ class BudgetPlanner:
     def _expand(self, decided: tuple[int, ...], witness: IntArray) -> Step:
         index = len(decided)
         ends = self._ends(decided)
-        if index == len(self.groups):
+        if index == len(self.choices):
             return Step(np.empty(0, dtype=np.int64), np.empty((0, index), dtype=np.int64), *ends)
         candidates = self._search.allowed[index]
         heads = np.empty((len(candidates), index + 1), dtype=np.int64)
@@ -151,32 +151,32 @@ class BudgetPlanner:
     def _largest_at_minimum(self, metric: str, needed: float) -> tuple[str, float]:
         """The group that costs most at its minimum: its marginal cost per channel there, times its channels."""
         shares = [("", 0.0)]
-        for index, group in enumerate(self.groups):
-            if len(group.widths) > 1:
+        for index, choice in enumerate(self.choices):
+            if len(choice.levels) > 1:
                 wider = self.lowest.copy()
-                wider[index] = group.widths[1]
-                slope = (float(self.costs[metric](wider[None])[0]) - needed) / (group.widths[1] - group.widths[0])
-                shares.append((group.name, slope * group.widths[0]))
+                wider[index] = choice.levels[1]
+                slope = (float(self.costs[metric](wider[None])[0]) - needed) / (choice.levels[1] - choice.levels[0])
+                shares.append((choice.name, slope * choice.levels[0]))
         return max(shares, key=lambda share: share[1])
 
 
 class Walk:
-    """One episode's way through the groups.
+    """One episode's way through the choices.
 
     Attributes:
-        index: the group to decide now; the number of groups when the walk is done.
-        widths: the decided widths, then the witness: a plan that meets the budgets, ``[G]``.
+        index: the choice to decide now; the number of choices when the walk is done.
+        levels: the decided levels, then the witness: a plan that meets the budgets, ``[K]``.
     """
 
     def __init__(self, planner: BudgetPlanner) -> None:
         self._planner = planner
         self.index = 0
-        self.widths = planner.uniform.copy()
+        self.levels = planner.uniform.copy()
         self._course: IntArray | None = None
-        self._step = planner.step((), self.widths)
+        self._step = planner.step((), self.levels)
 
     def follow(self, plan: IntArray) -> None:
-        """Take a whole plan, ``[G]``, for the way to go: as long as it is kept to, its next width is an option.
+        """Take a whole plan, ``[K]``, for the way to go: as long as it is kept to, its next level is an option.
 
         Raises:
             BudgetError: it does not meet the budgets, or makes use of none of them.
@@ -189,56 +189,56 @@ class Walk:
         self._course = np.array(plan, dtype=np.int64)
 
     def _on_course(self) -> bool:
-        return self._course is not None and bool((self._course[: self.index] == self.widths[: self.index]).all())
+        return self._course is not None and bool((self._course[: self.index] == self.levels[: self.index]).all())
 
     @property
     def done(self) -> bool:
-        """True when every group is decided; ``widths`` is then the plan."""
-        return self.index == len(self.widths)
+        """True when every choice is decided; ``levels`` is then the plan."""
+        return self.index == len(self.levels)
 
     @property
     def cheapest(self) -> dict[str, float]:
-        """Cost per metric of the decided widths with the rest at its minimum."""
+        """Cost per metric of the decided levels with the rest at its minimum."""
         return self._step.cheapest
 
     @property
     def dearest(self) -> dict[str, float]:
-        """Cost per metric of the decided widths with the rest at full width."""
+        """Cost per metric of the decided levels with the rest at full level."""
         return self._step.dearest
 
     def options(self) -> IntArray:
-        """Widths of the current group from which the budgets can be met and used, ascending; never empty.
+        """Widths of the current choice from which the budgets can be met and used, ascending; never empty.
 
         Raises:
-            BudgetError: every group is decided.
+            BudgetError: every choice is decided.
         """
         if self.done:
-            raise BudgetError("Every group of this walk is decided. Start a new one.")
+            raise BudgetError("Every choice of this walk is decided. Start a new one.")
         options = self._step.options
         if self._course is not None and self._on_course() and self._course[self.index] not in options:
             return np.union1d(options, self._course[self.index])
         return options
 
-    def nearest(self, width: int) -> int:
-        """The current group's option nearest to ``width``; the smaller of two."""
+    def nearest(self, level: int) -> int:
+        """The current choice's option nearest to ``level``; the smaller of two."""
         options = self.options()
-        return int(options[np.abs(options - width).argmin()])
+        return int(options[np.abs(options - level).argmin()])
 
-    def decide(self, width: int) -> int:
-        """Give the current group the option nearest to ``width`` (the smaller of two) and go to the next.
+    def decide(self, level: int) -> int:
+        """Give the current choice the option nearest to ``level`` (the smaller of two) and go to the next.
 
         Returns:
-            The executed width.
+            The executed level.
 
         Raises:
-            BudgetError: every group is decided.
+            BudgetError: every choice is decided.
         """
-        chosen = self.nearest(width)
+        chosen = self.nearest(level)
         if self._course is not None and self._on_course() and chosen == self._course[self.index]:
-            self.widths = self._course.copy()
+            self.levels = self._course.copy()
         else:
-            self.widths = self._step.plans[int(np.searchsorted(self._step.options, chosen))].copy()
-        executed = int(self.widths[self.index])
+            self.levels = self._step.plans[int(np.searchsorted(self._step.options, chosen))].copy()
+        executed = int(self.levels[self.index])
         self.index += 1
-        self._step = self._planner.step(tuple(self.widths[: self.index].tolist()), self.widths)
+        self._step = self._planner.step(tuple(self.levels[: self.index].tolist()), self.levels)
         return executed

@@ -12,6 +12,8 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import numpy.typing as npt
 
+from rlprune.choices import Choice
+
 IntArray = npt.NDArray[np.int64]
 FloatArray = npt.NDArray[np.float64]
 Usage = Callable[[IntArray], FloatArray]
@@ -32,16 +34,16 @@ class WidthSearch:
     chain of fewer free groups is a part of the chain of more.
 
     Args:
-        widths: allowed channel counts of each group, ascending; the last is the full width.
+        choices: what is decided.
         usage: see the module.
     """
 
-    def __init__(self, widths: Sequence[Sequence[int]], usage: Usage) -> None:
-        self.allowed = [np.asarray(choice, dtype=np.int64) for choice in widths]
+    def __init__(self, choices: Sequence[Choice], usage: Usage) -> None:
+        self.allowed = [np.asarray(choice.levels, dtype=np.int64) for choice in choices]
         self.low = np.array([choice[0] for choice in self.allowed], dtype=np.int64)
         self.full = np.array([choice[-1] for choice in self.allowed], dtype=np.int64)
         self.usage = usage
-        steps = [(int(w) / int(choice[-1]), g, int(w)) for g, choice in enumerate(self.allowed) for w in choice[1:]]
+        steps = [(choice.priority(w), g, w) for g, choice in enumerate(choices) for w in choice.levels[1:]]
         self._steps = np.array([(g, w) for _, g, w in sorted(steps)], dtype=np.int64).reshape(-1, 2)
         self._chains = [self._chain(self._steps[self._steps[:, 0] >= first]) for first in range(len(self.allowed) + 1)]
         self._next = np.tile(self.full[:, None], int(self.full.max(initial=0)) + 1)  # [group, width] -> next width

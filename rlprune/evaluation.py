@@ -4,22 +4,32 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+import numpy as np
 import numpy.typing as npt
 import torch
 from torch import nn
 
 from rlprune import layout
+from rlprune.choices import Choice
+from rlprune.delivery import Delivered
 from rlprune.errors import NetworkError, TaskError
 from rlprune.inputs import batch_size, call
+from rlprune.network import FloatArray
 from rlprune.pruning import batchnorm
+from rlprune.pruning.depth import BlockSwitch, block_errors, drop_blocks
+from rlprune.pruning.quantization import Int8Inputs, measure_ranges
 from rlprune.pruning.tables import PruningTables
+from rlprune.pruning.treatment import PlanTensors
 from rlprune.pruning.verification import plan_is_wrong
+from rlprune.space import Space
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches, even_batches
+from rlprune.tasks.details import plain_details
+from rlprune.tasks.measures import Details
 from rlprune.tasks.split import Batch, tensor_kind
 
 BATCH = 128
@@ -28,7 +38,7 @@ FEWEST_FOR_STATISTICS = 256
 WORST_DIVERGENCE = 1e6
 
 Key = tuple[int, ...]
-"""Channels kept in each group: what a plan is known by."""
+"""Levels of all choices: what a plan is known by."""
 
 
 @dataclass(frozen=True)
@@ -40,11 +50,13 @@ class Quality:
         divergence: disagreement with the dense network's outputs, 0 where they are equal (KL in nats for classes); at
             most 1e6.
         samples: how many samples both were measured on.
+        details: what the task tells beside the score; empty for evaluations of the search.
     """
 
     score: float
     divergence: float
     samples: int
+    details: Details = field(default_factory=dict, compare=False, repr=False)
 
 
 Measured = tuple[Quality, float]
@@ -74,6 +86,7 @@ class Evaluator:
         tables: of the network; they give the repaired weights of a plan.
         task: its validation split is used, never the test split.
         samples: validation samples of one evaluation.
+        space: what may be decided about the network of the tables; its channels where nothing is said.
         batch_statistics: whether BatchNorms use the statistics of the search samples instead of the dense network's
             running ones. It stands for the re-estimation that every delivered network gets. Where nothing is said,
             they do with at least 256 samples; with fewer they rank plans worse (benchmark ``search_signal``).
@@ -92,10 +105,17 @@ class Evaluator:
     """
 
     def __init__(
-        self, tables: PruningTables, task: Task, *, samples: int = 512, batch_statistics: bool | None = None
+        self,
+        tables: PruningTables,
+        task: Task,
+        *,
+        samples: int = 512,
+        batch_statistics: bool | None = None,
+        space: Space | None = None,
     ) -> None:
         self.tables = tables
         self.task = task
+        self.space = space or Space(tables.network)
         self.memory: EvaluationMemory | None = None
         self.evaluations = 0
         self.cache_hits = 0
@@ -105,6 +125,9 @@ class Evaluator:
         self._shell = tables.shell()
         enough = len(self._split) >= FEWEST_FOR_STATISTICS
         self.batch_statistics = enough if batch_statistics is None else batch_statistics
+        self.plans = PlanTensors(tables, self.space)
+        self._switch = BlockSwitch(self._shell.module, self.space.blocks)
+        self._rounding = Int8Inputs(self._shell.module, sorted(self.space.int8))
         self._left_out = batchnorm.use_batch_statistics(self._shell.module) if self.batch_statistics else set()
         self._references: dict[int, tuple[Split, torch.Tensor]] = {}
         self._dense_outputs = self._forward(self._shell.module)
@@ -114,6 +137,7 @@ class Evaluator:
             )
         task.check_test_targets(self._dense_outputs)
         self._known: dict[Key, Quality] = {}
+        self._of_blocks: dict[str, float] | None = None
         self.dense = self._quality(self._dense_outputs, self._split, self._dense_outputs)
 
     def _forward(self, model: nn.Module) -> torch.Tensor:
@@ -144,9 +168,12 @@ class Evaluator:
     def _score(self, outputs: torch.Tensor, split: Split, strict: bool = True) -> float:
         return _number(self.task.score(outputs, split.targets.to(outputs.device)), "score", self.task, strict)
 
-    def __call__(self, widths: npt.ArrayLike) -> Quality:
-        """Quality of the plan with ``widths`` (``[G]``) on the search samples."""
-        return self.many([widths])[0]
+    def _details(self, outputs: torch.Tensor, split: Split) -> Details:
+        return plain_details(self.task.details(outputs, split.targets.to(outputs.device)), self.task.name)
+
+    def __call__(self, levels: npt.ArrayLike) -> Quality:
+        """Quality of a plan, ``[K]``, on the search samples."""
+        return self.many([levels])[0]
 
     def many(self, plans: Sequence[npt.ArrayLike]) -> list[Quality]:
         """Quality of each plan, in order; a plan that comes twice is evaluated once.
@@ -184,55 +211,112 @@ class Evaluator:
         outputs, seconds = self._run(key)
         return self._quality(outputs, self._split, self._dense_outputs, strict=False), seconds
 
-    def outputs(self, widths: npt.ArrayLike) -> torch.Tensor:
+    def outputs(self, levels: npt.ArrayLike) -> torch.Tensor:
         """What is scored of the plan's answers to the search samples, ``[samples, ...]``; run anew each time."""
-        outputs, seconds = self._run(self._key(widths))
+        outputs, seconds = self._run(self._key(levels))
         self.seconds += seconds
         self.evaluations += 1
         return outputs
 
     def _run(self, key: Key) -> tuple[torch.Tensor, float]:
-        tensors = self.tables.tensors(key)
-        pruned = self._shell.fill({name: tensor for name, tensor in tensors.items() if name not in self._left_out}, key)
+        row = np.array(key, dtype=np.int64)
+        tensors = {name: tensor for name, tensor in self.plans(row).items() if name not in self._left_out}
+        pruned = self._shell.fill(tensors, self.space.widths(row[None])[0])
+        self._switch.only(self.space.dropped(row))
+        self._rounding.follow(self.space.computed_in_int8(row))
         start = time.perf_counter()
         outputs = self._forward(pruned)
         return outputs, time.perf_counter() - start
 
     def fresh(self) -> Evaluator:
         """One that knows nothing yet, on the same samples."""
-        return Evaluator(self.tables, self.task, samples=self.dense.samples, batch_statistics=self.batch_statistics)
+        return self._like(self.space)
 
-    def known(self, widths: npt.ArrayLike) -> bool:
+    def deciding(self, space: Space) -> Evaluator:
+        """One for the plans of another space: itself where a row means the same there."""
+        return self if self.space.means_the_same(space) else self._like(space)
+
+    def _like(self, space: Space) -> Evaluator:
+        samples, statistics = self.dense.samples, self.batch_statistics
+        return Evaluator(self.tables, self.task, samples=samples, batch_statistics=statistics, space=space)
+
+    def known(self, levels: npt.ArrayLike) -> bool:
         """Whether the plan was evaluated before."""
-        return self._key(widths) in self._known
+        return self._key(levels) in self._known
 
-    def _key(self, widths: npt.ArrayLike) -> Key:
-        return tuple(self.tables.network.as_matrix(widths)[0].tolist())
+    def _key(self, levels: npt.ArrayLike) -> Key:
+        return tuple(self.space.canonical(self.space.as_matrix(levels))[0].tolist())
 
-    def repaired(self, widths: npt.ArrayLike) -> nn.Module:
-        """The pruned network as it is delivered: least squares, then BatchNorm re-estimated on calibration samples."""
-        model = self.tables.pruned(widths).eval()
+    def repaired(self, levels: npt.ArrayLike) -> nn.Module:
+        """The module of :meth:`delivered`."""
+        return self.delivered(levels).module
+
+    def delivered(self, levels: npt.ArrayLike) -> Delivered:
+        """The pruned network as it is handed over, BatchNorm re-estimated on calibration samples.
+
+        See :mod:`rlprune.pruning.treatment` for the order in which a plan is applied.
+        """
+        row = np.array(self._key(levels), dtype=np.int64)
+        model = self.tables.shell().fill(_own(self.plans(row)), self.space.widths(row[None])[0])
+        model = drop_blocks(model.requires_grad_(True), self.space.blocks, self.space.dropped(row)).eval()
         batchnorm.reestimate(model, even_batches(self.task.calibration, BATCH, self.tables.device))
-        return model
+        stored = self.plans.stored(row, model.state_dict())
+        int8 = self.space.computed_in_int8(row)
+        if not int8:
+            return Delivered(model, stored)
+        ranges = measure_ranges(model, int8, batches(self.task.calibration, BATCH, self.tables.device))
+        rounding = Int8Inputs(model, int8)
+        rounding.apply(ranges, int8)
+        return Delivered(model, stored, ranges, rounding)
 
-    def finalist(self, widths: npt.ArrayLike) -> Quality:
+    def finalist(self, levels: npt.ArrayLike) -> Quality:
         """Quality on all validation samples with BatchNorm re-estimated; the worst there is for a wrong plan.
 
         A plan is wrong where the network's code behaves otherwise at just these widths; see
         :func:`rlprune.pruning.verification.plan_is_wrong`.
         """
-        if plan_is_wrong(self.tables.network, widths) is not None:
-            return Quality(0.0, WORST_DIVERGENCE, len(self.task.validation))
-        model = self.repaired(widths)
+        row = np.array(self._key(levels), dtype=np.int64)
+        if plan_is_wrong(self.tables.network, self.space.widths(row[None])[0]) is not None:
+            return Quality(self.task.worst_score, WORST_DIVERGENCE, len(self.task.validation))
+        model = self.repaired(row)
         return self.on(layout.to_channels_last(model) if self.tables.channels_last else model, self.task.validation)
+
+    def error_curve(self, choice: Choice) -> FloatArray:
+        """For each level of a choice, what taking it alone is expected to lose, in [0, 1]; known before any evaluation.
+
+        Channels: energy of the consumers' outputs that cannot be restored. Weights and bits: energy of the weight that
+        is lost. Depth: how much the block changes what goes through it.
+        """
+        levels = np.array(choice.levels, dtype=np.int64)
+        if choice.kind == "channels":
+            return np.asarray(np.interp(levels, *self.tables.error_curve(choice.name)))
+        if choice.kind == "depth":
+            return np.array([self._block_errors()[choice.name], 0.0])
+        return self.plans.curve(choice.name, choice.kind, levels)
+
+    def _block_errors(self) -> dict[str, float]:
+        if self._of_blocks is None:
+            self._of_blocks = block_errors(self.space.network, self.space.blocks, self.task.calibration)
+        return self._of_blocks
 
     def on(self, model: nn.Module, split: Split) -> Quality:
         """Quality of any network with the same outputs on any split; BatchNorms use their running statistics."""
-        return self._quality(self._outputs(model, split), split, self._reference(split))
+        outputs = self._outputs(model, split)
+        return replace(self._quality(outputs, split, self._reference(split)), details=self._details(outputs, split))
 
     def score(self, model: nn.Module, split: Split) -> float:
         """The task's metric of any network on any split; the dense network is not run."""
         return self._score(self._outputs(model, split), split)
+
+    def detailed_score(self, model: nn.Module, split: Split) -> tuple[float, Details]:
+        """:meth:`score`, and what the task tells beside it, of one pass over the split."""
+        outputs = self._outputs(model, split)
+        return self._score(outputs, split), self._details(outputs, split)
+
+
+def _own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Copies that no table shares."""
+    return {key: value.clone().contiguous() for key, value in tensors.items()}
 
 
 def _rows(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:

@@ -14,6 +14,8 @@ _COUNTS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
 _UNITS: dict[str, tuple[str, dict[str, float]]] = {  # metric: its base unit, and what others are worth in it
     "macs": ("macs", _COUNTS),
     "params": ("params", _COUNTS),
+    "weights": ("weights", _COUNTS),
+    "size": ("B", {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}),
     **dict.fromkeys(("latency", "latency_p50", "latency_p95", "latency_p99"), ("ms", _TIMES)),
     "energy": ("mJ", {"uJ": 1e-3, "mJ": 1.0, "J": 1e3}),
 }
@@ -25,9 +27,10 @@ class Budget:
     """An upper limit on one cost.
 
     Attributes:
-        metric: "macs", "params", "latency", "energy", or a quantile of latency: "latency_p50", "_p95", "_p99".
+        metric: "macs", "params", "weights" (that remain), "size" (as stored), "latency", "energy", or a quantile of
+            latency: "latency_p50", "_p95", "_p99".
         value: the limit, in ``unit``; or a fraction of the dense network's cost, in (0, 1].
-        unit: "macs", "params", "ms" or "mJ"; None for a fraction.
+        unit: "macs", "params", "weights", "B", "ms" or "mJ"; None for a fraction.
 
     Raises:
         BudgetError: unknown metric, wrong unit, a value that is not finite and positive, a fraction over 1.
@@ -147,15 +150,21 @@ class BudgetRange:
 RANGE = ".."
 
 
+_IN_NAMES = {"B": "bytes"}
+
+
 def cost_name(metric: str) -> str:
-    """The metric with its unit, as tables and files name it: ``latency_p99_ms``, ``energy_mj``, ``macs``."""
+    """The metric with its unit, as tables and files name it: ``latency_p99_ms``, ``size_bytes``, ``macs``."""
     unit = _UNITS[metric][0]
-    return metric if unit == metric else f"{metric}_{unit.lower()}"
+    return metric if unit == metric else f"{metric}_{_IN_NAMES.get(unit, unit.lower())}"
 
 
 def format_cost(metric: str, value: float) -> str:
     """A cost for people: ``61.3 M``, ``8.20 ms``."""
     unit = _UNITS[metric][0]
+    if unit == "B":
+        scale, prefix = next(((s, p) for s, p in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= s), (1.0, ""))
+        return f"{value / scale:.1f} {prefix}B"
     if unit != metric:
         return f"{value:.3g} {unit}"
     scale, prefix = next(((s, p) for s, p in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= s), (1.0, ""))

@@ -252,11 +252,14 @@ class Network:
         """Multiply-adds of one sample in all convolutions and matrix products, ``[N, G] -> [N]``."""
         return np.asarray(self.layer_macs(widths).sum(axis=1))
 
+    def layer_params(self, widths: npt.ArrayLike) -> FloatArray:
+        """Parameters by layer of ``layers``, ``[N, L]``; those that no layer holds are missing."""
+        out, into = self._axes(widths)
+        return np.asarray(self._params_per_pair * out * into + self._params_per_out * out)
+
     def params(self, widths: npt.ArrayLike) -> FloatArray:
         """Parameters of the whole network, ``[N, G] -> [N]``."""
-        out, into = self._axes(widths)
-        of_layers = self._params_per_pair * out * into + self._params_per_out * out
-        return np.asarray(of_layers.sum(axis=1) + self._other_params)
+        return np.asarray(self.layer_params(widths).sum(axis=1) + self._other_params)
 
     def restricted(self, widths: Mapping[str, Sequence[int]]) -> Network:
         """The same network with fewer allowed widths, as a device profile asks for.

@@ -13,6 +13,7 @@ import torch.multiprocessing
 from rlprune.errors import ConfigError, WorkerError
 from rlprune.evaluation import Evaluator, Key, Measured
 from rlprune.pruning.tables import PruningTables
+from rlprune.space import Space
 from rlprune.tasks.base import Task
 from rlprune.threads import torch_threads
 
@@ -30,7 +31,7 @@ class Workers:
 
     Args:
         count: of processes.
-        tables, task, samples, batch_statistics: as for :class:`Evaluator`.
+        tables, task, samples, batch_statistics, space: as for :class:`Evaluator`.
 
     Raises:
         ConfigError: fewer than two workers, or a network or task that cannot be sent to another process.
@@ -38,7 +39,13 @@ class Workers:
     """
 
     def __init__(
-        self, count: int, tables: PruningTables, task: Task, samples: int, batch_statistics: bool | None
+        self,
+        count: int,
+        tables: PruningTables,
+        task: Task,
+        samples: int,
+        batch_statistics: bool | None,
+        space: Space | None = None,
     ) -> None:
         if count < 2:
             raise ConfigError(f"Evaluation in processes needs at least 2 workers; {count} came.")
@@ -48,7 +55,7 @@ class Workers:
         try:
             for _ in range(count):
                 ours, theirs = context.Pipe()
-                arguments = (theirs, tables, task, samples, batch_statistics)
+                arguments = (theirs, tables, task, samples, batch_statistics, space)
                 process = context.Process(target=_work, args=arguments, daemon=True)
                 self._start(process)
                 theirs.close()
@@ -144,11 +151,18 @@ class Workers:
         self.close()
 
 
-def _work(pipe: Connection, tables: PruningTables, task: Task, samples: int, batch_statistics: bool | None) -> None:
+def _work(
+    pipe: Connection,
+    tables: PruningTables,
+    task: Task,
+    samples: int,
+    batch_statistics: bool | None,
+    space: Space | None,
+) -> None:
     """What a worker does: evaluate what it is sent, until the other end is closed."""
     with torch_threads(1):
         try:
-            evaluator = Evaluator(tables, task, samples=samples, batch_statistics=batch_statistics)
+            evaluator = Evaluator(tables, task, samples=samples, batch_statistics=batch_statistics, space=space)
             pipe.send(None)
             while True:
                 pipe.send(evaluator.measure(pipe.recv()))
@@ -176,12 +190,14 @@ class ParallelEvaluator(Evaluator):
         for start in range(0, len(keys), step):
             yield from self.workers.measure(keys[start : start + step])
 
-    def fresh(self) -> ParallelEvaluator:
-        """One that knows nothing yet, on the same samples and workers."""
+    def _like(self, space: Space) -> ParallelEvaluator:
+        if not self.space.means_the_same(space):
+            raise ConfigError("The workers evaluate plans of one space. Start workers for the other one.")
         return ParallelEvaluator(
             self.workers,
             self.tables,
             self.task,
             samples=self.dense.samples,
             batch_statistics=self.batch_statistics,
+            space=space,
         )

@@ -1,9 +1,9 @@
-"""A plan: what happens to every group of one network. Readable JSON that needs no RL to be applied."""
+"""A plan: what happens to every group, layer and block of one network. Readable JSON that needs no RL to be applied."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -11,75 +11,141 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from rlprune.errors import PlanError
+from rlprune.choices import FULL_BITS, Kind
+from rlprune.errors import ConfigError, PlanError, RlpruneError, unknown_name
 from rlprune.files import read_json, write_json
 from rlprune.network import IntArray, Network
 from rlprune.pruning import importance, surgery, verification
+from rlprune.pruning.depth import drop_blocks
+from rlprune.pruning.treatment import WeightTreatment
+from rlprune.pruning.weights import WeightRule
+from rlprune.space import Decisions, Space
 
-SCHEMA = "rlprune-plan/1"
+SCHEMA = "rlprune-plan/2"
+CHANNELS_ONLY = "rlprune-plan/1"
 REMEDY = "Make a plan for this network, or replay the policy on it."
 
 
 @dataclass(frozen=True)
 class Decision:
-    """What happens to one group.
+    """What happens to one group, layer or block; None leaves it as it is.
 
     Attributes:
-        keep_ratio: fraction of the channels kept, in (0, 1].
+        keep_ratio: fraction of a group's channels kept, in (0, 1].
+        density: fraction of the entries of a layer's weight that remain, a whole percent in (0, 1].
+        bits: of an entry of a layer's weight: 4, 8, 16 or 32.
+        activations: 8 where the layer computes in int8, its inputs rounded too; needs ``bits`` of at most 8.
+        drop: whether a block is left out.
+
+    Raises:
+        PlanError: a value out of range, or values that contradict each other.
     """
 
-    keep_ratio: float
+    keep_ratio: float | None = None
+    density: float | None = None
+    bits: int | None = None
+    activations: int | None = None
+    drop: bool = False
 
     def __post_init__(self) -> None:
-        ratio = self.keep_ratio
-        if isinstance(ratio, bool) or not isinstance(ratio, int | float) or not 0 < ratio <= 1:
-            raise PlanError(f"keep_ratio must be a number in (0, 1]; {ratio!r:.80} came. Use 1 to keep everything.")
+        for name in ("keep_ratio", "density"):
+            value = getattr(self, name)
+            if value is not None and not (_is_number(value) and 0 < value <= 1):
+                raise PlanError(f"{name} must be a number in (0, 1]; {value!r:.80} came. {_instead_of_nothing(name)}")
+        if self.density is not None and abs(self.density * 100 - round(self.density * 100)) > 1e-9:
+            raise PlanError(f"density must be a whole percent, such as 0.35; {self.density!r} came. Round it.")
+        if self.bits not in (None, 4, 8, 16, 32) or isinstance(self.bits, bool):
+            raise PlanError(f"bits must be 4, 8, 16 or 32; {self.bits!r:.80} came.")
+        if self.activations not in (None, 8) or isinstance(self.activations, bool):
+            raise PlanError(f"activations must be 8 or be left out; {self.activations!r:.80} came.")
+        if self.activations is not None and (self.bits is None or self.bits > 8):
+            raise PlanError(
+                f"A layer computes in int8 only where its weight has at most 8 bits; activations 8 came with bits "
+                f"{self.bits}. Set bits to 8, or leave activations out."
+            )
+        if not isinstance(self.drop, bool):
+            raise PlanError(f"drop must be true or false; {self.drop!r:.80} came.")
+        if self.drop and (self.density is not None or self.bits is not None or self.keep_ratio not in (None, 1)):
+            raise PlanError("What is dropped cannot be pruned or quantised as well. Leave one of the two out.")
+
+    def stated(self) -> dict[str, Any]:
+        """What is said, for JSON."""
+        values = {item.name: getattr(self, item.name) for item in fields(self)}
+        return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
 @dataclass(frozen=True)
 class PruningPlan:
-    """One decision per group of one network.
+    """Decisions about one network, applied in this order: blocks are dropped, channels cut, entries of weights removed,
+    what remains rounded to its bits.
 
     Attributes:
         fingerprint: :attr:`Network.fingerprint` of the network it was made for.
-        decisions: group name -> decision, in forward order.
+        decisions: name of a group, layer or block -> decision, in forward order. Every group has a keep ratio.
         notes: free text and figures for readers; not used.
+        rule: which entries of weights go, and what takes their place.
     """
 
     fingerprint: str
     decisions: Mapping[str, Decision]
     notes: Mapping[str, Any] = field(default_factory=dict)
+    rule: WeightRule = field(default_factory=WeightRule)
 
     @classmethod
     def from_widths(
         cls, network: Network, widths: npt.ArrayLike, notes: Mapping[str, Any] | None = None
     ) -> PruningPlan:
         """The plan that leaves ``widths`` (``[G]``) channels in the groups of ``network``."""
-        row = network.as_matrix(widths)[0]
-        pairs = zip(network.groups, row, strict=True)
-        decisions = {group.name: Decision(float(width) / group.width) for group, width in pairs}
-        return cls(network.fingerprint, decisions, dict(notes or {}))
+        return cls.from_levels(Space(network), network.as_matrix(widths)[0], notes)
+
+    @classmethod
+    def from_levels(cls, space: Space, levels: npt.ArrayLike, notes: Mapping[str, Any] | None = None) -> PruningPlan:
+        """The plan of a row of levels, ``[K]``, of a space."""
+        row = space.canonical(space.as_matrix(levels))[0]
+        network, named, int8 = space.network, space.named(row), set(space.computed_in_int8(row))
+        kept = {g.name: float(w) / g.width for g, w in zip(network.groups, space.widths(row[None])[0], strict=True)}
+        decisions = {}
+        for name in [*kept, *(name for name in named if name not in kept)]:
+            decision = _decided(named.get(name, {}), kept.get(name), name in int8)
+            if decision.stated():
+                decisions[name] = decision
+        return cls(network.fingerprint, _forward(network, decisions), dict(notes or {}), space.decisions.rule)
 
     @classmethod
     def load(cls, path: str | Path) -> PruningPlan:
         """Read a plan.
 
         Raises:
-            PlanError: the file is missing, truncated, of another schema, or holds a keep ratio outside (0, 1].
+            PlanError: the file is missing, truncated, of another schema, or holds a value out of range.
         """
         data = read_json(path, PlanError)
-        if data.get("schema") != SCHEMA:
+        if data.get("schema") not in (SCHEMA, CHANNELS_ONLY):
             raise PlanError(f"{path} must have schema {SCHEMA!r}; {data.get('schema')!r:.80} came. Is it a plan?")
         decisions, fingerprint, notes = data.get("decisions"), data.get("fingerprint"), data.get("notes", {})
         if not isinstance(decisions, dict) or not isinstance(fingerprint, str) or not isinstance(notes, dict):
             raise PlanError(f"{path} must hold 'decisions' (an object) and 'fingerprint' (text). Is it a plan?")
-        return cls(fingerprint, {name: _decision(path, name, item) for name, item in decisions.items()}, notes)
+        read = {name: _decision(path, name, item) for name, item in decisions.items()}
+        return cls(fingerprint, read, notes, _rule(path, data.get("rules", {})))
 
     def save(self, path: str | Path) -> Path:
         """Write the plan as JSON, atomically."""
-        decisions = {name: {"keep_ratio": item.keep_ratio} for name, item in self.decisions.items()}
-        content = {"schema": SCHEMA, "fingerprint": self.fingerprint, "decisions": decisions, "notes": dict(self.notes)}
+        content = {
+            "schema": SCHEMA,
+            "fingerprint": self.fingerprint,
+            "decisions": {name: item.stated() for name, item in self.decisions.items()},
+            "rules": {"pattern": self.rule.pattern, "replacement": self.rule.replacement},
+            "notes": dict(self.notes),
+        }
         return write_json(path, content, PlanError)
+
+    @property
+    def kinds(self) -> tuple[Kind, ...]:
+        """What the plan decides; channels always."""
+        items = self.decisions.values()
+        found: list[Kind] = ["channels"]
+        found += ["depth"] if any(item.drop for item in items) else []
+        found += ["weights"] if any(item.density is not None for item in items) else []
+        return (*found, "bits") if any(item.bits is not None for item in items) else tuple(found)
 
     def widths(self, network: Network) -> IntArray:
         """Channel counts ``int64 [G]``: every keep ratio rounded to the nearest allowed width, never 0.
@@ -90,12 +156,57 @@ class PruningPlan:
         self._check(network)
         rows = []
         for group in network.groups:
-            wanted = self.decisions[group.name].keep_ratio * group.width
+            wanted = (self.decisions[group.name].keep_ratio or 1.0) * group.width
             rows.append(_nearest(group.widths, wanted))
         return np.array(rows, dtype=np.int64)
 
+    def space(self, network: Network) -> Space:
+        """A space in which the plan is a row of levels; see :meth:`levels`.
+
+        Raises:
+            PlanError: the plan belongs to another network, or its parts contradict each other.
+        """
+        self._check(network)
+        items = self.decisions.values()
+        densities = sorted({round(item.density * 100) for item in items if item.density is not None})
+        bits = sorted({item.bits for item in items if item.bits is not None})
+        int8 = [name for name, item in self.decisions.items() if item.activations is not None]
+        try:
+            space = Space(network, Decisions(self.kinds, densities or [100], self.rule, bits or [FULL_BITS]), int8=int8)
+        except ConfigError as reason:
+            raise PlanError(f"The plan cannot be followed: {reason}") from reason
+        self._check_names(space)
+        return space
+
+    def levels(self, space: Space) -> IntArray:
+        """The plan as a row of levels of a space, ``int64 [K]``; what it does not say is full.
+
+        Raises:
+            PlanError: it does not fit the network, or decides what is no choice of the space.
+        """
+        widths = dict(zip((group.name for group in space.network.groups), self.widths(space.network), strict=True))
+        row = []
+        for choice in space.choices:
+            decision = self.decisions.get(choice.name, Decision())
+            row.append(_level(choice.kind, decision, choice.full) if choice.kind != "channels" else widths[choice.name])
+        return np.array(row, dtype=np.int64)
+
+    def exact_levels(self, space: Space) -> list[float]:
+        """As :meth:`levels`, keep ratios not rounded to allowed widths: what the file really says.
+
+        Raises:
+            PlanError: as :meth:`levels`.
+        """
+        row: list[float] = [int(level) for level in self.levels(space)]
+        for place, choice in enumerate(space.choices):
+            if choice.kind == "channels":
+                width = (self.decisions[choice.name].keep_ratio or 1.0) * choice.full
+                row[place] = round(width) if abs(width - round(width)) < 1e-6 else width
+        return row
+
     def _check(self, network: Network) -> None:
-        theirs, ours = list(self.decisions), [group.name for group in network.groups]
+        theirs = [name for name, item in self.decisions.items() if item.keep_ratio is not None]
+        ours = [group.name for group in network.groups]
         for index in range(max(len(theirs), len(ours))):
             got = theirs[index] if index < len(theirs) else "nothing"
             wanted = ours[index] if index < len(ours) else "nothing"
@@ -110,23 +221,102 @@ class PruningPlan:
                 f"input size differ. {REMEDY}"
             )
 
-    def apply(self, network: Network) -> nn.Module:
-        """A plain, physically smaller copy of the network: the channels of largest L1 norm stay.
+    def _check_names(self, space: Space) -> None:
+        """Every decision is about something that is there, and nothing is decided about what is dropped."""
+        known: dict[Kind, list[str]] = {kind: [] for kind in ("depth", "channels", "weights", "bits")}
+        for choice in space.choices:
+            known[choice.kind].append(choice.name)
+        blocks = {block.name: block for block in space.blocks}
+        dropped = [blocks[name] for name, item in self.decisions.items() if item.drop and name in blocks]
+        for name, item in self.decisions.items():
+            said: dict[Kind, Any] = {"depth": item.drop, "weights": item.density, "bits": item.bits}
+            for kind in (kind for kind, value in said.items() if value):
+                if name not in known[kind]:
+                    what = {"depth": "block to drop", "weights": "layer to prune"}.get(kind, "layer to quantise")
+                    raise PlanError(unknown_name(what, name, known[kind]))
+            changed = item.density is not None or item.bits is not None or item.keep_ratio not in (None, 1)
+            inside = next((b.name for b in dropped if name in b.layers or name in b.groups), None)
+            if changed and inside is not None:
+                raise PlanError(
+                    f"{inside} is dropped, so nothing can happen to {name} in it. Leave one of the two out."
+                )
 
-        Needs no data. For channels chosen on data and weights repaired by least squares, use
-        :meth:`rlprune.pruning.tables.PruningTables.pruned`.
+    def apply(self, network: Network) -> nn.Module:
+        """A plain copy of the network, physically smaller where channels or blocks go.
+
+        Needs no data: the channels of largest L1 norm stay, and the entries of largest magnitude. For channels chosen
+        on data and weights repaired by least squares, use :meth:`rlprune.evaluation.Evaluator.repaired`.
 
         Raises:
-            PlanError: the plan belongs to another network, or the network's code behaves otherwise at these widths.
+            PlanError: the plan belongs to another network, the network's code behaves otherwise at these widths, or a
+                layer is to compute in int8, which needs calibration data.
         """
-        widths = self.widths(network)
+        if int8 := [name for name, item in self.decisions.items() if item.activations is not None]:
+            raise PlanError(
+                f"Layers that compute in int8 need the range of their inputs, so calibration data; the plan has "
+                f"{len(int8)}, such as {int8[0]}. Apply it with a task: rlprune apply, or Evaluator.repaired."
+            )
+        widths, space = self.widths(network), self.space(network)
         if (reason := verification.plan_is_wrong(network, widths)) is not None:
             raise PlanError(f"A plan must give a network that computes what is left of the dense one; here {reason}.")
         kept = {}
         for group, width in zip(network.groups, widths, strict=True):
             order = importance.l1(network, group).argsort(descending=True, stable=True)
             kept[group.name] = order[: int(width)].sort().values
-        return surgery.prune(network, kept)
+        module = surgery.prune(network, kept)
+        self._treat(module, network)
+        return drop_blocks(module, space.blocks, space.dropped(self.levels(space)))
+
+    def _treat(self, module: nn.Module, network: Network) -> None:
+        """Masks and bits, in place."""
+        for layer in network.layers:
+            decision = self.decisions.get(layer.name, Decision())
+            treatment = WeightTreatment(decision.density or 1.0, decision.bits or FULL_BITS)
+            if layer.weight is not None and treatment != WeightTreatment():
+                weight = module.get_parameter(layer.weight)
+                weight.data = treatment.applied(layer, weight.detach(), self.rule)[0]
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _instead_of_nothing(name: str) -> str:
+    if name == "keep_ratio":
+        return "Use 1 to keep everything."
+    return "Use 1 to keep everything; to keep nothing, drop the block, or let go of the channels."
+
+
+def _decided(levels: Mapping[Kind, int], keep_ratio: float | None, int8: bool) -> Decision:
+    density, bits = levels.get("weights", 100), levels.get("bits", FULL_BITS)
+    return Decision(
+        keep_ratio=keep_ratio,
+        density=density / 100 if density < 100 else None,
+        bits=bits if bits < FULL_BITS else None,
+        activations=8 if int8 else None,
+        drop=levels.get("depth", 1) == 0,
+    )
+
+
+def _level(kind: Kind, decision: Decision, full: int) -> int:
+    """The level that a decision states of a kind; the full one where it says nothing."""
+    if kind == "depth":
+        return 0 if decision.drop else 1
+    if kind == "weights":
+        return full if decision.density is None else round(decision.density * 100)
+    return full if decision.bits is None else decision.bits
+
+
+def _forward(network: Network, decisions: Mapping[str, Decision]) -> dict[str, Decision]:
+    """Decisions in forward order; a block stands before what follows it."""
+    position = {layer.name: index for index, layer in enumerate(network.layers)}
+
+    def at(name: str) -> int:
+        own = position.get(name.partition("#")[0])
+        inside = (index for layer, index in position.items() if layer.startswith(f"{name}."))
+        return own if own is not None else min(inside, default=len(position))
+
+    return {name: decisions[name] for name in sorted(decisions, key=at)}
 
 
 def _nearest(widths: Sequence[int], wanted: float) -> int:
@@ -135,9 +325,26 @@ def _nearest(widths: Sequence[int], wanted: float) -> int:
 
 
 def _decision(path: str | Path, name: str, item: Any) -> Decision:
-    if not isinstance(item, dict) or "keep_ratio" not in item:
-        raise PlanError(f"{path}: the decision of {name!r} must be an object with 'keep_ratio'; {item!r:.80} came.")
+    known = [entry.name for entry in fields(Decision)]
+    if not isinstance(item, dict) or not item:
+        raise PlanError(
+            f"{path}: the decision of {name!r} must be an object with 'keep_ratio' or others; {item!r:.80} came."
+        )
+    for key in item:
+        if key not in known:
+            raise PlanError(f"{path}, {name!r}: {unknown_name('decision', key, known)}")
+        if item[key] is None:
+            raise PlanError(f"{path}, {name!r}: {key} must have a value; null came. Leave it out.")
     try:
-        return Decision(item["keep_ratio"])
+        return Decision(**item)
     except PlanError as reason:
-        raise PlanError(f"{path}, group {name!r}: {reason}") from reason
+        raise PlanError(f"{path}, {name!r}: {reason}") from reason
+
+
+def _rule(path: str | Path, item: Any) -> WeightRule:
+    if not isinstance(item, dict) or not set(item) <= {"pattern", "replacement"}:
+        raise PlanError(f"{path}: 'rules' may hold 'pattern' and 'replacement'; {item!r:.80} came.")
+    try:
+        return WeightRule(**item)
+    except (RlpruneError, TypeError, AttributeError) as reason:
+        raise PlanError(f"{path}: {reason}") from reason

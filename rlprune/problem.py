@@ -7,12 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from rlprune.budget import Budget, BudgetPlanner
 from rlprune.completion import IntArray
 from rlprune.errors import ConfigError, RewardError, unknown_name
 from rlprune.rewards import Reference, RewardFunction, reward_function
+from rlprune.space import Space
 
 if TYPE_CHECKING:
     from rlprune.costs import CostModel
@@ -28,7 +27,7 @@ class Outcome:
     """What a plan does.
 
     Attributes:
-        widths: channels kept in each group, ``int64 [G]``.
+        levels: of every choice, ``int64 [K]``; see :class:`rlprune.space.Space`.
         quality: validation score and divergence from the dense network.
         costs: metric to cost, in the metric's unit (macs, params, ms, mJ).
         reward: what is maximised.
@@ -36,7 +35,7 @@ class Outcome:
         loss: see :class:`rlprune.rewards.Reward`; NaN where the reward was none.
     """
 
-    widths: IntArray
+    levels: IntArray
     quality: Quality
     costs: dict[str, float]
     reward: float
@@ -53,7 +52,7 @@ class PruningProblem:
     """Network, evaluator, costs, budgets and reward together.
 
     Args:
-        network: what is pruned.
+        subject: the network whose channels are pruned, or the space of all that may be decided about one.
         evaluator: quality of a plan; its cache keeps a plan from being evaluated twice.
         costs: cost models by metric.
         budgets: hard limits, at most one a metric.
@@ -73,7 +72,7 @@ class PruningProblem:
 
     def __init__(
         self,
-        network: Network,
+        subject: Network | Space,
         evaluator: Evaluator,
         costs: Mapping[str, CostModel],
         budgets: Sequence[Budget],
@@ -84,13 +83,14 @@ class PruningProblem:
             raise ConfigError(unknown_name("answer to NaN", on_nan, ON_NAN))
         self.on_nan = on_nan
         self.reward: RewardFunction = reward_function(reward) if isinstance(reward, str) else reward
-        self.network = network
-        self.evaluator = evaluator
+        self.space = Space.of(subject)
+        self.network = self.space.network
+        self.evaluator = evaluator.deciding(self.space)
         self.costs = dict(costs)
-        self.planner = BudgetPlanner(network.groups, costs, budgets)
+        self.planner = BudgetPlanner(self.space.choices, costs, budgets)
         self.dense_costs = self.planner.dense_costs
         metric = next(iter(self.planner.limits), "macs")
-        quality = evaluator(self.planner.uniform)
+        quality = self.evaluator(self.planner.uniform)
         self._reference = Reference(quality, self.dense_costs, metric)
         self.uniform = self._outcome(self.planner.uniform, quality)
         if not self.uniform.defined:
@@ -102,34 +102,34 @@ class PruningProblem:
         Raises:
             BudgetError: a budget that cannot be met.
         """
-        return PruningProblem(self.network, self.evaluator, self.costs, budgets, self.reward, self.on_nan)
+        return PruningProblem(self.space, self.evaluator, self.costs, budgets, self.reward, self.on_nan)
 
     def fresh(self) -> PruningProblem:
         """The same problem with nothing evaluated yet, so that no method profits from what another one tried."""
         evaluator = self.evaluator.fresh()
-        return PruningProblem(self.network, evaluator, self.costs, self.planner.budgets, self.reward, self.on_nan)
+        return PruningProblem(self.space, evaluator, self.costs, self.planner.budgets, self.reward, self.on_nan)
 
-    def outcome(self, widths: IntArray) -> Outcome:
-        """Quality, costs and reward of a plan, ``[G]``. Nothing is evaluated twice.
+    def outcome(self, levels: IntArray) -> Outcome:
+        """Quality, costs and reward of a plan, ``[K]``. Nothing is evaluated twice.
 
         Raises:
             RewardError: the reward is NaN or infinite, and ``on_nan`` is ``stop``.
         """
-        return self.judged(widths, self.evaluator(widths))
+        return self.judged(levels, self.evaluator(levels))
 
-    def judged(self, widths: IntArray, quality: Quality) -> Outcome:
+    def judged(self, levels: IntArray, quality: Quality) -> Outcome:
         """The same where the quality is known already."""
-        outcome = self._outcome(np.array(widths, dtype=np.int64), quality)
+        outcome = self._outcome(self.space.canonical(self.space.as_matrix(levels))[0], quality)
         if self.on_nan == "stop" and not outcome.defined:
             raise RewardError(f"The reward must be a finite number. {_told(outcome)}")
         return outcome
 
-    def _outcome(self, widths: IntArray, quality: Quality) -> Outcome:
-        costs = self.planner.costs_of(widths)
+    def _outcome(self, levels: IntArray, quality: Quality) -> Outcome:
+        costs = self.planner.costs_of(levels)
         reward = self.reward(quality, costs, self._reference)
         if all(map(math.isfinite, (quality.score, quality.divergence, reward.total, reward.loss))):
-            return Outcome(widths, quality, costs, reward.total, reward.terms, reward.loss)
-        return Outcome(widths, quality, costs, WORST_REWARD, reward.terms, math.nan)
+            return Outcome(levels, quality, costs, reward.total, reward.terms, reward.loss)
+        return Outcome(levels, quality, costs, WORST_REWARD, reward.terms, math.nan)
 
     @property
     def evaluations(self) -> int:
@@ -145,6 +145,6 @@ class PruningProblem:
 def _told(outcome: Outcome) -> str:
     terms = ", ".join(f"{name} {value:g}" for name, value in outcome.terms.items())
     return (
-        f"The plan {outcome.widths.tolist()} has {terms}. Correct the task or the reward, or count such plans as the "
+        f"The plan {outcome.levels.tolist()} has {terms}. Correct the task or the reward, or count such plans as the "
         "worst: --on-nan skip."
     )

@@ -24,9 +24,9 @@ class GreedySearcher:
 
     name = "greedy"
 
-    def fewest_episodes(self, groups: int) -> int:
+    def fewest_episodes(self, choices: int) -> int:
         """One round, and two plans."""
-        return groups + 2
+        return choices + 2
 
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
@@ -37,13 +37,13 @@ class GreedySearcher:
             ConfigError: fewer episodes than a round needs.
         """
         problem = env.problem
-        groups = len(problem.network.groups)
+        choices = len(problem.space.choices)
         require_episodes(episodes, self, [problem])
         log = EpisodeLog(problem, callback)
         log.add(problem.outcome(problem.planner.uniform))
         plan = problem.planner.full.copy()
         first = float(problem.planner.usage(plan[None])[0])
-        rounds = min(max((episodes - 2) // groups, 1), MOST_ROUNDS)
+        rounds = min(max((episodes - 2) // choices, 1), MOST_ROUNDS)
         for number in range(1, rounds + 1):
             plan = self._round(problem, plan, first + (1.0 - first) * number / rounds)
         log.add(problem.outcome(_used_up(problem, plan)))
@@ -53,7 +53,7 @@ class GreedySearcher:
         """The best of the plans in which one group gives up what it takes to use at most ``allowed`` of the budget."""
         if float(problem.planner.usage(plan[None])[0]) <= allowed * FITS:
             return plan
-        narrowed = [_narrowed(problem, plan, group, allowed) for group in range(len(plan))]
+        narrowed = [_narrowed(problem, plan, choice, allowed) for choice in range(len(plan))]
         candidates = [row for row in narrowed if row is not None]
         if not candidates:
             return _cheapened(problem, plan, allowed)
@@ -61,11 +61,11 @@ class GreedySearcher:
         return candidates[int(np.argmin([quality.divergence for quality in qualities]))]
 
 
-def _narrowed(problem: PruningProblem, plan: IntArray, group: int, allowed: float) -> IntArray | None:
-    """``plan`` with one group as wide as ``allowed`` lets it be; None where no width of it is narrow enough."""
-    widths = [width for width in problem.network.groups[group].widths if width < plan[group]]
-    rows = np.repeat(plan[None], len(widths), axis=0)
-    rows[:, group] = widths
+def _narrowed(problem: PruningProblem, plan: IntArray, choice: int, allowed: float) -> IntArray | None:
+    """``plan`` with one choice as high as ``allowed`` lets it be; None where no level of it is low enough."""
+    levels = [level for level in problem.space.choices[choice].levels if level < plan[choice]]
+    rows = np.repeat(plan[None], len(levels), axis=0)
+    rows[:, choice] = levels
     fits = np.flatnonzero(problem.planner.usage(rows) <= allowed * FITS) if len(rows) else np.empty(0, dtype=np.int64)
     return rows[fits[-1]] if len(fits) else None
 
@@ -74,20 +74,20 @@ def _cheapened(problem: PruningProblem, plan: IntArray, allowed: float) -> IntAr
     """Where no group alone can give up enough: the step that saves most, again and again."""
     while float(problem.planner.usage(plan[None])[0]) > allowed * FITS:
         rows = []
-        for index, group in enumerate(problem.network.groups):
-            place = group.widths.index(int(plan[index]))
+        for index, choice in enumerate(problem.space.choices):
+            place = choice.levels.index(int(plan[index]))
             if place > 0:
                 rows.append(plan.copy())
-                rows[-1][index] = group.widths[place - 1]
+                rows[-1][index] = choice.levels[place - 1]
         plan = rows[int(np.argmin(problem.planner.usage(np.stack(rows))))]
     return plan
 
 
 def _used_up(problem: PruningProblem, plan: IntArray) -> IntArray:
     """``plan``, widened group by group where the budget still allows it."""
-    for index, group in enumerate(problem.network.groups):
-        rows = np.repeat(plan[None], len(group.widths), axis=0)
-        rows[:, index] = group.widths
+    for index, choice in enumerate(problem.space.choices):
+        rows = np.repeat(plan[None], len(choice.levels), axis=0)
+        rows[:, index] = choice.levels
         fits = np.flatnonzero(problem.planner.usage(rows) <= FITS)
-        plan = rows[max(fits[-1], group.widths.index(int(plan[index])))]
+        plan = rows[max(fits[-1], choice.levels.index(int(plan[index])))]
     return plan

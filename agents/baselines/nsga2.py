@@ -19,7 +19,7 @@ class NSGA2Searcher:
 
     name = "nsga2"
 
-    def fewest_episodes(self, groups: int) -> int:
+    def fewest_episodes(self, choices: int) -> int:
         """One."""
         return 1
 

@@ -10,7 +10,6 @@ import optuna
 
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
-from rlprune.envs.actions import ACTION_NAMES
 from rlprune.problem import Outcome
 
 
@@ -29,7 +28,7 @@ class OptunaSearcher:
             return optuna.samplers.NSGAIISampler(seed=seed, population_size=30)
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=20)
 
-    def fewest_episodes(self, groups: int) -> int:
+    def fewest_episodes(self, choices: int) -> int:
         """One."""
         return 1
 
@@ -67,7 +66,7 @@ def walked(trial: optuna.Trial, env: LayerPruningEnv) -> Outcome:
     env.reset()
     terminated, step = False, 0
     while not terminated:
-        numbers = [trial.suggest_float(f"{step}.{entry}", -1, 1) for entry in range(len(ACTION_NAMES))]
+        numbers = [trial.suggest_float(f"{step}.{entry}", -1, 1) for entry in range(len(env.problem.space.kinds))]
         _, _, terminated, _, info = env.step(np.array(numbers, dtype=np.float32))
         step += 1
     outcome: Outcome = info["outcome"]

@@ -6,7 +6,6 @@ import numpy as np
 
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
-from rlprune.envs.actions import ACTION_NAMES
 
 
 class RandomSearcher:
@@ -14,7 +13,7 @@ class RandomSearcher:
 
     name = "random"
 
-    def fewest_episodes(self, groups: int) -> int:
+    def fewest_episodes(self, choices: int) -> int:
         """One."""
         return 1
 
@@ -29,7 +28,7 @@ class RandomSearcher:
             env.reset(seed=seed)
             terminated = False
             while not terminated:
-                action = random.uniform(-1, 1, len(ACTION_NAMES)).astype(np.float32)
+                action = random.uniform(-1, 1, len(env.problem.space.kinds)).astype(np.float32)
                 _, _, terminated, _, info = env.step(action)
             log.add(info["outcome"])
         return SearchResult(log.episodes)

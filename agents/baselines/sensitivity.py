@@ -23,9 +23,9 @@ class SensitivitySearcher:
 
     name = "sensitivity"
 
-    def fewest_episodes(self, groups: int) -> int:
+    def fewest_episodes(self, choices: int) -> int:
         """As many plans as are measured, and half of them one width of each group."""
-        return 2 * groups + 2
+        return 2 * choices + 2
 
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
@@ -42,7 +42,7 @@ class SensitivitySearcher:
         log.add(problem.outcome(problem.planner.uniform))
         tables = measure_alone(problem, episodes // 2)
         known = {tuple(problem.planner.uniform.tolist())}
-        near = Neighbourhood(problem.planner, np.random.default_rng(seed), ROWS)
+        near = Neighbourhood(problem, np.random.default_rng(seed), ROWS)
         best = problem.planner.uniform
         while problem.evaluations - before < episodes:
             plan = climb(best, near, lambda plans: _sum(tables, plans), known, ROUNDS)
@@ -56,17 +56,17 @@ class SensitivitySearcher:
 
 
 def measure_alone(problem: PruningProblem, evaluations: int) -> list[FloatArray]:
-    """For each group, the divergence at each number of channels ``0..width`` with the rest whole; ``[width + 1]``."""
-    groups = problem.network.groups
-    each = max(evaluations // len(groups), 1)
+    """For each choice, the divergence at each level ``0..full`` with the rest untouched; ``[full + 1]``."""
+    choices = problem.space.choices
+    each = max(evaluations // len(choices), 1)
     tables = []
-    for index, group in enumerate(groups):
-        narrower = np.array(group.widths[:-1], dtype=np.int64)
+    for index, choice in enumerate(choices):
+        narrower = np.array(choice.levels[:-1], dtype=np.int64)
         chosen = narrower[np.unique(np.linspace(0, len(narrower) - 1, min(each, len(narrower))).round().astype(int))]
         rows = np.repeat(problem.planner.full[None], len(chosen), axis=0)
         rows[:, index] = chosen
         losses = [quality.divergence for quality in problem.evaluator.many(list(rows))]
-        tables.append(np.interp(np.arange(group.width + 1), [*chosen, group.width], [*losses, 0.0]))
+        tables.append(np.interp(np.arange(choice.full + 1), [*chosen, choice.full], [*losses, 0.0]))
     return tables
 
 

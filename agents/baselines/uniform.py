@@ -6,7 +6,6 @@ import numpy as np
 
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
-from rlprune.envs.actions import ACTION_NAMES
 
 
 class UniformSearcher:
@@ -14,7 +13,7 @@ class UniformSearcher:
 
     name = "uniform"
 
-    def fewest_episodes(self, groups: int) -> int:
+    def fewest_episodes(self, choices: int) -> int:
         """One."""
         return 1
 
@@ -27,6 +26,6 @@ class UniformSearcher:
         env.reset(seed=seed)
         terminated = False
         while not terminated:
-            _, _, terminated, _, info = env.step(np.zeros(len(ACTION_NAMES), dtype=np.float32))
+            _, _, terminated, _, info = env.step(np.zeros(len(env.problem.space.kinds), dtype=np.float32))
         log.add(info["outcome"])
         return SearchResult(log.episodes)

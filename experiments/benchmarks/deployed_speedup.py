@@ -52,7 +52,7 @@ def one_case(name: str, device: str, options: argparse.Namespace) -> list[dict[s
     profile = _profile(material, runtime, device, options)
     evaluator = make_evaluator(material, options.samples, options.seed)
     chosen = _searched(material, evaluator, profile, options)
-    modules = [evaluator.repaired(outcome.widths).eval() for outcome in chosen.values()]
+    modules = [evaluator.repaired(outcome.levels).eval() for outcome in chosen.values()]
     timings = measure_plans(
         material.network, runtime, modules, seed=options.seed, dense_latency_ms=profile.dense_latency_ms, progress=True
     )
@@ -64,7 +64,7 @@ def one_case(name: str, device: str, options: argparse.Namespace) -> list[dict[s
                 "network": name,
                 "device": device,
                 "budget": budget,
-                "widths": outcome.widths.tolist(),
+                "widths": outcome.levels.tolist(),
                 "promised_ms": outcome.costs["latency"],
                 **asdict(timing),
                 "promised_speedup": promised,

@@ -57,7 +57,7 @@ START, AGAIN, SURCHARGE, DIVERGENCE = range(4)
 def drawn_plans(problem: PruningProblem, method: str, episodes: int, seed: int) -> IntArray:
     """Distinct plans of a search in the order in which it found them, ``[N, G]``."""
     result = make_searcher(method).search(LayerPruningEnv(problem), episodes, seed)
-    return np.array(list(dict.fromkeys(tuple(episode.outcome.widths.tolist()) for episode in result.episodes)))
+    return np.array(list(dict.fromkeys(tuple(episode.outcome.levels.tolist()) for episode in result.episodes)))
 
 
 def turn(ways: Sequence[Way], index: int) -> list[Way]:

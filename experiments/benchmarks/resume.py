@@ -44,7 +44,7 @@ def timed(
     result = search_range(make_searcher(method), [fresh], episodes, seed)
     if journal is not None:
         journal.close()
-    return time.perf_counter() - start, [episode.outcome.widths.tolist() for episode in result.episodes]
+    return time.perf_counter() - start, [episode.outcome.levels.tolist() for episode in result.episodes]
 
 
 def compare(problem: PruningProblem, method: str, options: argparse.Namespace) -> dict[str, Any]:

@@ -95,7 +95,7 @@ def draw(material: Material, evaluator: Evaluator, options: argparse.Namespace) 
     profile = DeviceProfile.load(options.profile) if options.profile else None
     problem = make_problem(material, evaluator, profile, [Budget.parse(options.budget)], "agreement")
     drawn = make_searcher("random").search(LayerPruningEnv(problem), options.plans, options.seed).episodes
-    plans = list({tuple(episode.outcome.widths.tolist()): episode.outcome.widths for episode in drawn}.values())
+    plans = list({tuple(episode.outcome.levels.tolist()): episode.outcome.levels for episode in drawn}.values())
     if len(plans) < FEWEST_PLANS:
         raise ConfigError(
             f"A rank correlation needs at least {FEWEST_PLANS} plans; {options.budget} leaves {len(plans)} different "

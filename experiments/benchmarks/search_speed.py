@@ -65,7 +65,7 @@ def measure(network: str, samples: int, method: str, workers: int, options: argp
         start = time.perf_counter()
         result = make_searcher(method, changes=changes).search(LayerPruningEnv(problem), options.episodes, options.seed)
         wall, inside = time.perf_counter() - start, own.seconds - before
-    plans = {tuple(episode.outcome.widths.tolist()): episode.outcome.widths for episode in result.episodes}
+    plans = {tuple(episode.outcome.levels.tolist()): episode.outcome.levels for episode in result.episodes}
     afterwards = bare_inference(evaluator, list(plans.values()))
     return {
         "network": network,

@@ -162,7 +162,7 @@ def _search(
     result = make_searcher(name, preset or "default").search(LayerPruningEnv(problem), case.episodes, seed)
     own = time.perf_counter() - start - evaluator.ran
     [winner] = best_outcomes(result.episodes, 1)
-    key = tuple(winner.widths.tolist())
+    key = tuple(winner.levels.tolist())
     if key not in outcomes:
         outcomes[key] = finished(case, problem, winner)
     print(f"{case.network} {case.budget} {method} seed {seed}: {winner.quality.divergence:.4f}", file=sys.stderr)
@@ -182,7 +182,7 @@ def finished(case: Case, problem: PruningProblem, outcome: Outcome) -> dict[str,
     """Accuracy of a plan on unseen validation images, before and after the short fine-tune of the first seed's kind."""
     evaluator = problem.evaluator
     unseen = _unseen(evaluator)
-    model = evaluator.repaired(outcome.widths)
+    model = evaluator.repaired(outcome.levels)
     found = {"unseen": evaluator.on(model, unseen).score}
     if case.finetune_steps:
         finetune(model, evaluator.task, FineTuning(steps=case.finetune_steps))

@@ -77,16 +77,13 @@ def _check_plan(claims: Claims, rebuilt: Rebuilt, path: str, subject: str, width
     name = f"channels in {'plan.json' if path == PLAN else 'plans/'}"
     with claims.reading(name, subject, widths):
         plan = PruningPlan.load(rebuilt.run.path / path)
-        plan.widths(rebuilt.network)
-        ratios = [plan.decisions[group.name].keep_ratio * group.width for group in rebuilt.network.groups]
-        kept = [round(width) if abs(width - round(width)) < 1e-6 else width for width in ratios]
-        claims.equal(name, subject, widths, kept)
+        claims.equal(name, subject, widths, plan.exact_levels(rebuilt.problem.space))
 
 
 def _check_row(claims: Claims, rebuilt: Rebuilt, item: Listed, tolerances: Tolerances) -> None:
     made = rebuilt.candidate(item.widths, item.values["role"])
     if item.values["role"] == DENSE:
-        claims.equal("channels", item.subject, item.widths, made.widths.tolist())
+        claims.equal("channels", item.subject, item.widths, made.levels.tolist())
     row = made.row(item.problem, rebuilt.facts)
     for name in COUNTED:
         claims.near(name, item.subject, item.values[name], getattr(row, name), EXACT)
@@ -115,7 +112,7 @@ def _check_budgets(claims: Claims, rebuilt: Rebuilt, item: Listed) -> None:
     if rebuilt.lacking is not None:
         claims.unchecked("within the budgets", item.subject, "yes", rebuilt.lacking)
         return
-    costs = item.problem.planner.costs_of(rebuilt.network.as_matrix(item.widths)[0])
+    costs = item.problem.planner.costs_of(rebuilt.problem.space.as_matrix(item.widths)[0])
     for metric, limit in item.problem.planner.limits.items():
         over = costs[metric] > limit * FITS
         why = f"{costs[metric]:.6g} of {limit:.6g} {cost_name(metric)}"

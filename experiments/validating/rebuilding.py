@@ -87,13 +87,13 @@ class Rebuilt:
 
     def impossible(self, widths: Any) -> str | None:
         """Why these widths fit no network here; None where they do."""
-        groups = self.network.groups
-        if not isinstance(widths, list | tuple) or len(widths) != len(groups):
-            return f"the network has {len(groups)} groups"
+        choices = self.problem.space.choices
+        if not isinstance(widths, list | tuple) or len(widths) != len(choices):
+            return f"the network has {len(choices)} {'choices' if self.problem.space.layered else 'groups'}"
         wrong = [
-            f"{group.name} cannot have {width!r} channels"
-            for group, width in zip(groups, widths, strict=True)
-            if type(width) is not int or width not in group.widths
+            f"{choice.name} cannot have {level!r} {'channels' if choice.kind == 'channels' else f'as {choice.kind}'}"
+            for choice, level in zip(choices, widths, strict=True)
+            if type(level) is not int or level not in choice.levels
         ]
         return wrong[0] if wrong else None
 

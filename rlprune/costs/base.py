@@ -9,16 +9,17 @@ from rlprune.network import FloatArray, IntArray
 
 @runtime_checkable
 class CostModel(Protocol):
-    """A cost of many plans at once. It never falls when a width rises: budgets are searched on that promise.
+    """A cost of many plans at once. It never falls when a level rises: budgets are searched on that promise.
 
     Attributes:
-        metric: ``macs``, ``params``, ``latency``, ``latency_p50``, ``latency_p95``, ``latency_p99`` or ``energy``.
-        unit: ``macs``, ``params``, ``ms`` or ``mJ``.
+        metric: ``macs``, ``params``, ``weights`` (that remain), ``size`` (as stored), ``latency``, ``latency_p50``,
+            ``latency_p95``, ``latency_p99`` or ``energy``.
+        unit: ``macs``, ``params``, ``weights``, ``B``, ``ms`` or ``mJ``.
     """
 
     metric: str
     unit: str
 
-    def __call__(self, widths: IntArray) -> FloatArray:
-        """Cost of plans with ``widths`` ``[N, G]``, ``[N]``."""
+    def __call__(self, levels: IntArray) -> FloatArray:
+        """Cost of plans, ``[N, K] -> [N]``; see :class:`rlprune.space.Space`."""
         ...

@@ -7,6 +7,7 @@ import numpy as np
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.profile import DeviceProfile
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.space import Space
 
 
 class EnergyCost:
@@ -19,10 +20,10 @@ class EnergyCost:
     metric = "energy"
     unit = "mJ"
 
-    def __init__(self, network: Network, profile: DeviceProfile) -> None:
-        self._latency = LatencyCost(network, profile)
+    def __init__(self, subject: Network | Space, profile: DeviceProfile) -> None:
+        self._space = Space.of(subject)
+        self._latency = LatencyCost(self._space, profile)
         self._model = profile.energy
-        self._network = network
 
-    def __call__(self, widths: IntArray) -> FloatArray:
-        return np.asarray(self._model(self._latency(widths), self._network.macs(widths)))
+    def __call__(self, levels: IntArray) -> FloatArray:
+        return np.asarray(self._model(self._latency(levels), self._space.macs(levels)))

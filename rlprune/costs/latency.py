@@ -4,14 +4,19 @@ from __future__ import annotations
 
 import numpy as np
 
+from rlprune.devices.mixed import OwnTime, mixed_latency
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.records import QUANTILES
 from rlprune.errors import ProfileError, unknown_name
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.space import Space
 
 
 class LatencyCost:
     """Predicted milliseconds of one inference (``profile.runtime.batch`` samples); ``T`` in ``S = 1/T``.
+
+    Weights that are zero, or stored in fewer bits, save no time; layers that compute in int8 do where the profile has
+    measured it. What a dropped block saves is measured too, or else taken to be the time of its layers.
 
     Raises:
         ProfileError: the profile is of another network; or, when called, a width lies below all that were measured.
@@ -20,15 +25,30 @@ class LatencyCost:
     metric = "latency"
     unit = "ms"
 
-    def __init__(self, network: Network, profile: DeviceProfile) -> None:
-        profile.check(network)
-        self._predict = profile.predictor.bind(network)
+    def __init__(self, subject: Network | Space, profile: DeviceProfile) -> None:
+        self._space = Space.of(subject)
+        profile.check(self._space.network)
+        self._predict = profile.predictor.bind(self._space.network)
         self._lowest = profile.lowest()
-        self._names = [group.name for group in network.groups]
+        self._names = [group.name for group in self._space.network.groups]
+        mixed = profile.mixed
+        shares = {} if mixed is None else mixed.shares
+        gains = {} if mixed is None else mixed.gains
+        self._own = OwnTime(self._space, profile.predictor)
+        self._shares = np.array([shares.get(name, 1.0) for name in self._space.blocks.names])
+        layers = self._space.network.layers
+        self._gains = np.array([gains.get(x.name, 0.0) if x.name in self._space.int8 else 0.0 for x in layers])
 
-    def __call__(self, widths: IntArray) -> FloatArray:
-        self._refuse_extrapolation(np.atleast_2d(widths))
-        return self._predict(widths)
+    def __call__(self, levels: IntArray) -> FloatArray:
+        space = self._space
+        widths = space.widths(np.atleast_2d(levels))
+        self._refuse_extrapolation(widths)
+        latency = self._predict(widths)
+        if not space.layered:
+            return latency
+        own, dropped = self._own(widths) * self._shares, ~space.kept(levels)
+        in_int8 = (space.bits(levels) <= 8) & space.present(levels)
+        return mixed_latency(latency, own, dropped, 1.0 - in_int8 @ self._gains)
 
     def _refuse_extrapolation(self, widths: IntArray) -> None:
         below = widths < self._lowest
@@ -52,12 +72,12 @@ class TailCost:
 
     unit = "ms"
 
-    def __init__(self, network: Network, profile: DeviceProfile, quantile: str) -> None:
+    def __init__(self, subject: Network | Space, profile: DeviceProfile, quantile: str) -> None:
         if quantile not in profile.tails:
             raise ProfileError(unknown_name("quantile", quantile, QUANTILES))
         self.metric = f"latency_{quantile}"
-        self._latency = LatencyCost(network, profile)
+        self._latency = LatencyCost(subject, profile)
         self._tail = profile.tails[quantile]
 
-    def __call__(self, widths: IntArray) -> FloatArray:
-        return self._tail(self._latency(widths))
+    def __call__(self, levels: IntArray) -> FloatArray:
+        return self._tail(self._latency(levels))

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.space import Space
 
 
 class MacsCost:
-    """Multiply-adds of one sample, exactly as on the physically pruned network."""
+    """Multiply-adds of one sample, exactly as on the physically pruned network.
+
+    Zeros among the weights are multiplied too, and an integer counts like a float.
+    """
 
     metric = "macs"
     unit = "macs"
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, subject: Network | Space) -> None:
+        self._space = Space.of(subject)
 
-    def __call__(self, widths: IntArray) -> FloatArray:
-        return self._network.macs(widths)
+    def __call__(self, levels: IntArray) -> FloatArray:
+        return self._space.macs(levels)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.space import Space
 
 
 class ParamsCost:
-    """Parameters of the whole network, exactly as on the physically pruned network."""
+    """Parameters of the whole network, exactly as on the physically pruned network; zeros count."""
 
     metric = "params"
     unit = "params"
 
-    def __init__(self, network: Network) -> None:
-        self._network = network
+    def __init__(self, subject: Network | Space) -> None:
+        self._space = Space.of(subject)
 
-    def __call__(self, widths: IntArray) -> FloatArray:
-        return self._network.params(widths)
+    def __call__(self, levels: IntArray) -> FloatArray:
+        return self._space.params(levels)

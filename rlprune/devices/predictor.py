@@ -11,7 +11,7 @@ rise with every width, and so does their sum.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -99,7 +99,7 @@ class LatencyPredictor:
     layers: Coefficients
     steps: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
-    def bind(self, network: Network) -> Callable[[IntArray], FloatArray]:
+    def bind(self, network: Network) -> BoundPredictor:
         """A quick function from widths ``[N, G]`` to milliseconds ``[N]``.
 
         Raises:
@@ -118,7 +118,7 @@ class LatencyPredictor:
         steps = [
             (network.group_index(name), width, ms) for name, each in self.steps.items() for width, ms in each.items()
         ]
-        return _Bound(features, self.intercept_ms, table, steps)
+        return BoundPredictor(features, self.intercept_ms, table, steps)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -130,7 +130,7 @@ class LatencyPredictor:
         }
 
 
-class _Bound:
+class BoundPredictor:
     """The predictor as two products, so that a search can call it thousands of times."""
 
     def __init__(
@@ -138,6 +138,7 @@ class _Bound:
     ) -> None:
         self._features = features
         self._intercept = intercept
+        self._table = table
         plain, block = table[:, :3], table[:, 3:]
         self._plain = _weights(features, plain)
         self._block = _weights(features, block) if block.any() else None
@@ -154,6 +155,15 @@ class _Bound:
         if self._groups:
             latency += (np.atleast_2d(widths)[:, self._groups] >= self._from) @ self._step_ms
         return latency
+
+    def by_part(self, widths: IntArray) -> tuple[FloatArray, FloatArray]:
+        """Milliseconds of each timed layer, ``[N, T]``, and of each group's steps, ``[N, G]``."""
+        rows = np.atleast_2d(widths)
+        of_layers = (self._features(rows) * self._table).sum(axis=2)
+        of_groups = np.zeros(rows.shape)
+        reached = (rows[:, self._groups] >= self._from) * self._step_ms
+        np.add.at(of_groups.T, self._groups, reached.T)
+        return of_layers, of_groups
 
     def _sum(self, channels: FloatArray, of_pairs: FloatArray, of_channels: FloatArray) -> FloatArray:
         pairs = channels[:, : self._count] * channels[:, self._count :]

@@ -9,6 +9,7 @@ from typing import Any, Literal
 import numpy as np
 
 from rlprune.devices.digest import sealed
+from rlprune.devices.mixed import MixedLatency
 from rlprune.devices.predictor import LatencyPredictor
 from rlprune.devices.profile_json import SCHEMA, parse
 from rlprune.devices.records import EnergyModel, EnergyReading, ErrorSummary, MeasuredPlan, Session, TailModel
@@ -16,6 +17,7 @@ from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import ProfileError
 from rlprune.files import read_json, write_json
 from rlprune.network import IntArray, Network
+from rlprune.space import Space
 
 Basis = Literal["network", "layers"]
 BUSY = 0.1
@@ -46,6 +48,7 @@ class DeviceProfile:
         readings: every plan that was put under a meter.
         basis: ``network`` where this network was measured, ``layers`` where it was put together from its layers.
         notes: what a user of the profile must know, in sentences.
+        mixed: how dropped blocks and layers in int8 change the latency, where that was measured.
     """
 
     device: str
@@ -67,6 +70,7 @@ class DeviceProfile:
     readings: tuple[EnergyReading, ...] = ()
     basis: Basis = "network"
     notes: tuple[str, ...] = ()
+    mixed: MixedLatency | None = None
 
     @property
     def spread(self) -> float:
@@ -105,6 +109,7 @@ class DeviceProfile:
                 )
             if session.other_load is not None and session.other_load > BUSY:
                 found.append(f"Other programs kept {session.other_load:.1f} cores busy while the profile was measured.")
+        found += [] if self.mixed is None else self.mixed.notes()
         if not self.energy.measured:
             found.append(f"Energy is not measured: {self.energy.source}.")
         return list(dict.fromkeys(found))
@@ -150,6 +155,10 @@ class DeviceProfile:
                 "not. Measure it again."
             )
 
+    def restrict(self, space: Space) -> Space:
+        """The same decisions over the widths that pay here; int8 is computed where it was measured to be faster."""
+        return space.on(space.network.restricted(self.widths), int8=() if self.mixed is None else self.mixed.paying())
+
     def for_network(self, network: Network) -> DeviceProfile:
         """Itself, where it is of ``network``. Raises as :meth:`check`."""
         self.check(network)
@@ -189,6 +198,7 @@ class DeviceProfile:
                 "predictor": self.predictor.to_dict(),
                 "measured": [_listed(plan, "widths", "tails_ms") for plan in self.measured],
                 "readings": [_listed(reading, "widths") for reading in self.readings],
+                **({} if self.mixed is None else {"mixed": self.mixed.to_dict()}),
             }
         )
 

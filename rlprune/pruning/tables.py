@@ -183,6 +183,17 @@ class PruningTables:
 
         return self._repairs.get((layer, widths), solve)
 
+    def dense(self, key: str) -> torch.Tensor:
+        """A tensor of the permuted dense network, by its ``state_dict`` key."""
+        tensor: torch.Tensor = self._dense[key]
+        return tensor
+
+    def kept_of(self, layer: str, widths: npt.ArrayLike) -> tuple[tuple[int, ...], ...]:
+        """The widths, of all ``[G]``, that decide what is left of a layer: those of its inputs, then of its outputs."""
+        row = tuple(int(width) for width in self.network.as_matrix(widths)[0])
+        axes = [self._axes.get((layer, side)) for side in ("in", "out")]
+        return tuple(() if axis is None else axis.widths(row) for axis in axes)
+
     def tensors(self, widths: npt.ArrayLike) -> dict[str, torch.Tensor]:
         """``state_dict`` key -> tensor of the plan with ``widths`` (``[G]``), for :meth:`surgery.Shell.fill`."""
         row = tuple(int(width) for width in self.network.as_matrix(widths)[0])

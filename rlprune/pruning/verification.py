@@ -37,7 +37,7 @@ def disagreement(network: Network, groups: Sequence[Group], seed: int = 0) -> st
     order, as the tables of pruned weights want it.
     """
     generator = torch.Generator().manual_seed(seed)
-    inputs = _telling_inputs(network, seed)
+    inputs = telling_inputs(network, seed)
     orders = {group.name: torch.randperm(group.width, generator=generator) for group in groups}
     some = {g.name: orders[g.name][: _one_of(g.widths[:-1] or g.widths, generator)] for g in groups}
     others = {g.name: orders[g.name][: _one_of((g.widths[0], g.width), generator)] for g in groups}
@@ -55,11 +55,11 @@ def plan_is_wrong(network: Network, widths: npt.ArrayLike) -> str | None:
     otherwise at those of one plan.
     """
     return _cut_wrongly(
-        network, network.groups, surgery.leading_channels(network, widths), _telling_inputs(network, seed=0)
+        network, network.groups, surgery.leading_channels(network, widths), telling_inputs(network, seed=0)
     )
 
 
-def _telling_inputs(network: Network, seed: int) -> Inputs:
+def telling_inputs(network: Network, seed: int) -> Inputs:
     """Inputs without constants, where the network takes them and answers with numbers; else the example inputs."""
     inputs = telling(network.example_inputs, seed)
     try:
@@ -86,7 +86,7 @@ def _cut_wrongly(
         with torch.no_grad(), _compared(pruned, reference.outputs_of, differences):
             got = list(tensors_in(network.outputs(call(pruned, inputs))))
     except Exception as error:
-        return f"the pruned network fails: {_first_line(error)}"
+        return f"the pruned network fails: {first_line(error)}"
     if differences:
         return differences[0]
     return _difference(got, wanted) if len(got) == len(wanted) else "pruning changes the number of outputs"
@@ -115,7 +115,8 @@ def _compared(pruned: nn.Module, wanted: Wanted, differences: list[str]) -> Iter
             handle.remove()
 
 
-def _first_line(reason: Exception) -> str:
+def first_line(reason: Exception) -> str:
+    """The first line of an error's message, or its kind."""
     return (str(reason).splitlines() or [type(reason).__name__])[0]
 
 
@@ -125,12 +126,12 @@ def _difference(got: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor | Non
             continue
         if left.shape != right.shape:
             return "pruning changes the shape of the output"
-        if right.numel() > 0 and left.is_floating_point() and _differ(left, right):
+        if right.numel() > 0 and left.is_floating_point() and differ(left, right):
             return "an operation mixes its channels"
     return None
 
 
-def _differ(left: torch.Tensor, right: torch.Tensor) -> bool:
+def differ(left: torch.Tensor, right: torch.Tensor) -> bool:
     """Whether tensors differ by more than rounding; infinities and NaN must stand in the same places."""
     error, scale = (left - right).abs_().max(), right.abs().max()
     if not bool(torch.isfinite(error + scale)):

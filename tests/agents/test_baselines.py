@@ -17,9 +17,9 @@ def test_greedy_counts_the_plans_on_its_way(make_env: MakeEnv) -> None:
     env = make_env()
     groups = len(env.problem.network.groups)
     uniform, last = make_searcher("greedy").search(env, 60, 0).episodes
-    assert uniform.outcome.widths.tolist() == env.problem.planner.uniform.tolist()
+    assert uniform.outcome.levels.tolist() == env.problem.planner.uniform.tolist()
     assert groups < last.evaluations <= 60
-    assert env.problem.planner.target * 0.9 <= env.problem.planner.usage(last.outcome.widths[None])[0] <= FITS
+    assert env.problem.planner.target * 0.9 <= env.problem.planner.usage(last.outcome.levels[None])[0] <= FITS
 
 
 @pytest.mark.parametrize(("name", "needed"), [("greedy", 6), ("sensitivity", 10)])
@@ -46,7 +46,7 @@ def test_sensitivities_are_measured_alone_and_read_off_in_between(make_env: Make
 def test_sensitivity_stops_when_no_plan_is_left(make_env: MakeEnv) -> None:
     env = make_env()
     episodes = make_searcher("sensitivity").search(env, 60, 0).episodes
-    plans = [tuple(episode.outcome.widths.tolist()) for episode in episodes]
+    plans = [tuple(episode.outcome.levels.tolist()) for episode in episodes]
     assert len(set(plans)) == len(plans) > 5
     assert episodes[-1].evaluations <= 60
 

@@ -43,7 +43,7 @@ def problems() -> Iterator[Problems]:
 def found(result: SearchResult) -> tuple[list[object], object]:
     """Everything but the time it took, to the last bit."""
     episodes = [
-        (episode.outcome.widths.tolist(), episode.outcome.quality, episode.outcome.reward, episode.evaluations)
+        (episode.outcome.levels.tolist(), episode.outcome.quality, episode.outcome.reward, episode.evaluations)
         for episode in result.episodes
     ]
     weights = None if result.policy is None else [value.tolist() for value in result.policy.state_dict().values()]

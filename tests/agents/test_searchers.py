@@ -39,14 +39,14 @@ def test_every_searcher_stays_within_the_budget_and_counts(name: str, make_env: 
     assert last.evaluations <= 12
     if name not in SPARSE:
         assert last.evaluations + last.cache_hits == len(seen)
-        distinct = {tuple(episode.outcome.widths) for episode in seen} - {tuple(env.problem.uniform.widths)}
+        distinct = {tuple(episode.outcome.levels) for episode in seen} - {tuple(env.problem.uniform.widths)}
         assert last.evaluations == len(distinct)
 
 
 @pytest.mark.parametrize("name", METHODS)
 def test_the_same_seed_gives_the_same_plans(name: str, make_env: MakeEnv) -> None:
     def plans(seed: int) -> list[list[int]]:
-        return [e.outcome.widths.tolist() for e in make_searcher(name).search(make_env(), 16, seed).episodes]
+        return [e.outcome.levels.tolist() for e in make_searcher(name).search(make_env(), 16, seed).episodes]
 
     first = plans(1)
     torch.rand(3), np.random.rand(3), random.random()  # noqa: NPY002
@@ -71,7 +71,7 @@ def test_learning_leaves_the_global_generators_alone(name: str, make_env: MakeEn
 def test_uniform_is_the_planner_s_uniform_plan(make_env: MakeEnv) -> None:
     env = make_env()
     [episode] = make_searcher("uniform").search(env, 5, 0).episodes
-    np.testing.assert_array_equal(episode.outcome.widths, env.problem.planner.uniform)
+    np.testing.assert_array_equal(episode.outcome.levels, env.problem.planner.uniform)
     assert episode.outcome.reward == pytest.approx(0)
 
 
@@ -88,7 +88,7 @@ def test_learners_return_a_policy_that_can_be_replayed_elsewhere(name: str, make
 @pytest.mark.parametrize("name", METHODS)
 def test_a_search_shorter_than_its_warm_up_is_refused(name: str, make_env: MakeEnv) -> None:
     env = make_env()
-    needed = make_searcher(name).fewest_episodes(len(env.problem.network.groups))
+    needed = make_searcher(name).fewest_episodes(len(env.problem.space.choices))
     with pytest.raises(ConfigError, match=f"needs at least {needed} episodes? here; {needed - 1} came"):
         make_searcher(name).search(env, needed - 1, 0)
     assert make_searcher(name).search(env, needed, 0).episodes
@@ -102,7 +102,7 @@ def test_an_unknown_searcher_is_named_with_the_nearest() -> None:
 def test_best_outcomes_are_distinct_and_in_order(make_env: MakeEnv) -> None:
     episodes = make_searcher("random").search(make_env(), 20, 0).episodes
     best = best_outcomes([*episodes, *episodes], 5)
-    assert len({tuple(outcome.widths) for outcome in best}) == 5
+    assert len({tuple(outcome.levels) for outcome in best}) == 5
     rewards = [outcome.reward for outcome in best]
     assert rewards == sorted(rewards, reverse=True)
     assert rewards[0] == max(episode.outcome.reward for episode in episodes)

@@ -81,7 +81,7 @@ def test_an_episode_is_the_outcome_of_its_widths(make_env: MakeEnv, reward: str)
         assert total == outcome.reward == last["outcome"].reward
         assert (last["score"], last["divergence"]) == (outcome.quality.score, outcome.quality.divergence)
         assert last["reward_terms"] == outcome.terms
-        assert last["plan_widths"].tolist() == outcome.widths.tolist()
+        assert last["plan_widths"].tolist() == outcome.levels.tolist()
         named = {"macs": "macs", "params": "params", "latency": "latency_ms", "energy": "energy_mj"}
         assert {metric: last[key] for metric, key in named.items()} == outcome.costs
 

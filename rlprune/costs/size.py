@@ -1,0 +1,20 @@
+"""Bytes of the stored network."""
+
+from __future__ import annotations
+
+from rlprune.network import FloatArray, IntArray, Network
+from rlprune.space import Space
+from rlprune.stored import WeightCounts
+
+
+class SizeCost:
+    """Bytes of all tensors in the compact file (:mod:`rlprune.storage`); its header is not counted."""
+
+    metric = "size"
+    unit = "B"
+
+    def __init__(self, subject: Network | Space) -> None:
+        self._counts = WeightCounts(Space.of(subject))
+
+    def __call__(self, levels: IntArray) -> FloatArray:
+        return self._counts.stored_bytes(levels)

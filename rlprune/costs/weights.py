@@ -1,0 +1,20 @@
+"""Weights that remain."""
+
+from __future__ import annotations
+
+from rlprune.network import FloatArray, IntArray, Network
+from rlprune.space import Space
+from rlprune.stored import WeightCounts
+
+
+class WeightsCost:
+    """Entries of all weights that remain: those that no pruning removed. Biases and norms do not count."""
+
+    metric = "weights"
+    unit = "weights"
+
+    def __init__(self, subject: Network | Space) -> None:
+        self._counts = WeightCounts(Space.of(subject))
+
+    def __call__(self, levels: IntArray) -> FloatArray:
+        return self._counts.remaining(levels)

@@ -1,0 +1,105 @@
+"""What a plan does to the tensors that are left: masks on weights, then fewer bits.
+
+The order in which a plan is applied: blocks are dropped, channels are cut and repaired by least squares, entries of the
+weights that are left are removed, what remains is rounded to its bits. BatchNorm is re-estimated last.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+
+import numpy as np
+import torch
+
+from rlprune.choices import FULL_BITS
+from rlprune.layers import Layer
+from rlprune.network import FloatArray, IntArray
+from rlprune.pruning.cache import RecentlyUsed
+from rlprune.pruning.quantization import fake_quantized
+from rlprune.pruning.tables import PruningTables
+from rlprune.pruning.weights import WeightRule, lost_energy, mask_of_density
+from rlprune.space import Space
+from rlprune.storage import Stored, treated
+
+CACHE_BYTES = 2**28
+
+
+@dataclass(frozen=True)
+class WeightTreatment:
+    """What happens to one weight after it was cut.
+
+    Attributes:
+        density: share of its entries that remain.
+        bits: of an entry.
+    """
+
+    density: float = 1.0
+    bits: int = FULL_BITS
+
+    def applied(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> tuple[torch.Tensor, Stored]:
+        """The weight as it computes, and how it is stored."""
+        mask = None
+        if self.density < 1:
+            mask = mask_of_density(weight, rule.density or self.density, rule, side_of(layer, "in") or 0)
+        stored = Stored(self.bits, side_of(layer, "out") or 0, mask, mask is not None and rule.replacement == "mean")
+        return treated(weight, stored), stored
+
+
+def side_of(layer: Layer, side: str) -> int | None:
+    """The dimension of a layer's weight that holds its output or input channels."""
+    sides = layer.tensors[layer.weight or ""]
+    return sides.index(side) if side in sides else None
+
+
+class PlanTensors:
+    """The tensors of any plan of a space; what was computed lately is kept."""
+
+    def __init__(self, tables: PruningTables, space: Space) -> None:
+        self._tables, self._space = tables, space
+        names = {choice.name for choice in space.choices if choice.kind in ("weights", "bits")}
+        self._layers = [(i, layer) for i, layer in enumerate(space.network.layers) if layer.name in names]
+        self._known: RecentlyUsed[torch.Tensor] = RecentlyUsed(CACHE_BYTES)
+
+    def __call__(self, row: IntArray) -> dict[str, torch.Tensor]:
+        """``state_dict`` key -> tensor of a plan ``[K]``; those that no choice changes are left out."""
+        widths = self._space.widths(row[None])[0]
+        tensors = self._tables.tensors(widths)
+        for layer, treatment in self.treatments(row):
+            key = layer.weight or ""
+            weight = tensors.get(key, self._tables.dense(key))
+            place = (layer.name, self._tables.kept_of(layer.name, widths), treatment)
+            tensors[key] = self._known.get(place, partial(self._applied, layer, weight, treatment))
+        return tensors
+
+    def _applied(self, layer: Layer, weight: torch.Tensor, treatment: WeightTreatment) -> torch.Tensor:
+        untouched = treatment == WeightTreatment()
+        return weight if untouched else treatment.applied(layer, weight, self._space.decisions.rule)[0]
+
+    def treatments(self, row: IntArray) -> list[tuple[Layer, WeightTreatment]]:
+        """What happens to the weight of each layer that may be treated, whether it is or not."""
+        density, bits = self._space.density(row[None])[0], self._space.bits(row[None])[0]
+        return [(layer, WeightTreatment(float(density[i]), int(bits[i]))) for i, layer in self._layers]
+
+    def stored(self, row: IntArray, state: Mapping[str, torch.Tensor]) -> dict[str, Stored]:
+        """How the weights of a delivered network are stored: ``state_dict`` key -> bits and mask."""
+        rule, found = self._space.decisions.rule, {}
+        untreated = self._tables.tensors(self._space.widths(row[None])[0])
+        for layer, treatment in self.treatments(row):
+            key = layer.weight or ""
+            if key in state and treatment != WeightTreatment():
+                found[key] = treatment.applied(layer, untreated.get(key, self._tables.dense(key)), rule)[1]
+        return found
+
+    def curve(self, name: str, kind: str, levels: IntArray) -> FloatArray:
+        """Share of a weight's energy that each level of a choice loses, for ``levels`` ``[n]``; an idea of its harm."""
+        layer = next(layer for _, layer in self._layers if layer.name == name)
+        weight = self._tables.dense(layer.weight or "")
+        if kind == "weights":
+            rule, into = self._space.decisions.rule, side_of(layer, "in") or 0
+            densities = [1.0 if level == 100 else rule.density or level / 100 for level in levels]
+            return lost_energy(weight, densities, rule=rule, in_dim=into)
+        energy = float(weight.double().square().sum()) or 1.0
+        rounded = [fake_quantized(weight, int(bits), side_of(layer, "out") or 0) for bits in levels]
+        return np.array([float((weight - each).double().square().sum()) / energy for each in rounded])

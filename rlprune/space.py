@@ -1,0 +1,272 @@
+"""The decisions that can be taken about one network, and what a row of levels means to its layers."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import numpy.typing as npt
+
+from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_layers
+from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Choice, Kind, Unit
+from rlprune.errors import ConfigError, unknown_name
+from rlprune.network import FloatArray, IntArray, Network
+from rlprune.pruning.droppable import find_blocks
+from rlprune.pruning.quantization import storable_layers
+from rlprune.pruning.weights import WeightRule
+
+BoolArray = npt.NDArray[np.bool_]
+FEWEST_ENTRIES = 64
+"""Weights of fewer entries stay as they are: there is nothing to win."""
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What may be decided.
+
+    Attributes:
+        kinds: any of ``channels``, ``weights``, ``depth``, ``bits``.
+        densities: percent of the entries of a weight that may remain; 100 is always among them.
+        rule: which entries of a weight go, and what takes their place.
+        bits: precisions that a weight may have; 32 is always among them.
+        exclude: ``kind:pattern``, such as ``bits:head*``: these layers or blocks are left out of that kind.
+
+    Raises:
+        ConfigError: an unknown kind, or numbers out of range.
+    """
+
+    kinds: Sequence[Kind] = ("channels",)
+    densities: Sequence[int] = DENSITIES
+    rule: WeightRule = field(default_factory=WeightRule)
+    bits: Sequence[int] = BITS
+    exclude: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise ConfigError(f"Something must be decided: any of {', '.join(KINDS)}.")
+        for kind in [*self.kinds, *(text.partition(":")[0] for text in self.exclude)]:
+            if kind not in KINDS:
+                raise ConfigError(unknown_name("kind of decision", kind, KINDS))
+        if any(text.startswith("channels:") for text in self.exclude):
+            raise ConfigError("Layers whose channels stay whole are named by --ignore, not by --exclude. Use that.")
+        if not all(0 < density <= 100 for density in self.densities):
+            raise ConfigError(
+                f"Densities are whole percents of a weight that remain, from 1 to 100; {list(self.densities)} came. To "
+                "remove all of a layer, decide depth or channels."
+            )
+        if not all(bits in (4, 8, 16, 32) for bits in self.bits):
+            raise ConfigError(f"Bits of a weight are 4, 8, 16 or 32; {list(self.bits)} came.")
+
+    def excludes(self, kind: Kind, name: str) -> bool:
+        """Whether a layer, block or group is left out of a kind."""
+        pairs = (text.partition(":")[::2] for text in self.exclude)
+        return any(
+            kind == which and (fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*"))
+            for which, pattern in pairs
+        )
+
+    def levels_of_weight(self) -> tuple[int, ...]:
+        """Percent of a weight's entries that may remain, ascending; a pattern N:M leaves one choice."""
+        return (
+            tuple(sorted({*self.densities, 100}))
+            if self.rule.density is None
+            else (round(100 * self.rule.density), 100)
+        )
+
+
+class Space:
+    """All choices about one network, in the order in which an episode takes them.
+
+    Args:
+        network: with the widths that are allowed.
+        decisions: what may be decided; channels where nothing is said.
+        int8: layers that compute in int8 once their weights have at most 8 bits; the others only store them so.
+        blocks: those that may be dropped, where they are known already.
+
+    Attributes:
+        choices: K of them, ordered by layer, then by kind in the order of ``KINDS``.
+        units: the steps of an episode; each takes the choices about one layer.
+        kinds: those that are decided here, in the order of ``KINDS``.
+        full: the row that changes nothing, ``int64 [K]``.
+        blocks: those of the choices on depth, in their order.
+
+    Raises:
+        ConfigError: nothing can be decided, or ``exclude`` matches nothing.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        decisions: Decisions | None = None,
+        *,
+        int8: Sequence[str] = (),
+        blocks: Blocks | None = None,
+    ) -> None:
+        self.network = network
+        self.decisions = decisions or Decisions()
+        self.int8 = frozenset(int8)
+        self.kinds = tuple(kind for kind in KINDS if kind in self.decisions.kinds)
+        offered = find_blocks(network) if blocks is None and "depth" in self.kinds else blocks or Blocks()
+        allowed = [block for block in offered if not self.decisions.excludes("depth", block.name)]
+        self.blocks = Blocks(allowed, offered.refused)
+        self._position = {layer.name: index for index, layer in enumerate(network.layers)}
+        self._order([choice for kind in self.kinds for choice in self._of_kind(kind)])
+        self._check()
+        self._index()
+
+    @classmethod
+    def of(cls, subject: Network | Space) -> Space:
+        """A network's channels, or the space itself."""
+        return cls(subject) if isinstance(subject, Network) else subject
+
+    def on(self, network: Network, int8: Sequence[str] | None = None) -> Space:
+        """The same decisions where other widths are allowed, or other layers compute in int8."""
+        return Space(network, self.decisions, int8=sorted(self.int8) if int8 is None else int8, blocks=self.blocks)
+
+    def means_the_same(self, other: Space) -> bool:
+        """Whether a row of levels does the same to the network in both; allowed levels may differ."""
+        mine, theirs = ([(c.kind, c.name) for c in space.choices] for space in (self, other))
+        return mine == theirs and self.int8 == other.int8 and self.decisions.rule == other.decisions.rule
+
+    @property
+    def layered(self) -> bool:
+        """Whether anything but channels is decided."""
+        return self.kinds != ("channels",)
+
+    def _of_kind(self, kind: Kind) -> Iterator[Choice]:
+        makers: dict[Kind, Callable[[], Iterator[Choice]]] = {
+            "depth": lambda: (Choice(block.name, "depth", (0, 1), block.layers[0]) for block in self.blocks),
+            "channels": lambda: (Choice.of_group(group) for group in self.network.groups),
+            "weights": lambda: self._of_layers("weights", self.decisions.levels_of_weight()),
+            "bits": lambda: self._of_layers("bits", tuple(sorted({*self.decisions.bits, FULL_BITS}))),
+        }
+        return (choice for choice in makers[kind]() if not self.decisions.excludes(kind, choice.name))
+
+    def _of_layers(self, kind: Kind, levels: tuple[int, ...]) -> Iterator[Choice]:
+        state, storable = self.network.model.state_dict(), storable_layers(self.network)
+        group = self.decisions.rule.group if kind == "weights" else None
+        for layer in self.network.layers:
+            if layer.name not in storable or state[layer.weight or ""].numel() < FEWEST_ENTRIES:
+                continue
+            if group is None or layer.in_width >= group[1]:
+                yield Choice(layer.name, kind, levels, layer.name)
+
+    def _order(self, choices: Sequence[Choice]) -> None:
+        """Choices by layer, then by kind; groups that start in one layer stay apart and in their order."""
+        order = sorted(choices, key=lambda choice: self._position[choice.unit.partition("#")[0]])
+        units: dict[str, list[Choice]] = {}
+        for choice in order:
+            units.setdefault(choice.unit, []).append(choice)
+        self.choices: tuple[Choice, ...] = tuple(choice for unit in units.values() for choice in unit)
+        place = {(choice.kind, choice.name): index for index, choice in enumerate(self.choices)}
+        self.units = tuple(
+            Unit(name, {choice.kind: place[(choice.kind, choice.name)] for choice in own})
+            for name, own in units.items()
+        )
+
+    def _check(self) -> None:
+        for kind in self.kinds:
+            if not any(choice.kind == kind for choice in self.choices):
+                raise ConfigError(f"Network has nothing to decide of the kind {kind!r}. Leave it out of --decide.")
+        for text in self.decisions.exclude:
+            pattern = text.partition(":")[2]
+            names = [*self._position, *(block.name for block in self.blocks)]
+            if not pattern or not any(fnmatch.fnmatchcase(name, pattern) or name.startswith(pattern) for name in names):
+                raise ConfigError(f"--exclude reads kind:pattern and matches a layer or block; {text!r} matches none.")
+
+    def _index(self) -> None:
+        self.full = np.array([choice.full for choice in self.choices], dtype=np.int64)
+        self.full.setflags(write=False)
+        self._columns = {
+            kind: np.array([i for i, c in enumerate(self.choices) if c.kind == kind], dtype=np.int64) for kind in KINDS
+        }
+        self._layers = {
+            kind: np.array([self._position[self.choices[i].name] for i in self._columns[kind]], dtype=np.int64)
+            for kind in ("weights", "bits")
+        }
+        self.inside = vanishing_layers(self.network, self.blocks)
+        self._moot = np.array(
+            [[self._is_moot(choice, block) for choice in self.choices] for block in self.blocks], dtype=np.int64
+        ).reshape(len(self.blocks), len(self.choices))
+
+    @staticmethod
+    def _is_moot(choice: Choice, block: Block) -> bool:
+        """Whether a choice does nothing once the block is dropped."""
+        inside = block.groups if choice.kind == "channels" else block.layers
+        return choice.kind != "depth" and choice.name in inside
+
+    def as_matrix(self, levels: npt.ArrayLike) -> IntArray:
+        """``levels`` as ``int64 [N, K]``.
+
+        Raises:
+            ConfigError: another number of columns.
+        """
+        matrix = np.atleast_2d(np.asarray(levels, dtype=np.int64))
+        if matrix.ndim != 2 or matrix.shape[1] != len(self.choices):
+            raise ConfigError(
+                f"A plan has one level for each of the {len(self.choices)} choices; shape {matrix.shape} came."
+            )
+        return matrix
+
+    def canonical(self, levels: IntArray) -> IntArray:
+        """What plans really do, ``[N, K]``: choices inside a dropped block do nothing, and count as full."""
+        if not self.blocks:
+            return levels
+        moot = (~self.kept(levels)).astype(np.int64) @ self._moot > 0
+        return np.where(moot, self.full, levels)
+
+    def widths(self, levels: IntArray) -> IntArray:
+        """Channels of every group, ``[N, K] -> [N, G]``."""
+        if "channels" in self.kinds:
+            return levels[:, self._columns["channels"]]
+        return np.repeat(self.network.dense_widths[None], len(levels), axis=0)
+
+    def kept(self, levels: IntArray) -> BoolArray:
+        """Whether each block stays, ``[N, K] -> [N, B]``."""
+        return np.asarray(levels[:, self._columns["depth"]] > 0)
+
+    def present(self, levels: IntArray) -> BoolArray:
+        """Whether each layer of the network is left, ``[N, K] -> [N, L]``."""
+        return np.asarray((~self.kept(levels)).astype(np.int64) @ self.inside.astype(np.int64) == 0)
+
+    def macs(self, levels: IntArray) -> FloatArray:
+        """Multiply-adds of one sample, ``[N, K] -> [N]``."""
+        return macs_without(self.network, self.blocks, self.widths(levels), self.kept(levels))
+
+    def params(self, levels: IntArray) -> FloatArray:
+        """Parameters of the whole network, zeros among them, ``[N, K] -> [N]``."""
+        return params_without(self.network, self.blocks, self.widths(levels), self.kept(levels))
+
+    def density(self, levels: IntArray) -> FloatArray:
+        """Share of the entries of each layer's weight that remain, ``[N, K] -> [N, L]``."""
+        found = np.ones((len(levels), len(self.network.layers)))
+        found[:, self._layers["weights"]] = levels[:, self._columns["weights"]] / 100
+        return found
+
+    def bits(self, levels: IntArray) -> IntArray:
+        """Bits of an entry of each layer's weight, ``[N, K] -> [N, L]``."""
+        found = np.full((len(levels), len(self.network.layers)), FULL_BITS, dtype=np.int64)
+        found[:, self._layers["bits"]] = levels[:, self._columns["bits"]]
+        return found
+
+    def dropped(self, row: IntArray) -> tuple[str, ...]:
+        """Names of the blocks that a plan ``[K]`` drops."""
+        return tuple(block.name for block, kept in zip(self.blocks, self.kept(row[None])[0], strict=True) if not kept)
+
+    def computed_in_int8(self, row: IntArray) -> tuple[str, ...]:
+        """Names of the layers that a plan ``[K]`` computes in int8."""
+        bits, present = self.bits(row[None])[0], self.present(row[None])[0]
+        return tuple(
+            layer.name
+            for index, layer in enumerate(self.network.layers)
+            if layer.name in self.int8 and bits[index] <= 8 and present[index]
+        )
+
+    def named(self, row: IntArray) -> Mapping[str, Mapping[Kind, int]]:
+        """Name -> kind -> level of a plan ``[K]``, in forward order."""
+        found: dict[str, dict[Kind, int]] = {}
+        for choice, level in zip(self.choices, row, strict=True):
+            found.setdefault(choice.name, {})[choice.kind] = int(level)
+        return found
