@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
+
 from rlprune.agents.search import Episode
 from rlprune.budget import cost_name
+from rlprune.experiments.fronting.objectives import SCORE, default_objectives, losses_of, reference_of
+from rlprune.experiments.fronting.pareto import undominated
+from rlprune.experiments.fronting.volume import hypervolume
 from rlprune.experiments.hypervolume import Corner
+from rlprune.network import FloatArray
 from rlprune.problem import Outcome, PruningProblem
 
 Scalars = dict[str, float]
+OBJECTIVE_VOLUME = "run/hypervolume_of_objectives"
 ALREADY_SHOWN = ("score", "divergence")
 """Terms of every reward that are curves of their own."""
 
@@ -38,14 +45,17 @@ class BudgetCurves:
     def __init__(self, problem: PruningProblem) -> None:
         self._metric = problem.evaluator.task.metric
         self._uniform = problem.uniform
+        self._objectives = ObjectiveVolume(problem)
 
     def of(self, episode: Episode, best: Outcome) -> Scalars:
         """See :class:`Curves`."""
-        return self._search(best) | self._tried(episode.outcome) | {"run/evaluations": episode.evaluations}
+        volume = {OBJECTIVE_VOLUME: self._objectives.after(episode.outcome)}
+        return self._search(best) | self._tried(episode.outcome) | volume | {"run/evaluations": episode.evaluations}
 
     def uniform(self) -> Scalars:
         """See :class:`Curves`."""
-        return self._search(self._uniform) | self._tried(self._uniform)
+        volume = {OBJECTIVE_VOLUME: self._objectives.of([self._uniform])}
+        return self._search(self._uniform) | self._tried(self._uniform) | volume
 
     def _search(self, best: Outcome) -> Scalars:
         return {f"run/best_{name}": value for name, value in self._worth(best).items()}
@@ -61,21 +71,59 @@ class BudgetCurves:
 
 
 class FrontCurves:
-    """``run/hypervolume``: of everything tried so far. Plans of different budgets never share a curve."""
+    """``run/hypervolume``: over cost and loss, of all so far. Plans of different budgets share no curve."""
 
     def __init__(self, problems: Sequence[PruningProblem]) -> None:
         self._corner = Corner.of(problems, problems[-1].planner.budgets[0].metric)
         self._uniform = [problem.uniform for problem in problems]
         self._front: list[Outcome] = []
+        self._objectives = ObjectiveVolume(problems[-1])
 
     def of(self, episode: Episode, best: Outcome) -> Scalars:
         """See :class:`Curves`."""
         self._front = self._corner.undominated([*self._front, episode.outcome])
-        return self._volume(self._front) | {"run/evaluations": episode.evaluations}
+        volume = {OBJECTIVE_VOLUME: self._objectives.after(episode.outcome)}
+        return self._volume(self._front) | volume | {"run/evaluations": episode.evaluations}
 
     def uniform(self) -> Scalars:
         """See :class:`Curves`."""
-        return self._volume(self._uniform)
+        return self._volume(self._uniform) | {OBJECTIVE_VOLUME: self._objectives.of(self._uniform)}
 
     def _volume(self, outcomes: Sequence[Outcome]) -> Scalars:
         return {"run/hypervolume": self._corner.volume(outcomes)}
+
+
+class ObjectiveVolume:
+    """Hypervolume over score, latency and energy (without a device: score and MACs) of all plans so far.
+
+    See ``REFERENCE_NOTE`` of :mod:`rlprune.experiments.fronting.objectives`.
+    """
+
+    def __init__(self, problem: PruningProblem) -> None:
+        self._dense = {SCORE: problem.evaluator.dense.score, **problem.dense_costs}
+        self._names = default_objectives(problem.dense_costs)
+        self._front: FloatArray = np.empty((0, len(self._names)))
+        self._volume = 0.0
+
+    def after(self, outcome: Outcome) -> float:
+        """The volume with one more plan."""
+        known = len(self._front)
+        rows = np.concatenate([self._front, self._rows([outcome])])
+        best = undominated(rows)
+        if known in best:
+            self._front = rows[best]
+            self._volume = hypervolume(self._front, reference_of(self._names))
+        return self._volume
+
+    def of(self, outcomes: Sequence[Outcome]) -> float:
+        """The volume of these plans alone."""
+        return hypervolume(self._rows(outcomes), reference_of(self._names))
+
+    def _rows(self, outcomes: Sequence[Outcome]) -> FloatArray:
+        """Losses, ``[N, M]``; plans without a reward do not count."""
+        rows = [
+            losses_of(self._names, {SCORE: outcome.quality.score, **outcome.costs}, self._dense)
+            for outcome in outcomes
+            if outcome.defined
+        ]
+        return np.array(rows, dtype=np.float64).reshape(-1, len(self._names))

@@ -10,8 +10,9 @@ import numpy as np
 
 from rlprune.agents import Policy, replay
 from rlprune.budget import Budget, cost_name
-from rlprune.completion import FITS, FloatArray
+from rlprune.completion import FITS
 from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.fronting.pareto import dominated, nearest
 from rlprune.experiments.hypervolume import Corner
 from rlprune.experiments.job import Job
 from rlprune.experiments.options import parse_preferences
@@ -20,6 +21,7 @@ from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate
 from rlprune.experiments.searches import UNIFORM, Finalist, Search, finalists
 from rlprune.experiments.verdict import hypervolume_text
+from rlprune.network import FloatArray
 from rlprune.plan import PruningPlan
 from rlprune.problem import Outcome, PruningProblem
 
@@ -111,14 +113,11 @@ class FrontJob(Job):
         return facts
 
     def _chosen(self) -> Point:
-        """The agent's point that the preferences like best; both ends of each objective count 0 and 1."""
+        """The agent's point that is nearest to the ideal one by the preferences."""
         own = [point for point in self.points if point.method == self.config.agent]
         cost = own[0].budget.metric.partition("_")[0]
         weights = parse_preferences(self.config.prefer) or {"accuracy": 1.0, cost: 1.0}
-        total = np.zeros(len(own))
-        for name, weight in weights.items():
-            total += weight * _scaled([_objective(point.candidate, name, self.problem) for point in own])
-        return own[int(np.argmin(total))]
+        return own[nearest(_losses(own, list(weights)), list(weights.values()))]
 
     def _front(self, facts: Facts, chosen: Point) -> dict[str, Any]:
         """What ``result.json`` says of the front, plans included."""
@@ -139,9 +138,15 @@ class FrontJob(Job):
             "chosen": str(chosen.budget),
             "hypervolume": self.volumes,
             "verdict": hypervolume_text(self.config.agent, self.volumes, metric),
-            "best": [self.points[index].candidate.name for index in _undominated(self.points, self.problem, metric)],
+            "best": self._best(metric),
             "points": rows,
         }
+
+    def _best(self, metric: str) -> list[str]:
+        """Points that no other one beats in accuracy and in every measured or limited cost."""
+        measured = [name for name in ("latency", "energy") if name in self.problem.costs]
+        beaten = dominated(_losses(self.points, ["accuracy", *dict.fromkeys([metric, *measured])]))
+        return [point.candidate.name for point, is_beaten in zip(self.points, beaten, strict=True) if not is_beaten]
 
 
 def _best_within(search: Search, problem: PruningProblem) -> list[Outcome]:
@@ -155,7 +160,7 @@ def _best_within(search: Search, problem: PruningProblem) -> list[Outcome]:
     return list(distinct.values())[:FINALISTS] or [problem.uniform]
 
 
-def _objective(item: Candidate, name: str, problem: PruningProblem) -> float:
+def _objective(item: Candidate, name: str) -> float:
     """What is made small."""
     if name == "accuracy":
         return -item.quality.score
@@ -163,22 +168,8 @@ def _objective(item: Candidate, name: str, problem: PruningProblem) -> float:
     return 0.0 if cost is None else cost
 
 
-def _scaled(values: Sequence[float]) -> FloatArray:
-    least, most = min(values), max(values)
-    return np.asarray((np.array(values) - least) / ((most - least) or 1.0))
-
-
-def _undominated(points: Sequence[Point], problem: PruningProblem, metric: str) -> list[int]:
-    """Points that no other one beats in accuracy and in every measured or limited cost."""
-    names = ["accuracy", *dict.fromkeys([metric, *(m for m in ("latency", "energy") if m in problem.costs)])]
-    table = np.array([[_objective(point.candidate, name, problem) for name in names] for point in points])
-    return [row for row in range(len(table)) if not _dominated(table, row)]
-
-
-def _dominated(table: FloatArray, row: int) -> bool:
-    no_worse = (table <= table[row]).all(axis=1)
-    better = (table < table[row]).any(axis=1)
-    return bool((no_worse & better).any())
+def _losses(points: Sequence[Point], names: Sequence[str]) -> FloatArray:
+    return np.array([[_objective(point.candidate, name) for name in names] for point in points])
 
 
 def volumes_of(

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlprune.completion import FITS
+from rlprune.experiments.fronting.pareto import undominated
+from rlprune.experiments.fronting.volume import hypervolume
 from rlprune.problem import Outcome, PruningProblem
 
 
@@ -39,29 +40,21 @@ class Corner:
         points = [
             (outcome.costs[self.metric] / self.dense_cost, outcome.loss) for outcome in outcomes if outcome.defined
         ]
-        return hypervolume(points, self.most_cost, self.most_loss)
+        return area(points, self.most_cost, self.most_loss)
 
     def undominated(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """The plans that make the volume: no other is as cheap and loses as little. The cheapest comes first."""
-        front: list[Outcome] = []
         defined = [outcome for outcome in outcomes if outcome.defined]
-        for outcome in sorted(defined, key=lambda one: (one.costs[self.metric], one.loss)):
-            if not front or outcome.loss < front[-1].loss:
-                front.append(outcome)
-        return front
+        losses = np.array([(outcome.costs[self.metric], outcome.loss) for outcome in defined]).reshape(-1, 2)
+        return [defined[row] for row in undominated(losses).tolist()]
 
 
-def hypervolume(points: Sequence[tuple[float, float]], most_cost: float, most_loss: float) -> float:
-    """Area that points of cost and loss dominate up to a corner (Zitzler and Thiele 1998); losses as logarithms.
+def area(points: Sequence[tuple[float, float]], most_cost: float, most_loss: float) -> float:
+    """Hypervolume of points of cost and loss up to a corner; losses as logarithms.
 
     Args:
         points: share of the dense cost, and loss over 0.
         most_cost, most_loss: the corner.
     """
-    inside = sorted((cost, np.log(most_loss / loss)) for cost, loss in points if cost <= most_cost * FITS)
-    area, height = 0.0, 0.0
-    for place, (cost, gain) in enumerate(inside):
-        height = max(height, gain)
-        until = inside[place + 1][0] if place + 1 < len(inside) else max(most_cost, cost)
-        area += max(height, 0.0) * (until - cost)
-    return float(area)
+    losses = np.array([(cost, np.log(loss / most_loss)) for cost, loss in points]).reshape(-1, 2)
+    return hypervolume(losses, np.array([most_cost, 0.0]))

@@ -136,16 +136,16 @@ def key_values(flag: str, texts: Sequence[str], example: str) -> dict[str, str]:
 OBJECTIVES = ("accuracy", "latency", "energy", "macs", "params")
 
 
-def parse_preferences(texts: Sequence[str]) -> dict[str, float]:
-    """How much each objective counts, from texts such as ``accuracy=2``; empty where nothing was said.
+def parse_preferences(texts: Sequence[str], known: Sequence[str] = OBJECTIVES) -> dict[str, float]:
+    """How much each ``known`` objective counts, from texts such as ``accuracy=2``; empty where nothing was said.
 
     Raises:
         ConfigError: an unknown objective, or a weight that is not a number of at least 0, or all are 0.
     """
     weights: dict[str, float] = {}
     for name, value in key_values("--prefer", texts, "accuracy=2").items():
-        if name not in OBJECTIVES:
-            raise ConfigError(unknown_name("objective", name, OBJECTIVES))
+        if name not in known:
+            raise ConfigError(unknown_name("objective", name, known))
         try:
             weights[name] = float(value)
         except ValueError:

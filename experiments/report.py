@@ -7,14 +7,24 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.errors import RlpruneError, RunError
-from rlprune.experiments import confusion_picture, profile_pictures, report_details, report_outcome, report_sections
+from rlprune.experiments import (
+    confusion_picture,
+    profile_pictures,
+    report_details,
+    report_objectives,
+    report_outcome,
+    report_sections,
+)
 from rlprune.experiments.document import Document, markdown_table, to_markdown
 from rlprune.experiments.episodes import EpisodeTable, read_csv
+from rlprune.experiments.fronting.answer import Fronts
+from rlprune.experiments.fronting.plans import Source
+from rlprune.experiments.fronting.wishes import Wishes, fronts_of
 from rlprune.experiments.page import to_html
 from rlprune.experiments.pictures import draw_all
 from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.rows import Row
-from rlprune.experiments.run_folder import PAGE, POLICY, REPORT, RunFolder
+from rlprune.experiments.run_folder import FRONT, PAGE, POLICY, REPORT, RunFolder
 from rlprune.files import read_json
 
 
@@ -55,8 +65,11 @@ def plan_table(result: Mapping[str, Any], rows: Sequence[Row]) -> str:
 
 
 def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
-    """The report; its pictures are drawn on the way."""
-    pictures = _draw(run, result)
+    """The report; its pictures are drawn on the way, and the run's own front is written."""
+    tables = episode_tables(run, result)
+    fronts = fronts_of([Source(run.path.name, result, tables)], Wishes())
+    run.write_json(FRONT, fronts.as_dict())
+    pictures = _draw(run, result, tables, fronts)
     versions = run.path / "versions.json"
     return Document(
         f"{result['network']} on {result['task']}, {_budgets(result)}",
@@ -67,6 +80,7 @@ def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
             report_sections.methods(result),
             *report_details.details(result, pictures),
             report_sections.plan(result, pictures),
+            report_objectives.section(fronts, pictures),
             report_sections.search(pictures),
             *report_sections.promises(result, pictures),
             report_sections.cost(result),
@@ -87,9 +101,12 @@ def _budgets(result: Mapping[str, Any]) -> str:
     return ", ".join(result["budgets"]) if front is None else str(front["range"])
 
 
-def _draw(run: RunFolder, result: Mapping[str, Any]) -> dict[str, Path]:
+def _draw(
+    run: RunFolder, result: Mapping[str, Any], tables: Mapping[str, EpisodeTable], fronts: Fronts
+) -> dict[str, Path]:
     """Every picture that there are data for, by its name."""
-    drawn = draw_all(run.path, result, episode_tables(run, result))
+    drawn = draw_all(run.path, result, tables)
+    drawn += fronts.draw(run.path / "pictures", report_objectives.PICTURE)
     drawn += confusion_picture.draw_confusion(result, run.path / "pictures")
     if result.get("profile") is not None:
         drawn += profile_pictures.draw_profile(result["profile"], run.path / "pictures")

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlprune.experiments import profile_pictures
+from rlprune.experiments import profile_pictures, report_objectives
 from rlprune.experiments.document import Block, Code, Folded, Picture, Section, Table, Terms, Words
 from rlprune.experiments.report_outcome import COLLAPSE, Result, rows_of, short
 from rlprune.experiments.rows import Row, columns, score_text
@@ -21,6 +21,7 @@ CAPTIONS = {
     "front": "The best plan of each method at every budget of the range, and the policy's own, made without search.",
     "accuracy-against-cost": "Every plan that was evaluated in the search; the dashed vertical line is the budget.",
     "promised-and-measured": "What the profile promised for each network, and what was measured of it at the end.",
+    **report_objectives.CAPTIONS,
     **profile_pictures.CAPTIONS,
 }
 GLOSSARY = (
@@ -31,6 +32,8 @@ GLOSSARY = (
     ("divergence", "how far the answers are from the dense network's on the same images; 0 is no difference"),
     ("reward", "what the search maximises within the budget; 0 is the uniform plan, unless another reward was set"),
     ("evaluation", "one plan scored on the validation images of the search"),
+    ("hypervolume", "how much of the space between the objectives plans dominate, up to a reference point"),
+    ("knee", "the plan at which a front bends most: less of one thing begins to cost much of another"),
     ("promised", "predicted by the device profile, which rests on measurements of other plans"),
     ("measured", "timed on the device at the end, for exactly this network"),
     ("p99", "99 of 100 inferences are at least as fast"),

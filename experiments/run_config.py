@@ -33,6 +33,14 @@ from rlprune.limits import RANGE
 METHOD_HELP = "random, evolutionary, tpe, nsga2, greedy, sensitivity, or an agent: ddpg, td3, sac, tqc, ppo"
 SETTING_HELP = "a setting of the agent, such as optimism=2; repeatable"
 PREFER_HELP = "what counts on the front of a range: accuracy=1, latency=1, energy=0.5, macs, params; repeatable"
+OBJECTIVE_HELP = (
+    "accuracy, latency, energy, macs, params, size, latency_p99 or divergence; repeatable, 2 to 5; default: accuracy, "
+    "latency and energy, without a device accuracy and macs"
+)
+WITHIN_HELP = (
+    "only plans that keep to this: latency=0.5 of the dense network's or energy=2mJ at most, accuracy=0.98 of the "
+    "dense network's or accuracy=90% at least; repeatable"
+)
 KEPT = "; default: the run's, on the run's own network"
 
 
@@ -133,6 +141,27 @@ class CompareConfig:
         default_factory=list, metadata=described("run folders, or folders that hold some", positional=True)
     )
     out: str | None = option(None, "new or empty folder for compare.md, compare.json, compare.csv and the pictures")
+
+
+@dataclass(frozen=True)
+class FrontConfig:
+    """Fronts of finished runs, and a plan chosen on them."""
+
+    runs: list[str] = field(
+        default_factory=list, metadata=described("run folders, or folders that hold some", positional=True)
+    )
+    objective: list[str] = field(default_factory=list, metadata=described(OBJECTIVE_HELP))
+    among: str = option(
+        "measured", "plans to choose from: measured (scored at the end), or searched (all of the search)"
+    )
+    within: list[str] = field(default_factory=list, metadata=described(WITHIN_HELP))
+    choose: str | None = option(
+        None, "which of the plans within: knee, or the best in an objective; default: accuracy with --within, else knee"
+    )
+    prefer: list[str] = field(
+        default_factory=list, metadata=described("choose by weights instead: accuracy=2, latency=1; repeatable")
+    )
+    out: str | None = option(None, "new or empty folder for front.md, front.json, front.csv, plan.json and pictures")
 
 
 @dataclass(frozen=True)

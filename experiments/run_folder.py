@@ -31,7 +31,7 @@ from rlprune.files import (
 )
 
 SCHEMA = "rlprune-run/1"
-CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE = (
+CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE, FRONT = (
     "config.yaml",
     "result.json",
     "plan.json",
@@ -39,6 +39,7 @@ CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE = (
     "policy.json",
     "report.md",
     "report.html",
+    "front.json",
 )
 COMMAND = "command.txt"
 MAX_COMMAND_BYTES = 2**16

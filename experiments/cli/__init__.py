@@ -27,6 +27,7 @@ VERBS = {
     "search": "search for a plan with any method, learning or not",
     "sweep": "run what is missing of a study; exit code 1 where a member failed or is not complete",
     "compare": "put finished runs side by side",
+    "front": "weigh accuracy, latency, energy and more of all plans of finished runs, and choose one",
     "replay": "walk a learned policy over another network",
     "apply": "prune a network as a plan says, and export it",
     "report": "make the report and the pictures of a run again",

@@ -7,9 +7,12 @@ from dataclasses import asdict, dataclass, replace
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
 from rlprune.experiments.comparing.conditions import SCENE, key_of
 from rlprune.experiments.comparing.reading import DENSE
 from rlprune.experiments.comparing.sections import Section
+from rlprune.experiments.fronting.pareto import undominated
 from rlprune.experiments.rows import Row
 
 COSTS = ("latency_ms", "energy_mj", "macs")
@@ -56,11 +59,9 @@ class CommonFront:
 
     def best(self, cost: str) -> list[tuple[float, Point]]:
         """The plans that no other one beats, cheapest first: each is worth more than all cheaper ones."""
-        found: list[tuple[float, Point]] = []
-        for value, point in sorted(self.known(cost), key=lambda item: (item[0], -item[1].score_validation)):
-            if not found or point.score_validation > found[-1][1].score_validation:
-                found.append((value, point))
-        return found
+        known = self.known(cost)
+        losses = np.array([(value, -point.score_validation) for value, point in known])
+        return [known[row] for row in undominated(losses).tolist()]
 
     def as_dict(self) -> dict[str, Any]:
         """Every point, and the front for each cost."""

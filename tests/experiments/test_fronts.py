@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rlprune.evaluation import Quality
-from rlprune.experiments.hypervolume import hypervolume
+from rlprune.experiments.hypervolume import area
 from rlprune.experiments.verdict import blind, hypervolume_text
 from rlprune.network import IntArray
 from rlprune.plan import PruningPlan
@@ -97,13 +97,13 @@ def test_its_policy_is_replayed_at_any_budget(front: dict[str, Any], here: Path)
 
 
 def test_the_hypervolume_is_the_area_that_points_dominate() -> None:
-    one = hypervolume([(0.5, 0.1)], 1.0, 1.0)
+    one = area([(0.5, 0.1)], 1.0, 1.0)
     assert one == pytest.approx(0.5 * np.log(10))
-    two = hypervolume([(0.5, 0.1), (0.25, np.exp(-1.0))], 1.0, 1.0)
+    two = area([(0.5, 0.1), (0.25, np.exp(-1.0))], 1.0, 1.0)
     assert two == pytest.approx(0.25 * 1.0 + 0.5 * np.log(10))
-    assert hypervolume([(0.5, 0.1), (0.7, 0.5), (0.6, 3.0)], 1.0, 1.0) == pytest.approx(one)
-    assert hypervolume([(1.2, 0.1)], 1.0, 1.0) == 0.0
-    assert hypervolume([], 1.0, 1.0) == 0.0
+    assert area([(0.5, 0.1), (0.7, 0.5), (0.6, 3.0)], 1.0, 1.0) == pytest.approx(one)
+    assert area([(1.2, 0.1)], 1.0, 1.0) == 0.0
+    assert area([], 1.0, 1.0) == 0.0
 
 
 def test_words_for_the_front_and_for_a_policy_that_sees_nothing() -> None:

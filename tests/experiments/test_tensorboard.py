@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from pathlib import Path
 from typing import Any
 
@@ -42,6 +43,7 @@ END = [
     "run-end/params",
     "run-end/validation_accuracy",
 ]
+VOLUME = "run/hypervolume_of_objectives"
 EPISODES = 12
 
 
@@ -70,10 +72,10 @@ def hparams(events: EventAccumulator) -> dict[str, Any]:
 
 
 def test_the_tags_are_stable(events: dict[str, EventAccumulator]) -> None:
-    searched = sorted([*END, *BEST, "run/evaluations", *TRIED])
+    searched = sorted([*END, *BEST, "run/evaluations", VOLUME, *TRIED])
     assert scalars(events["ddpg"]) == searched
     assert scalars(events["random"]) == searched
-    assert scalars(events["uniform"]) == sorted([*END, *BEST, *TRIED])
+    assert scalars(events["uniform"]) == sorted([*END, *BEST, VOLUME, *TRIED])
 
 
 def test_every_episode_is_one_step(events: dict[str, EventAccumulator]) -> None:
@@ -83,6 +85,17 @@ def test_every_episode_is_one_step(events: dict[str, EventAccumulator]) -> None:
     rewards = [event.value for event in events["ddpg"].Scalars("tried/reward")]
     best = [event.value for event in events["ddpg"].Scalars("run/best_reward")]
     assert best == pytest.approx(np.maximum.accumulate(rewards).tolist())
+
+
+def test_the_volume_of_the_objectives_never_falls_and_ends_as_the_run_states_it(
+    events: dict[str, EventAccumulator], trained: Any
+) -> None:
+    kept = json.loads((trained.path / "front.json").read_text())["fronts"]["searched"]["hypervolume"]["methods"]
+    for name, own in events.items():
+        volumes = [event.value for event in own.Scalars(VOLUME)]
+        assert volumes == sorted(volumes)
+        assert volumes[-1] == pytest.approx(kept[name])
+        assert volumes[-1] > 0
 
 
 def test_uniform_is_a_level_line(events: dict[str, EventAccumulator]) -> None:
@@ -156,6 +169,7 @@ def test_speed_up_is_over_the_dense_network(result: dict[str, Any]) -> None:
 
 def test_pictures_and_texts_stand_with_the_agent(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
     names = ("learning-curve", "keep-ratios", "tried-plans", "accuracy-against-cost", "promised-and-measured")
+    names += ("front-of-objectives", "objectives")
     assert set(events["ddpg"].Tags()["images"]) == {f"view/{name}" for name in names}
     texts = {
         tag.split("/")[0]: events["ddpg"].Tensors(tag)[0].tensor_proto.string_val[0].decode()
@@ -174,7 +188,7 @@ def test_a_range_does_not_mix_budgets(here: Path, tmp_path: Path) -> None:
     called = call("train", *TINY, *wide, "--episodes", 24, "--out", tmp_path / "range")
     assert called.code == 0, called.err
     own = read(tmp_path / "range" / "tensorboard" / "ddpg")
-    assert [tag for tag in scalars(own) if tag not in END] == ["run/evaluations", "run/hypervolume"]
+    assert [tag for tag in scalars(own) if tag not in END] == ["run/evaluations", "run/hypervolume", VOLUME]
     volumes = [event.value for event in own.Scalars("run/hypervolume")]
     assert volumes == sorted(volumes)
     volume = RunFolder(tmp_path / "range").result()["front"]["hypervolume"]

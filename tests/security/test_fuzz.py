@@ -31,9 +31,10 @@ from rlprune.evaluation import Quality
 from rlprune.experiments.cli.arguments import parse
 from rlprune.experiments.comparing import compare_runs
 from rlprune.experiments.episodes import read_csv
+from rlprune.experiments.fronting.joining import join_fronts
 from rlprune.experiments.journal import Entry, Journal
 from rlprune.experiments.report import write_report
-from rlprune.experiments.run_config import CompareConfig, TrainConfig
+from rlprune.experiments.run_config import CompareConfig, FrontConfig, TrainConfig
 from rlprune.experiments.run_folder import RunFolder
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
@@ -338,6 +339,20 @@ def test_results(run: RunFolder, effort: int) -> None:
         assert compared.as_markdown()
 
     fuzz(path, either(path), read, 300 * effort)
+
+
+@EFFORT
+def test_fronts(run: RunFolder, effort: int) -> None:
+    path, other = run.path / "result.json", Path("other")
+    shutil.copytree(run.path, other)
+    objectives = ["accuracy", "macs", "params"]
+
+    def read() -> None:
+        found = join_fronts(FrontConfig(runs=[str(other), str(run.path)], objective=objectives))
+        assert json.dumps(found.as_dict(), allow_nan=False)
+        assert found.as_markdown()
+
+    fuzz(path, either(path), read, 200 * effort)
 
 
 @EFFORT

@@ -12,7 +12,7 @@ from tests.experiments.bad_inputs.networks import NETWORKS
 from tests.experiments.bad_inputs.outputs import OUTPUTS
 from tests.experiments.bad_inputs.plans import PLANS
 from tests.experiments.bad_inputs.policies import POLICIES
-from tests.experiments.bad_inputs.results import COMPARED, VALIDATED
+from tests.experiments.bad_inputs.results import COMPARED, FRONTS, VALIDATED
 from tests.experiments.bad_inputs.runs import RESUMED, RUN_FOLDERS
 from tests.experiments.bad_inputs.scores import SCORED
 from tests.experiments.bad_inputs.settings import SETTINGS
@@ -36,6 +36,7 @@ TOPICS = (
     RESUMED,
     POLICIES,
     COMPARED,
+    FRONTS,
     VALIDATED,
     CALLS,
 )

@@ -178,6 +178,7 @@ RUNS: dict[str, Change] = {
     "without-result": _without("result.json"),
     "cut-result": _halved("result.json"),
     "poor-result": _poor_result,
+    "other-network": _changed("result.json", fingerprint="0" * 64),
     "other-result": _changed("result.json", schema="rlprune-result/99"),
     "other-details": _changed("result.json", details={"lower_is_better": [], "networks": {}}),
     "without-versions": _without("versions.json"),

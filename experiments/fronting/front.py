@@ -1,0 +1,170 @@
+"""A front: plans between two to five objectives, those that no other one beats, their volume and their knee."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from rlprune.errors import RunError
+from rlprune.experiments.fronting.objectives import default_objectives, losses_of, reference_of
+from rlprune.experiments.fronting.pareto import Knee, knee, repeated_columns, undominated
+from rlprune.experiments.fronting.plans import MEASURED, Plan
+from rlprune.experiments.fronting.volume import contributions, hypervolume
+from rlprune.network import FloatArray, IntArray
+
+MOST_BEST = {2: 3_000, 3: 600, 4: 300, 5: 100}
+"""Plans of a front whose volume is computed, by objectives: it takes seconds for so many, and much longer for more."""
+
+
+@dataclass(frozen=True, eq=False)
+class Front:
+    """Plans that came about in the same way.
+
+    Attributes:
+        kind: ``measured`` (scored on all validation samples, timed where it could be) or ``searched`` (scored on the
+            samples of the search, costs as promised).
+        objectives: their names.
+        plans: all of them, beaten ones too; each knows every objective.
+        left_out: how many do not.
+    """
+
+    kind: str
+    objectives: tuple[str, ...]
+    plans: list[Plan]
+    left_out: int = 0
+
+    @classmethod
+    def of(cls, kind: str, plans: Sequence[Plan], objectives: tuple[str, ...] = ()) -> Front:
+        """The front of those of ``plans`` that know every objective; the usual ones are those the first knows.
+
+        Raises:
+            RunError: no plan knows them.
+        """
+        names = objectives or default_objectives([name for name in plans[0].values if plans[0].knows(name)])
+        fitting = [plan for plan in plans if all(map(plan.knows, names))]
+        if not fitting:
+            raise RunError(
+                f"A front needs plans of which {', '.join(names)} are known; none of the {len(plans)} {kind} ones is "
+                "one. Name other objectives, or runs with a device."
+            )
+        return cls(kind, names, fitting, len(plans) - len(fitting))
+
+    @cached_property
+    def losses(self) -> FloatArray:
+        """``[N, M]``: see :func:`rlprune.experiments.fronting.objectives.loss_of`."""
+        rows = [losses_of(self.objectives, plan.values, plan.dense) for plan in self.plans]
+        return np.array(rows, dtype=np.float64)
+
+    @cached_property
+    def best(self) -> IntArray:
+        """The plans that no other one beats; of equal ones the first."""
+        return undominated(self.losses)
+
+    @cached_property
+    def best_rows(self) -> frozenset[int]:
+        """The same, to ask for single ones."""
+        return frozenset(self.best.tolist())
+
+    @cached_property
+    def knee(self) -> Knee:
+        """Where the front bends most; ``row`` is a place in ``plans``."""
+        found = knee(self.losses[self.best])
+        return Knee(int(self.best[found.row]), found.distance, found.own_plane)
+
+    @property
+    def countable(self) -> bool:
+        """Whether the front is small enough for its exact volume."""
+        return len(self.best) <= MOST_BEST[len(self.objectives)]
+
+    @cached_property
+    def volume(self) -> float | None:
+        """Hypervolume; None where the front is too large."""
+        return hypervolume(self.losses[self.best], self._reference) if self.countable else None
+
+    @cached_property
+    def contributions(self) -> dict[int, float]:
+        """Place of each best plan in ``plans`` to what the volume would lose without it."""
+        if not self.countable:
+            return {}
+        alone = contributions(self.losses[self.best], self._reference)
+        return dict(zip(self.best.tolist(), alone.tolist(), strict=True))
+
+    def volumes(self, group: Callable[[Plan], str]) -> dict[str, float | None]:
+        """The hypervolume of each group of plans by itself."""
+        names = [group(plan) for plan in self.plans]
+        return {name: self._part([other == name for other in names]).volume for name in dict.fromkeys(names)}
+
+    def _part(self, wanted: Sequence[bool]) -> Front:
+        plans = [plan for plan, is_wanted in zip(self.plans, wanted, strict=True) if is_wanted]
+        return Front(self.kind, self.objectives, plans)
+
+    @property
+    def _reference(self) -> FloatArray:
+        return reference_of(self.objectives)
+
+    @cached_property
+    def repeated(self) -> list[tuple[str, str]]:
+        """Objectives that say the same as an earlier one, and that one: energy of a stated power, say."""
+        pairs = repeated_columns(self.losses).items()
+        return [(self.objectives[later], self.objectives[first]) for later, first in pairs]
+
+    def notes(self) -> list[str]:
+        """What a reader must know of these figures."""
+        found = [
+            f"In every plan {later} is proportional to {first}: it tells nothing that {first} does not, and the knee "
+            "leaves it out."
+            for later, first in self.repeated
+        ]
+        if self.left_out:
+            found.append(f"{self.left_out} {self.kind} plans are left out: an objective is not known of them.")
+        untimed = sum(not plan.timed for plan in self.plans)
+        if self.kind == MEASURED and 0 < untimed < len(self.plans):
+            found.append(
+                f"{untimed} of {len(self.plans)} measured plans are finalists, scored but not timed: their promised "
+                "costs are scaled by what the dense network's were off in their run."
+            )
+        if not self.countable:
+            found.append(
+                f"The {self.kind} front has {len(self.best)} plans in {len(self.objectives)} objectives: too many for "
+                "its exact hypervolume."
+            )
+        return [*found, *self._of_the_knee()]
+
+    def _of_the_knee(self) -> list[str]:
+        if self.knee.distance > 1e-9:
+            return []
+        return [f"The {self.kind} front bends nowhere towards the ideal: its knee is one of the extremes."]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Plain values."""
+        return {
+            "plans": len(self.plans),
+            "hypervolume": {
+                "all": self.volume,
+                "runs": self.volumes(lambda plan: plan.source.path),
+                "methods": self.volumes(lambda plan: plan.method),
+            },
+            "knee": plan_dict(self.plans[self.knee.row]) | {"distance": self.knee.distance},
+            "best": [
+                plan_dict(self.plans[row]) | {"hypervolume_alone": self.contributions.get(row)}
+                for row in self.best.tolist()
+            ],
+        }
+
+
+def plan_dict(plan: Plan) -> dict[str, Any]:
+    """A plan in plain values: where it is from, what it is worth, and as a share of the dense network's."""
+    known: Mapping[str, float] = plan.values
+    return {
+        "run": plan.source.path,
+        "method": plan.method,
+        "where": plan.where,
+        "latency_measured": plan.timed,
+        "plan": list(plan.choices),
+        "values": dict(known),
+        "losses": {name: plan.loss(name) for name in known if plan.knows(name)},
+    }

@@ -1,0 +1,105 @@
+"""Dominance, the knee and weighted distances: what tables of losses tell, where less is better in every column."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from rlprune.network import FloatArray, IntArray
+
+SAME = 1e-6
+"""Relative difference below which two columns are one."""
+
+
+def undominated(losses: FloatArray) -> IntArray:
+    """Rows of ``[N, M]`` that no other one beats, least first loss first; of equal rows the first."""
+    front: list[int] = []
+    for row in np.lexsort(losses.T[::-1]).tolist():  # whatever beats a row comes before it
+        if not (losses[front] <= losses[row]).all(axis=1).any():
+            front.append(row)
+    return np.array(front, dtype=np.int64)
+
+
+def dominated(losses: FloatArray) -> npt.NDArray[np.bool_]:
+    """For each row of ``[N, M]`` whether another one is no worse in any column and better in one, ``[N]``."""
+    best = losses[undominated(losses)]
+    beaten = [((best <= row).all(axis=1) & (best < row).any(axis=1)).any() for row in losses]
+    return np.array(beaten, dtype=np.bool_)
+
+
+def scaled(losses: FloatArray) -> FloatArray:
+    """Every column from 0, its least value, to 1, its greatest; a column without any difference is 0."""
+    least, most = losses.min(axis=0), losses.max(axis=0)
+    return np.asarray((losses - least) / np.where(most > least, most - least, 1.0))
+
+
+def repeated_columns(losses: FloatArray) -> dict[int, int]:
+    """Columns that say the same as an earlier one, and which one that is."""
+    found: dict[int, int] = {}
+    for later in range(1, losses.shape[1]):
+        same = [first for first in range(later) if np.allclose(losses[:, first], losses[:, later], rtol=SAME, atol=0)]
+        found |= {later: same[0]} if same and len(losses) > 1 else {}
+    return found
+
+
+@dataclass(frozen=True)
+class Knee:
+    """Where a front bends most.
+
+    Attributes:
+        row: of the table.
+        distance: to the hyperplane through the extremes, towards the ideal point, of losses scaled to [0, 1].
+        own_plane: whether the extremes span a hyperplane; else that through the unit points was taken.
+    """
+
+    row: int
+    distance: float
+    own_plane: bool
+
+
+def knee(losses: FloatArray) -> Knee:
+    """The row of a front, ``[N, M]``, that lies farthest from the hyperplane through the extremes, on the ideal's side.
+
+    The extreme of an objective is its least row (of several, the one whose other losses are least in sum). Losses are
+    scaled to [0, 1] first, and columns that repeat others are left out. Das, On characterizing the "knee" of the
+    Pareto curve based on normal-boundary intersection, Structural Optimization 18, 1999.
+    """
+    repeated = repeated_columns(losses)
+    table = scaled(losses[:, [column for column in range(losses.shape[1]) if column not in repeated]])
+    normal, own_plane = _normal(table)
+    distances = (1 - table @ normal) / np.linalg.norm(normal)
+    row = int(np.argmax(distances.round(12)))
+    return Knee(row, float(distances[row]), own_plane)
+
+
+def _normal(table: FloatArray) -> tuple[FloatArray, bool]:
+    """``w`` of the hyperplane ``w f = 1`` through the extremes, and whether they span one that faces the ideal."""
+    sums = table.sum(axis=1)
+    extremes = table[[int(np.lexsort((sums, column))[0]) for column in table.T]]
+    ones: FloatArray = np.ones(table.shape[1])
+    try:
+        normal: FloatArray = np.asarray(np.linalg.solve(extremes, ones), dtype=np.float64)
+    except np.linalg.LinAlgError:
+        return ones, False
+    faces = bool(np.isfinite(normal).all() and (normal > 0).all() and np.abs(normal).max() < 1 / SAME)
+    return (normal, True) if faces else (ones, False)
+
+
+def nearest(losses: FloatArray, weights: Sequence[float]) -> int:
+    """The row of least weighted Chebyshev distance to the ideal point, of losses scaled to [0, 1].
+
+    Every row of a front is the nearest one for some weights, of a front that is not convex too, which a weighted sum
+    cannot do (Miettinen, Nonlinear Multiobjective Optimization, 1999, section 3.4). Of equally near rows the one of
+    least weighted sum is taken, then that of least sum.
+
+    Args:
+        losses: ``[N, M]``.
+        weights: one a column, at least 0; a column of weight 0 does not count.
+    """
+    table = scaled(losses)
+    weighted = table * np.asarray(weights, dtype=np.float64)
+    keys = (table.sum(axis=1), weighted.sum(axis=1), weighted.max(axis=1))
+    return int(np.lexsort([key.round(12) for key in keys])[0])

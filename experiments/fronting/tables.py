@@ -1,0 +1,113 @@
+"""Fronts as tables: terminal, Markdown, CSV."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from typing import Any
+
+from rlprune.experiments.fronting.front import Front
+from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
+from rlprune.experiments.fronting.plans import Plan
+from rlprune.experiments.rows import score_text
+
+Table = tuple[list[str], list[list[str]], list[bool]]
+
+
+def front_table(front: Front, metric: str, chosen: int | None, most: int, runs: bool = True) -> Table:
+    """Heads, cells, and which lines stand out: the plans that no other one beats, least first loss first.
+
+    Args:
+        chosen: place of the chosen plan, which is always shown.
+        most: lines at most; those that add most to the volume stay.
+        runs: whether there is a column for them.
+    """
+    rows = front.best.tolist()
+    shown = sorted(rows, key=lambda row: (row not in (chosen, front.knee.row), -front.contributions.get(row, 0.0)))
+    kept = [row for row in rows if row in set(shown[:most])]
+    if chosen is not None and chosen not in kept:
+        kept.append(chosen)
+    heads = [
+        "plan",
+        *(["run"] if runs else []),
+        *(_head(name, metric) for name in front.objectives),
+        "volume alone",
+        "",
+    ]
+    cells = [_line(front, row, chosen, runs) for row in kept]
+    if len(rows) > len(kept):
+        cells.append([f"and {len(rows) - len(kept)} more", *[""] * (len(heads) - 1)])
+    return heads, cells, [row == chosen for row in kept] + [False] * (len(cells) - len(kept))
+
+
+def _head(name: str, metric: str) -> str:
+    objective = OBJECTIVES[name]
+    label = metric if name == SCORE else objective.label
+    return f"{label}, {objective.unit}" if objective.unit else label
+
+
+def _line(front: Front, row: int, chosen: int | None, runs: bool) -> list[str]:
+    plan = front.plans[row]
+    marks = [word for word, place in (("knee", front.knee.row), ("chosen", chosen)) if place == row]
+    alone = front.contributions.get(row)
+    values = [_value(plan, name) for name in front.objectives]
+    run = [plan.source.path] if runs else []
+    return [plan.label, *run, *values, "-" if alone is None else f"{alone:.5f}", ", ".join(marks)]
+
+
+def _value(plan: Plan, name: str) -> str:
+    if name == SCORE:
+        return score_text(plan.values[name])
+    if name == DIVERGENCE:
+        return f"{plan.values[name]:.4f}"
+    return f"{plan.values[name] / OBJECTIVES[name].scale:.3g} ({plan.loss(name):.0%})"
+
+
+def volume_table(fronts: Sequence[Front], runs: Sequence[str]) -> tuple[list[str], list[list[str]]]:
+    """Hypervolume of all plans, of each method's and of each run's; a column a front."""
+    columns = []
+    for front in fronts:
+        parts = {"all": front.volume, **front.volumes(lambda plan: plan.method)}
+        columns.append(parts | (front.volumes(lambda plan: plan.source.path) if len(runs) > 1 else {}))
+    names = list(dict.fromkeys(name for column in columns for name in column))
+    return ["", *(front.kind for front in fronts)], [
+        [name, *(_volume_text(column.get(name)) for column in columns)] for name in names
+    ]
+
+
+def _volume_text(volume: float | None) -> str:
+    return "-" if volume is None else f"{volume:.4f}"
+
+
+def as_csv(fronts: Sequence[Front], chosen: Sequence[int | None]) -> str:
+    """A line a plan, beaten ones too: where it is from, values, losses, and whether it is on the front."""
+    rows = [
+        _record(front, row, place)
+        for front, place in zip(fronts, chosen, strict=True)
+        for row in range(len(front.plans))
+    ]
+    text = io.StringIO()
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    writer = csv.DictWriter(text, names, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def _record(front: Front, row: int, chosen: int | None) -> dict[str, Any]:
+    plan = front.plans[row]
+    return {
+        "front": front.kind,
+        "run": plan.source.path,
+        "method": plan.method,
+        "where": plan.where,
+        "latency_measured": plan.timed,
+        "best": row in front.best_rows,
+        "knee": row == front.knee.row,
+        "chosen": row == chosen,
+        **{name: plan.values[name] for name in front.objectives},
+        **{f"loss_{name}": plan.loss(name) for name in front.objectives},
+        "hypervolume_alone": front.contributions.get(row, 0.0),
+        "plan": " ".join(map(str, plan.choices)),
+    }

@@ -1,0 +1,85 @@
+"""What is asked of fronts, and the fronts of runs by that."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from rlprune.errors import ConfigError, RunError, unknown_name
+from rlprune.experiments.fronting.answer import Fronts
+from rlprune.experiments.fronting.choosing import KNEE, Limit, choose, parse_limits
+from rlprune.experiments.fronting.front import Front
+from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE, parse_objectives
+from rlprune.experiments.fronting.plans import MEASURED, SEARCHED, Source, measured_plans, searched_plans
+from rlprune.experiments.options import parse_preferences
+from rlprune.experiments.run_config import FrontConfig
+
+MOST_PLANS = 200_000
+
+
+@dataclass(frozen=True)
+class Wishes:
+    """What is asked.
+
+    Attributes:
+        objectives: names; none for the usual ones.
+        among: the front that a plan is chosen of.
+        limits, way, weights: see :func:`rlprune.experiments.fronting.choosing.choose`.
+    """
+
+    objectives: tuple[str, ...] = ()
+    among: str = MEASURED
+    limits: Sequence[Limit] = ()
+    way: str = KNEE
+    weights: Mapping[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, config: FrontConfig) -> Wishes:
+        """Read settings.
+
+        Raises:
+            ConfigError: one of them is wrong.
+            BudgetError: a limit is.
+        """
+        weights = parse_preferences(config.prefer, tuple(OBJECTIVES))
+        if config.choose is not None and config.choose not in (KNEE, *OBJECTIVES):
+            raise ConfigError(unknown_name("way to choose", config.choose, (KNEE, *OBJECTIVES)))
+        if config.choose is not None and weights:
+            raise ConfigError("--prefer and --choose both say which plan is taken. Leave one out.")
+        if config.among not in (MEASURED, SEARCHED):
+            raise ConfigError(unknown_name("kind of plans", config.among, (MEASURED, SEARCHED)))
+        limits = parse_limits(config.within)
+        way = config.choose or (SCORE if limits else KNEE)
+        return cls(parse_objectives(config.objective), config.among, limits, way, weights)
+
+
+def fronts_of(sources: Sequence[Source], wishes: Wishes, notes: Sequence[str] = (), out: str | None = None) -> Fronts:
+    """Both fronts of runs that may share one, and the plan that is asked for.
+
+    Raises:
+        RunError: no plan knows the objectives, or there are too many.
+        BudgetError: no plan keeps to the limits.
+        ConfigError: what is chosen by is no objective of the front.
+    """
+    measured = [plan for source in sources for plan in measured_plans(source)]
+    searched = [plan for source in sources for plan in searched_plans(source)]
+    if len(searched) > MOST_PLANS:
+        raise RunError(f"At most {MOST_PLANS} plans are put into a front; these runs hold {len(searched)}. Name fewer.")
+    fronts, told = [Front.of(MEASURED, measured, wishes.objectives)], list(notes)
+    try:
+        fronts.append(Front.of(SEARCHED, searched, fronts[0].objectives))
+    except RunError as reason:
+        if wishes.among == SEARCHED:
+            raise
+        told.append(f"No front of the search: {reason}")
+    front = next(one for one in fronts if one.kind == wishes.among)
+    chosen = choose(front, wishes.limits, wishes.way, wishes.weights)
+    first, paths = sources[0].result, [source.path for source in sources]
+    return Fronts(first["network"], first["metric"], paths, fronts, (front.kind, chosen), told + _samples(sources), out)
+
+
+def _samples(sources: Sequence[Source]) -> list[str]:
+    """That searches saw samples of different numbers."""
+    counts = sorted({int(source.result["samples"]) for source in sources})
+    shown = ", ".join(map(str, counts))
+    return [f"The searches scored plans on different numbers of samples: {shown}."] if len(counts) > 1 else []

@@ -1,0 +1,42 @@
+"""The part of a report on objectives that are weighed against each other: the run's own front."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from rlprune.experiments.document import Block, Bullets, Folded, Picture, Section, Table, Words
+from rlprune.experiments.fronting.answer import Fronts
+from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
+from rlprune.experiments.fronting.tables import front_table, volume_table
+
+PICTURE = "front-of-objectives"
+CAPTIONS = {
+    PICTURE: "Every plan of the run; those that no other one beats in any objective are large, their colour tells "
+    "something further.",
+    "objectives": "The plans of the front, a line each: what they have of every objective.",
+}
+MOST = 12
+
+
+def section(fronts: Fronts, pictures: Mapping[str, Path]) -> Section:
+    """What the run found between its objectives."""
+    names = [fronts.metric if name == SCORE else OBJECTIVES[name].label for name in fronts.objectives]
+    blocks: list[Block] = [Picture(pictures[stem], text) for stem, text in CAPTIONS.items() if stem in pictures]
+    for front in fronts.fronts:
+        heads, cells, bold = front_table(front, fronts.metric, fronts.chosen_row(front), MOST, runs=False)
+        blocks += [Words(f"{fronts.title(front)}:"), Table(heads, cells, bold.index(True) if True in bold else None)]
+    blocks += [Table(*volume_table(fronts.fronts, fronts.runs)), Words(_more(fronts))]
+    return Section(f"Between {', '.join(names[:-1])} and {names[-1]}", [*blocks, Folded("Notes", [_notes(fronts)])])
+
+
+def _more(fronts: Fronts) -> str:
+    return (
+        f"The knee of the measured front: {fronts.chosen[1].plan.label}. `plan.json` is the most accurate plan within "
+        "the budget. `rlprune front RUN` chooses another: within limits, by preferences, or among several runs. "
+        "All figures: `front.json`."
+    )
+
+
+def _notes(fronts: Fronts) -> Bullets:
+    return Bullets(fronts.all_notes())
