@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -23,8 +24,9 @@ from rlprune.pruning import batchnorm
 from rlprune.pruning.depth import BlockSwitch, block_errors, drop_blocks
 from rlprune.pruning.quantization import Int8Inputs, measure_ranges
 from rlprune.pruning.tables import PruningTables
-from rlprune.pruning.treatment import PlanTensors
+from rlprune.pruning.treatment import PlanTensors, treated_layers
 from rlprune.pruning.verification import plan_is_wrong
+from rlprune.pruning.weight_repair import WeightRepair
 from rlprune.space import Space
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches, even_batches
@@ -125,7 +127,7 @@ class Evaluator:
         self._shell = tables.shell()
         enough = len(self._split) >= FEWEST_FOR_STATISTICS
         self.batch_statistics = enough if batch_statistics is None else batch_statistics
-        self.plans = PlanTensors(tables, self.space)
+        self.plans = PlanTensors(tables, self.space, None if "channels" in self.space.kinds else self._repair())
         self._switch = BlockSwitch(self._shell.module, self.space.blocks)
         self._rounding = Int8Inputs(self._shell.module, sorted(self.space.int8.names))
         self._left_out = batchnorm.use_batch_statistics(self._shell.module) if self.batch_statistics else set()
@@ -139,6 +141,20 @@ class Evaluator:
         self._known: dict[Key, Quality] = {}
         self._of_blocks: dict[str, float] | None = None
         self.dense = self._quality(self._dense_outputs, self._split, self._dense_outputs)
+
+    def _repair(self) -> WeightRepair | None:
+        """Refits masked weights. Where channels are decided too nearly every plan has its own, and a search no time."""
+        if "weights" not in self.space.kinds:
+            return None
+        layers = [layer for _, layer in treated_layers(self.space)]
+        return WeightRepair(self.tables, layers, self.task.calibration)
+
+    @cached_property
+    def _finished(self) -> PlanTensors:
+        """Tensors of delivered networks."""
+        if "channels" not in self.space.kinds:
+            return self.plans
+        return PlanTensors(self.tables, self.space, self._repair())
 
     def _forward(self, model: nn.Module) -> torch.Tensor:
         return self._joined(model, self._inputs)
@@ -257,10 +273,10 @@ class Evaluator:
         See :mod:`rlprune.pruning.treatment` for the order in which a plan is applied.
         """
         row = np.array(self._key(levels), dtype=np.int64)
-        model = self.tables.shell().fill(_own(self.plans(row)), self.space.widths(row[None])[0])
+        model = self.tables.shell().fill(_own(self._finished(row)), self.space.widths(row[None])[0])
         model = drop_blocks(model.requires_grad_(True), self.space.blocks, self.space.dropped(row)).eval()
         batchnorm.reestimate(model, even_batches(self.task.calibration, BATCH, self.tables.device))
-        stored = self.plans.stored(row, model.state_dict())
+        stored = self._finished.stored(row, model.state_dict())
         int8 = self.space.computed_in_int8(row)
         if not int8:
             return Delivered(model, stored)

@@ -274,7 +274,7 @@ class PruningPlan:
             treatment = WeightTreatment(decision.density or 1.0, decision.bits or FULL_BITS)
             if layer.weight is not None and treatment != WeightTreatment():
                 weight = module.get_parameter(layer.weight)
-                weight.data = treatment.applied(layer, weight.detach(), self.rule)[0]
+                weight.data = treatment.applied(layer, weight.detach(), self.rule)
 
 
 def _is_number(value: object) -> bool:

@@ -4,7 +4,7 @@
 
 ``float[l]`` is the layer's part of a profile's latency, ``elements`` what it reads and writes, both at some widths.
 Factors lie in [0, 1] and the rest is not negative, so the sum never falls when a width rises, and neither does the
-smaller one of float and int8. Layers compute in int8 all together, where that is shorter: one alone rounds what it reads
+smaller of float and int8. Layers compute in int8 all together, where that is shorter: one alone rounds what it reads
 and what it answers, which mostly costs more than its products save.
 """
 
@@ -116,7 +116,7 @@ def fit_kinds(
     times = LayerTimes(network, predictor)
     of_layers, elements = times(widths)
     inside = np.array([[name in own for name in times.names] for own in int8])
-    used = inside.any(axis=0).tolist()
+    used = [bool(column.any()) for column in inside.T]
     kinds = sorted({kind for kind, there in zip(times.kinds, used, strict=True) if there})
     columns = []
     for kind in kinds:

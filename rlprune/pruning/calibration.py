@@ -35,7 +35,7 @@ def linear_consumers(network: Network) -> tuple[dict[str, Coefficients], dict[st
     tensors = network.model.state_dict()
     found, reasons = {}, {}
     for name in sorted({name for group in network.groups for name in group.consumers}):
-        reason = _obstacle(layers[name])
+        reason = obstacle(layers[name])
         if reason is None:
             found[name] = Coefficients.of(layers[name], tensors)
         else:
@@ -43,7 +43,8 @@ def linear_consumers(network: Network) -> tuple[dict[str, Coefficients], dict[st
     return found, reasons
 
 
-def _obstacle(layer: Layer) -> str | None:
+def obstacle(layer: Layer) -> str | None:
+    """Why least squares cannot repair a layer, or None."""
     if layer.weight is None or layer.kind not in LINEAR or "in" not in layer.tensors[layer.weight]:
         return "it is not linear in its inputs"
     if layer.kind == "transposed" and layer.groups > 1:

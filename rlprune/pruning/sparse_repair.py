@@ -41,7 +41,7 @@ def sparse_repaired(
         The weight and the bias as the layer stores them; the same values as before where nothing was removed.
     """
     coefficients = statistics.coefficients
-    kept = _columns_kept(coefficients, mask)
+    kept = columns_kept(coefficients, mask)
     theta = coefficients.theta()
     rows = zip(theta, kept, statistics.matrix, strict=True)
     return coefficients.stored(torch.stack([refit(part, free, matrix.double(), fill) for part, free, matrix in rows]))
@@ -73,7 +73,7 @@ def output_change(theta: torch.Tensor, other: torch.Tensor, matrix: torch.Tensor
     return ((step @ matrix) * step).sum(1)
 
 
-def _columns_kept(coefficients: Coefficients, mask: torch.Tensor) -> torch.Tensor:
+def columns_kept(coefficients: Coefficients, mask: torch.Tensor) -> torch.Tensor:
     """The mask as the coefficients are laid out, ``bool [groups, outputs, columns]``; a bias always remains."""
     laid_out = Coefficients(
         mask, None, out_dim=coefficients.out_dim, in_dim=coefficients.in_dim, groups=coefficients.groups

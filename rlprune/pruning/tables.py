@@ -183,6 +183,24 @@ class PruningTables:
 
         return self._repairs.get((layer, widths), solve)
 
+    @property
+    def permuted(self) -> nn.Module:
+        """The dense network with its channels in order; not to be changed."""
+        return self._permuted
+
+    @property
+    def state(self) -> dict[str, torch.Tensor]:
+        """Its tensors."""
+        return self._dense
+
+    def positions(self, layer: str, side: Side, widths: npt.ArrayLike, size: int) -> torch.Tensor:
+        """Positions of a layer side of ``size`` that the widths ``[G]`` leave, ascending."""
+        axis = self._axes.get((layer, side))
+        if axis is None:
+            return torch.arange(size)
+        row = tuple(int(width) for width in self.network.as_matrix(widths)[0])
+        return axis.kept(axis.widths(row))
+
     def dense(self, key: str) -> torch.Tensor:
         """A tensor of the permuted dense network, by its ``state_dict`` key."""
         tensor: torch.Tensor = self._dense[key]

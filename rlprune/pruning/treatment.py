@@ -14,16 +14,25 @@ import numpy as np
 import torch
 
 from rlprune.choices import FULL_BITS
-from rlprune.layers import Layer
+from rlprune.layers import Layer, Side
 from rlprune.network import FloatArray, IntArray
 from rlprune.pruning.cache import RecentlyUsed
 from rlprune.pruning.quantization import fake_quantized
 from rlprune.pruning.tables import PruningTables
-from rlprune.pruning.weights import WeightRule, lost_energy, mask_of_density
+from rlprune.pruning.weight_repair import WeightRepair
+from rlprune.pruning.weights import WeightRule, lost_energy, mask_of_density, mean_of_removed
 from rlprune.space import Space
 from rlprune.storage import Stored, treated
 
 CACHE_BYTES = 2**28
+Pair = tuple[torch.Tensor, torch.Tensor | None]
+"""A weight and its bias."""
+
+
+def treated_layers(space: Space) -> list[tuple[int, Layer]]:
+    """Layers whose weights may be pruned or quantised, with their numbers in the network."""
+    names = {choice.name for choice in space.choices if choice.kind in ("weights", "bits")}
+    return [(index, layer) for index, layer in enumerate(space.network.layers) if layer.name in names]
 
 
 @dataclass(frozen=True)
@@ -38,44 +47,77 @@ class WeightTreatment:
     density: float = 1.0
     bits: int = FULL_BITS
 
-    def applied(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> tuple[torch.Tensor, Stored]:
-        """The weight as it computes, and how it is stored."""
-        mask = None
-        if self.density < 1:
-            mask = mask_of_density(weight, rule.density or self.density, rule, side_of(layer, "in") or 0)
-        stored = Stored(self.bits, side_of(layer, "out") or 0, mask, mask is not None and rule.replacement == "mean")
-        return treated(weight, stored), stored
+    def mask(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> torch.Tensor | None:
+        """Which entries remain; None: all."""
+        if self.density == 1:
+            return None
+        return mask_of_density(weight, rule.density or self.density, rule, side_of(layer, "in") or 0)
+
+    def stored(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> Stored:
+        """How the weight is stored."""
+        mask = self.mask(layer, weight, rule)
+        mean = mask is not None and rule.replacement == "mean"
+        return Stored(self.bits, side_of(layer, "out") or 0, mask, mean)
+
+    def applied(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> torch.Tensor:
+        """The weight as it computes, without repair."""
+        return weight if self == WeightTreatment() else treated(weight, self.stored(layer, weight, rule))
 
 
-def side_of(layer: Layer, side: str) -> int | None:
+def side_of(layer: Layer, side: Side) -> int | None:
     """The dimension of a layer's weight that holds its output or input channels."""
     sides = layer.tensors[layer.weight or ""]
     return sides.index(side) if side in sides else None
 
 
 class PlanTensors:
-    """The tensors of any plan of a space; what was computed lately is kept."""
+    """The tensors of any plan of a space; what was computed lately is kept.
 
-    def __init__(self, tables: PruningTables, space: Space) -> None:
-        self._tables, self._space = tables, space
-        names = {choice.name for choice in space.choices if choice.kind in ("weights", "bits")}
-        self._layers = [(i, layer) for i, layer in enumerate(space.network.layers) if layer.name in names]
-        self._known: RecentlyUsed[torch.Tensor] = RecentlyUsed(CACHE_BYTES)
+    Args:
+        repair: refits what remains of masked weights; None leaves it as it was.
+    """
+
+    def __init__(self, tables: PruningTables, space: Space, repair: WeightRepair | None = None) -> None:
+        self._tables, self._space, self._repair = tables, space, repair
+        self._layers = treated_layers(space)
+        self._known: RecentlyUsed[Pair] = RecentlyUsed(CACHE_BYTES)
 
     def __call__(self, row: IntArray) -> dict[str, torch.Tensor]:
         """``state_dict`` key -> tensor of a plan ``[K]``; those that no choice changes are left out."""
         widths = self._space.widths(row[None])[0]
         tensors = self._tables.tensors(widths)
         for layer, treatment in self.treatments(row):
-            key = layer.weight or ""
-            weight = tensors.get(key, self._tables.dense(key))
+            weight, bias = self._untreated(layer, tensors)
             place = (layer.name, self._tables.kept_of(layer.name, widths), treatment)
-            tensors[key] = self._known.get(place, partial(self._applied, layer, weight, treatment))
+            made = self._known.get(place, partial(self._treated, layer, weight, bias, treatment, widths))
+            tensors[layer.weight or ""] = made[0]
+            if layer.bias is not None and made[1] is not None:
+                tensors[layer.bias] = made[1]
         return tensors
 
-    def _applied(self, layer: Layer, weight: torch.Tensor, treatment: WeightTreatment) -> torch.Tensor:
-        untouched = treatment == WeightTreatment()
-        return weight if untouched else treatment.applied(layer, weight, self._space.decisions.rule)[0]
+    def _untreated(self, layer: Layer, tensors: Mapping[str, torch.Tensor]) -> Pair:
+        keys = (layer.weight or "", layer.bias)
+        weight, bias = (None if key is None else tensors.get(key, self._tables.state[key]) for key in keys)
+        assert weight is not None  # layers without one are not treated
+        return weight, bias
+
+    def _treated(
+        self,
+        layer: Layer,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        treatment: WeightTreatment,
+        widths: IntArray,
+    ) -> Pair:
+        rule = self._space.decisions.rule
+        if treatment == WeightTreatment():
+            return weight, bias
+        stored = treatment.stored(layer, weight, rule)
+        if stored.mask is None or self._repair is None:
+            return treated(weight, stored), bias
+        fill = mean_of_removed(weight, stored.mask) if stored.mean else 0.0
+        weight, bias = self._repair.repaired(layer, weight, bias, stored.mask, fill, widths)
+        return treated(weight, stored), bias
 
     def treatments(self, row: IntArray) -> list[tuple[Layer, WeightTreatment]]:
         """What happens to the weight of each layer that may be treated, whether it is or not."""
@@ -85,11 +127,11 @@ class PlanTensors:
     def stored(self, row: IntArray, state: Mapping[str, torch.Tensor]) -> dict[str, Stored]:
         """How the weights of a delivered network are stored: ``state_dict`` key -> bits and mask."""
         rule, found = self._space.decisions.rule, {}
-        untreated = self._tables.tensors(self._space.widths(row[None])[0])
+        tensors = self._tables.tensors(self._space.widths(row[None])[0])
         for layer, treatment in self.treatments(row):
             key = layer.weight or ""
             if key in state and treatment != WeightTreatment():
-                found[key] = treatment.applied(layer, untreated.get(key, self._tables.dense(key)), rule)[1]
+                found[key] = treatment.stored(layer, self._untreated(layer, tensors)[0], rule)
         return found
 
     def curve(self, name: str, kind: str, levels: IntArray) -> FloatArray:

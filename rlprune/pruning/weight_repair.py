@@ -1,0 +1,102 @@
+"""What remains of a weight, refitted for what was removed: sparse least squares for the layers of a plan."""
+
+from __future__ import annotations
+
+import copy
+
+import torch
+
+from rlprune.layers import Layer
+from rlprune.network import IntArray
+from rlprune.pruning.calibration import GIB, Statistics, gather, obstacle, too_large
+from rlprune.pruning.coefficients import Coefficients
+from rlprune.pruning.sparse_repair import columns_kept, refit
+from rlprune.pruning.statistics import LayerStatistics
+from rlprune.pruning.tables import PruningTables
+from rlprune.tasks.base import Split
+
+MEMORY_GIB = 2.0
+MOST_OPERATIONS = 2e11
+"""Of the systems of one layer (rows x columns^3 / 24 at density 0.5): about ten seconds on one core."""
+
+
+class WeightRepair:
+    """Least squares for masked weights.
+
+    The second moments of what every layer reads are gathered once, in the dense network whose channels stand in the
+    order of the tables; a plan with fewer channels uses the part of them that is left.
+
+    Args:
+        tables: of the network.
+        layers: whose weights may be masked.
+        calibration: samples that the moments are taken on.
+        seed: of the positions at which inputs are sampled.
+
+    Attributes:
+        unrepaired: layer -> why its masked weight stays as it is.
+    """
+
+    def __init__(self, tables: PruningTables, layers: list[Layer], calibration: Split, seed: int = 0) -> None:
+        self._tables = tables
+        network = copy.copy(tables.network)
+        network.model = tables.permuted
+        found: dict[str, Coefficients] = {}
+        self.unrepaired: dict[str, str] = {}
+        for layer in layers:
+            reason = obstacle(layer) or self._too_slow(layer)
+            if reason is None:
+                found[layer.name] = Coefficients.of(layer, tables.state)
+            else:
+                self.unrepaired[layer.name] = reason
+        self.unrepaired |= (large := too_large(found, MEMORY_GIB * GIB))
+        statistics: dict[str, Statistics] = {
+            name: LayerStatistics(item) for name, item in found.items() if name not in large
+        }
+        self.unrepaired |= gather(network, statistics, calibration, seed, tables.device)
+        self._moments = {name: item for name, item in statistics.items() if isinstance(item, LayerStatistics)}
+
+    def _too_slow(self, layer: Layer) -> str | None:
+        coefficients = Coefficients.of(layer, self._tables.state)
+        operations = coefficients.outputs * coefficients.groups * coefficients.columns**3 / 24
+        if operations <= MOST_OPERATIONS:
+            return None
+        return f"its {coefficients.outputs} rows of {coefficients.columns} columns would take too long to refit"
+
+    def repaired(
+        self,
+        layer: Layer,
+        weight: torch.Tensor,
+        bias: torch.Tensor | None,
+        mask: torch.Tensor,
+        fill: float,
+        widths: IntArray,
+    ) -> tuple[torch.Tensor, torch.Tensor | None]:
+        """Weight and bias of a layer of which only the entries in ``mask`` remain free.
+
+        Args:
+            weight, bias: as the plan has them before anything is removed.
+            fill: what removed entries hold.
+            widths: channels of every group, ``[G]``.
+        """
+        moments = self._moments.get(layer.name)
+        if moments is None:
+            filled = torch.where(mask, weight, torch.as_tensor(fill, dtype=weight.dtype))
+            return filled, bias
+        sides = layer.tensors[layer.weight or ""]
+        own = Coefficients(weight, bias, sides.index("out"), sides.index("in"), layer.groups)
+        whole = moments.coefficients
+        inputs = self._tables.positions(layer.name, "in", widths, whole.inputs)
+        columns = torch.cat([whole.constant, whole.columns_of(inputs)])
+        groups = self._groups_left(layer, widths)
+        kept = columns_kept(own, mask)
+        rows = zip(own.theta(), kept, moments.matrix[groups], strict=True)
+        fitted = [refit(theta, free, matrix[columns[:, None], columns].double(), fill) for theta, free, matrix in rows]
+        new_weight, new_bias = own.stored(torch.stack(fitted))
+        return new_weight.to(weight.device), None if new_bias is None else new_bias.to(weight.device)
+
+    def _groups_left(self, layer: Layer, widths: IntArray) -> torch.Tensor:
+        """Numbers of the groups of a grouped convolution that are left."""
+        if layer.groups == 1:
+            return torch.arange(1)
+        each = layer.out_width // layer.groups
+        return self._tables.positions(layer.name, "out", widths, layer.out_width)[::each] // each
