@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rlprune.agents import AGENTS, METHODS
+from rlprune.agents import METHODS, TUNABLE
 from rlprune.budget import Budget, BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError, RunError
@@ -159,10 +159,10 @@ class _Session:
 
 
 def _note_idle_workers(config: TrainConfig, progress: Progress) -> None:
-    settings = getattr(searcher_of(config.agent, config), "settings", None)
-    if settings is not None and config.workers is not None and settings.envs < config.workers:
+    envs = getattr(getattr(searcher_of(config.agent, config), "settings", None), "envs", None)
+    if envs is not None and config.workers is not None and envs < config.workers:
         progress.note(
-            f"{config.agent} runs {settings.envs} episodes at once, so of {config.workers} workers some are idle; "
+            f"{config.agent} runs {envs} episodes at once, so of {config.workers} workers some are idle; "
             f"--setting envs={config.workers} makes use of them (and another search)."
         )
 
@@ -177,7 +177,7 @@ def check_searchers(config: TrainConfig) -> None:
     check_known("baseline", config.baselines, METHODS)
     if config.agent == UNIFORM:
         raise ConfigError("--agent must search; uniform does not, and is compared in every run. Choose ddpg or random.")
-    if config.agent not in AGENTS and (config.preset != "default" or config.setting):
+    if config.agent not in TUNABLE and (config.preset != "default" or config.setting):
         raise ConfigError(f"{config.agent} has no presets and no settings. Leave --preset and --setting out.")
     searcher_of(config.agent, config)
 
