@@ -6,28 +6,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from torch import nn
-
+from rlprune.delivery import Delivered
 from rlprune.devices import meter_of, resolve_device
 from rlprune.devices.promise import PlanTiming, measure_plans
 from rlprune.errors import DeviceError, RunError
 from rlprune.evaluation import Evaluator
+from rlprune.experiments.details import Splits, details_of, print_details, splits_of
 from rlprune.experiments.device_facts import DeviceFacts, facts_here
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import ApplyConfig
 from rlprune.experiments.run_folder import PLAN, RESULT
-from rlprune.experiments.scoring import peak_of, score_of_test, stored_network
+from rlprune.experiments.scoring import peak_of, score_of_test, weights
 from rlprune.experiments.setup import load_material, make_evaluator
 from rlprune.experiments.tables import print_rows
-from rlprune.export import export_onnx_bytes, verify_onnx
+from rlprune.export import verify_onnx
 from rlprune.files import write_atomic, write_json
 from rlprune.network import IntArray
 from rlprune.plan import PruningPlan
 from rlprune.threads import torch_threads
 
 ANY_WIDTH = 1
+COMPACT = "pruned.compact.safetensors"
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ApplyAnswer:
         result = self.result
         rows = [Row.from_dict(row) for row in result["rows"]]
         print_rows(f"{result['network']} pruned by {result['plan']}", result["metric"], rows)
+        print_details(result)
         for note in result["notes"]:
             print(f"- {note}")
         for name, path in result["files"].items():
@@ -75,50 +77,63 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         levels = plan.levels(space)
         progress.note("Pruning" if config.no_repair else "Pruning and repairing")
         evaluator = make_evaluator(material, len(material.task.validation), config.seed).deciding(space)
-        module = plan.apply(network).eval() if config.no_repair else evaluator.repaired(levels).eval()
-        onnx = export_onnx_bytes(module, network.example_inputs)
-        verify_onnx(onnx, module, network.example_inputs)
+        delivered = Delivered(plan.apply(network).eval()) if config.no_repair else evaluator.delivered(levels)
+        onnx = delivered.onnx(network.example_inputs, material.task.calibration)
+        verify_onnx(onnx, delivered.module, network.example_inputs, tolerance=delivered.tolerance)
         progress.note("Measuring beside the dense network")
         meter = meter_of(device, config.watts)[0]
         timings = measure_plans(
-            network, device.runtime, [module], samples=config.samples, seed=config.seed, meter=meter, progress=True
+            network,
+            device.runtime,
+            [onnx if delivered.ranges else delivered.module],
+            samples=config.samples,
+            seed=config.seed,
+            meter=meter,
+            progress=True,
         )
         power = facts_here(device, meter, [])
-        rows = [
-            _row("dense", space.full, network.model, evaluator, timings.dense, power),
-            _row("pruned", levels, module, evaluator, timings.plans[0], power),
+        scored = [
+            _scored("dense", space.full, Delivered(network.model), evaluator, timings.dense, power),
+            _scored("pruned", levels, delivered, evaluator, timings.plans[0], power),
         ]
-    result = _result(config, evaluator, rows, power)
-    _write(config, plan, stored_network(module, evaluator, levels), onnx, result)
+    result = _result(config, evaluator, scored, power, bool(delivered.stored))
+    _write(config, plan, delivered, onnx, result)
     return ApplyAnswer(result)
 
 
-def _row(
-    name: str, levels: IntArray, module: nn.Module, evaluator: Evaluator, timing: PlanTiming, power: DeviceFacts
-) -> Row:
-    space = evaluator.space
+def _scored(
+    name: str, levels: IntArray, delivered: Delivered, evaluator: Evaluator, timing: PlanTiming, power: DeviceFacts
+) -> tuple[Row, Splits]:
+    """The line of a network, and what the task tells beside its score."""
+    space, module = evaluator.space, delivered.module
     macs = float(space.macs(levels[None])[0])
     validation = evaluator.on(module, evaluator.task.validation)
-    return Row(
+    score_test, details_test = score_of_test(module, evaluator)
+    row = Row(
         name=name,
         role="dense" if name == "dense" else "plan",
         score_validation=validation.score,
         divergence=validation.divergence,
         macs=macs,
         params=float(space.params(levels[None])[0]),
-        size_bytes=len(stored_network(module, evaluator, levels)),
+        size_bytes=len(delivered.compact() or weights(module)),
         widths=tuple(int(level) for level in levels),
-        score_test=score_of_test(module, evaluator),
+        score_test=score_test,
         latency_measured_ms=timing.latency_ms,
         latency_p99_measured_ms=timing.tails_ms["p99"],
         energy_mj=power.energy_mj(timing.energy_mj, timing.latency_ms, macs),
         peak_bytes=timing.peak_bytes or peak_of(module, space.network, power.batch),
     )
+    return row, splits_of(validation, details_test)
 
 
-def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: DeviceFacts) -> dict[str, Any]:
+def _result(
+    config: ApplyConfig, evaluator: Evaluator, scored: list[tuple[Row, Splits]], power: DeviceFacts, compact: bool
+) -> dict[str, Any]:
     folder = Path(config.out)
     files = {"safetensors": "pruned.safetensors", "onnx": "pruned.onnx", "plan": PLAN, "result": RESULT}
+    if compact:
+        files["compact"] = COMPACT
     return {
         "schema": "rlprune-applied/1",
         "network": config.network,
@@ -129,14 +144,17 @@ def _result(config: ApplyConfig, evaluator: Evaluator, rows: list[Row], power: D
         "device": power.facts,
         "energy_source": power.source,
         "notes": power.notes,
-        "rows": [row.as_dict() for row in rows],
+        "rows": [row.as_dict() for row, _ in scored],
+        "details": details_of(evaluator.task, {row.name: splits for row, splits in scored}),
         "files": {kind: str(folder / name) for kind, name in files.items()},
     }
 
 
-def _write(config: ApplyConfig, plan: PruningPlan, stored: bytes, onnx: bytes, result: dict[str, Any]) -> None:
+def _write(config: ApplyConfig, plan: PruningPlan, delivered: Delivered, onnx: bytes, result: dict[str, Any]) -> None:
     folder = Path(config.out)
-    write_atomic(folder / "pruned.safetensors", stored, RunError)
+    write_atomic(folder / "pruned.safetensors", weights(delivered.module), RunError)
+    if (compact := delivered.compact()) is not None:
+        write_atomic(folder / COMPACT, compact, RunError)
     write_atomic(folder / "pruned.onnx", onnx, RunError)
     plan.save(folder / PLAN)
     write_json(folder / RESULT, result, RunError)

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from torch import nn
+
 from rlprune.devices import Device, DeviceProfile, meter_of
 from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerMeter, PowerModel
@@ -18,6 +20,7 @@ from rlprune.experiments.options import in_seconds
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.scoring import Candidate
 from rlprune.network import Network
+from rlprune.problem import PruningProblem
 
 
 def new_profile(
@@ -91,7 +94,7 @@ def describe(profile: DeviceProfile) -> str:
 
 def measure(
     candidates: Sequence[Candidate],
-    network: Network,
+    problem: PruningProblem,
     profile: DeviceProfile | None,
     device: Device,
     config: ProblemConfig,
@@ -109,9 +112,9 @@ def measure(
     pruned = [item for item in candidates if item.role != "dense"]
     meter = meter_of(device, config.watts)[0]
     timings = measure_plans(
-        network,
+        problem.evaluator.tables.network,
         device.runtime,
-        [item.module for item in pruned],
+        [_timed(item, problem, device.runtime.identity.batch) for item in pruned],
         samples=config.profile_samples,
         seed=config.seed,
         dense_latency_ms=dense,
@@ -125,6 +128,13 @@ def measure(
             _fill(item, timings.dense)
     notes = _timing_notes(pruned, timings, dense)
     return facts_here(device, meter, notes) if profile is None else facts_of_profile(profile, device, notes)
+
+
+def _timed(item: Candidate, problem: PruningProblem, batch: int) -> nn.Module | bytes:
+    """What is timed: the module, or its ONNX form where layers compute in int8, which torch only imitates."""
+    if not item.delivered.ranges:
+        return item.module
+    return item.delivered.onnx(problem.network.example_inputs, problem.evaluator.task.calibration, batch=batch)
 
 
 def _fill(item: Candidate, timing: PlanTiming) -> None:

@@ -103,9 +103,7 @@ class Job:
             searches = self._searches(writers)
             candidates = self._candidates(searches)
             with self.progress.phase("measure"):
-                power = measure(
-                    candidates, self.material.network, self.profile, self.target, self.config, self.progress
-                )
+                power = measure(candidates, self.problem, self.profile, self.target, self.config, self.progress)
             with self.progress.phase("test", "Scoring the chosen plans on the test images, once"):
                 score_on_test(candidates, self.problem.evaluator)
             return outputs.write_all(self.run, self._facts(power, searches, candidates), writers, self.progress)

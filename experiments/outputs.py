@@ -11,6 +11,7 @@ from rlprune.budget import cost_name
 from rlprune.devices import DeviceProfile
 from rlprune.errors import DeviceError, NetworkError, RunError
 from rlprune.experiments.cost import RunCost
+from rlprune.experiments.details import details_of
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
@@ -25,7 +26,7 @@ from rlprune.experiments.setup import labelled, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import blind, collapse, ranked, verdict
-from rlprune.export import export_onnx_bytes, verify_onnx
+from rlprune.export import verify_onnx
 from rlprune.files import write_atomic
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
@@ -95,12 +96,17 @@ def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
 
 
 def write_network(run: RunFolder, item: Candidate, problem: PruningProblem, batch: int, progress: Progress) -> None:
-    """The pruned network as safetensors (fits the module of ``plan.apply``), and as ONNX if that computes the same."""
-    write_atomic(run.path / "pruned.safetensors", item.stored, RunError)
+    """The pruned network as safetensors (fits the module of ``plan.apply``), and as ONNX if that computes the same.
+
+    Where weights were treated, ``pruned.compact.safetensors`` holds the same in the fewest bytes.
+    """
+    write_atomic(run.path / "pruned.safetensors", weights(item.module), RunError)
+    if (compact := item.delivered.compact()) is not None:
+        write_atomic(run.path / "pruned.compact.safetensors", compact, RunError)
     inputs = problem.network.example_inputs
     try:
-        model = export_onnx_bytes(item.module, inputs, batch=batch)
-        verify_onnx(model, item.module, inputs, batch=batch)
+        model = item.delivered.onnx(inputs, problem.evaluator.task.calibration, batch=batch)
+        verify_onnx(model, item.module, inputs, batch=batch, tolerance=item.delivered.tolerance)
     except (NetworkError, DeviceError) as reason:
         progress.note(f"pruned.onnx is not written: {reason}")
     else:
@@ -131,6 +137,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "energy_source": facts.power.source,
         "groups": [{"name": label, "width": choice.full} for label, choice in labelled(problem.space)],
         "rows": [row.as_dict() for row in rows],
+        "details": details_of(task, {item.name: item.details for item in facts.candidates}),
         "winner": ranked(rows)[0].name,
         "front": facts.front,
         "verdict": _verdict(facts, rows),

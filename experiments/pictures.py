@@ -29,6 +29,8 @@ AXES = {
     "energy_mj": ("energy in mJ", 1.0),
     "macs": ("MACs in millions, of one sample", 1e6),
     "params": ("parameters in thousands", 1e3),
+    "weights": ("weights that remain, in thousands", 1e3),
+    "size_bytes": ("size as stored, in kB", 1e3),
 }
 DPI = 130
 WIDTH = 7.4  # inches
@@ -172,7 +174,8 @@ def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) 
     """Every evaluated plan: score against two costs, those that were measured first."""
     known = next(iter(tables.values())).columns
     preferred = ["latency_ms", "energy_mj"] if metered(result) else ["latency_ms"]
-    costs = [cost for cost in (*preferred, "macs", "params") if cost in known][:2]
+    limited = [cost for cost in result["limits"] if cost in AXES]
+    costs = [cost for cost in dict.fromkeys((*limited, *preferred, "macs", "params")) if cost in known][:2]
     figure, panels = new_figure(2, WIDTH, 4.4)
     for axes, cost in zip(panels, costs, strict=True):
         _scatter(axes, result, tables, cost)

@@ -11,6 +11,7 @@ from rlprune.agents import Policy, replay
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import ProfileError, RunError
+from rlprune.experiments.details import details_of, print_details
 from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.free_folder import check_free
@@ -48,6 +49,7 @@ class ReplayAnswer:
         title = f"Policy of {result['run']} on {result['network']}, {', '.join(result['budgets'])}"
         rows = [Row.from_dict(row) for row in result["rows"]]
         print_rows(title, result["metric"], rows)
+        print_details(result)
         print(result["verdict"].replace("**", ""))
         for note in result["notes"]:
             print(f"- {note}")
@@ -84,7 +86,7 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
         device = _device(run, config, settings, material.network)
         problem, profile = prepare(settings, material, device, progress)
         candidates = _candidates(settings.agent, policy, problem)
-        power = measure(candidates, material.network, profile, device, settings, progress)
+        power = measure(candidates, problem, profile, device, settings, progress)
         score_on_test(candidates, problem.evaluator)
     result = _result(config, settings, command, problem, candidates, power)
     if config.out is not None:
@@ -140,6 +142,7 @@ def _result(
         "device": power.facts,
         "energy_source": power.source,
         "rows": [row.as_dict() for row in rows],
+        "details": details_of(task, {item.name: item.details for item in candidates}),
         "plan": {
             label: choice.share(level)
             for (label, choice), level in zip(labelled(problem.space), rows[-1].widths, strict=True)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.errors import RlpruneError, RunError
-from rlprune.experiments import profile_pictures, report_outcome, report_sections
+from rlprune.experiments import confusion_picture, profile_pictures, report_details, report_outcome, report_sections
 from rlprune.experiments.document import Document, markdown_table, to_markdown
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.page import to_html
@@ -65,6 +65,7 @@ def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
             *report_sections.front(result, pictures),
             report_outcome.certainty(result),
             report_sections.methods(result),
+            *report_details.details(result, pictures),
             report_sections.plan(result, pictures),
             report_sections.search(pictures),
             *report_sections.promises(result, pictures),
@@ -89,6 +90,7 @@ def _budgets(result: Mapping[str, Any]) -> str:
 def _draw(run: RunFolder, result: Mapping[str, Any]) -> dict[str, Path]:
     """Every picture that there are data for, by its name."""
     drawn = draw_all(run.path, result, episode_tables(run, result))
+    drawn += confusion_picture.draw_confusion(result, run.path / "pictures")
     if result.get("profile") is not None:
         drawn += profile_pictures.draw_profile(result["profile"], run.path / "pictures")
     return {path.stem: path for path in drawn}

@@ -17,6 +17,8 @@ COLLAPSE = " **Collapse:**"
 NAMES = {
     "macs": "multiply-adds (MACs)",
     "params": "parameters",
+    "weights": "weights that remain",
+    "size": "size as stored",
     "latency": "latency",
     "latency_p50": "median latency",
     "latency_p95": "latency in 95 of 100 inferences",

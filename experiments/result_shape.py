@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.errors import RunError
+from rlprune.experiments import details
 from rlprune.experiments.rows import Row
 from rlprune.experiments.shapes import mismatches
 from rlprune.files import plain_name
@@ -52,6 +53,7 @@ RESULT = {
     "rows": [{"name": str, "role": str, "widths": [int]}],
     "front": (FRONT, None),
     "notes": [str],
+    "details?": details.SHAPE,
     "marks": {str: MARK},
     "searches": {str: COUNTS},
     "seconds": {str: float},
@@ -89,5 +91,7 @@ def _disagreement(result: dict[str, Any]) -> str | None:
         return f"every row must have {len(groups)} widths, one a group"
     if any(row.role in SEARCHED and row.reward is None for row in rows):
         return "every row that was searched must have a reward"
+    if "details" in result and (wrong := details.wrong_details(result["details"], [row.name for row in rows])):
+        return wrong
     missing = {"dense", "uniform"} - set(result["marks"])
     return f"marks must have {', '.join(sorted(missing))}" if missing or not result["searches"] else None

@@ -9,7 +9,9 @@ from dataclasses import dataclass, field
 from safetensors.torch import save
 from torch import nn
 
+from rlprune.delivery import Delivered
 from rlprune.evaluation import Evaluator, Quality
+from rlprune.experiments.details import Splits, splits_of
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.rows import Row
 from rlprune.experiments.searches import Finalist
@@ -17,7 +19,7 @@ from rlprune.inputs import as_batch
 from rlprune.memory import peak_tensor_bytes
 from rlprune.network import IntArray, Network
 from rlprune.problem import PruningProblem
-from rlprune.storage import compact_bytes
+from rlprune.tasks.measures import Details
 
 
 @dataclass(eq=False)
@@ -29,12 +31,12 @@ class Candidate:
         levels: of every choice, ``int64 [K]``.
         costs: promised costs by metric.
         quality: on all validation images.
-        module: the network itself, repaired as it is delivered.
-        stored: its tensors as the file that is written.
+        delivered: the network itself, repaired as it is handed over.
         reward: in the search; None for the dense network.
         searched: quality on the images of the search.
         finalists: the plans it was chosen from, best first.
         score_test: on the test images, once they were touched.
+        details_test: what the task tells beside it; of the validation images ``quality.details`` has it.
         latency_ms: measured, once it was.
         corrected_ms: the same with the machine's drift since the profile taken out.
         p99_ms: measured, 99 of 100 inferences are at least as fast.
@@ -47,17 +49,27 @@ class Candidate:
     levels: IntArray
     costs: dict[str, float]
     quality: Quality
-    module: nn.Module
-    stored: bytes
+    delivered: Delivered
     searched: Quality
     reward: float | None = None
     finalists: Sequence[Finalist] = field(default_factory=list)
     score_test: float | None = None
+    details_test: Details | None = None
     latency_ms: float | None = None
     corrected_ms: float | None = None
     p99_ms: float | None = None
     metered_mj: float | None = None
     peak_bytes: int | None = None
+
+    @property
+    def module(self) -> nn.Module:
+        """The network in torch."""
+        return self.delivered.module
+
+    @property
+    def details(self) -> Splits:
+        """What the task tells beside the scores, by split."""
+        return splits_of(self.quality, self.details_test)
 
     def row(self, problem: PruningProblem, facts: DeviceFacts) -> Row:
         """The finished line of the table."""
@@ -72,7 +84,7 @@ class Candidate:
             divergence=self.quality.divergence,
             macs=macs,
             params=float(problem.space.params(self.levels[None])[0]),
-            size_bytes=len(self.stored),
+            size_bytes=len(self.delivered.compact() or weights(self.module)),
             widths=tuple(int(level) for level in self.levels),
             score_test=self.score_test,
             latency_promised_ms=promised,
@@ -95,21 +107,19 @@ def dense_candidate(problem: PruningProblem) -> Candidate:
     module = evaluator.tables.network.model
     quality = evaluator.on(module, evaluator.task.validation)
     full = problem.space.full
-    return Candidate("dense", "dense", full, problem.dense_costs, quality, module, weights(module), evaluator.dense)
+    return Candidate("dense", "dense", full, problem.dense_costs, quality, Delivered(module), evaluator.dense)
 
 
 def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evaluator) -> Candidate:
     """The best finalist of a method."""
     outcome = ranked[0].outcome
-    module = evaluator.repaired(outcome.levels).eval()
     return Candidate(
         name,
         role,
         outcome.levels,
         outcome.costs,
         ranked[0].quality,
-        module,
-        stored_network(module, evaluator, outcome.levels),
+        evaluator.delivered(outcome.levels),
         searched=outcome.quality,
         reward=outcome.reward,
         finalists=ranked,
@@ -119,23 +129,17 @@ def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evalu
 def score_on_test(candidates: Sequence[Candidate], evaluator: Evaluator) -> None:
     """The one use of the test images: every candidate, after all choices were made."""
     for item in candidates:
-        item.score_test = score_of_test(item.module, evaluator)
+        item.score_test, item.details_test = score_of_test(item.module, evaluator)
 
 
-def score_of_test(module: nn.Module, evaluator: Evaluator) -> float:
-    """The task's metric on the test images."""
-    return evaluator.score(module, evaluator.task.test)
+def score_of_test(module: nn.Module, evaluator: Evaluator) -> tuple[float, Details]:
+    """The task's metric on the test images, and what the task tells beside it, of one pass."""
+    return evaluator.detailed_score(module, evaluator.task.test)
 
 
 def peak_of(module: nn.Module, network: Network, batch: int) -> int:
     """Bytes that weights and activations of one inference take at once at most, as torch allocates them."""
     return peak_tensor_bytes(module, as_batch(network.example_inputs, batch))
-
-
-def stored_network(module: nn.Module, evaluator: Evaluator, levels: IntArray) -> bytes:
-    """A network as it is stored: plain safetensors, or the compact form where weights are pruned or quantised."""
-    stored = evaluator.stored(levels, module)
-    return compact_bytes(module.state_dict(), stored) if stored else weights(module)
 
 
 def weights(module: nn.Module) -> bytes:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 import numpy as np
@@ -15,18 +15,21 @@ from torch import nn
 
 from rlprune import layout
 from rlprune.choices import Choice
+from rlprune.delivery import Delivered
 from rlprune.errors import NetworkError, TaskError
 from rlprune.inputs import batch_size, call
 from rlprune.network import FloatArray
 from rlprune.pruning import batchnorm
 from rlprune.pruning.depth import BlockSwitch, block_errors, drop_blocks
+from rlprune.pruning.quantization import Int8Inputs, measure_ranges
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.treatment import PlanTensors
 from rlprune.pruning.verification import plan_is_wrong
 from rlprune.space import Space
-from rlprune.storage import Stored
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches, even_batches
+from rlprune.tasks.details import plain_details
+from rlprune.tasks.measures import Details
 from rlprune.tasks.split import Batch, tensor_kind
 
 BATCH = 128
@@ -47,11 +50,13 @@ class Quality:
         divergence: disagreement with the dense network's outputs, 0 where they are equal (KL in nats for classes); at
             most 1e6.
         samples: how many samples both were measured on.
+        details: what the task tells beside the score; empty for evaluations of the search.
     """
 
     score: float
     divergence: float
     samples: int
+    details: Details = field(default_factory=dict, compare=False, repr=False)
 
 
 Measured = tuple[Quality, float]
@@ -122,6 +127,7 @@ class Evaluator:
         self.batch_statistics = enough if batch_statistics is None else batch_statistics
         self.plans = PlanTensors(tables, self.space)
         self._switch = BlockSwitch(self._shell.module, self.space.blocks)
+        self._rounding = Int8Inputs(self._shell.module, sorted(self.space.int8))
         self._left_out = batchnorm.use_batch_statistics(self._shell.module) if self.batch_statistics else set()
         self._references: dict[int, tuple[Split, torch.Tensor]] = {}
         self._dense_outputs = self._forward(self._shell.module)
@@ -161,6 +167,9 @@ class Evaluator:
 
     def _score(self, outputs: torch.Tensor, split: Split, strict: bool = True) -> float:
         return _number(self.task.score(outputs, split.targets.to(outputs.device)), "score", self.task, strict)
+
+    def _details(self, outputs: torch.Tensor, split: Split) -> Details:
+        return plain_details(self.task.details(outputs, split.targets.to(outputs.device)), self.task.name)
 
     def __call__(self, levels: npt.ArrayLike) -> Quality:
         """Quality of a plan, ``[K]``, on the search samples."""
@@ -214,6 +223,7 @@ class Evaluator:
         tensors = {name: tensor for name, tensor in self.plans(row).items() if name not in self._left_out}
         pruned = self._shell.fill(tensors, self.space.widths(row[None])[0])
         self._switch.only(self.space.dropped(row))
+        self._rounding.follow(self.space.computed_in_int8(row))
         start = time.perf_counter()
         outputs = self._forward(pruned)
         return outputs, time.perf_counter() - start
@@ -238,7 +248,11 @@ class Evaluator:
         return tuple(self.space.canonical(self.space.as_matrix(levels))[0].tolist())
 
     def repaired(self, levels: npt.ArrayLike) -> nn.Module:
-        """The pruned network as it is delivered, BatchNorm re-estimated on calibration samples.
+        """The module of :meth:`delivered`."""
+        return self.delivered(levels).module
+
+    def delivered(self, levels: npt.ArrayLike) -> Delivered:
+        """The pruned network as it is handed over, BatchNorm re-estimated on calibration samples.
 
         See :mod:`rlprune.pruning.treatment` for the order in which a plan is applied.
         """
@@ -246,12 +260,14 @@ class Evaluator:
         model = self.tables.shell().fill(_own(self.plans(row)), self.space.widths(row[None])[0])
         model = drop_blocks(model.requires_grad_(True), self.space.blocks, self.space.dropped(row)).eval()
         batchnorm.reestimate(model, even_batches(self.task.calibration, BATCH, self.tables.device))
-        return model
-
-    def stored(self, levels: npt.ArrayLike, module: nn.Module) -> dict[str, Stored]:
-        """How the weights of a delivered network are stored compactly; empty where all are plain."""
-        row = np.array(self._key(levels), dtype=np.int64)
-        return self.plans.stored(row, module.state_dict())
+        stored = self.plans.stored(row, model.state_dict())
+        int8 = self.space.computed_in_int8(row)
+        if not int8:
+            return Delivered(model, stored)
+        ranges = measure_ranges(model, int8, batches(self.task.calibration, BATCH, self.tables.device))
+        rounding = Int8Inputs(model, int8)
+        rounding.apply(ranges, int8)
+        return Delivered(model, stored, ranges, rounding)
 
     def finalist(self, levels: npt.ArrayLike) -> Quality:
         """Quality on all validation samples with BatchNorm re-estimated; the worst there is for a wrong plan.
@@ -261,7 +277,7 @@ class Evaluator:
         """
         row = np.array(self._key(levels), dtype=np.int64)
         if plan_is_wrong(self.tables.network, self.space.widths(row[None])[0]) is not None:
-            return Quality(0.0, WORST_DIVERGENCE, len(self.task.validation))
+            return Quality(self.task.worst_score, WORST_DIVERGENCE, len(self.task.validation))
         model = self.repaired(row)
         return self.on(layout.to_channels_last(model) if self.tables.channels_last else model, self.task.validation)
 
@@ -285,11 +301,17 @@ class Evaluator:
 
     def on(self, model: nn.Module, split: Split) -> Quality:
         """Quality of any network with the same outputs on any split; BatchNorms use their running statistics."""
-        return self._quality(self._outputs(model, split), split, self._reference(split))
+        outputs = self._outputs(model, split)
+        return replace(self._quality(outputs, split, self._reference(split)), details=self._details(outputs, split))
 
     def score(self, model: nn.Module, split: Split) -> float:
         """The task's metric of any network on any split; the dense network is not run."""
         return self._score(self._outputs(model, split), split)
+
+    def detailed_score(self, model: nn.Module, split: Split) -> tuple[float, Details]:
+        """:meth:`score`, and what the task tells beside it, of one pass over the split."""
+        outputs = self._outputs(model, split)
+        return self._score(outputs, split), self._details(outputs, split)
 
 
 def _own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:

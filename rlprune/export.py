@@ -39,7 +39,7 @@ def input_arrays(model: bytes, example_inputs: Any, batch: int) -> Feed:
     Raises:
         NetworkError: the tensors do not fit the model's inputs, or fit in more than one way.
     """
-    wanted = list(_parsed(model).graph.input)
+    wanted = list(parsed_onnx(model).graph.input)
     inputs = as_batch(example_inputs, batch)
     if isinstance(inputs, dict) and all(isinstance(inputs.get(value.name), torch.Tensor) for value in wanted):
         return {value.name: _array(inputs[value.name]) for value in wanted}
@@ -59,7 +59,12 @@ def input_arrays(model: bytes, example_inputs: Any, batch: int) -> Feed:
     return pairings[0]
 
 
-def _parsed(model: bytes) -> Any:
+def parsed_onnx(model: bytes) -> Any:
+    """The ``ModelProto`` of these bytes.
+
+    Raises:
+        NetworkError: they are none.
+    """
     import onnx
 
     try:

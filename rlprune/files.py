@@ -128,7 +128,8 @@ def read_bytes(path: str | Path, error: type[RlpruneError], max_bytes: int) -> b
         if path.exists() and not path.is_file():
             raise error(f"Cannot read {path}: it must be a file, not a folder or a device. Is this the right path?")
         with path.open("rb") as file:
-            content = file.read(max_bytes + 1)
+            size = os.fstat(file.fileno()).st_size  # so much memory is taken, before anything is read
+            content = file.read(min(size, max_bytes) + 1)
     except OSError as reason:
         raise error(f"Cannot read {path}: {reason.strerror or reason}. Is this the right path?") from reason
     if len(content) > max_bytes:
@@ -151,17 +152,21 @@ def read_json(path: str | Path, error: type[RlpruneError], max_bytes: int = MAX_
     Raises:
         error: the file is missing, too large, not such JSON, or not an object.
     """
-    text = read_text(path, error, max_bytes)
+    return parse_json(read_text(path, error, max_bytes), str(path), error)
+
+
+def parse_json(text: str, origin: str, error: type[RlpruneError]) -> dict[str, Any]:
+    """A JSON object from text, checked as :func:`read_json` does; messages name the ``origin``."""
     if sum(map(text.count, ",[{")) > MAX_JSON_VALUES:
-        raise error(f"{path} has more than {MAX_JSON_VALUES} values; so many are not read. Is this the right file?")
+        raise error(f"{origin} has more than {MAX_JSON_VALUES} values; so many are not read. Is this the right file?")
     try:
         value = _DECODER.decode(text)
     except (ValueError, RecursionError) as reason:
         remedy = "It may be truncated: write it again" if isinstance(reason, json.JSONDecodeError) else "Write it again"
-        raise error(f"{path} is not valid JSON ({reason}). {remedy}.") from reason
+        raise error(f"{origin} is not valid JSON ({reason}). {remedy}.") from reason
     if not isinstance(value, dict):
-        raise error(f"{path} must hold a JSON object, not {type(value).__name__}. Is this the right file?")
-    check_tree(value, str(path), error)
+        raise error(f"{origin} must hold a JSON object, not {type(value).__name__}. Is this the right file?")
+    check_tree(value, origin, error)
     return value
 
 

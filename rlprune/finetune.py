@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from rlprune import layout
-from rlprune.errors import ConfigError, NetworkError, TaskError
+from rlprune.errors import ConfigError, NetworkError, TaskError, unknown_name
 from rlprune.inputs import call, map_tensors
+from rlprune.pruning.weights import check_mask
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.split import Batch, tensor_kind
 
@@ -59,7 +60,9 @@ class FineTuning:
                 )
 
 
-def finetune(model: nn.Module, task: Task, settings: FineTuning) -> nn.Module:
+def finetune(
+    model: nn.Module, task: Task, settings: FineTuning, frozen: Mapping[str, torch.Tensor] | None = None
+) -> nn.Module:
     """Train a network in place with the cross-entropy to the labels of ``task.train``.
 
     SGD on the device where the network lies, with channels last where it accepts them; it is stored in the usual layout
@@ -70,13 +73,14 @@ def finetune(model: nn.Module, task: Task, settings: FineTuning) -> nn.Module:
         model: answers with ``[N, classes, ...]`` by :meth:`Task.outputs`.
         task: with a train split of at least 2 samples, and labels ``[N, ...]``.
         settings: how long and how fast.
+        frozen: names of parameters and which of their entries stay as they are, as for :func:`freeze`.
 
     Returns:
         The same ``model``, in eval mode.
 
     Raises:
         TaskError: the task has no train split or states no classes, or its labels do not fit the network's answer.
-        NetworkError: no parameter asks for a gradient, or the loss became NaN or infinite.
+        NetworkError: no parameter asks for a gradient, the loss became NaN or infinite, or ``frozen`` does not fit.
     """
     split = _labelled(task)
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
@@ -90,7 +94,9 @@ def finetune(model: nn.Module, task: Task, settings: FineTuning) -> nn.Module:
     try:
         with _own_random_state(settings.seed, device), torch.enable_grad():
             model.train()
-            _fit(model, parameters, task, _batches(split, settings, device, channels_last), settings)
+            optimizer = _optimizer(parameters, settings)
+            freeze(optimizer, model, frozen or {})
+            _fit(model, optimizer, task, _batches(split, settings, device, channels_last), settings)
     finally:
         layout.to_contiguous(model).eval().zero_grad(set_to_none=True)
     return model
@@ -154,20 +160,60 @@ def _batches(
             yield inputs, split.targets[chosen.to(split.targets.device)].to(device, torch.int64)
 
 
-def _fit(
-    model: nn.Module,
-    parameters: list[nn.Parameter],
-    task: Task,
-    batches: Iterator[tuple[Batch, torch.Tensor]],
-    settings: FineTuning,
-) -> None:
-    optimizer = torch.optim.SGD(
+def freeze(optimizer: torch.optim.Optimizer, model: nn.Module, frozen: Mapping[str, torch.Tensor]) -> None:
+    """Let an optimiser leave entries of a network as they are now, bit for bit, whatever its momentum and decay.
+
+    Their gradients are 0, and their values are put back after every step.
+
+    Args:
+        optimizer: any, of this network's parameters.
+        model: not to be moved or stored anew while the optimiser is in use, other than in another memory layout.
+        frozen: parameter name -> bool, shaped as the parameter; True where an entry stays. Of a pruned weight this is
+            the opposite of its mask: removed entries then keep their zero or their mean.
+
+    Raises:
+        NetworkError: the network has no such parameter, or a mask is not bool or of another shape.
+    """
+    parameters = dict(model.named_parameters(remove_duplicate=False))
+    held: list[tuple[nn.Parameter, torch.Tensor, torch.Tensor]] = []
+    for name, mask in frozen.items():
+        if name not in parameters:
+            raise NetworkError(unknown_name("parameter", name, parameters))
+        check_mask(parameters[name], mask)
+        values = parameters[name].detach()
+        held.append((parameters[name], mask.to(values.device), values.clone()))
+
+    def without_gradient(*_: object) -> None:
+        for parameter, mask, _values in held:
+            if parameter.grad is not None:
+                parameter.grad.masked_fill_(mask, 0)
+
+    def put_back(*_: object) -> None:
+        with torch.no_grad():
+            for parameter, mask, values in held:
+                parameter.copy_(torch.where(mask, values, parameter))
+
+    optimizer.register_step_pre_hook(without_gradient)
+    optimizer.register_step_post_hook(put_back)
+
+
+def _optimizer(parameters: list[nn.Parameter], settings: FineTuning) -> torch.optim.Optimizer:
+    return torch.optim.SGD(
         parameters,
         lr=settings.rate,
         momentum=settings.momentum,
         weight_decay=settings.weight_decay,
         nesterov=settings.momentum > 0,
     )
+
+
+def _fit(
+    model: nn.Module,
+    optimizer: torch.optim.Optimizer,
+    task: Task,
+    batches: Iterator[tuple[Batch, torch.Tensor]],
+    settings: FineTuning,
+) -> None:
     schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, settings.steps)
     for step in range(settings.steps):
         inputs, labels = next(batches)

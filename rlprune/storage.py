@@ -1,24 +1,137 @@
-from dataclasses import dataclass
+"""A network in one compact file: safetensors, in which treated weights are bytes (:mod:`rlprune.packing`)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import overload
 
 import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors.torch import load, save
+from torch import Tensor
+
+from rlprune.errors import ConfigError, NetworkError, unknown_name
+from rlprune.files import MAX_JSON_BYTES, parse_json, read_bytes, write_atomic
+from rlprune.packing import WIDTHS, Form, Stored, pack, sizes, treated, unpack
+
+__all__ = ["Stored", "compact_bytes", "load_compact", "save_compact", "stored_bytes", "treated"]
+
+SCHEMA = "rlprune-compact/1"
+METADATA = "rlprune"
+"""The one key of the header's metadata: safetensors writes several in any order."""
+MAX_FILE_BYTES = 1 << 30
+Whole = npt.NDArray[np.int64]
 
 
-@dataclass
-class Stored:
-    bits: int
-    out_dim: int
-    mask: object
-    mean: bool
+@overload
+def stored_bytes(numel: int, kept: int, bits: int, out_channels: int, mean: bool = False) -> int: ...
+@overload
+def stored_bytes(
+    numel: int | Whole, kept: int | Whole, bits: int | Whole, out_channels: int | Whole, mean: bool = False
+) -> int | Whole: ...
+def stored_bytes(
+    numel: int | Whole, kept: int | Whole, bits: int | Whole, out_channels: int | Whole, mean: bool = False
+) -> int | Whole:
+    """Bytes of one treated weight in a compact file; whole numbers, or arrays of them that broadcast.
+
+    The smallest of four: dense or sparse, in ``bits`` or as float32. Dense: ``numel * bits / 8``; sparse: ``kept * bits
+    / 8`` and ``numel / 8``; each rounded up; with fewer than 32 bits ``4 * out_channels`` more for the scales, with a
+    mean 4 more.
+
+    It never falls when ``kept`` or ``bits`` rises: no term does up to 16 bits, and what float32 takes is among the four
+    at any ``bits``.
+
+    Args:
+        numel: entries of the weight.
+        kept: entries that remain, at most ``numel``.
+        bits: 4, 8, 16 or 32.
+        out_channels: of the weight.
+        mean: whether removed entries are their mean.
+
+    Raises:
+        ConfigError: a number is out of range.
+    """
+    if not np.isin(bits, WIDTHS).all() or not (np.less_equal(0, kept) & np.less_equal(kept, numel)).all():
+        raise ConfigError(
+            f"Weights are stored in {', '.join(map(str, WIDTHS))} bits, and at most all of their entries are kept; "
+            f"{bits!r:.80} bits and {kept!r:.80} of {numel!r:.80} came."
+        )
+    least = np.minimum.reduce(np.broadcast_arrays(*(size for *_, size in sizes(numel, kept, bits, out_channels))))
+    return least + 4 * mean if least.ndim else int(least) + 4 * mean
 
 
-def tensor_bytes(numel, kept, bits, out, mean):
-    val = np.where(bits < 16, out * 4.0, 0.0)
-    dense = np.ceil(numel * bits / 8) + val
-    sparse = np.ceil(numel / 8) + np.ceil(kept * bits / 8) + val + (4 if mean else 0)
-    return np.minimum(dense, sparse)
+def save_compact(path: str | Path, state: Mapping[str, Tensor], treatment: Mapping[str, Stored]) -> Path:
+    """Write a network's tensors into one file, atomically; see :func:`compact_bytes`.
+
+    Raises:
+        NetworkError: the file cannot be written; else as :func:`compact_bytes`.
+    """
+    return write_atomic(path, compact_bytes(state, treatment), NetworkError)
 
 
-def compact_bytes(state, treatment):
-    from safetensors.torch import save
+def compact_bytes(state: Mapping[str, Tensor], treatment: Mapping[str, Stored]) -> bytes:
+    """A network's tensors as the content of a compact file.
 
-    return save({k: v.detach().clone().contiguous() for k, v in state.items()})
+    Its data take :func:`stored_bytes` of every treated weight and the plain size of every other tensor; before them
+    stand 8 bytes and a JSON header with names, shapes and forms.
+
+    Args:
+        state: of a network, as it was or treated already.
+        treatment: key -> how its weight is stored; other tensors are stored as they are.
+
+    Raises:
+        NetworkError: a key is not in ``state``, or a weight cannot be treated so.
+        ConfigError: a treated weight has no dimension ``out_dim``.
+    """
+    tensors: dict[str, Tensor] = {}
+    forms: dict[str, Form] = {}
+    for key in treatment:
+        if key not in state:
+            raise NetworkError(unknown_name("tensor", key, state))
+    for key, tensor in state.items():
+        if key in treatment:
+            forms[key], tensors[key] = pack(tensor, treatment[key])
+        else:
+            tensors[key] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+    described = {"schema": SCHEMA, "treated": {key: form.to_json() for key, form in forms.items()}}
+    return save(tensors, {METADATA: json.dumps(described)})
+
+
+def load_compact(path: str | Path) -> dict[str, Tensor]:
+    """Read a network's tensors back: treated weights as float32, bit for bit :func:`treated`; others as they were.
+
+    Nothing is unpickled, and no tensor takes more than 32 times its bytes in the file.
+
+    Raises:
+        NetworkError: the file is missing, has more than 1 GiB, or does not hold what its header says.
+    """
+    content = read_bytes(path, NetworkError, MAX_FILE_BYTES)
+    try:
+        tensors = load(content)
+    except Exception as reason:
+        last = (str(reason).splitlines() or [type(reason).__name__])[-1].strip().removesuffix(".")
+        raise NetworkError(f"{path} must be a whole safetensors file ({last}). Write it again.") from reason
+    forms = _forms(content, path)
+    if not set(forms) <= set(tensors):
+        raise NetworkError(f"{path} describes tensors that it does not hold: {min(set(forms) - set(tensors))!r:.80}.")
+    return {
+        key: unpack(tensor, forms[key], f"{path}: {key!r:.80}") if key in forms else tensor
+        for key, tensor in tensors.items()
+    }
+
+
+def _forms(content: bytes, path: str | Path) -> dict[str, Form]:
+    """What the header of a file that safetensors could read says of treated weights."""
+    length = int.from_bytes(content[:8], "little")
+    if length > MAX_JSON_BYTES:
+        raise NetworkError(f"{path} has a header of {length} bytes; at most {MAX_JSON_BYTES} are read.")
+    header = parse_json(content[8 : 8 + length].decode(), f"The header of {path}", NetworkError)
+    metadata = (header.get("__metadata__") or {}).get(METADATA, "{}")
+    described = parse_json(metadata, f"The metadata of {path}", NetworkError)
+    schema, forms = described.get("schema"), described.get("treated")
+    if schema != SCHEMA or not isinstance(forms, dict):
+        raise NetworkError(f"{path} must have schema {SCHEMA!r}; {schema!r:.80} came. Is it a compact file of rlprune?")
+    return {key: Form.from_json(form, f"{path}: {key!r:.80}") for key, form in forms.items()}

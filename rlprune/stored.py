@@ -11,7 +11,7 @@ from rlprune.choices import FULL_BITS
 from rlprune.layers import Layer
 from rlprune.network import FloatArray, IntArray
 from rlprune.space import Space
-from rlprune.storage import tensor_bytes
+from rlprune.storage import stored_bytes
 
 FLOAT_BYTES = 4
 
@@ -94,17 +94,19 @@ class WeightCounts:
 
     def stored_bytes(self, levels: IntArray) -> FloatArray:
         """Bytes of all tensors, ``[N, K] -> [N]``."""
-        numel, kept = self._sizes(levels)
+        numel, kept = (counts.astype(np.int64) for counts in self._sizes(levels))
         bits = self._space.bits(levels)[:, self._weighted]
-        out, _ = self._axes(levels)
-        compact = tensor_bytes(numel, kept, bits, out[:, self._weighted], self._mean)
-        dense = tensor_bytes(numel, numel, np.full_like(bits, FULL_BITS), out[:, self._weighted], self._mean)
+        out = self._axes(levels)[0][:, self._weighted].astype(np.int64)
+        treated = ((kept < numel) | (bits < FULL_BITS)) & (numel > 0)
+        packed = np.where(treated, stored_bytes(numel, kept, bits, out, self._mean), numel * FLOAT_BYTES)
+        packed = np.where(treated & (kept == numel), stored_bytes(numel, kept, bits, out), packed)
+        compact = (packed - numel * FLOAT_BYTES).sum(axis=1)
         gone = ~self._space.kept(levels) @ self._other_of_blocks
-        return np.asarray(self._floats(levels) + (compact - dense).sum(axis=1) + self._other - gone)
+        return np.asarray(self._floats(levels) + compact + self._other - gone, dtype=np.float64)
 
     def _outside_layers(self) -> FloatArray:
         """Bytes that stand in each block but in none of its layers, ``[B]``."""
         space = self._space
         of_layers = (self._of_layers(space.full[None]) * space.inside).sum(axis=1)
         held = [self._bytes_of(key for key in self._state if is_inside(key, block.name)) for block in space.blocks]
-        return np.array(held, dtype=np.float64) - of_layers
+        return np.asarray(np.array(held, dtype=np.float64) - of_layers)

@@ -22,7 +22,7 @@ DOORS = {
     "transformers": {"rlprune/zoo/huggingface.py", "rlprune/zoo/huggingface_inputs.py"},
     "torchvision": {"rlprune/zoo/torchvision.py"},
     "timm": {"rlprune/zoo/timm.py"},
-    "onnxruntime": {"rlprune/export.py"},
+    "onnxruntime": {"rlprune/export.py", "rlprune/quantized_export.py"},
     "openvino": {"rlprune/devices/runtimes/openvino_cpu.py"},
     "ray": {"experiments/sweeping/on_ray.py"},
 }

@@ -11,9 +11,11 @@ from torch import nn
 
 from rlprune.errors import ConfigError, NetworkError, TaskError
 from rlprune.evaluation import Evaluator
-from rlprune.finetune import FineTuning, finetune
+from rlprune.finetune import FineTuning, finetune, freeze
 from rlprune.network import Network
 from rlprune.pruning.tables import PruningTables
+from rlprune.pruning.weights import UNSTRUCTURED, Replacement, mask_of_density
+from rlprune.pruning.weights import pruned as without
 from rlprune.tasks import Split, Task, load_task
 from rlprune.zoo import resolve_network
 
@@ -106,6 +108,82 @@ def test_a_network_that_takes_no_channels_last_is_trained_all_the_same() -> None
 
     split = Split(torch.randn(20, 2, 3, 3, generator=torch.Generator().manual_seed(0)), torch.arange(20) % 2)
     finetune(Views(), toy(split), SHORT)
+
+
+def pruned_weights(model: nn.Module, replacement: Replacement, density: float = 0.4) -> dict[str, torch.Tensor]:
+    """Prune every weight of two dimensions or more, and say which entries went."""
+    removed = {}
+    for name, parameter in model.named_parameters():
+        if parameter.dim() > 1:
+            mask = mask_of_density(parameter, density, UNSTRUCTURED, 1)
+            parameter.data = without(parameter.data, mask, replacement)
+            removed[name] = ~mask
+    return removed
+
+
+def bits(tensor: torch.Tensor) -> torch.Tensor:
+    return tensor.detach().contiguous().view(torch.int32)
+
+
+OPTIMISERS = {
+    "sgd": lambda weights: torch.optim.SGD(weights, lr=0.1, momentum=0.9, weight_decay=0.05, nesterov=True),
+    "adam": lambda weights: torch.optim.Adam(weights, lr=0.05, weight_decay=0.05),
+    "adamw": lambda weights: torch.optim.AdamW(weights, lr=0.05, weight_decay=0.05),
+}
+
+
+@pytest.mark.parametrize("replacement", ["zero", "mean"])
+@pytest.mark.parametrize("name", OPTIMISERS)
+def test_frozen_entries_stay_bit_for_bit_under_momentum_and_decay(name: str, replacement: Replacement) -> None:
+    model, data = mlp(), vectors(64, 2)
+    optimizer = OPTIMISERS[name](model.parameters())
+    for _ in range(3):  # momentum of every entry, from before
+        nn.functional.cross_entropy(model(data.inputs), data.targets.long()).backward()
+        optimizer.step()
+    frozen = pruned_weights(model, replacement)
+    before = {key: parameter.detach().clone() for key, parameter in model.named_parameters()}
+    freeze(optimizer, model, frozen)
+    for _ in range(20):
+        optimizer.zero_grad()
+        nn.functional.cross_entropy(model(data.inputs), data.targets.long()).backward()
+        optimizer.step()
+    for key, mask in frozen.items():
+        after = model.get_parameter(key)
+        assert torch.equal(bits(after)[mask], bits(before[key])[mask])
+        assert (after[~mask] != before[key][~mask]).all()
+
+
+@pytest.mark.parametrize("replacement", ["zero", "mean"])
+def test_a_network_with_pruned_weights_gets_better_and_keeps_them(
+    evaluator: Evaluator, digits: Task, pruned: nn.Module, replacement: Replacement
+) -> None:
+    frozen = pruned_weights(pruned, replacement)
+    values = {key: bits(pruned.get_parameter(key))[mask] for key, mask in frozen.items()}
+    before = evaluator.score(pruned, digits.validation)
+    finetune(pruned, digits, QUICK, frozen)
+    assert evaluator.score(pruned, digits.validation) > before + 0.05
+    assert all(torch.equal(bits(pruned.get_parameter(key))[frozen[key]], value) for key, value in values.items())
+
+
+def test_freezing_nothing_changes_nothing(digits: Task, pruned: nn.Module) -> None:
+    first, second = copy.deepcopy(pruned), copy.deepcopy(pruned)
+    finetune(first, digits, SHORT)
+    nothing = {key: torch.zeros_like(value, dtype=torch.bool) for key, value in second.named_parameters()}
+    finetune(second, digits, SHORT, nothing)
+    assert all(torch.equal(first.state_dict()[key], value) for key, value in second.state_dict().items())
+
+
+@pytest.mark.parametrize(
+    ("frozen", "message"),
+    [
+        ({"0.weigth": torch.ones(8, 4, dtype=torch.bool)}, "Unknown parameter '0.weigth'. Did you mean '0.weight'"),
+        ({"0.weight": torch.ones(4, 8, dtype=torch.bool)}, r"shaped as its weight, \[8, 4\]"),
+        ({"0.weight": torch.ones(8, 4)}, "mask must be bool"),
+    ],
+)
+def test_masks_of_what_is_frozen_must_fit(frozen: dict[str, torch.Tensor], message: str) -> None:
+    with pytest.raises(NetworkError, match=message):
+        finetune(mlp(), toy(vectors(20, 2)), SHORT, frozen)
 
 
 @pytest.mark.parametrize(

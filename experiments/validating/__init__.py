@@ -12,6 +12,7 @@ from rlprune.experiments.progress import Progress
 from rlprune.experiments.run_config import ValidateConfig
 from rlprune.experiments.run_folder import RESULT, RunFolder
 from rlprune.experiments.validating.claims import DIFFERS, HOLDS, UNCHECKED, Claims
+from rlprune.experiments.validating.of_details import check_details
 from rlprune.experiments.validating.of_measured import check_measured
 from rlprune.experiments.validating.of_record import check_cost, check_files, check_inputs, check_settings
 from rlprune.experiments.validating.of_rows import check_choice, check_networks, check_test, listed
@@ -155,6 +156,7 @@ def _check(
         check_choice(claims, rebuilt)
     with progress.phase("test", "Scoring them on the test images, to check what was reported"):
         check_test(claims, rebuilt, networks, tolerances)
+        check_details(claims, rebuilt, tolerances)
     claims.topic = "files"
     with progress.phase("files", "Comparing the delivered files"):
         check_files(claims, rebuilt, tolerances)

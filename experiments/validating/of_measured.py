@@ -24,7 +24,7 @@ def check_measured(claims: Claims, rebuilt: Rebuilt, networks: list[Listed], pro
     if absent is None:
         rebuilt.candidate(rebuilt.network.dense_widths.tolist(), DENSE)
         device, profile = rebuilt.target, rebuilt.profile
-        measure(rebuilt.candidates(), rebuilt.material.network, profile, device, rebuilt.config, progress)
+        measure(rebuilt.candidates(), rebuilt.problem, profile, device, rebuilt.config, progress)
     dense = next((item.values for item in networks if item.values["role"] == DENSE), {})
     if not any(item.values["latency_measured_ms"] for item in networks):
         claims.unchecked("latency, ms", "all networks", None, f"the run measured none ({absent or 'no runtime then'})")

@@ -49,6 +49,11 @@ class Tolerances:
         return Tolerance(*((1e-9, 1e-9) if self.same else (2.5 / samples, 1e-3)), self.why)
 
     @property
+    def count(self) -> Tolerance:
+        """Of a number of samples."""
+        return Tolerance(*((0.0, 0.0) if self.same else (2.5, 1e-3)), self.why)
+
+    @property
     def divergence(self) -> Tolerance:
         """Of a divergence."""
         return Tolerance(*((1e-9, 1e-5) if self.same else (1e-6, 1e-3)), self.why)

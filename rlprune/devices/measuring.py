@@ -24,6 +24,7 @@ from rlprune.network import FloatArray, IntArray, Network
 
 LEAST_PLANS = 8
 STORE_EVERY_S = 5.0
+Load = Callable[[IntArray], Inference]
 PROBE_TIME = 1 / 3
 """Share of the time limit after which probing stops."""
 
@@ -115,8 +116,11 @@ class Stage:
         self._effort, self._progress = effort, progress
         self._start = time.monotonic()
 
-    def measure(self, phase: str, plans: IntArray, share: float = 1.0) -> Timed:
+    def measure(self, phase: str, plans: IntArray, share: float = 1.0, load: Load | None = None) -> Timed:
         """Time ``plans`` ``[P, G]``, dense first, within ``share`` of the time limit.
+
+        Args:
+            load: makes a row ready to run; where nothing is said, a row is the widths of the network.
 
         Raises:
             DeviceError: the device stopped answering; finished rounds are kept.
@@ -124,13 +128,13 @@ class Stage:
         """
         least = rounds_for(self._effort.samples)
         rounds = self._stored.rounds(phase, (len(plans), REPEATS))
-        with LoadWatch() as load:
+        with LoadWatch() as watch:
             if self._wants_more(rounds, least, share):
                 self._stored.store(phase, rounds)  # a folder that cannot be written is told before anything is loaded
-                inferences = [self._load(widths) for widths in self._loading(plans, phase)]
+                inferences = [(load or self._load)(row) for row in self._loading(plans, phase)]
                 with self._bar(f"{phase}: time {len(plans)} plans", least, len(rounds)) as bar, self._keeping():
                     self._time(phase, inferences, rounds, lambda: self._wants_more(rounds, least, share), bar)
-        return Timed(plans, np.array(rounds), load.other_load)
+        return Timed(plans, np.array(rounds), watch.other_load)
 
     def _time(
         self,

@@ -157,7 +157,7 @@ class BoundPredictor:
         return latency
 
     def by_part(self, widths: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Milliseconds of each timed layer ``[N, T]``, and of each group's steps ``[N, G]``; with the intercept they add up."""
+        """Milliseconds of each timed layer, ``[N, T]``, and of each group's steps, ``[N, G]``."""
         rows = np.atleast_2d(widths)
         of_layers = (self._features(rows) * self._table).sum(axis=2)
         of_groups = np.zeros(rows.shape)

@@ -109,6 +109,7 @@ class DeviceProfile:
                 )
             if session.other_load is not None and session.other_load > BUSY:
                 found.append(f"Other programs kept {session.other_load:.1f} cores busy while the profile was measured.")
+        found += [] if self.mixed is None else self.mixed.notes()
         if not self.energy.measured:
             found.append(f"Energy is not measured: {self.energy.source}.")
         return list(dict.fromkeys(found))

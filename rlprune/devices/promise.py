@@ -58,7 +58,7 @@ class PlanTimings:
 def measure_plans(
     network: Network,
     runtime: Runtime,
-    plans: Sequence[nn.Module | IntArray],
+    plans: Sequence[nn.Module | bytes | IntArray],
     *,
     samples: int = 300,
     seed: int = 0,
@@ -70,7 +70,8 @@ def measure_plans(
 
     Args:
         network: the dense network.
-        plans: pruned modules, truly exported, or width vectors ``[G]`` where the values do not matter.
+        plans: pruned modules, truly exported; ONNX models, for a runtime that takes them; or width vectors ``[G]``
+            where the values do not matter.
         samples: of each plan, at least.
         seed: of the order of plans.
         dense_latency_ms: of the profile whose promise is checked.
@@ -109,9 +110,11 @@ def _metered(timings: PlanTimings, runtime: Runtime, inferences: Sequence[Infere
     return replace(timings, dense=dense, plans=tuple(plans))
 
 
-def _load(runtime: Runtime, network: Network, plan: nn.Module | IntArray) -> Inference:
+def _load(runtime: Runtime, network: Network, plan: nn.Module | bytes | IntArray) -> Inference:
     if isinstance(plan, nn.Module):
         return runtime.load_module(plan, network.example_inputs)
+    if isinstance(plan, bytes):
+        return runtime.load_onnx(plan, network.example_inputs)
     return runtime.load(network, plan)
 
 

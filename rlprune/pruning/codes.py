@@ -86,7 +86,7 @@ def dequantize(codes: Tensor, scales: Tensor, out_dim: int) -> Tensor:
     Raises:
         ConfigError: ``codes`` has no such dimension, or another number of channels than there are scales.
     """
-    if codes.shape[_checked(codes, out_dim)] != len(scales):
+    if codes.shape[check_out_dim(codes, out_dim)] != len(scales):
         raise ConfigError(
             f"There must be a scale for each output channel; dimension {out_dim} of {list(codes.shape)} came with "
             f"{len(scales)} scales. Give the out_dim that the codes were made with."
@@ -102,17 +102,22 @@ def _finite(weight: Tensor) -> Tensor:
 
 
 def _largest_of_channels(values: Tensor, out_dim: int) -> Tensor:
-    channels = values.movedim(_checked(values, out_dim), 0).unsqueeze(-1).flatten(1).abs()
+    channels = values.movedim(check_out_dim(values, out_dim), 0).unsqueeze(-1).flatten(1).abs()
     return channels.amax(1) if channels.shape[1] else channels.new_zeros(len(channels))
 
 
-def _checked(tensor: Tensor, out_dim: int) -> int:
+def check_out_dim(tensor: Tensor, out_dim: int) -> int:
+    """``out_dim`` itself, counted from the front.
+
+    Raises:
+        ConfigError: the tensor has no such dimension.
+    """
     if not -tensor.dim() <= out_dim < tensor.dim():
         raise ConfigError(
             f"out_dim must be a dimension of the weight; {out_dim} came for {list(tensor.shape)}. "
             "It is 0 for convolutions and linear layers, 1 for transposed convolutions."
         )
-    return out_dim
+    return out_dim % tensor.dim()
 
 
 def _along(scales: Tensor, tensor: Tensor, out_dim: int) -> Tensor:

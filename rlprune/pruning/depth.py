@@ -98,6 +98,16 @@ def drop_blocks(module: nn.Module, blocks: Blocks, names: Collection[str]) -> nn
         return copy.deepcopy(module)
 
 
+def shortened(network: Network, blocks: Blocks, names: Collection[str]) -> Network:
+    """The network whose model lacks some blocks; groups, layers and costs stay those of the whole.
+
+    For what only runs or exports the model at some widths. Raises as :func:`drop_blocks`.
+    """
+    other = copy.copy(network)
+    other.model = drop_blocks(network.model, blocks, names)
+    return other
+
+
 class BlockSwitch:
     """Turns blocks of a network off and on again, as often as wanted; no tensor is copied and no key changes.
 

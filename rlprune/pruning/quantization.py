@@ -7,6 +7,7 @@ here: scaling an output channel scales its weights' scale and leaves the codes a
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
@@ -19,7 +20,7 @@ from rlprune.errors import NetworkError, PlanError
 from rlprune.inputs import Inputs, call
 from rlprune.layers import Layer
 from rlprune.network import Network
-from rlprune.pruning.codes import dequantize, quantize
+from rlprune.pruning.codes import dequantize, halve, quantize
 
 STORED_BITS = (4, 8, 16, 32)
 CODES = 255
@@ -71,43 +72,52 @@ def _is_int8(layer: Layer, model: nn.Module) -> bool:
     return type(model.get_submodule(layer.name)) in COMPUTED_IN_INT8
 
 
-def storable_layers(network: Network) -> dict[str, int]:
-    """Layers whose weight can be stored in fewer bits -> the dimension of the weight that holds output channels.
+class WeightPlace(NamedTuple):
+    """A weight's ``state_dict`` key, and its dimension that holds output channels."""
+
+    key: str
+    out_dim: int
+
+
+def storable_layers(network: Network) -> dict[str, WeightPlace]:
+    """Layers whose weight can be stored in fewer bits -> that weight, in forward order.
 
     A weight that is a vector, or has no output channels, stays as it is.
     """
-    sides = {layer.name: layer.tensors[layer.weight] for layer in network.layers if layer.weight is not None}
-    return {name: side.index("out") for name, side in sides.items() if "out" in side and len(side) > 1}
+    weights = {layer.name: (layer.weight, layer.tensors[layer.weight]) for layer in network.layers if layer.weight}
+    return {
+        name: WeightPlace(key, sides.index("out"))
+        for name, (key, sides) in weights.items()
+        if "out" in sides and len(sides) > 1
+    }
 
 
-def fake_quantized(weight: Tensor, bits: int, out_dim: int) -> Tensor:
-    """A weight as it comes back when it is stored in fewer bits, in its own type.
+def few_bits(weight: Tensor, bits: int, out_dim: int) -> tuple[Tensor, Tensor]:
+    """What is stored of a weight, and the scale of each output channel (:mod:`rlprune.pruning.codes`).
 
     Args:
         weight: floating point, any shape.
-        bits: 4 or 8 (codes with a scale for each output channel), 16 (float16) or 32 (``weight`` itself).
+        bits: 4 or 8 (int8 codes), or 16 (float16).
         out_dim: the dimension of ``weight`` that holds output channels.
 
     Raises:
         PlanError: other bits.
-        NetworkError: a weight is not finite, or too large for float16.
+        NetworkError: a weight is not finite.
     """
-    if bits not in STORED_BITS:
+    if bits not in STORED_BITS[:-1]:
         raise PlanError(f"Weights are stored in {', '.join(map(str, STORED_BITS))} bits; {bits} came. Choose one.")
+    return halve(weight, out_dim) if bits == 16 else quantize(weight, bits, out_dim)
+
+
+def fake_quantized(weight: Tensor, bits: int, out_dim: int) -> Tensor:
+    """A weight as it comes back when it is stored in fewer bits, in its own type; with 32 ``weight`` itself.
+
+    Raises:
+        PlanError, NetworkError: see :func:`few_bits`.
+    """
     if bits == 32:
         return weight
-    if bits == 16:
-        return _through_half(weight)
-    return dequantize(*quantize(weight, bits, out_dim), out_dim).to(weight.dtype)
-
-
-def _through_half(weight: Tensor) -> Tensor:
-    largest = torch.finfo(torch.float16).max
-    if not bool((weight.abs() <= largest).all()):
-        raise NetworkError(
-            f"Weights must be finite and at most {largest:.0f} to be stored in 16 bits; one is not. Choose 32 or 8."
-        )
-    return weight.half().to(weight.dtype)
+    return dequantize(*few_bits(weight, bits, out_dim), out_dim).to(weight.dtype)
 
 
 def measure_ranges(
@@ -131,20 +141,20 @@ def measure_ranges(
     found: dict[str, list[Range]] = {name: [] for name in layers}
 
     def note(name: str, values: Tensor) -> None:
-        found[name].append(_range(values.detach(), percentile))
+        found[name].append(_finite(name, _range(values.detach(), percentile)))
 
     with _watched(module, layers, note), torch.no_grad():
         for inputs in batches:
             call(module, inputs)
-    ranges = {name: _together(each, percentile) for name, each in found.items() if each}
-    for name, values in ranges.items():
-        if not all(map(_finite, values)):
-            raise NetworkError(f"What a layer reads must be finite; {name} read NaN or infinity in calibration.")
-    return ranges
+    return {name: _together(each, percentile) for name, each in found.items() if each}
 
 
-def _finite(value: float) -> bool:
-    return abs(value) < float("inf")
+def _finite(name: str, values: Range) -> Range:
+    if not all(map(math.isfinite, values)):
+        raise NetworkError(
+            f"What a layer computed in int8 reads must be finite; {name} read NaN or infinity. Compute it in float."
+        )
+    return values
 
 
 LARGEST_SAMPLE = 1 << 20
@@ -202,7 +212,7 @@ class Int8Inputs:
     """
 
     def __init__(self, module: nn.Module, layers: Collection[str]) -> None:
-        self._codes: dict[str, InputCodes] = {}
+        self._codes: dict[str, InputCodes | None] = {}
         self._layers = frozenset(layers)
         self._hooks = [
             module.get_submodule(name).register_forward_pre_hook(partial(self._round, name), with_kwargs=True)
@@ -225,6 +235,21 @@ class Int8Inputs:
                 )
         self._codes = {name: InputCodes.covering(ranges[name]) for name in active}
 
+    def follow(self, active: Collection[str]) -> None:
+        """From now on, ``active`` layers read uint8, over the range of each batch: what a search does, which has no
+        time to calibrate every plan.
+        """
+        self._codes = dict.fromkeys(active)
+
+    @contextmanager
+    def off(self) -> Iterator[None]:
+        """While the block runs, every layer reads what it is given."""
+        codes, self._codes = self._codes, {}
+        try:
+            yield
+        finally:
+            self._codes = codes
+
     def remove(self) -> None:
         """Take the hooks off."""
         for hook in self._hooks:
@@ -233,8 +258,9 @@ class Int8Inputs:
     def _round(
         self, name: str, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]
     ) -> tuple[tuple[Any, ...], dict[str, Any]] | None:
-        codes = self._codes.get(name)
-        if codes is None:
+        if name not in self._codes:
             return None
-        rounded = torch.fake_quantize_per_tensor_affine(_read(args, kwargs), codes.scale, codes.zero_point, 0, CODES)
+        given = _read(args, kwargs)
+        codes = self._codes[name] or InputCodes.covering(Range(*(float(end) for end in given.aminmax())))
+        rounded = torch.fake_quantize_per_tensor_affine(given, codes.scale, codes.zero_point, 0, CODES)
         return ((rounded, *args[1:]), kwargs) if args else (args, kwargs | {"input": rounded})

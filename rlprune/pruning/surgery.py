@@ -112,6 +112,8 @@ class Shell:
                 self._put(module, name, value)
                 self._slim(owner)
         for (owner, attribute, entry), size in self._network.sizes(widths).items():
+            if owner not in self._modules:
+                continue  # its block was dropped
             held = getattr(self._modules[owner], attribute)
             changed = size if entry is None else type(held)([*held[:entry], size, *held[entry + 1 :]])
             setattr(self._modules[owner], attribute, changed)
@@ -151,7 +153,8 @@ def prune(network: Network, channels: Channels) -> nn.Module:
     for name in channels:
         network.group_index(name)
     state = dict(named_tensors(network.model))
-    tensors = {key: cut(state[key], dims) for key, dims in tensor_cuts(network, channels).items()}
+    cuts = {key: dims for key, dims in tensor_cuts(network, channels).items() if key in state}
+    tensors = {key: cut(state[key], dims) for key, dims in cuts.items()}
     widths = np.array([len(channels[g.name]) if g.name in channels else g.width for g in network.groups])
     replaced = {id(state[key]): state[key] for key in tensors}  # not worth a copy
     shell = Shell(copy.deepcopy(network.model, replaced), network)

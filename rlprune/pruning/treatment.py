@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 import torch
@@ -18,9 +19,9 @@ from rlprune.network import FloatArray, IntArray
 from rlprune.pruning.cache import RecentlyUsed
 from rlprune.pruning.quantization import fake_quantized
 from rlprune.pruning.tables import PruningTables
-from rlprune.pruning.weights import WeightRule, lost_energy, mask_of_density, pruned
+from rlprune.pruning.weights import WeightRule, lost_energy, mask_of_density
 from rlprune.space import Space
-from rlprune.storage import Stored
+from rlprune.storage import Stored, treated
 
 CACHE_BYTES = 2**28
 
@@ -37,19 +38,19 @@ class WeightTreatment:
     density: float = 1.0
     bits: int = FULL_BITS
 
-    def applied(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> tuple[torch.Tensor, torch.Tensor | None]:
-        """The weight as it computes, and which of its entries remain (None: all)."""
+    def applied(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> tuple[torch.Tensor, Stored]:
+        """The weight as it computes, and how it is stored."""
         mask = None
         if self.density < 1:
             mask = mask_of_density(weight, rule.density or self.density, rule, side_of(layer, "in") or 0)
-            weight = pruned(weight, mask, rule.replacement)
-        return fake_quantized(weight, self.bits, side_of(layer, "out") or 0), mask
+        stored = Stored(self.bits, side_of(layer, "out") or 0, mask, mask is not None and rule.replacement == "mean")
+        return treated(weight, stored), stored
 
 
 def side_of(layer: Layer, side: str) -> int | None:
     """The dimension of a layer's weight that holds its output or input channels."""
     sides = layer.tensors[layer.weight or ""]
-    return sides.index(side) if side in sides else None  # type: ignore[arg-type]
+    return sides.index(side) if side in sides else None
 
 
 class PlanTensors:
@@ -57,8 +58,8 @@ class PlanTensors:
 
     def __init__(self, tables: PruningTables, space: Space) -> None:
         self._tables, self._space = tables, space
-        treated = {choice.name for choice in space.choices if choice.kind in ("weights", "bits")}
-        self._layers = [(i, layer) for i, layer in enumerate(space.network.layers) if layer.name in treated]
+        names = {choice.name for choice in space.choices if choice.kind in ("weights", "bits")}
+        self._layers = [(i, layer) for i, layer in enumerate(space.network.layers) if layer.name in names]
         self._known: RecentlyUsed[torch.Tensor] = RecentlyUsed(CACHE_BYTES)
 
     def __call__(self, row: IntArray) -> dict[str, torch.Tensor]:
@@ -69,11 +70,12 @@ class PlanTensors:
             key = layer.weight or ""
             weight = tensors.get(key, self._tables.dense(key))
             place = (layer.name, self._tables.kept_of(layer.name, widths), treatment)
-            tensors[key] = self._known.get(place, lambda w=weight, x=layer, t=treatment: self._applied(x, w, t))  # type: ignore[misc]
+            tensors[key] = self._known.get(place, partial(self._applied, layer, weight, treatment))
         return tensors
 
     def _applied(self, layer: Layer, weight: torch.Tensor, treatment: WeightTreatment) -> torch.Tensor:
-        return treatment.applied(layer, weight, self._space.decisions.rule)[0]
+        untouched = treatment == WeightTreatment()
+        return weight if untouched else treatment.applied(layer, weight, self._space.decisions.rule)[0]
 
     def treatments(self, row: IntArray) -> list[tuple[Layer, WeightTreatment]]:
         """What happens to the weight of each layer that may be treated, whether it is or not."""
@@ -87,9 +89,7 @@ class PlanTensors:
         for layer, treatment in self.treatments(row):
             key = layer.weight or ""
             if key in state and treatment != WeightTreatment():
-                mask = treatment.applied(layer, untreated.get(key, self._tables.dense(key)), rule)[1]
-                mean = mask is not None and rule.replacement == "mean"
-                found[key] = Stored(treatment.bits, side_of(layer, "out") or 0, mask, mean)
+                found[key] = treatment.applied(layer, untreated.get(key, self._tables.dense(key)), rule)[1]
         return found
 
     def curve(self, name: str, kind: str, levels: IntArray) -> FloatArray:

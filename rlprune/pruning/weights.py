@@ -153,9 +153,6 @@ def mask_of_threshold(weight: Tensor, threshold: float, layer: str) -> Tensor:
         threshold: at least 0, and below the largest magnitude.
         layer: the layer's name, for the message.
 
-    Returns:
-        bool, shaped as ``weight``.
-
     Raises:
         PlanError: the threshold is negative or NaN, or would remove every entry.
         NetworkError: the weight is empty or has NaN or infinite entries.
@@ -276,8 +273,7 @@ def global_densities(weights: Mapping[str, Tensor], density: float) -> dict[str,
         Layer name -> its share of entries that stays, never 0.
 
     Raises:
-        PlanError: the density is not in (0, 1].
-        NetworkError: a weight is empty or has NaN or infinite entries.
+        PlanError, NetworkError: as :func:`mask_of_density`.
     """
     _check_density(density)
     magnitudes = [_magnitudes(weight).flatten().cpu() for weight in weights.values()]

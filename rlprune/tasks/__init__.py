@@ -8,8 +8,12 @@ from pathlib import Path
 from rlprune.errors import TaskError, unknown_name
 from rlprune.references import call_function, is_reference
 from rlprune.tasks.base import Split, Task
+from rlprune.tasks.binary import BinaryTask
+from rlprune.tasks.ranking import RankingTask
+from rlprune.tasks.regression import RegressionTask
+from rlprune.tasks.tokens import TokenTask
 
-__all__ = ["TASKS", "Split", "Task", "load_task"]
+__all__ = ["TASKS", "BinaryTask", "RankingTask", "RegressionTask", "Split", "Task", "TokenTask", "load_task"]
 
 
 def _digits(data_dir: str | Path | None) -> Task:

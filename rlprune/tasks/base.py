@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
 
 from rlprune.errors import TaskError
 from rlprune.tasks.answers import scored_tensor
+from rlprune.tasks.measures import LOWER_IS_BETTER, Details, class_details, kl_divergence
 from rlprune.tasks.overlap import check_apart, sample_digests
 from rlprune.tasks.split import Split, check_finite, check_labels, tensor_kind
 
@@ -23,21 +23,27 @@ APART = ("calibration", "validation", "test")
 class Task:
     """Data and metric. Usable as it is for classification; a subclass may score anything.
 
+    Ready for other things: :class:`~rlprune.tasks.BinaryTask` (one logit), :class:`~rlprune.tasks.RegressionTask`,
+    :class:`~rlprune.tasks.RankingTask` and :class:`~rlprune.tasks.TokenTask`.
+
     Calibration and validation samples are cut from the training data and share no sample; test samples are for one
     measurement at the end. A split given as a function is loaded, and every split is checked, on first use or by
     :meth:`check`; ``loaded`` tells which were used.
 
     A network may answer with more than one tensor; :meth:`outputs` says which is scored. For another metric set
-    ``metric`` and override both measures, e.g. for regression::
+    ``metric`` and override :meth:`score` and :meth:`divergence`, and :meth:`details` for what reports show beside::
 
-        class Regression(Task):
-            metric = "r2"
+        class Poses(Task):
+            metric = "share of joints within 5 px"
 
             def score(self, outputs, targets):
-                return 1 - float((outputs - targets).square().sum() / (targets - targets.mean()).square().sum())
+                return float(((outputs - targets).norm(dim=-1) < 5).double().mean())
 
             def divergence(self, outputs, dense_outputs):
                 return float((outputs - dense_outputs).square().mean())
+
+            def details(self, outputs, targets):
+                return {"mean_distance": (outputs - targets).norm(dim=-1).mean()}
 
     Args:
         name: how the task is called in tables and files.
@@ -48,7 +54,11 @@ class Task:
         classes: number of classes; labels are then checked to be integers in [0, classes).
     """
 
-    metric: ClassVar[str] = "accuracy"
+    metric: str = "accuracy"
+    lower_is_better: frozenset[str] = LOWER_IS_BETTER
+    """Names in :meth:`details` of which less is better."""
+    worst_score: float = 0.0
+    """What a network counts as that computes something wrong: no more than any that works."""
 
     def __init__(
         self,
@@ -109,7 +119,7 @@ class Task:
             check_apart((first, second), digests[first], digests[second])
 
     def check_test_targets(self, outputs: torch.Tensor) -> None:
-        """Refuse test targets that :meth:`score` would refuse at the end, where it is the one of this class.
+        """Refuse test targets that :meth:`score` would refuse at the end, where it is the one of a ready task.
 
         Args:
             outputs: [N, classes, ...] of validation samples; nothing is run on test samples.
@@ -117,9 +127,8 @@ class Task:
         Raises:
             TaskError: see :meth:`score`.
         """
-        if type(self).score is Task.score:
-            _check_logits(self.name, outputs, self.classes)
-            self._check_targets(outputs, self._known("test").targets, "test split")
+        if _owner(self, "score") is _owner(self, "_check_targets"):
+            self._check_targets(outputs, self._known("test").targets.to(outputs.device), "test split")
 
     def outputs(self, answer: Any) -> torch.Tensor:
         """The tensor of a network's answer that :meth:`score` and :meth:`divergence` take, samples first.
@@ -145,10 +154,7 @@ class Task:
         Raises:
             TaskError: the shapes do not fit, the labels are not integers in [0, classes), or an output is NaN.
         """
-        _check_logits(self.name, outputs, self.classes)
-        if len(targets) != len(outputs):
-            raise TaskError(self._misfit(outputs, targets, "targets"))
-        self._check_targets(outputs, targets, "targets")
+        self._check_pair(outputs, targets)
         return float((outputs.argmax(dim=1) == targets.to(outputs.device)).double().mean())
 
     def divergence(self, outputs: torch.Tensor, dense_outputs: torch.Tensor) -> float:
@@ -163,28 +169,63 @@ class Task:
         Raises:
             TaskError: the shapes differ or an output is NaN.
         """
+        self._check_same(outputs, dense_outputs)
+        return kl_divergence(outputs, dense_outputs)
+
+    def details(self, outputs: torch.Tensor, targets: torch.Tensor) -> Details:
+        """What reports show beside the score: for classes all of :func:`rlprune.tasks.measures.class_details`.
+
+        Where a subclass scores in another way this is empty, until it says what to show.
+
+        Returns:
+            Names to numbers, lists of numbers, or matrices; None where a measure is not defined. Numbers stand in the
+            report's table; ``confusion``, ``class_recall`` and ``class_support`` have a picture and tables.
+        """
+        if type(self).score is not Task.score:
+            return {}
+        self._check_pair(outputs, targets)
+        return class_details(outputs, targets)
+
+    def _check_pair(self, outputs: torch.Tensor, targets: torch.Tensor) -> None:
+        """Refuse outputs and targets that :meth:`score` cannot take."""
+        if len(targets) != len(outputs):
+            raise TaskError(self._misfit(outputs, targets, "targets"))
+        self._check_targets(outputs, targets, "targets")
+
+    def _check_same(self, outputs: torch.Tensor, dense_outputs: torch.Tensor) -> None:
+        """Refuse outputs that :meth:`divergence` cannot compare."""
         if outputs.shape != dense_outputs.shape:
             came = f"{tensor_kind(outputs)} and {tensor_kind(dense_outputs)}"
             raise TaskError(f"Outputs must have the dense network's shape; got {came}. Is it the same network?")
-        for logits in (outputs, dense_outputs):
-            _check_logits(self.name, logits, self.classes)
-        log_p = dense_outputs.double().log_softmax(dim=1)
-        log_q = outputs.double().to(log_p.device).log_softmax(dim=1)
-        # A class that the dense network excludes (log p = -inf) adds nothing, by the limit of p log p.
-        terms = torch.where(log_p.isneginf(), torch.zeros_like(log_p), log_p.exp() * (log_p - log_q))
-        divergence = float(terms.sum(dim=1).mean())
-        return math.inf if math.isnan(divergence) else max(0.0, divergence)
+        for one in (outputs, dense_outputs):
+            self._check_outputs(one)
+
+    def _check_outputs(self, outputs: torch.Tensor) -> None:
+        """Refuse outputs that are not [N, classes, ...], and NaN."""
+        if outputs.ndim < 2 or (self.classes is not None and outputs.shape[1] != self.classes):
+            expected = "classes" if self.classes is None else self.classes
+            raise TaskError(
+                f"Task {self.name!r} needs outputs of shape [N, {expected}, ...]; got {tensor_kind(outputs)}. "
+                "Is this the network for this task?"
+            )
+        check_no_nan(self.name, outputs)
 
     def _check_targets(self, outputs: torch.Tensor, targets: torch.Tensor, where: str) -> None:
+        """Refuse targets that do not fit the outputs; there may be more or fewer of them."""
+        self._check_outputs(outputs)
         if targets.is_floating_point() or targets.shape[1:] != outputs.shape[2:]:
             raise TaskError(self._misfit(outputs, targets, where))
-        check_labels(targets, outputs.shape[1], f"{where} of task {self.name!r}")
+        self._check_labels(targets, outputs.shape[1], f"{where} of task {self.name!r}")
+
+    def _check_labels(self, labels: torch.Tensor, classes: int, where: str) -> None:
+        check_labels(labels, classes, where)
 
     def _misfit(self, outputs: torch.Tensor, targets: torch.Tensor, where: str) -> str:
         return (
             f"Accuracy of task {self.name!r} needs integer labels [N, ...] for outputs [N, classes, ...]; the {where} "
             f"came as {tensor_kind(targets)} for {tensor_kind(outputs)}. "
-            "For another metric override Task.score and Task.divergence."
+            "For another metric take BinaryTask, RegressionTask, RankingTask or TokenTask, or override Task.score and "
+            "Task.divergence."
         )
 
     def _split(self, which: str) -> Split:
@@ -210,7 +251,7 @@ class Task:
             raise TaskError(f"The {where} must be a Split; got {type(split).__name__}.")
         check_finite(split, where)
         if self.classes is not None:
-            check_labels(split.targets, self.classes, where)
+            self._check_labels(split.targets, self.classes, where)
         for other, known in self._splits.items():
             if known.sample_shapes != split.sample_shapes:
                 shapes = f"{split.sample_shapes} against {known.sample_shapes} in {other}"
@@ -229,14 +270,14 @@ def _loaded(source: SplitSource, where: str) -> object:
         raise TaskError(f"Loading the {where} failed: {type(reason).__name__}: {reason}.") from reason
 
 
-def _check_logits(name: str, outputs: torch.Tensor, classes: int | None) -> None:
-    if outputs.ndim < 2 or (classes is not None and outputs.shape[1] != classes):
-        expected = "classes" if classes is None else classes
-        raise TaskError(
-            f"Task {name!r} needs outputs of shape [N, {expected}, ...]; got {tensor_kind(outputs)}. "
-            "Is this the network for this task?"
-        )
+def check_no_nan(name: str, outputs: torch.Tensor) -> None:
+    """Refuse outputs of which one is NaN; ``name`` is the task's."""
     if bool(outputs.isnan().any()):
         raise TaskError(
             f"Outputs must be numbers; the network gave NaN on task {name!r}. Check its weights and inputs."
         )
+
+
+def _owner(task: Task, method: str) -> type:
+    """The class that a method of a task is of."""
+    return next(owner for owner in type(task).__mro__ if method in vars(owner))

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy, one_of
 
@@ -36,6 +37,7 @@ from rlprune.experiments.run_config import CompareConfig, TrainConfig
 from rlprune.experiments.run_folder import RunFolder
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
+from rlprune.storage import Stored, load_compact, save_compact
 from rlprune.tasks.cifar10 import RECORD_BYTES, TEST_FILE, TRAIN_FILES, cifar10
 from rlprune.tasks.fashion_mnist import PARTS, fashion_mnist
 from rlprune.tasks.idx import read_idx
@@ -221,6 +223,43 @@ def spoilt_header(path: Path) -> SearchStrategy[bytes]:
     end = 8 + int.from_bytes(content[:8], "little")
     headers = spoilt_tree(json.loads(content[8:end]))
     return headers.map(lambda header: len(header).to_bytes(8, "little") + header + content[end:])
+
+
+@EFFORT
+def test_compact_networks(tmp_path: Path, effort: int) -> None:
+    path, again = tmp_path / "net.safetensors", tmp_path / "again.safetensors"
+    mask = torch.tensor([[True, False, False, False, False, True, False, False] * 4] * 3)
+    weight = torch.arange(96).view(3, 32) / 7 - 5
+    ways = {
+        "sparse": Stored(8, 0, mask),
+        "mean": Stored(4, 1, mask.roll(1), mean=True),
+        "dense": Stored(4, 0, ~torch.eye(3, 32, dtype=torch.bool), mean=True),
+        "halves": Stored(16, 1, mask),
+    }
+    save_compact(path, dict.fromkeys(ways, weight) | {"plain": weight.clone(), "count": torch.tensor(3)}, ways)
+
+    def read() -> None:
+        loaded = load_compact(path)
+        for key in ways.keys() & loaded.keys():
+            assert loaded[key].dtype != torch.float32 or torch.isfinite(loaded[key]).all()
+        save_compact(again, loaded, {})
+        assert all(torch.equal(loaded[key].isnan(), value.isnan()) for key, value in load_compact(again).items())
+
+    fuzz(path, one_of(spoilt_bytes(path.read_bytes()), spoilt_header(path), spoilt_forms(path)), read, 300 * effort)
+
+
+def spoilt_forms(path: Path) -> SearchStrategy[bytes]:
+    """A compact file whose description of tensors, which is JSON in the JSON header, is spoilt."""
+    content = path.read_bytes()
+    end = 8 + int.from_bytes(content[:8], "little")
+    header = json.loads(content[8:end])
+
+    def described(metadata: bytes) -> bytes:
+        header["__metadata__"] = {"rlprune": metadata.decode("utf-8", "replace")}
+        text = json.dumps(header).encode()
+        return len(text).to_bytes(8, "little") + text + content[end:]
+
+    return spoilt_tree(json.loads(header["__metadata__"]["rlprune"])).map(described)
 
 
 @EFFORT

@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save
+from safetensors import safe_open
+from safetensors.torch import load, save
 from torch import nn
 
 from rlprune.agents.policy import Policy, PolicySpec
@@ -45,6 +46,7 @@ from rlprune.experiments.yaml_file import read_yaml
 from rlprune.files import MAX_JSON_BYTES, MAX_JSON_VALUES, plain_name, read_bytes, read_json
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
+from rlprune.storage import Stored, load_compact, save_compact
 from rlprune.tasks.idx import read_idx
 from rlprune.zoo import resolve_network
 from rlprune.zoo.names import SourceName
@@ -253,6 +255,111 @@ def test_a_policy_never_answers_with_nan(policy: Path) -> None:
     loaded = Policy.load(policy)
     with pytest.raises(PolicyError, match="numbers"):
         loaded.act(np.ones(loaded.spec.sizes[0], np.float32))
+
+
+@pytest.fixture
+def compact(tmp_path: Path) -> Path:
+    """A network with a sparse weight in 8 bits, one in 4 bits of an odd number, and one with a mean."""
+    weight = torch.arange(99).view(3, 33) / 7 - 5
+    mask = torch.arange(99).view(3, 33) % 9 == 0
+    ways = {"sparse": Stored(8, 0, mask), "odd": Stored(4, 0), "mean": Stored(32, 0, mask, mean=True)}
+    return save_compact(tmp_path / "net.safetensors", dict.fromkeys(ways, weight), ways)
+
+
+def described(path: Path) -> tuple[dict[str, torch.Tensor], dict[str, Any]]:
+    with safe_open(path, "pt") as file:
+        return load(path.read_bytes()), json.loads(file.metadata()["rlprune"])
+
+
+def write_compact(path: Path, tensors: dict[str, torch.Tensor], description: object) -> None:
+    path.write_bytes(save(tensors, {"rlprune": json.dumps(description)}))
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("shape", [2**31 - 1] * 3, "must have [0-9]{27,} bytes"),
+        ("shape", [2**31] * 3, "sizes"),
+        ("shape", [3, 40], "must have"),
+        ("shape", [33, 3], "must have"),
+        ("shape", [], "sizes"),
+        ("shape", [1] * 9, "sizes"),
+        ("shape", [0, 33], "sizes"),
+        ("shape", [True, 99], "sizes"),
+        ("shape", [3.0, 33], "sizes"),
+        ("shape", "3x33", "sizes"),
+        ("out_dim", 2, "'out_dim' must be a dimension"),
+        ("out_dim", -1, "'out_dim' must be a dimension"),
+        ("out_dim", 1, "must have"),
+        ("bits", 2, "'bits' must be one of"),
+        ("bits", 16, "must have"),
+        ("bits", None, "'bits' must be one of"),
+        ("sparse", 1, "'sparse' must be true or false"),
+        ("sparse", False, "'kept' must be all entries"),
+        ("mean", "no", "'mean' must be true or false"),
+        ("mean", True, "must have"),
+        ("kept", 12, "must have"),
+        ("kept", 100, "'kept' must be a number of entries"),
+        ("kept", -1, "'kept' must be a number of entries"),
+        ("other", 1, "must hold shape, out_dim"),
+    ],
+)
+def test_a_malformed_description_of_a_weight_is_refused(compact: Path, key: str, value: object, message: str) -> None:
+    tensors, description = described(compact)
+    description["treated"]["sparse"][key] = value
+    write_compact(compact, tensors, description)
+    with pytest.raises(NetworkError, match=message):
+        load_compact(compact)
+
+
+@pytest.mark.parametrize(
+    ("name", "place", "byte", "message"),
+    [
+        ("sparse", slice(-13, -12), 0b11111111, "must keep 11 of 99"),
+        ("sparse", slice(-1, None), 0b1, "must keep 11 of 99"),
+        ("sparse", slice(12, 13), 0x80, "finite numbers and scales above 0"),  # -128 is no code
+        ("sparse", slice(0, 4), 0, "scales above 0"),
+        ("sparse", slice(2, 4), 0xFF, "finite numbers and scales"),
+        ("sparse", slice(0, 4), 0x7E, "values times scales must be finite"),
+        ("odd", slice(-1, None), 0x70, "bits behind the last value must be 0"),
+        ("odd", slice(12, 13), 0x88, "finite numbers and scales above 0"),
+        ("mean", slice(0, 4), 0xFF, "finite numbers"),
+        ("mean", slice(4, 8), 0xFF, "finite numbers"),
+    ],
+)
+def test_malformed_bytes_of_a_weight_are_refused(
+    compact: Path, name: str, place: slice, byte: int, message: str
+) -> None:
+    tensors, description = described(compact)
+    tensors[name][place] = byte
+    write_compact(compact, tensors, description)
+    with pytest.raises(NetworkError, match=message):
+        load_compact(compact)
+
+
+def test_a_compact_file_that_describes_other_tensors_is_refused(compact: Path) -> None:
+    tensors, description = described(compact)
+    for changed, message in (
+        ({**tensors, "odd": tensors["odd"].view(1, -1)}, r"must have [0-9]+ bytes; torch.uint8 \[1, "),
+        ({**tensors, "odd": tensors["odd"].to(torch.bfloat16)}, "must have"),
+        ({key: tensors[key] for key in ("odd", "sparse")}, "does not hold: 'mean'"),
+    ):
+        write_compact(compact, changed, description)
+        with pytest.raises(NetworkError, match=message):
+            load_compact(compact)
+    for other in ([], {"schema": "rlprune-compact/2", "treated": {}}, {"schema": "rlprune-compact/1"}, "x"):
+        write_compact(compact, tensors, other)
+        with pytest.raises(NetworkError, match=r"JSON object|must have schema"):
+            load_compact(compact)
+
+
+def test_a_small_compact_file_fills_no_memory(compact: Path) -> None:
+    tensors, description = described(compact)
+    huge = {"shape": [2**16, 2**16], "out_dim": 0, "bits": 4, "sparse": True, "mean": False, "kept": 0}
+    write_compact(compact, tensors, {**description, "treated": {"sparse": huge}})
+    assert peak_of(quietly(lambda: load_compact(compact))) < MEGABYTE
+    with pytest.raises(NetworkError, match="must have 537133056 bytes"):
+        load_compact(compact)
 
 
 HEAD = "number,reward,score,divergence,evaluations,cache_hits,seconds,widths"

@@ -14,6 +14,9 @@ from torch import nn
 
 from rlprune.errors import DeviceError, RlpruneError
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.pruning import surgery
+from rlprune.pruning.depth import drop_blocks
+from rlprune.space import Space
 
 Inference = Callable[[], object]
 """Runs a loaded network once, on inputs that were prepared when it was loaded."""
@@ -52,11 +55,13 @@ class Runtime(ABC):
 
     Attributes:
         identity: what its measurements rest on.
+        int8: whether layers can be computed in int8.
         round_s: a round of timing takes at least this long, so that rounds of small networks are spread over seconds
             too: slow spells of a shared machine last some tenths of a second.
     """
 
     identity: RuntimeIdentity
+    int8: bool = False
     round_s: float = 0.1
 
     @abstractmethod
@@ -79,6 +84,31 @@ class Runtime(ABC):
     @abstractmethod
     def load_module(self, module: nn.Module, example_inputs: Any) -> Inference:
         """A finished module, truly exported, ready to run. Raises as :meth:`load`."""
+
+    def load_mix(self, network: Network, space: Space, row: IntArray) -> Inference:
+        """A plan that drops blocks and computes layers in int8, ready to run (values do not matter for time).
+
+        Args:
+            network: the dense network.
+            space: of the network; ``row`` ``[K]`` is a plan in it.
+
+        Raises:
+            NetworkError: the shortened network cannot be exported for this runtime.
+            DeviceError: the runtime refuses it, or computes nothing in int8.
+        """
+        if space.computed_in_int8(row):
+            raise DeviceError(f"{self.identity.name} computes nothing in int8 here. Leave bits out, or use cpu.")
+        widths = space.widths(row[None])[0]
+        module = surgery.prune(network, surgery.leading_channels(network, widths))
+        return self.load_module(drop_blocks(module, space.blocks, space.dropped(row)), network.example_inputs)
+
+    def load_onnx(self, model: bytes, example_inputs: Any) -> Inference:
+        """A serialised ``ModelProto`` with the batch of this runtime, ready to run.
+
+        Raises:
+            DeviceError: the runtime takes no ONNX, or refuses it.
+        """
+        raise DeviceError(f"{self.identity.name} takes no ONNX networks, so none in int8. Use cpu:onnxruntime.")
 
     def peak_bytes(self, inference: Inference) -> int | None:
         """Memory that one run takes at most, weights included, where the runtime can tell; else None."""

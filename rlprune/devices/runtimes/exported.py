@@ -10,6 +10,8 @@ from torch import nn
 from rlprune.devices.runtimes.base import Inference, Runtime
 from rlprune.export import Feed, export_onnx_bytes, input_arrays
 from rlprune.network import IntArray, Network
+from rlprune.pruning.depth import shortened
+from rlprune.space import Space
 
 if TYPE_CHECKING:
     from rlprune.devices.template import OnnxTemplate
@@ -19,6 +21,7 @@ class ExportedRuntime(Runtime):
     """Base of the runtimes that take ONNX. Every loaded plan keeps its weights and buffers in memory."""
 
     _template: OnnxTemplate | None = None
+    _shortened: dict[tuple[str, ...], OnnxTemplate] | None = None
 
     @abstractmethod
     def load_bytes(self, model: bytes, feed: Feed) -> Inference:
@@ -37,10 +40,33 @@ class ExportedRuntime(Runtime):
         template = self.template(network)
         return self.load_bytes(template.sliced(widths), template.feed)
 
+    def load_mix(self, network: Network, space: Space, row: IntArray) -> Inference:
+        from rlprune.quantized_export import quantize_for_timing  # it imports onnx, which a profile does not need
+
+        template = self._without(network, space, space.dropped(row))
+        model, int8 = template.sliced(space.widths(row[None])[0]), space.computed_in_int8(row)
+        return self.load_bytes(quantize_for_timing(model, int8) if int8 else model, template.feed)
+
+    def _without(self, network: Network, space: Space, dropped: tuple[str, ...]) -> OnnxTemplate:
+        """The exported network without some blocks; each set of blocks is exported once."""
+        from rlprune.devices.template import OnnxTemplate  # as above
+
+        if not dropped:
+            return self.template(network)
+        if self._shortened is None or self._template is None or self._template.network is not network:
+            self.template(network)
+            self._shortened = {}
+        if dropped not in self._shortened:
+            shorter = shortened(network, space.blocks, dropped)
+            self._shortened[dropped] = OnnxTemplate(shorter, batch=self.identity.batch)
+        return self._shortened[dropped]
+
     def load_module(self, module: nn.Module, example_inputs: Any) -> Inference:
         batch = self.identity.batch
-        model = export_onnx_bytes(module, example_inputs, batch=batch)
-        return self.load_bytes(model, input_arrays(model, example_inputs, batch))
+        return self.load_onnx(export_onnx_bytes(module, example_inputs, batch=batch), example_inputs)
+
+    def load_onnx(self, model: bytes, example_inputs: Any) -> Inference:
+        return self.load_bytes(model, input_arrays(model, example_inputs, self.identity.batch))
 
     def template(self, network: Network) -> OnnxTemplate:
         """The exported dense network from which plans are sliced; made once for each network."""

@@ -37,6 +37,7 @@ class OnnxRuntime(ExportedRuntime):
     def __init__(self, threads: int = 1, batch: int = 1, precision: str = "float32", *, provider: str = CPU) -> None:
         check_counts(threads if provider == CPU else 1, batch)
         check_precision("ONNX Runtime", precision, ["float32"])
+        self.int8 = provider == CPU
         self.identity = RuntimeIdentity(
             name="onnxruntime",
             version=_version(),

@@ -14,6 +14,7 @@ from tests.experiments.bad_inputs.plans import PLANS
 from tests.experiments.bad_inputs.policies import POLICIES
 from tests.experiments.bad_inputs.results import COMPARED, VALIDATED
 from tests.experiments.bad_inputs.runs import RESUMED, RUN_FOLDERS
+from tests.experiments.bad_inputs.scores import SCORED
 from tests.experiments.bad_inputs.settings import SETTINGS
 from tests.experiments.bad_inputs.tasks import TASKS
 from tests.experiments.bad_inputs.widths import WIDTHS
@@ -27,6 +28,7 @@ TOPICS = (
     WIDTHS,
     NETWORKS,
     TASKS,
+    SCORED,
     DEVICES,
     OUTPUTS,
     PLANS,

@@ -60,6 +60,12 @@ RUN_FOLDERS = Topic(
             "poor-result/result.json does not hold the result of a run: network is missing. Train again.",
         ),
         BadInput(
+            "result whose details are of other networks",
+            "report other-details",
+            "other-details/result.json does not hold the result of a run: details must be of the networks in rows. "
+            "Train again.",
+        ),
+        BadInput(
             "result of another schema",
             "report other-result",
             "other-result/result.json must have schema 'rlprune-result/1'; 'rlprune-result/99' came. Train again.",

@@ -179,6 +179,7 @@ RUNS: dict[str, Change] = {
     "cut-result": _halved("result.json"),
     "poor-result": _poor_result,
     "other-result": _changed("result.json", schema="rlprune-result/99"),
+    "other-details": _changed("result.json", details={"lower_is_better": [], "networks": {}}),
     "without-versions": _without("versions.json"),
     "without-episodes": _without("episodes-ddpg.csv"),
     "odd-episodes": _odd_episodes,

@@ -1,0 +1,65 @@
+"""The claims about what tasks tell beside the score."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from typing import Any
+
+from rlprune.experiments.details import told_of
+from rlprune.experiments.validating.claims import Claims, Tolerance
+from rlprune.experiments.validating.rebuilding import Rebuilt
+from rlprune.experiments.validating.tolerances import Tolerances
+from rlprune.tasks.measures import Details
+
+
+def check_details(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> None:
+    """Every measure of every network in the table, on both splits; after the test scores were checked."""
+    if "details" not in rebuilt.result:
+        return
+    for row in rebuilt.result["rows"]:
+        if rebuilt.impossible(row["widths"]) is None:
+            for split, found in rebuilt.candidate(row["widths"], row["role"]).details.items():
+                claimed = told_of(rebuilt.result, row["name"], split)
+                samples = len(getattr(rebuilt.evaluator.task, split))
+                _check_split(claims, f"{row['name']}, {split}", claimed, found, tolerances, samples)
+
+
+def _check_split(
+    claims: Claims, subject: str, claimed: Details, found: Details, tolerances: Tolerances, samples: int
+) -> None:
+    for name in dict.fromkeys([*claimed, *found]):
+        tolerance = _tolerance(name, found, tolerances, samples)
+        mine, theirs = found.get(name), claimed.get(name)
+        if isinstance(mine, list) or isinstance(theirs, list):
+            alike = _alike(theirs, mine, tolerance)
+            claims.equal(name, subject, theirs, theirs if alike else mine, tolerance.why)
+        else:
+            claims.near(name, subject, theirs, mine, tolerance)
+
+
+def _tolerance(name: str, found: Details, tolerances: Tolerances, samples: int) -> Tolerance:
+    """Of counts, so many samples; of shares of a class, the same of the smallest class."""
+    if any(type(value) is int for value in _leaves(found.get(name))):
+        return tolerances.count
+    if name.startswith(("class_", "macro_")):
+        samples = min((count for count in found.get("class_support", []) if count), default=samples)
+    return tolerances.score(samples)
+
+
+def _leaves(value: Any) -> Iterator[Any]:
+    if isinstance(value, list):
+        for item in value:
+            yield from _leaves(item)
+    else:
+        yield value
+
+
+def _alike(claimed: Any, found: Any, tolerance: Tolerance) -> bool:
+    """Whether both have the same form, and numbers that are near each other."""
+    if isinstance(claimed, list) and isinstance(found, list):
+        pairs = zip(claimed, found, strict=False)
+        return len(claimed) == len(found) and all(_alike(mine, other, tolerance) for mine, other in pairs)
+    if not isinstance(claimed, int | float) or not isinstance(found, int | float):
+        return bool(claimed == found)
+    return math.isfinite(claimed) and abs(found - claimed) <= tolerance.of(claimed)

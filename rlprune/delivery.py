@@ -1,0 +1,69 @@
+"""A pruned network as it is handed over: a torch module, the form in which it is stored, and ONNX."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlprune.export import TOLERANCE, Feed, export_onnx_bytes, input_arrays
+from rlprune.pruning.quantization import Int8Inputs, Range
+from rlprune.storage import Stored, compact_bytes
+from rlprune.tasks.base import Split
+from rlprune.tasks.batches import batches
+
+CALIBRATION_FEEDS = 64
+INT8_TOLERANCE = 0.25
+"""Layers in int8 round their outputs too, which torch does not imitate; and noise is no image."""
+
+
+@dataclass(frozen=True, eq=False)
+class Delivered:
+    """What a plan makes of a network.
+
+    Attributes:
+        module: as it computes: weights masked and rounded, and the inputs of layers in int8 rounded too.
+        stored: ``state_dict`` key -> how a treated weight is stored; empty where all are plain.
+        ranges: layer that computes in int8 -> range of what it reads.
+    """
+
+    module: nn.Module
+    stored: Mapping[str, Stored] = field(default_factory=dict)
+    ranges: Mapping[str, Range] = field(default_factory=dict)
+    rounding: Int8Inputs | None = None
+
+    @property
+    def tolerance(self) -> float:
+        """How far ONNX may differ from torch, as a share of an output's largest value."""
+        return TOLERANCE if self.rounding is None else INT8_TOLERANCE
+
+    def compact(self) -> bytes | None:
+        """The content of a compact file (:mod:`rlprune.storage`); None where no weight was treated."""
+        return compact_bytes(self.module.state_dict(), self.stored) if self.stored else None
+
+    def onnx(self, example_inputs: Any, calibration: Split, *, batch: int = 1) -> bytes:
+        """A serialised ``ModelProto``; layers in int8 as ONNX Runtime's quantizer writes them.
+
+        Args:
+            calibration: tells the ranges of what layers in int8 answer.
+
+        Raises:
+            NetworkError, DeviceError: see :func:`rlprune.export.export_onnx_bytes` and
+                :func:`rlprune.quantized_export.quantize_onnx`.
+        """
+        if self.rounding is None:
+            return export_onnx_bytes(self.module, example_inputs, batch=batch)
+        from rlprune.quantized_export import quantize_onnx  # it imports onnx, which nothing else here needs
+
+        with self.rounding.off():
+            model = export_onnx_bytes(self.module, example_inputs, batch=batch, optimize=False)
+        return quantize_onnx(model, list(self.ranges), _feeds(model, calibration, batch), self.ranges)
+
+
+def _feeds(model: bytes, calibration: Split, batch: int) -> Iterator[Feed]:
+    for inputs in itertools.islice(batches(calibration, batch, torch.device("cpu")), CALIBRATION_FEEDS):
+        yield input_arrays(model, inputs, batch)

@@ -1,0 +1,151 @@
+"""Measures what dropped blocks and layers in int8 change, and adds it to a profile.
+
+Two phases, as for widths. Probes compute random layers in int8, and show which of them that makes faster. The plans
+that are fitted and checked then mix widths, dropped blocks and those layers.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from rlprune.choices import Kind
+from rlprune.devices.measuring import Effort, Stage, Timed
+from rlprune.devices.mixed import MixedLatency, MixedPlan, fit_gains, fit_mixed, int8_ratio
+from rlprune.devices.partial import PartialProfile
+from rlprune.devices.plans import choose_plans
+from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.records import ErrorSummary
+from rlprune.devices.runtimes.base import Inference, Runtime
+from rlprune.devices.runtimes.checks import check_present
+from rlprune.network import IntArray
+from rlprune.pruning.quantization import int8_layers
+from rlprune.space import Decisions, Space
+
+DROPS = 6
+"""Different sets of dropped blocks that are measured: some runtimes export the network anew for each."""
+PLANS, CHECKS, PROBES = 32, 12, 16
+
+
+@dataclass(frozen=True)
+class Mixes:
+    """Rows of a space whose choices are channels, blocks, and layers with 8 or 32 bits.
+
+    Attributes:
+        space: of channels, depth and bits; what is not decided has no choice.
+        layers: that may compute in int8.
+    """
+
+    space: Space
+    layers: tuple[str, ...]
+
+    @classmethod
+    def of(cls, space: Space, profile: DeviceProfile, runtime: Runtime) -> Mixes:
+        """What can be measured of the decisions of ``space`` on a runtime."""
+        network = space.network.restricted(profile.widths)
+        decided = [c.name for c in space.choices if c.kind == "bits"] if runtime.int8 else []
+        layers = tuple(name for name in int8_layers(network) if name in decided)
+        wanted: dict[Kind, bool] = {"channels": True, "depth": bool(space.blocks), "bits": bool(layers)}
+        kinds = tuple(kind for kind, there in wanted.items() if there)
+        others = [f"bits:{c.name}" for c in space.choices if c.kind == "bits" and c.name not in layers]
+        exclude = others if layers else []
+        decisions = Decisions(kinds, bits=(8, 32), exclude=exclude)
+        return cls(Space(network, decisions, int8=layers, blocks=space.blocks), layers)
+
+    def rows(self, count: int, seed: int, layers: Sequence[str], drop: bool) -> IntArray:
+        """The dense network, and ``count`` random rows in which some of ``layers`` are in int8; ``[count + 1, K]``."""
+        space, random = self.space, np.random.default_rng(seed)
+        widths = choose_plans(space.network, count + 1, seed)
+        rows = np.tile(space.full, (count + 1, 1))
+        groups = {group.name: index for index, group in enumerate(space.network.groups)}
+        drops = random.random((DROPS, len(space.blocks))) < 0.5
+        for number, row in enumerate(rows[1:], start=1):
+            dropped = dict(zip(space.blocks.names, drops[number % DROPS], strict=True)) if drop else {}
+            share = random.random()
+            for place, choice in enumerate(space.choices):
+                if choice.kind == "channels":
+                    row[place] = widths[number % len(widths), groups[choice.name]]
+                elif choice.kind == "depth":
+                    row[place] = 0 if dropped.get(choice.name, False) else 1
+                elif choice.name in layers and random.random() < share:
+                    row[place] = 8
+        return space.canonical(rows)
+
+    def plans(self, timed: Timed, scale: float, held_out: Sequence[bool]) -> list[MixedPlan]:
+        """Measured rows as records."""
+        space = self.space
+        return [
+            MixedPlan(
+                tuple(int(width) for width in space.widths(row[None])[0]),
+                space.dropped(row),
+                space.computed_in_int8(row),
+                float(latency) * scale,
+                bool(out),
+            )
+            for row, latency, out in zip(timed.plans, timed.latency_ms, held_out, strict=True)
+        ]
+
+
+def add_mixes(
+    profile: DeviceProfile,
+    space: Space,
+    runtime: Runtime,
+    effort: Effort | None = None,
+    *,
+    path: str | Path | None = None,
+    progress: bool = False,
+) -> DeviceProfile:
+    """The profile with what the blocks of ``space`` and its layers in int8 change, measured here.
+
+    Args:
+        profile: of the same network, device and runtime; latencies are scaled by the dense network.
+        space: what may be decided; other kinds than depth and bits change no latency.
+        path: where the profile is saved; what was measured goes on from there.
+        progress: show bars on stderr.
+
+    Raises:
+        DeviceError: the runtime is absent, or stops answering.
+        NetworkError: a shortened network cannot be exported.
+        ProfileError: ``path`` cannot be written.
+    """
+    effort = effort or Effort()
+    check_present(runtime)
+    mixes = Mixes.of(space, profile, runtime)
+    key = {"mixes": [profile.created, list(mixes.space.blocks.names), list(mixes.layers)], "effort": effort.key()}
+    stored = PartialProfile(path, key)
+    stage = Stage(space.network, runtime, stored, effort, progress)
+
+    def load(row: IntArray) -> Inference:
+        return runtime.load_mix(space.network, mixes.space, row)
+
+    def measured(phase: str, rows: IntArray, out: Sequence[bool]) -> list[MixedPlan]:
+        timed = stage.measure(phase, rows, load=load)
+        return mixes.plans(timed, profile.dense_latency_ms / float(timed.latency_ms[0]), out)
+
+    probed: list[MixedPlan] = []
+    gains: dict[str, float] = {}
+    if mixes.layers:
+        rows = mixes.rows(max(PROBES, 2 * len(mixes.layers)), effort.seed + 2, mixes.layers, drop=False)
+        probed = measured("int8", rows, [False] * len(rows))
+        gains = fit_gains(mixes.space, profile.predictor, probed, mixes.layers)
+    paying = [name for name, gain in gains.items() if gain > 0]
+    mixed = MixedLatency({}, {}, ErrorSummary.of(np.zeros(0)))
+    if paying or mixes.space.blocks:
+        rows = mixes.rows(PLANS + CHECKS, effort.seed + 3, paying, drop=True)
+        out = [number >= len(rows) - CHECKS for number in range(len(rows))]
+        plans = measured("mixes", rows, out)
+        mixed = fit_mixed(mixes.space, profile.predictor, plans, paying)
+    mixed = replace(
+        mixed,
+        gains={**dict.fromkeys(mixes.layers, 0.0), **mixed.gains},
+        measured=(*probed, *mixed.measured),
+        int8_ratio=int8_ratio(mixes.space, profile.predictor, probed),
+    )
+    profile = replace(profile, mixed=mixed)
+    if path is not None:
+        profile.save(path)
+    stored.remove()
+    return profile
