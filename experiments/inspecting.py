@@ -14,6 +14,7 @@ import torch
 
 from rlprune.errors import ConfigError, TaskError
 from rlprune.experiments.config import InspectConfig
+from rlprune.experiments.inspecting_blocks import BLOCK_COLUMNS, block_cells, calibration_samples, describe_blocks
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.reasons import alike, grouped
 from rlprune.experiments.setup import make_network
@@ -53,6 +54,8 @@ class InspectAnswer:
         )
         cells = [_cells(group) for group in result["groups"]]
         print_table(f"{len(cells)} groups", COLUMNS, cells)
+        if blocks := [block_cells(block) for block in result["blocks"]]:
+            print_table(f"{len(blocks)} blocks that can be dropped", BLOCK_COLUMNS, blocks)
         for title, lines in _sections(result):
             print(f"\n{title}:")
             for line in lines:
@@ -75,7 +78,9 @@ def inspect_network(config: InspectConfig, progress: Progress | None = None) -> 
         examples = _examples(loaded, config)
         progress.note("Following every operation, and checking each group")
         network = make_network(loaded.model, examples, config, config.multiple)
-        result = _result(network, config.network, config.task or loaded.task)
+        progress.note("Running it without each block")
+        blocks = describe_blocks(network, calibration_samples(config, loaded.task))
+        result = {**_result(network, config.network, config.task or loaded.task), **blocks}
     if config.out is not None:
         write_json(config.out, result, ConfigError)
     return InspectAnswer(result)
@@ -191,6 +196,9 @@ def _sections(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
         guessed[attribute["value"]].append(attribute["name"])
     sections = {
         "Left whole": [f"{item['reason']}: {alike(item['layers'])}" for item in result["left_whole"]],
+        "Keep the shape of their input, but cannot be dropped": [
+            f"{item['reason']}: {alike(item['modules'])}" for item in result["not_dropped"]
+        ],
         "Statistics over the channels that are left": [alike(result["renormalizes"])] if result["renormalizes"] else [],
         "Taken for widths because of their value, and checked": [f"{alike(n)} = {v}" for v, n in guessed.items()],
         "How to go on": result["hints"],

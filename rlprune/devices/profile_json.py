@@ -7,6 +7,7 @@ from typing import Any
 
 from rlprune.devices.digest import check_seal
 from rlprune.devices.fields import ADVICE, Fields
+from rlprune.devices.mixed import MixedLatency
 from rlprune.devices.predictor import FEATURES, LatencyPredictor
 from rlprune.devices.records import (
     QUANTILES,
@@ -74,6 +75,7 @@ def parse(value: dict[str, Any], origin: str) -> dict[str, Any]:
         "readings": readings,
         "basis": basis,
         "notes": fields.texts("notes"),
+        "mixed": MixedLatency.from_fields(fields.inner("mixed")) if fields.has("mixed") else None,
     }
     check_seal(value, origin)
     return found

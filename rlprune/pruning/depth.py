@@ -53,8 +53,8 @@ class Skip(nn.Module):
         return pass_on(self.takes, self.answers, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
-        facts = vars(vars(self).get("facts", self))
-        return facts[name] if name in facts else super().__getattr__(name)
+        facts = vars(self).get("facts")
+        return getattr(facts, name) if hasattr(facts, name) else super().__getattr__(name)
 
     def extra_repr(self) -> str:
         """How it is printed."""

@@ -143,6 +143,22 @@ def test_people_get_a_table(call: Any, rows: Path) -> None:
     assert "rlprune train --network tiny_rows:network --task mine:task" in called.out
 
 
+def test_blocks_that_can_be_dropped(call: Any, inspected: Any) -> None:
+    told = inspected("--network", "digits-resnet")
+    assert [block["name"] for block in told["blocks"]] == ["stages.0.0"]
+    assert 0.3 < told["blocks"][0]["macs_saved"] < 0.5
+    assert 0 < told["blocks"][0]["change"] < 2
+    assert told["not_dropped"][0]["modules"] == ["stages.1.0.second", "stages.2.0.second"]
+    without_data = inspected(*MINE)
+    assert [(block["name"], block["change"]) for block in without_data["blocks"]] == [
+        ("blocks.0", None),
+        ("blocks.1", None),
+    ]
+    shown = call("inspect", "--network", "digits-resnet").out
+    assert "1 blocks that can be dropped" in shown
+    assert "but cannot be dropped:\n- its input and its output are different channels" in shown
+
+
 def test_heads_normalisations_and_guesses(inspected: Any) -> None:
     result = inspected(*MINE)
     heads = by_name(result)["blocks.0.attn.qkv"]
