@@ -11,6 +11,7 @@ from torch import nn
 from rlprune.devices import Device, DeviceProfile, meter_of
 from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerMeter, PowerModel
+from rlprune.devices.mixed_profiler import add_mixes
 from rlprune.devices.profiler import build_profile
 from rlprune.devices.promise import PlanTiming, PlanTimings, measure_plans
 from rlprune.devices.records import EnergyModel
@@ -21,6 +22,7 @@ from rlprune.experiments.progress import Progress
 from rlprune.experiments.scoring import Candidate
 from rlprune.network import Network
 from rlprune.problem import PruningProblem
+from rlprune.space import Space
 
 
 def new_profile(
@@ -49,16 +51,46 @@ def _new_profile(
         network,
         device.runtime,
         meter,
-        Effort(
-            plans=config.profile_plans,
-            checks=config.profile_checks,
-            samples=config.profile_samples,
-            bound=config.profile_bound,
-            limit_s=in_seconds(config.profile_minutes),
-            seed=config.seed,
-        ),
+        effort_of(config),
         path=path,
         progress=True,
+    )
+
+
+def with_mixes(
+    profile: DeviceProfile,
+    space: Space,
+    device: Device,
+    config: ProblemConfig,
+    progress: Progress,
+    path: Path | None = None,
+) -> DeviceProfile:
+    """The profile with what dropped blocks and layers in int8 change, where these are decided and that can be measured.
+
+    Args:
+        path: where it is saved. Raises as :func:`new_profile`.
+    """
+    if profile.mixed is not None or not {"depth", "bits"} & set(space.kinds):
+        return profile
+    if device.runtime is None or profile.basis != "network":
+        progress.note(
+            "The profile does not say what dropped blocks save: it is taken to be the time of their layers. Weights in "
+            "few bits compute in float."
+        )
+        return profile
+    with progress.phase("profile", "Measuring dropped blocks and layers in int8"):
+        return add_mixes(profile, space, device.runtime, effort_of(config), path=path, progress=True)
+
+
+def effort_of(config: ProblemConfig) -> Effort:
+    """How much a new profile measures."""
+    return Effort(
+        plans=config.profile_plans,
+        checks=config.profile_checks,
+        samples=config.profile_samples,
+        bound=config.profile_bound,
+        limit_s=in_seconds(config.profile_minutes),
+        seed=config.seed,
     )
 
 

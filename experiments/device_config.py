@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from rlprune.errors import ConfigError
-from rlprune.experiments.config import BOUND_HELP, DEVICE_HELP, MINUTES_HELP, WidthsConfig
+from rlprune.experiments.config import BOUND_HELP, DEVICE_HELP, MINUTES_HELP, DecideConfig
 from rlprune.experiments.options import at_least, check_measuring, check_watts, option
 
 
@@ -15,7 +15,7 @@ class DevicesConfig:
 
 
 @dataclass(frozen=True)
-class ProfileConfig(WidthsConfig):
+class ProfileConfig(DecideConfig):
     """How a device profile is measured."""
 
     device: str = option("cpu", DEVICE_HELP)

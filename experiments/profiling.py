@@ -10,6 +10,7 @@ from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.grid import LayerProfile, build_layer_profile
 from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
+from rlprune.devices.mixed_profiler import add_mixes
 from rlprune.devices.profiler import build_profile, extend_profile
 from rlprune.errors import ProfileError
 from rlprune.experiments.device import describe, told_meter
@@ -116,6 +117,13 @@ def profile_facts(profile: DeviceProfile) -> dict[str, str]:
         energy = profile.energy
         terms = f"{energy.base_mj:.3g} mJ + {energy.watts:.3g} W x latency + {energy.mj_per_mmac:.3g} mJ a million MACs"
         facts["energy, fitted"] = f"{terms}; error {energy.error} on {energy.error.plans} plans"
+    if profile.mixed is not None:
+        mixed = profile.mixed
+        facts["dropped blocks, int8"] = f"error {mixed.held_out} on {mixed.held_out.plans} unseen plans"
+        if mixed.int8_ratio is not None:
+            facts["int8"] = (
+                f"with most layers in int8 {mixed.int8_ratio:.2f} times as long; {mixed.strength:.0%} of savings kept"
+            )
     for name, tail in profile.tails.items():
         line = f"{tail.offset_ms:.4f} ms + {tail.factor:.2f} x latency"
         facts[f"latency, {name}"] = f"{line}; error {tail.error}"
@@ -138,11 +146,15 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
         if config.any_network:
             return _measure_layers(config, device, progress)
         progress.note(f"Loading {config.network}")
-        network = load_material(config, config.multiple).network
+        material = load_material(config, config.multiple)
+        network = material.network
         known = DeviceProfile.load(config.out) if Path(config.out).exists() else None
         if known is not None:
             known.check(network)
         profile = _measure_network(config, network, device, known, progress)
+        if {"depth", "bits"} & set(material.space.kinds):
+            settings: dict[str, Any] = {"path": config.out, "progress": True}
+            profile = add_mixes(profile, material.space, device.runtime, effort_of(config), **settings)
     progress.note(describe(profile))
     folder = Path(config.out).with_name(f"{Path(config.out).stem}-pictures")
     series = profile_series(profile, network, config.network)

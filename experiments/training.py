@@ -15,7 +15,7 @@ from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import ProblemConfig, check_known
 from rlprune.experiments.cost import RunCost
-from rlprune.experiments.device import describe, fitting_profile, new_profile
+from rlprune.experiments.device import describe, fitting_profile, new_profile, with_mixes
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.fronts import FrontJob
 from rlprune.experiments.interruption import Interrupted
@@ -127,6 +127,9 @@ class _Session:
                 run = stack.enter_context(self._open(cost))
                 profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
                 progress.note(f"Other runs can use this profile: --device {run.path / PROFILE}")
+            if profile is not None and needs_profile(config.budgets(), config.reward):
+                run = run or stack.enter_context(self._open(cost))
+                profile = with_mixes(profile, material.space, target, config, progress, run.path / PROFILE)
             problem = stated(config, material, evaluator, profile, progress, config.on_nan)
             _note_idle_workers(config, progress)
             problem = stack.enter_context(in_processes(problem, config.workers or 1))
@@ -187,6 +190,8 @@ def prepare(
     profile = fitting_profile(target, material.network, config.watts)
     if profile is None and needs_profile(config.budgets(), config.reward):
         profile = new_profile(material.network, target, config, progress)
+    if profile is not None:
+        profile = with_mixes(profile, material.space, target, config, progress)
     return stated(config, material, evaluator, profile, progress, on_nan), profile
 
 

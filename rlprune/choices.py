@@ -7,7 +7,10 @@ walks or budgets plans needs to know no more than that.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, Protocol, get_args
+
+import numpy as np
+import numpy.typing as npt
 
 if TYPE_CHECKING:
     from rlprune.groups import Group
@@ -75,6 +78,22 @@ class Choice:
         if self.kind == "bits" and level < FULL_BITS // 2:
             return 0.0
         return self.share(level)
+
+
+class Int8Where(Protocol):
+    """Which layers of a network compute in int8 once the weights of all of them have at most 8 bits.
+
+    All or none: between two layers in int8 nothing is rounded twice, and one alone mostly is slower than in float.
+    """
+
+    @property
+    def names(self) -> frozenset[str]:
+        """The layers."""
+        ...
+
+    def pays(self, widths: npt.NDArray[np.int64], present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
+        """Whether they do at widths ``[N, G]``, where only the layers ``present`` ``[N, L]`` are left; ``[N]``."""
+        ...
 
 
 @dataclass(frozen=True)

@@ -127,7 +127,7 @@ class Evaluator:
         self.batch_statistics = enough if batch_statistics is None else batch_statistics
         self.plans = PlanTensors(tables, self.space)
         self._switch = BlockSwitch(self._shell.module, self.space.blocks)
-        self._rounding = Int8Inputs(self._shell.module, sorted(self.space.int8))
+        self._rounding = Int8Inputs(self._shell.module, sorted(self.space.int8.names))
         self._left_out = batchnorm.use_batch_statistics(self._shell.module) if self.batch_statistics else set()
         self._references: dict[int, tuple[Split, torch.Tensor]] = {}
         self._dense_outputs = self._forward(self._shell.module)

@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_layers
-from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Choice, Kind, Unit
+from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Choice, Int8Where, Kind, Unit
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.network import FloatArray, IntArray, Network
 from rlprune.pruning.droppable import find_blocks
@@ -76,13 +76,24 @@ class Decisions:
         )
 
 
+@dataclass(frozen=True)
+class _Named:
+    """Layers that compute in int8 at any widths."""
+
+    names: frozenset[str]
+
+    def pays(self, widths: IntArray, present: BoolArray) -> BoolArray:
+        return np.ones(len(widths), dtype=bool)
+
+
 class Space:
     """All choices about one network, in the order in which an episode takes them.
 
     Args:
         network: with the widths that are allowed.
         decisions: what may be decided; channels where nothing is said.
-        int8: layers that compute in int8 once their weights have at most 8 bits; the others only store them so.
+        int8: which layers compute in int8 once the weights of all of them have at most 8 bits, by name or by a rule;
+            the others only store them so.
         blocks: those that may be dropped, where they are known already.
 
     Attributes:
@@ -101,12 +112,13 @@ class Space:
         network: Network,
         decisions: Decisions | None = None,
         *,
-        int8: Sequence[str] = (),
+        int8: Sequence[str] | Int8Where = (),
         blocks: Blocks | None = None,
     ) -> None:
         self.network = network
         self.decisions = decisions or Decisions()
-        self.int8 = frozenset(int8)
+        self.int8: Int8Where
+        self.int8 = _Named(frozenset(int8)) if isinstance(int8, Sequence) else int8
         self.kinds = tuple(kind for kind in KINDS if kind in self.decisions.kinds)
         offered = find_blocks(network) if blocks is None and "depth" in self.kinds else blocks or Blocks()
         allowed = [block for block in offered if not self.decisions.excludes("depth", block.name)]
@@ -121,14 +133,17 @@ class Space:
         """A network's channels, or the space itself."""
         return cls(subject) if isinstance(subject, Network) else subject
 
-    def on(self, network: Network, int8: Sequence[str] | None = None) -> Space:
+    def on(self, network: Network, int8: Sequence[str] | Int8Where | None = None) -> Space:
         """The same decisions where other widths are allowed, or other layers compute in int8."""
-        return Space(network, self.decisions, int8=sorted(self.int8) if int8 is None else int8, blocks=self.blocks)
+        return Space(network, self.decisions, int8=self.int8 if int8 is None else int8, blocks=self.blocks)
 
     def means_the_same(self, other: Space) -> bool:
         """Whether a row of levels does the same to the network in both; allowed levels may differ."""
         mine, theirs = ([(c.kind, c.name) for c in space.choices] for space in (self, other))
-        return mine == theirs and self.int8 == other.int8 and self.decisions.rule == other.decisions.rule
+        return mine == theirs and self._same_int8(other) and self.decisions.rule == other.decisions.rule
+
+    def _same_int8(self, other: Space) -> bool:
+        return self.int8 is other.int8 or self.int8 == other.int8 or not (self.int8.names or other.int8.names)
 
     @property
     def layered(self) -> bool:
@@ -257,12 +272,18 @@ class Space:
 
     def computed_in_int8(self, row: IntArray) -> tuple[str, ...]:
         """Names of the layers that a plan ``[K]`` computes in int8."""
-        bits, present = self.bits(row[None])[0], self.present(row[None])[0]
-        return tuple(
-            layer.name
-            for index, layer in enumerate(self.network.layers)
-            if layer.name in self.int8 and bits[index] <= 8 and present[index]
-        )
+        computed = self.in_int8(row[None])[0]
+        return tuple(layer.name for layer, so in zip(self.network.layers, computed, strict=True) if so)
+
+    def in_int8(self, levels: IntArray) -> BoolArray:
+        """Whether each layer computes in int8, ``[N, K] -> [N, L]``."""
+        if not self.int8.names or "bits" not in self.kinds:
+            return np.zeros((len(levels), len(self.network.layers)), dtype=bool)
+        candidates = np.array([layer.name in self.int8.names for layer in self.network.layers])
+        present = self.present(levels)
+        together = ((self.bits(levels) <= 8) | ~present | ~candidates).all(axis=1)
+        together &= self.int8.pays(self.widths(levels), present)
+        return np.asarray(together[:, None] & present & candidates)
 
     def named(self, row: IntArray) -> Mapping[str, Mapping[Kind, int]]:
         """Name -> kind -> level of a plan ``[K]``, in forward order."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlprune.devices.mixed import OwnTime, mixed_latency
+from rlprune.devices.mixed import MixedLatency, OwnTime, mixed_latency
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.records import QUANTILES
 from rlprune.errors import ProfileError, unknown_name
@@ -31,13 +31,10 @@ class LatencyCost:
         self._predict = profile.predictor.bind(self._space.network)
         self._lowest = profile.lowest()
         self._names = [group.name for group in self._space.network.groups]
-        mixed = profile.mixed
-        shares = {} if mixed is None else mixed.shares
-        gains = {} if mixed is None else mixed.gains
+        self._mixed = profile.mixed or MixedLatency()
         self._own = OwnTime(self._space, profile.predictor)
-        self._shares = np.array([shares.get(name, 1.0) for name in self._space.blocks.names])
-        layers = self._space.network.layers
-        self._gains = np.array([gains.get(x.name, 0.0) if x.name in self._space.int8 else 0.0 for x in layers])
+        self._shares = np.array([self._mixed.shares.get(name, 1.0) for name in self._space.blocks.names])
+        self._int8 = self._mixed.rule(self._space.network, profile.predictor)
 
     def __call__(self, levels: IntArray) -> FloatArray:
         space = self._space
@@ -47,8 +44,9 @@ class LatencyCost:
         if not space.layered:
             return latency
         own, dropped = self._own(widths) * self._shares, ~space.kept(levels)
-        in_int8 = (space.bits(levels) <= 8) & space.present(levels)
-        return mixed_latency(latency, own, dropped, 1.0 - in_int8 @ self._gains)
+        in_int8 = space.in_int8(levels)
+        saved = self._int8.savings(widths, in_int8) if in_int8.any() else np.zeros(1)
+        return mixed_latency(latency, own, dropped, saved)
 
     def _refuse_extrapolation(self, widths: IntArray) -> None:
         below = widths < self._lowest

@@ -1,7 +1,7 @@
 """Measures what dropped blocks and layers in int8 change, and adds it to a profile.
 
-Two phases, as for widths. Probes compute random layers in int8, and show which of them that makes faster. The plans
-that are fitted and checked then mix widths, dropped blocks and those layers.
+Two phases, as for widths. Probes compute all layers in int8 at random widths, and show what that saves. The plans that
+are fitted and checked then mix widths, dropped blocks and int8.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pathlib import Path
 import numpy as np
 
 from rlprune.choices import Kind
+from rlprune.devices.int8_model import Int8Rule, KindInInt8, fit_kinds
 from rlprune.devices.measuring import Effort, Stage, Timed
-from rlprune.devices.mixed import MixedLatency, MixedPlan, fit_gains, fit_mixed, int8_ratio
+from rlprune.devices.mixed import MixedPlan, fit_mixed, int8_ratio
 from rlprune.devices.partial import PartialProfile
 from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.records import ErrorSummary
-from rlprune.devices.runtimes.base import Inference, Runtime
+from rlprune.devices.runtimes.base import Runtime
 from rlprune.devices.runtimes.checks import check_present
 from rlprune.network import IntArray
 from rlprune.pruning.quantization import int8_layers
@@ -27,7 +27,7 @@ from rlprune.space import Decisions, Space
 
 DROPS = 6
 """Different sets of dropped blocks that are measured: some runtimes export the network anew for each."""
-PLANS, CHECKS, PROBES = 32, 12, 16
+PLANS, CHECKS, PROBES = 32, 12, 24
 
 
 @dataclass(frozen=True)
@@ -55,8 +55,12 @@ class Mixes:
         decisions = Decisions(kinds, bits=(8, 32), exclude=exclude)
         return cls(Space(network, decisions, int8=layers, blocks=space.blocks), layers)
 
-    def rows(self, count: int, seed: int, layers: Sequence[str], drop: bool) -> IntArray:
-        """The dense network, and ``count`` random rows in which some of ``layers`` are in int8; ``[count + 1, K]``."""
+    def rows(self, count: int, seed: int, drop: bool) -> IntArray:
+        """The dense network, and ``count`` random rows; ``[count + 1, K]``.
+
+        Args:
+            drop: whether blocks are dropped and half of the rows are in float; else no block is, and all are in int8.
+        """
         space, random = self.space, np.random.default_rng(seed)
         widths = choose_plans(space.network, count + 1, seed)
         rows = np.tile(space.full, (count + 1, 1))
@@ -64,14 +68,14 @@ class Mixes:
         drops = random.random((DROPS, len(space.blocks))) < 0.5
         for number, row in enumerate(rows[1:], start=1):
             dropped = dict(zip(space.blocks.names, drops[number % DROPS], strict=True)) if drop else {}
-            share = random.random()
+            in_int8 = not drop or bool(random.random() < 0.5)
             for place, choice in enumerate(space.choices):
                 if choice.kind == "channels":
                     row[place] = widths[number % len(widths), groups[choice.name]]
                 elif choice.kind == "depth":
                     row[place] = 0 if dropped.get(choice.name, False) else 1
-                elif choice.name in layers and random.random() < share:
-                    row[place] = 8
+                else:
+                    row[place] = 8 if in_int8 else 32
         return space.canonical(rows)
 
     def plans(self, timed: Timed, scale: float, held_out: Sequence[bool]) -> list[MixedPlan]:
@@ -118,32 +122,25 @@ def add_mixes(
     stored = PartialProfile(path, key)
     stage = Stage(space.network, runtime, stored, effort, progress)
 
-    def load(row: IntArray) -> Inference:
-        return runtime.load_mix(space.network, mixes.space, row)
-
     def measured(phase: str, rows: IntArray, out: Sequence[bool]) -> list[MixedPlan]:
-        timed = stage.measure(phase, rows, load=load)
+        timed = stage.measure(phase, rows, load=lambda row: runtime.load_mix(space.network, mixes.space, row))
         return mixes.plans(timed, profile.dense_latency_ms / float(timed.latency_ms[0]), out)
 
     probed: list[MixedPlan] = []
-    gains: dict[str, float] = {}
+    kinds: dict[str, KindInInt8] = {}
     if mixes.layers:
-        rows = mixes.rows(max(PROBES, 2 * len(mixes.layers)), effort.seed + 2, mixes.layers, drop=False)
+        rows = mixes.rows(PROBES, effort.seed + 2, drop=False)
         probed = measured("int8", rows, [False] * len(rows))
-        gains = fit_gains(mixes.space, profile.predictor, probed, mixes.layers)
-    paying = [name for name, gain in gains.items() if gain > 0]
-    mixed = MixedLatency({}, {}, ErrorSummary.of(np.zeros(0)))
-    if paying or mixes.space.blocks:
-        rows = mixes.rows(PLANS + CHECKS, effort.seed + 3, paying, drop=True)
-        out = [number >= len(rows) - CHECKS for number in range(len(rows))]
-        plans = measured("mixes", rows, out)
-        mixed = fit_mixed(mixes.space, profile.predictor, plans, paying)
-    mixed = replace(
-        mixed,
-        gains={**dict.fromkeys(mixes.layers, 0.0), **mixed.gains},
-        measured=(*probed, *mixed.measured),
-        int8_ratio=int8_ratio(mixes.space, profile.predictor, probed),
-    )
+        widths = np.array([plan.widths for plan in probed], dtype=np.int64)
+        latency = np.array([plan.latency_ms for plan in probed])
+        kinds = fit_kinds(mixes.space.network, profile.predictor, widths, [plan.int8 for plan in probed], latency)
+        rule = Int8Rule(mixes.space.network, profile.predictor, mixes.layers, kinds)
+        mixes = replace(mixes, space=mixes.space.on(mixes.space.network, rule))
+    rows = mixes.rows(PLANS + CHECKS, effort.seed + 3, drop=True)
+    plans = measured("mixes", rows, [number >= len(rows) - CHECKS for number in range(len(rows))])
+    mixed = fit_mixed(mixes.space, profile.predictor, plans, kinds)
+    ratio = int8_ratio(mixes.space.network, profile.predictor, probed)
+    mixed = replace(mixed, measured=(*probed, *plans), int8_ratio=ratio)
     profile = replace(profile, mixed=mixed)
     if path is not None:
         profile.save(path)

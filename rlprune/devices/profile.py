@@ -109,7 +109,6 @@ class DeviceProfile:
                 )
             if session.other_load is not None and session.other_load > BUSY:
                 found.append(f"Other programs kept {session.other_load:.1f} cores busy while the profile was measured.")
-        found += [] if self.mixed is None else self.mixed.notes()
         if not self.energy.measured:
             found.append(f"Energy is not measured: {self.energy.source}.")
         return list(dict.fromkeys(found))
@@ -157,7 +156,8 @@ class DeviceProfile:
 
     def restrict(self, space: Space) -> Space:
         """The same decisions over the widths that pay here; int8 is computed where it was measured to be faster."""
-        return space.on(space.network.restricted(self.widths), int8=() if self.mixed is None else self.mixed.paying())
+        network = space.network.restricted(self.widths)
+        return space.on(network, int8=() if self.mixed is None else self.mixed.rule(network, self.predictor))
 
     def for_network(self, network: Network) -> DeviceProfile:
         """Itself, where it is of ``network``. Raises as :meth:`check`."""

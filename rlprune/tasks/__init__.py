@@ -28,6 +28,12 @@ def _fashion_mnist(data_dir: str | Path | None) -> Task:
     return fashion_mnist(data_dir)
 
 
+def _mnist(data_dir: str | Path | None) -> Task:
+    from rlprune.tasks.mnist import mnist
+
+    return mnist(data_dir)
+
+
 def _cifar10(data_dir: str | Path | None) -> Task:
     from rlprune.tasks.cifar10 import cifar10
 
@@ -37,6 +43,7 @@ def _cifar10(data_dir: str | Path | None) -> Task:
 TASKS: dict[str, Callable[[str | Path | None], Task]] = {
     "digits": _digits,
     "fashion-mnist": _fashion_mnist,
+    "mnist": _mnist,
     "cifar10": _cifar10,
 }
 

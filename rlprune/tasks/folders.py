@@ -24,6 +24,7 @@ def find_folder(
     inside: Sequence[str],
     otherwise: Sequence[str] = (),
     advice: str,
+    bare: bool = True,
 ) -> Path:
     """The first folder that holds all of ``files``, each plain or gzipped.
 
@@ -37,12 +38,14 @@ def find_folder(
         inside: sub-folders of each place that are tried as well.
         otherwise: folders where systems put this data set.
         advice: how to get the files.
+        bare: whether the usual places may hold the files themselves, not only in one of ``inside``.
 
     Raises:
         TaskError: no such folder; it lists where was looked and how to get the files.
     """
     roots = [Path(data_dir)] if data_dir is not None else _usual_roots()
-    tried = [folder for root in roots for folder in (root, *(root / name for name in inside))]
+    within = ("", *inside) if bare or data_dir is not None else inside
+    tried = [root / name for root in roots for name in within]
     if data_dir is None:
         tried += [Path(folder) for folder in otherwise]
     for folder in tried:

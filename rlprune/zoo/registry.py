@@ -14,6 +14,7 @@ from torch import nn
 
 from rlprune.errors import NetworkError, unknown_name
 from rlprune.files import read_json
+from rlprune.zoo.dense import fashion_dense
 from rlprune.zoo.mobilenet import fashion_mobilenet
 from rlprune.zoo.resnet import digits_resnet, fashion_resnet20
 from rlprune.zoo.vgg import fashion_vgg
@@ -69,6 +70,7 @@ ZOO: dict[str, ZooEntry] = {
     entry.name: entry
     for entry in (
         ZooEntry("digits-resnet", digits_resnet, "digits", (1, 8, 8)),
+        ZooEntry("fashion-dense", fashion_dense, "fashion-mnist", (1, 28, 28)),
         ZooEntry("fashion-resnet20", fashion_resnet20, "fashion-mnist", (1, 28, 28)),
         ZooEntry("fashion-vgg", fashion_vgg, "fashion-mnist", (1, 28, 28)),
         ZooEntry("fashion-mobilenet", fashion_mobilenet, "fashion-mnist", (1, 28, 28)),

@@ -49,6 +49,7 @@ class Recipe:
 
 RECIPES = {
     "digits-resnet": Recipe(epochs=40, peak_rate=0.05, batch=64, shift=1, flip=False),
+    "fashion-dense": Recipe(epochs=20, peak_rate=0.1, shift=0, flip=False),
     "fashion-resnet20": Recipe(epochs=12),
     "fashion-vgg": Recipe(epochs=9, peak_rate=0.1),
     "fashion-mobilenet": Recipe(epochs=10),
@@ -119,19 +120,24 @@ def count_macs(model: nn.Module, inputs: torch.Tensor) -> int:
     return int(counter.get_total_flops()) // 2
 
 
+def trained(entry: ZooEntry, recipe: Recipe, split: Split) -> nn.Module:
+    """A network trained on a split, in eval mode."""
+    with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator
+        torch.manual_seed(recipe.seed)
+        model = _in_format(entry.build(), torch.channels_last)
+    fit(model, split, recipe)
+    return _in_format(model, torch.contiguous_format).eval()
+
+
 def train(entry: ZooEntry, recipe: Recipe, task: Task) -> tuple[nn.Module, dict[str, Any]]:
     """Train and measure one network.
 
     Returns:
         The network in eval mode, and the record for the index.
     """
-    with torch.random.fork_rng(devices=[]):  # layers draw their first weights from the global generator
-        torch.manual_seed(recipe.seed)
-        model = _in_format(entry.build(), torch.channels_last)
-    start = time.monotonic()
-    fit(model, task.train, recipe)
+    split, start = task.train, time.monotonic()
+    model = trained(entry, recipe, split)
     seconds = time.monotonic() - start
-    model = _in_format(model, torch.contiguous_format).eval()
     record = {
         "task": task.name,
         "test_accuracy": round(accuracy(model, task, task.test), 6),

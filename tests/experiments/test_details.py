@@ -257,7 +257,7 @@ Told = dict[str, Any]
 @pytest.mark.parametrize(
     ("change", "says"),
     [
-        (lambda told: told.pop("dense"), "details must be of the networks in rows"),
+        (lambda told: told.pop("dense"), "details must be of every network in rows"),
         (lambda told: told["dense"]["test"].update(top_1="much"), "details.networks.dense.test.top_1 must be float"),
         (lambda told: told["dense"]["test"]["confusion"].pop(), "all lists of classes must be as long as each other"),
         (lambda told: told["dense"]["test"]["confusion"][0].pop(), "confusion must be a square of counts"),

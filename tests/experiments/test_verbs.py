@@ -114,7 +114,7 @@ def test_report_is_made_again_from_the_files_alone(call: Any, trained: Any, tmp_
     called = call("report", "moved")
     assert called.code == 0, called.err
     assert [path.read_text() for path in reports] == before
-    assert len(list((run / "pictures").iterdir())) == 8
+    assert len(list((run / "pictures").iterdir())) == 9
     assert "ddpg (learned)" in called.out
 
 

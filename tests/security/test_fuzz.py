@@ -39,8 +39,9 @@ from rlprune.network import Network
 from rlprune.plan import PruningPlan
 from rlprune.storage import Stored, load_compact, save_compact
 from rlprune.tasks.cifar10 import RECORD_BYTES, TEST_FILE, TRAIN_FILES, cifar10
-from rlprune.tasks.fashion_mnist import PARTS, fashion_mnist
+from rlprune.tasks.fashion_mnist import fashion_mnist
 from rlprune.tasks.idx import read_idx
+from rlprune.tasks.idx_images import PARTS
 from rlprune.zoo import resolve_network
 from tests.security.mutations import CANARY, spoilt_bytes, spoilt_settings, spoilt_table, spoilt_tree
 

@@ -13,7 +13,8 @@ import torch
 
 from rlprune.errors import TaskError
 from rlprune.tasks import Task, load_task
-from rlprune.tasks.fashion_mnist import FILES, SPLIT_SEED, fashion_mnist
+from rlprune.tasks.fashion_mnist import fashion_mnist
+from rlprune.tasks.idx_images import FILES, SPLIT_SEED
 from rlprune.tasks.images import cut_train
 
 Bytes = np.ndarray[tuple[int, ...], np.dtype[np.uint8]]

@@ -11,8 +11,8 @@ NETWORKS = Topic(
             "unknown name",
             "train --network digit-resnet",
             "Unknown network 'digit-resnet'. Did you mean 'digits-resnet'? Known: digits-resnet, "
-            "fashion-mobilenet, fashion-resnet20, fashion-vgg. Or name your own as module:function, or one "
-            "of another library as hf:CONFIG, torchvision:NAME or timm:NAME.",
+            "fashion-dense, fashion-mobilenet, fashion-resnet20, fashion-vgg. Or name your own as module:function, "
+            "or one of another library as hf:CONFIG, torchvision:NAME or timm:NAME.",
         ),
         BadInput(
             "unknown library",

@@ -34,8 +34,8 @@ POLICIES = Topic(
             "unknown network",
             "replay run --network fashion-resnet2",
             "Unknown network 'fashion-resnet2'. Did you mean 'fashion-resnet20'? Known: digits-resnet, "
-            "fashion-mobilenet, fashion-resnet20, fashion-vgg. Or name your own as module:function, or one "
-            "of another library as hf:CONFIG, torchvision:NAME or timm:NAME.",
+            "fashion-dense, fashion-mobilenet, fashion-resnet20, fashion-vgg. Or name your own as module:function, "
+            "or one of another library as hf:CONFIG, torchvision:NAME or timm:NAME.",
         ),
         BadInput(
             "run of a method that learns no policy",

@@ -62,7 +62,7 @@ RUN_FOLDERS = Topic(
         BadInput(
             "result whose details are of other networks",
             "report other-details",
-            "other-details/result.json does not hold the result of a run: details must be of the networks in rows. "
+            "other-details/result.json does not hold the result of a run: details must be of every network in rows. "
             "Train again.",
         ),
         BadInput(

@@ -10,7 +10,7 @@ TASKS = Topic(
         BadInput(
             "unknown task",
             "train … --task digit",
-            "Unknown task 'digit'. Did you mean 'digits'? Known: cifar10, digits, fashion-mnist. Or name "
+            "Unknown task 'digit'. Did you mean 'digits'? Known: cifar10, digits, fashion-mnist, mnist. Or name "
             "your own as module:function.",
         ),
         BadInput(

@@ -1,0 +1,100 @@
+"""Least squares for weights that were removed one by one."""
+
+from __future__ import annotations
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from rlprune.pruning import sparse_repair
+from rlprune.pruning.sparse_repair import output_change, refit, sparse_repaired
+from tests.pruning.linear_layers import CASES
+
+
+def problem(outputs: int, columns: int, density: float, seed: int) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Dense rows, supports of different sizes, and A of correlated inputs."""
+    generator = torch.Generator().manual_seed(seed)
+    theta = torch.randn(outputs, columns, generator=generator, dtype=torch.float64)
+    kept = torch.rand(outputs, columns, generator=generator) < density
+    x = torch.randn(3 * columns, columns, generator=generator, dtype=torch.float64)
+    x = x + 0.9 * x.roll(1, 1)
+    return theta, kept, x.T @ x / len(x) + 1e-4 * torch.eye(columns, dtype=torch.float64)
+
+
+@pytest.mark.parametrize("density", [0.2, 0.5, 0.8])
+@pytest.mark.parametrize("fill", [0.0, 0.1])
+def test_it_is_least_squares_on_each_rows_own_support(density: float, fill: float) -> None:
+    theta, kept, matrix = problem(7, 12, density, seed=1)
+    root = torch.linalg.cholesky(matrix).T  # ||root d||^2 = d A d
+    fitted = refit(theta, kept, matrix, fill)
+    for row, free, found in zip(theta, kept, fitted, strict=True):
+        target = root @ row - root[:, ~free].sum(1) * fill
+        wanted = torch.linalg.lstsq(root[:, free], target[:, None], driver="gelsd").solution[:, 0]
+        torch.testing.assert_close(found[free], wanted)
+        assert torch.equal(found[~free], torch.full_like(found[~free], fill))
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 1), st.integers(0, 1000), st.sampled_from([0.0, -0.05]))
+def test_its_error_is_never_above_the_unrepaired_one(density: float, seed: int, fill: float) -> None:
+    theta, kept, matrix = problem(5, 9, density, seed)
+    cut = torch.where(kept, theta, fill)
+    before, after = (output_change(theta, other, matrix) for other in (cut, refit(theta, kept, matrix, fill)))
+    assert bool((after <= before * (1 + 1e-9) + 1e-12).all())
+
+
+def test_a_full_mask_changes_nothing() -> None:
+    theta, _, matrix = problem(5, 9, 0.5, seed=2)
+    assert torch.equal(refit(theta, torch.ones_like(theta, dtype=torch.bool), matrix), theta)
+
+
+def test_rows_that_lose_nothing_or_all_among_others() -> None:
+    theta, kept, matrix = problem(6, 9, 0.4, seed=3)
+    kept[0], kept[1] = True, False
+    fitted = refit(theta, kept, matrix)
+    torch.testing.assert_close(fitted[0], theta[0])
+    assert not fitted[1].any()
+
+
+def test_batches_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    theta, kept, matrix = problem(20, 15, 0.4, seed=4)
+    wanted = refit(theta, kept, matrix)
+    monkeypatch.setattr(sparse_repair, "BATCH_ELEMENTS", 100)
+    torch.testing.assert_close(refit(theta, kept, matrix), wanted)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_of_layer_gets_closer_to_its_dense_outputs(name: str) -> None:
+    case = CASES[name]
+    rows = case.rows(case.inputs(40))
+    statistics = case.statistics(rows, ridge=1e-9)
+    coefficients = case.coefficients
+    mask = torch.rand(coefficients.weight.shape, generator=torch.Generator().manual_seed(5)) < 0.5
+    weight, bias = sparse_repaired(statistics, mask)
+    assert weight.shape == coefficients.weight.shape
+    assert not weight[~mask].any()
+    assert (bias is None) == (coefficients.bias is None)
+
+    def error(matrix: torch.Tensor, bias: torch.Tensor | None) -> float:
+        own = (
+            type(coefficients)(matrix, bias, coefficients.out_dim, coefficients.in_dim, coefficients.groups).theta()
+            - coefficients.theta()
+        )
+        x = rows.double()
+        if bias is not None:
+            x = torch.cat([x.new_ones(*x.shape[:2], 1), x], dim=2)
+        return float(torch.einsum("ngc,goc->ngo", x, own).square().mean())
+
+    cut = error(torch.where(mask, coefficients.weight, 0.0), coefficients.bias)
+    assert error(weight, bias) < 0.95 * cut
+
+
+def test_a_full_mask_leaves_a_layer_bit_for_bit() -> None:
+    case = CASES["strided, biased"]
+    weight, bias = sparse_repaired(
+        case.statistics(case.rows(case.inputs(10))), torch.ones(5, 6, 3, 3, dtype=torch.bool)
+    )
+    assert bias is not None
+    assert torch.equal(weight, case.coefficients.weight)
+    assert torch.equal(bias, case.coefficients.bias)  # type: ignore[arg-type]
