@@ -43,7 +43,7 @@ class WeightTreatment:
         mask = None
         if self.density < 1:
             mask = mask_of_density(weight, rule.density or self.density, rule, side_of(layer, "in") or 0)
-        stored = Stored(self.bits, side_of(layer, "out") or 0, mask, mask is not None and rule.replacement == "mean")
+        stored = Stored(self.bits, side_of(layer, "out") or 0, mask, rule.replacement == "mean")
         return treated(weight, stored), stored
 
 
