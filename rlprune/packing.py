@@ -135,6 +135,7 @@ def sizes(entries: Any, kept: Any, bits: Any, channels: Any, mean: bool) -> tupl
     Values in few bits may be stored as the float32 that they stand for: of few values scales would take more. Dense
     float32 holds the mean wherever it stands, so never takes more than the weight as it was.
     """
+
     def bytes_of(width: Any, sparse: bool) -> Any:
         values = _bytes((kept if sparse else entries) * width)
         return _scale_bytes(width, channels) + values + _bytes(entries * sparse) + 4 * _has_mean(mean, width, sparse)

@@ -319,13 +319,13 @@ def _level(kind: Kind, decision: Decision, full: int) -> int:
 
 
 def _forward(network: Network, decisions: Mapping[str, Decision]) -> dict[str, Decision]:
-    """Decisions in forward order; a block stands before what follows it."""
+    """Decisions in forward order; a block stands before what is in it."""
     position = {layer.name: index for index, layer in enumerate(network.layers)}
 
-    def at(name: str) -> int:
+    def at(name: str) -> float:
         own = position.get(name.partition("#")[0])
         inside = (index for layer, index in position.items() if layer.startswith(f"{name}."))
-        return own if own is not None else min(inside, default=len(position))
+        return own if own is not None else min(inside, default=len(position)) - 0.5
 
     return {name: decisions[name] for name in sorted(decisions, key=at)}
 

@@ -40,8 +40,7 @@ PLANS = Topic(
         BadInput(
             "keep ratio below 0",
             "apply plan-negative.json …",
-            "plan-negative.json, '0': keep_ratio must be a number in (0, 1]; -0.5 came. Use 1 to keep "
-            "everything.",
+            "plan-negative.json, '0': keep_ratio must be a number in (0, 1]; -0.5 came. Use 1 to keep everything.",
         ),
         BadInput(
             "keep ratio NaN",
