@@ -248,8 +248,8 @@ class PruningPlan:
         for name, item in self.decisions.items():
             if item.density is not None and round(item.density * 100) not in allowed:
                 raise PlanError(
-                    f"With the pattern {self.rule.pattern} a density is {allowed[0] / 100:g} or 1; {item.density:g} came "
-                    f"for {name}. Correct it, or leave the pattern out."
+                    f"With the pattern {self.rule.pattern} a density is {allowed[0] / 100:g} or 1; {item.density:g} "
+                    f"came for {name}. Correct it, or leave the pattern out."
                 )
 
     def apply(self, network: Network) -> nn.Module:

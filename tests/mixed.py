@@ -82,7 +82,7 @@ def prepare(name: str) -> Prepared:
 
 
 def random_rows(space: Space, count: int, seed: int = 0) -> IntArray:
-    """Plans of levels that are drawn one by one. Blocks stay three times in four; every third plan has few bits only."""
+    """Plans of levels drawn one by one. Blocks stay three times in four; every third plan has few bits only."""
     random = np.random.default_rng(seed)
     rows = np.stack([random.choice(choice.levels, count) for choice in space.choices], axis=1).astype(np.int64)
     blocks = [place for place, choice in enumerate(space.choices) if choice.kind == "depth"]

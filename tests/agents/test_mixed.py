@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 import json
 from pathlib import Path
 
@@ -127,7 +128,7 @@ def test_a_policy_says_what_it_decides_and_reads(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("sizes", [(3, 2), (len(slots_of(("bits",))), 4, 2)])
 def test_layers_that_do_not_fit_the_kinds_are_refused(sizes: tuple[int, ...]) -> None:
-    linears = [nn.Linear(into, out) for into, out in zip(sizes, sizes[1:], strict=False)]
+    linears = [nn.Linear(into, out) for into, out in itertools.pairwise(sizes)]
     with pytest.raises(PolicyError, match="observation slots to 1 actions"):
         Policy.from_layers("ddpg", linears, "relu", True, ("bits",))
 
