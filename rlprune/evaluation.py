@@ -15,14 +15,14 @@ import torch
 from torch import nn
 
 from rlprune import layout
-from rlprune.choices import Choice
+from rlprune.choices import FULL_BITS, Choice
 from rlprune.delivery import Delivered
 from rlprune.errors import NetworkError, TaskError
 from rlprune.inputs import batch_size, call
-from rlprune.network import FloatArray
+from rlprune.network import FloatArray, IntArray
 from rlprune.pruning import batchnorm
 from rlprune.pruning.depth import BlockSwitch, block_errors, drop_blocks
-from rlprune.pruning.quantization import Int8Inputs, measure_ranges
+from rlprune.pruning.quantization import Int8Inputs, WeightPlace, measure_ranges, storable_layers
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.treatment import PlanTensors, treated_layers
 from rlprune.pruning.verification import plan_is_wrong
@@ -279,11 +279,22 @@ class Evaluator:
         stored = self._finished.stored(row, model.state_dict())
         int8 = self.space.computed_in_int8(row)
         if not int8:
-            return Delivered(model, stored)
+            return Delivered(model, stored, narrow=self._narrow(row))
         ranges = measure_ranges(model, int8, batches(self.task.calibration, BATCH, self.tables.device))
         rounding = Int8Inputs(model, int8)
         rounding.apply(ranges, int8)
         return Delivered(model, stored, ranges, rounding)
+
+    def _narrow(self, row: IntArray) -> dict[str, tuple[int, WeightPlace]]:
+        """Layers of a plan ``[K]`` that are left and whose weights have few bits, and where these stand."""
+        places, present = storable_layers(self.space.network), self.space.present(row[None])[0]
+        left = {layer.name for layer, there in zip(self.space.network.layers, present, strict=True) if there}
+        treatments = self.plans.treatments(row)
+        return {
+            layer.name: (treatment.bits, places[layer.name])
+            for layer, treatment in treatments
+            if treatment.bits < FULL_BITS and layer.name in left
+        }
 
     def finalist(self, levels: npt.ArrayLike) -> Quality:
         """Quality on all validation samples with BatchNorm re-estimated; the worst there is for a wrong plan.

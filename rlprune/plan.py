@@ -176,6 +176,7 @@ class PruningPlan:
         except ConfigError as reason:
             raise PlanError(f"The plan cannot be followed: {reason}") from reason
         self._check_names(space)
+        self._check_densities(space)
         return space
 
     def levels(self, space: Space) -> IntArray:
@@ -239,6 +240,16 @@ class PruningPlan:
             if changed and inside is not None:
                 raise PlanError(
                     f"{inside} is dropped, so nothing can happen to {name} in it. Leave one of the two out."
+                )
+
+    def _check_densities(self, space: Space) -> None:
+        """A pattern leaves a weight one density below 1."""
+        allowed = space.decisions.levels_of_weight()
+        for name, item in self.decisions.items():
+            if item.density is not None and round(item.density * 100) not in allowed:
+                raise PlanError(
+                    f"With the pattern {self.rule.pattern} a density is {allowed[0] / 100:g} or 1; {item.density:g} "
+                    f"came for {name}. Correct it, or leave the pattern out."
                 )
 
     def apply(self, network: Network) -> nn.Module:
@@ -308,13 +319,13 @@ def _level(kind: Kind, decision: Decision, full: int) -> int:
 
 
 def _forward(network: Network, decisions: Mapping[str, Decision]) -> dict[str, Decision]:
-    """Decisions in forward order; a block stands before what follows it."""
+    """Decisions in forward order; a block stands before what is in it."""
     position = {layer.name: index for index, layer in enumerate(network.layers)}
 
-    def at(name: str) -> int:
+    def at(name: str) -> float:
         own = position.get(name.partition("#")[0])
         inside = (index for layer, index in position.items() if layer.startswith(f"{name}."))
-        return own if own is not None else min(inside, default=len(position))
+        return own if own is not None else min(inside, default=len(position)) - 0.5
 
     return {name: decisions[name] for name in sorted(decisions, key=at)}
 
