@@ -22,7 +22,7 @@ from rlprune.choices import KINDS, Kind
 from rlprune.completion import FITS
 from rlprune.costs import MacsCost, SizeCost
 from rlprune.envs import LayerPruningEnv
-from rlprune.envs.observations import slots_of
+from rlprune.envs.slots import slots_of
 from rlprune.errors import PolicyError
 from rlprune.problem import PruningProblem
 from tests.mixed import prepare, random_rows
