@@ -7,7 +7,6 @@ from collections.abc import Iterable
 import numpy as np
 
 from rlprune.blocks import is_inside
-from rlprune.choices import FULL_BITS
 from rlprune.layers import Layer
 from rlprune.network import FloatArray, IntArray
 from rlprune.space import Space
@@ -97,10 +96,7 @@ class WeightCounts:
         numel, kept = (counts.astype(np.int64) for counts in self._sizes(levels))
         bits = self._space.bits(levels)[:, self._weighted]
         out = self._axes(levels)[0][:, self._weighted].astype(np.int64)
-        treated = ((kept < numel) | (bits < FULL_BITS)) & (numel > 0)
-        packed = np.where(treated, stored_bytes(numel, kept, bits, out, self._mean), numel * FLOAT_BYTES)
-        packed = np.where(treated & (kept == numel), stored_bytes(numel, kept, bits, out), packed)
-        compact = (packed - numel * FLOAT_BYTES).sum(axis=1)
+        compact = (stored_bytes(numel, kept, bits, out, self._mean) - numel * FLOAT_BYTES).sum(axis=1)
         gone = ~self._space.kept(levels) @ self._other_of_blocks
         return np.asarray(self._floats(levels) + compact + self._other - gone, dtype=np.float64)
 
