@@ -17,6 +17,7 @@ from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation import Evaluator
 from rlprune.network import Network
 from rlprune.problem import PruningProblem
+from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.calibration import gather
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.sparse_repair import sparse_repaired
@@ -198,9 +199,10 @@ def learned(case: Case, remaining: int, method: Method) -> dict[str, float]:
 def agent_problem(case: Case, remaining: int, refitted: bool) -> PruningProblem:
     """The densities of all layers, at most so many weights; plans are refitted before they are evaluated, or not."""
     space = Space(case.network, Decisions(kinds=("weights",), densities=range(1, 101)))
-    evaluator = Evaluator(case.tables, case.task, samples=len(case.task.validation), space=space)
+    builder = PlanBuilder(case.tables, space, case.task.calibration)
     if not refitted:
-        evaluator.plans = PlanTensors(case.tables, space)
+        builder.tensors = PlanTensors(case.tables, space)
+    evaluator = Evaluator(case.tables, case.task, samples=len(case.task.validation), space=space, builder=builder)
     budget = Budget("weights", remaining, "weights")
     return PruningProblem(space, evaluator, {"weights": WeightsCost(space)}, [budget])
 

@@ -29,7 +29,7 @@ from tests.mixed import prepare, random_rows
 
 PREPARED = functools.cache(prepare)
 EPISODES = 45
-SPARSE = ("uniform", "greedy", "sensitivity")
+SPARSE = ("uniform", "greedy", "sensitivity", "threshold")
 
 
 def make_env(budget: str = "size=0.3", *kinds: Kind, name: str = "residual") -> LayerPruningEnv:
