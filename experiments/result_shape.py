@@ -39,8 +39,8 @@ DEVICE = {"device": str, "runtime": str}
 SUMMARY = {"median": float, "p90": float, "worst": float, "plans": int}
 MIXES = {
     "error": SUMMARY,
-    **dict.fromkeys(("measured_ms", "promised_ms"), [float]),
-    **dict.fromkeys(("dropped", "int8"), [int]),
+    **{name: [float] for name in ("measured_ms", "promised_ms")},
+    **{name: [int] for name in ("dropped", "int8")},
     "held_out": [bool],
 }
 PROFILE = {
