@@ -32,7 +32,7 @@ class LatencyCost:
         self._lowest = profile.lowest()
         self._names = [group.name for group in self._space.network.groups]
         mixed = profile.mixed or MixedLatency()
-        self._dropped_ms = mixed.dropped_ms(self._space, profile.predictor)
+        self._dropped_ms = mixed.dropped_ms(self._space, profile.predictor, self._lowest)
         self._int8 = mixed.rule(self._space, profile.predictor)
 
     def __call__(self, levels: IntArray) -> FloatArray:

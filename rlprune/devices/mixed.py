@@ -1,12 +1,14 @@
 """Latency of plans that drop blocks and compute layers in int8.
 
-    latency = float(widths) - sum over dropped blocks b of (share[b] * own[b](widths) + layer_ms * layers in b)
+    latency = float(widths) - sum over dropped blocks b of own[b](widths) - (1 - share[b]) * least[b](widths)
+                                                           + layer_ms * layers in b
                             - saving(layers, widths)
 
-``float`` is what the profile promises of the widths in float, ``own[b]`` the part of it that stands in the block, and
-``layer_ms`` what calling one layer costs by itself. ``saving`` is what int8 saves in the layers that are left
-(:mod:`rlprune.devices.int8_model`). Shares lie in [0, 1], so latency never falls when a block comes back, a layer
-returns to float, or a width rises.
+``float`` is what the profile promises of the widths in float, ``own[b]`` the part of it that stands in the block,
+``least[b]`` that part where the groups inside are as narrow as was measured, and ``layer_ms`` what calling one layer
+costs by itself. ``saving`` is what int8 saves in the layers that are left (:mod:`rlprune.devices.int8_model`). Shares
+lie in [0, 1], so latency never falls when a block comes back, a layer returns to float, or a width rises; and widths
+inside a dropped block do not count.
 """
 
 from __future__ import annotations
@@ -18,13 +20,15 @@ from typing import Any
 import numpy as np
 from scipy.optimize import lsq_linear
 
+from rlprune.blocks import Blocks
 from rlprune.devices.fields import ADVICE, Fields
 from rlprune.devices.int8_model import Int8Rule, KindInInt8, fit_kinds
 from rlprune.devices.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.records import ErrorSummary
 from rlprune.errors import ProfileError
 from rlprune.network import FloatArray, IntArray, Network
-from rlprune.space import BoolArray, Space
+from rlprune.pruning.droppable import find_blocks
+from rlprune.space import Space
 
 
 @dataclass(frozen=True)
@@ -36,6 +40,7 @@ class MixedPlan:
         dropped, int8: names of blocks and layers.
         latency_ms: on the scale of the profile.
         held_out: the fit did not see it.
+        promised_ms: what the fit says; None where int8 does not pay, so that nothing is promised of it.
     """
 
     widths: tuple[int, ...]
@@ -43,6 +48,7 @@ class MixedPlan:
     int8: tuple[str, ...]
     latency_ms: float
     held_out: bool
+    promised_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -50,7 +56,7 @@ class MixedLatency:
     """What was fitted.
 
     Attributes:
-        shares: block -> share of its own time that goes with it.
+        shares: block -> share of its time at its narrowest that goes with it.
         layers: those that may compute in int8.
         kinds: what int8 takes, by kind of layer.
         layer_ms: that each layer of a dropped block saves by not being called.
@@ -75,12 +81,19 @@ class MixedLatency:
         """A layer saves in int8 at most what it saves by being dropped."""
         return {name: self.shares.get(block.name, 1.0) for block in space.blocks for name in block.layers}
 
-    def dropped_ms(self, space: Space, predictor: LatencyPredictor) -> Callable[[IntArray], FloatArray]:
-        """What each dropped block of a space saves, from widths ``[N, G]``; ``[N, B]``."""
-        own = OwnTime(space, predictor)
+    def dropped_ms(
+        self, space: Space, predictor: LatencyPredictor, lowest: IntArray
+    ) -> Callable[[IntArray], FloatArray]:
+        """What each dropped block of a space saves, from widths ``[N, G]``; ``[N, B]``.
+
+        Args:
+            lowest: narrowest widths that were measured, ``[G]``.
+        """
+        own = OwnTime(space, predictor, lowest)
         shares = np.array([self.shares.get(name, 1.0) for name in space.blocks.names])
-        calls = np.array([self.layer_ms * count for count in timed_counts(space)])
-        return lambda widths: np.asarray(own(widths) * shares + calls)
+        counts = np.array(timed_counts(space))
+        calls = counts * min(self.layer_ms, predictor.intercept_ms / max(int(counts.sum()), 1))
+        return lambda widths: np.asarray(own(widths) - (1 - shares) * own.least(widths) + calls)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -130,13 +143,21 @@ def _plan(fields: Fields) -> MixedPlan:
         fields.texts("int8"),
         fields.number("latency_ms", positive=True),
         fields.flag("held_out"),
+        fields.optional("promised_ms"),
     )
 
 
 class OwnTime:
-    """The part of the latency in float that stands in each block of a space."""
+    """The part of the latency in float that stands in each block of a space.
 
-    def __init__(self, space: Space, predictor: LatencyPredictor) -> None:
+    Args:
+        lowest: narrowest widths that were measured, ``[G]``.
+    """
+
+    def __init__(self, space: Space, predictor: LatencyPredictor, lowest: IntArray) -> None:
+        inside = {name for block in space.blocks for name in block.groups}
+        self._inside = np.array([group.name in inside for group in space.network.groups])
+        self._lowest = lowest
         timed = [layer.name for layer in timed_layers(space.network)]
         self._by_layer = predictor.bind(space.network).by_layer
         self._layers = _membership(timed, [block.layers for block in space.blocks])
@@ -144,6 +165,10 @@ class OwnTime:
     def __call__(self, widths: IntArray) -> FloatArray:
         """Milliseconds of each block, ``[N, G] -> [N, B]``."""
         return np.asarray(self._by_layer(widths) @ self._layers.T)
+
+    def least(self, widths: IntArray) -> FloatArray:
+        """The same with the groups that vanish with the blocks at their narrowest."""
+        return self(np.where(self._inside, self._lowest, widths))
 
 
 def timed_counts(space: Space) -> list[int]:
@@ -153,13 +178,14 @@ def timed_counts(space: Space) -> list[int]:
 
 
 def fit_mixed(
-    space: Space, predictor: LatencyPredictor, plans: Sequence[MixedPlan], layers: Sequence[str]
+    space: Space, predictor: LatencyPredictor, lowest: IntArray, plans: Sequence[MixedPlan], layers: Sequence[str]
 ) -> MixedLatency:
     """What dropped blocks save, of the plans in float; then what int8 saves, of the others. None is fitted to what is
     held out.
 
     Args:
         space: its blocks are those that may be dropped.
+        lowest: narrowest widths that were measured, ``[G]``.
         layers: that may compute in int8; in the plans, all that are left do, or none.
     """
     widths = np.array([plan.widths for plan in plans], dtype=np.int64)
@@ -168,37 +194,54 @@ def fit_mixed(
     in_int8 = np.array([bool(plan.int8) for plan in plans])
     base = predictor.bind(space.network)(widths)
     dropped = _membership(space.blocks.names, [plan.dropped for plan in plans])
-    mixed = _fit_drops(space, predictor, widths[seen & ~in_int8], dropped, base, latency, seen & ~in_int8)
-    mixed = replace(mixed, layers=tuple(layers), measured=tuple(plans))
-    base = base - (mixed.dropped_ms(space, predictor)(widths) * dropped).sum(axis=1)
+    chosen = seen & ~in_int8
+    own = OwnTime(space, predictor, lowest)
+    mixed = _fit_drops(space, predictor, own, widths[chosen], dropped[chosen], base[chosen], latency[chosen])
+    mixed = replace(mixed, layers=tuple(layers))
+    base = base - (mixed.dropped_ms(space, predictor, lowest)(widths) * dropped).sum(axis=1)
     if (fitted := seen & in_int8).any():
-        own = [plan.int8 for plan, used in zip(plans, fitted, strict=True) if used]
+        int8 = [plan.int8 for plan, used in zip(plans, fitted, strict=True) if used]
         shares = mixed._share_of_layers(space)
-        kinds = fit_kinds(space.network, predictor, widths[fitted], own, base[fitted], latency[fitted], shares)
+        kinds = fit_kinds(space.network, predictor, widths[fitted], int8, base[fitted], latency[fitted], shares)
         mixed = replace(mixed, kinds=kinds)
     names = [layer.name for layer in space.network.layers]
     present = _membership(names, [plan.int8 for plan in plans]) > 0
     promised = base - mixed.rule(space, predictor).savings(widths, present)
-    checked = ~seen & (~in_int8 | (promised < base))  # where int8 does not pay, nothing is promised
-    return replace(mixed, held_out=ErrorSummary.of((promised / latency - 1)[checked]))
+    told = ~in_int8 | (promised < base)
+    error = ErrorSummary.of((promised / latency - 1)[~seen & told])
+    return replace(mixed, held_out=error, measured=tuple(map(_with_promise, plans, promised, told)))
+
+
+def _with_promise(plan: MixedPlan, promised_ms: float, told: bool) -> MixedPlan:
+    return replace(plan, promised_ms=float(promised_ms) if told else None)
+
+
+def refit_mixed(mixed: MixedLatency, network: Network, predictor: LatencyPredictor, lowest: IntArray) -> MixedLatency:
+    """The same measurements, fitted again on another predictor of the same network; without any it stays as it is."""
+    if not mixed.measured:
+        return mixed
+    blocks = Blocks([block for block in find_blocks(network) if block.name in mixed.shares])
+    fitted = fit_mixed(Space(network, blocks=blocks), predictor, lowest, mixed.measured, mixed.layers)
+    return replace(fitted, int8_ratio=mixed.int8_ratio)
 
 
 def _fit_drops(
     space: Space,
     predictor: LatencyPredictor,
+    own: OwnTime,
     widths: IntArray,
     dropped: FloatArray,
     base: FloatArray,
     latency: FloatArray,
-    chosen: BoolArray,
 ) -> MixedLatency:
     """Shares, and what a call of a layer costs, of least relative error."""
     blocks = space.blocks.names
-    dropped, base, latency = dropped[chosen], base[chosen], latency[chosen]
     if not dropped.any():
         return MixedLatency(dict.fromkeys(blocks, 1.0))
     calls = dropped @ np.array(timed_counts(space), dtype=np.float64)
-    matrix = np.hstack([OwnTime(space, predictor)(widths) * dropped, calls[:, None]]) / latency[:, None]
+    least = own.least(widths) * dropped
+    base = base - (own(widths) * dropped - least).sum(axis=1)
+    matrix = np.hstack([least, calls[:, None]]) / latency[:, None]
     most = predictor.intercept_ms / max(sum(timed_counts(space)), 1)
     upper = np.array([1.0] * len(blocks) + [max(most, 1e-12)])
     found = lsq_linear(matrix, base / latency - 1, bounds=(0.0, upper)).x

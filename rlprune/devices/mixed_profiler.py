@@ -91,6 +91,14 @@ class Mixes:
         ]
 
 
+def is_unfinished(profile: DeviceProfile, runtime: Runtime, effort: Effort, path: str | Path) -> bool:
+    """Whether :func:`add_mixes` of this profile was interrupted, and what it measured stands at ``path``."""
+    key = PartialProfile.key_at(path)
+    mixes = key.get("mixes")
+    same = isinstance(mixes, list) and mixes[:1] == [profile.created] and key.get("effort") == effort.key()
+    return same and profile.runtime == runtime.identity
+
+
 def add_mixes(
     profile: DeviceProfile,
     space: Space,
@@ -128,7 +136,7 @@ def add_mixes(
     probed = measured("int8", mixes.rows(PROBES, effort.seed + 2, drop=False), 0) if mixes.layers else []
     rows = mixes.rows(PLANS + CHECKS, effort.seed + 3, drop=True)
     plans = [*probed, *measured("mixes", rows, CHECKS)]
-    mixed = fit_mixed(mixes.space, profile.predictor, plans, mixes.layers)
+    mixed = fit_mixed(mixes.space, profile.predictor, profile.lowest(), plans, mixes.layers)
     mixed = replace(mixed, int8_ratio=int8_ratio(mixes.space.network, profile.predictor, probed))
     profile = replace(profile, mixed=mixed)
     if path is not None:
