@@ -15,7 +15,7 @@ from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import ProblemConfig, check_known
 from rlprune.experiments.cost import RunCost
-from rlprune.experiments.device import describe, fitting_profile, new_profile, with_mixes
+from rlprune.experiments.device import describe, fitting_profile, lacks_mixes, new_profile, with_mixes
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.fronts import FrontJob
 from rlprune.experiments.interruption import Interrupted
@@ -127,7 +127,8 @@ class _Session:
                 run = stack.enter_context(self._open(cost))
                 profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
                 progress.note(f"Other runs can use this profile: --device {run.path / PROFILE}")
-            if profile is not None and needs_profile(config.budgets(), config.reward):
+            needed = needs_profile(config.budgets(), config.reward)
+            if profile is not None and needed and lacks_mixes(profile, material.space):
                 run = run or stack.enter_context(self._open(cost))
                 profile = with_mixes(profile, material.space, target, config, progress, run.path / PROFILE)
             problem = stated(config, material, evaluator, profile, progress, config.on_nan)
