@@ -202,6 +202,9 @@ class Space:
             for kind in ("weights", "bits")
         }
         self.inside = vanishing_layers(self.network, self.blocks)
+        self._groups_inside = np.array(
+            [[group.name in block.groups for group in self.network.groups] for block in self.blocks], dtype=np.int64
+        ).reshape(len(self.blocks), len(self.network.groups))
         self._moot = np.array(
             [[self._is_moot(choice, block) for choice in self.choices] for block in self.blocks], dtype=np.int64
         ).reshape(len(self.blocks), len(self.choices))
@@ -237,6 +240,17 @@ class Space:
         if "channels" in self.kinds:
             return levels[:, self._columns["channels"]]
         return np.repeat(self.network.dense_widths[None], len(levels), axis=0)
+
+    def effective_widths(self, widths: IntArray, kept: BoolArray) -> IntArray:
+        """Widths ``[N, G]`` for what follows them all: groups inside a block that is not kept ``[N, B]`` are smallest.
+
+        So what is left of a plan does not depend on what stands in its dropped blocks, and nothing rises with a drop.
+        """
+        if not self.blocks:
+            return widths
+        smallest = np.array([group.widths[0] for group in self.network.groups], dtype=np.int64)
+        gone = (~kept).astype(np.int64) @ self._groups_inside > 0
+        return np.where(gone, smallest, widths)
 
     def kept(self, levels: IntArray) -> BoolArray:
         """Whether each block stays, ``[N, K] -> [N, B]``."""
@@ -282,7 +296,7 @@ class Space:
         candidates = np.array([layer.name in self.int8.names for layer in self.network.layers])
         present = self.present(levels)
         together = ((self.bits(levels) <= 8) | ~present | ~candidates).all(axis=1)
-        together &= self.int8.pays(self.widths(levels), present)
+        together &= self.int8.pays(self.effective_widths(self.widths(levels), self.kept(levels)), present)
         return np.asarray(together[:, None] & present & candidates)
 
     def named(self, row: IntArray) -> Mapping[str, Mapping[Kind, int]]:

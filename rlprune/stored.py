@@ -14,6 +14,7 @@ from rlprune.network import FloatArray, IntArray
 from rlprune.space import Space
 from rlprune.storage import stored_bytes
 
+
 class WeightCounts:
     """Counts of many plans at once.
 

@@ -39,9 +39,11 @@ class LatencyCost:
         space = self._space
         widths = space.widths(np.atleast_2d(levels))
         self._refuse_extrapolation(widths)
-        latency = self._predict(widths)
         if not space.layered:
-            return latency
+            return self._predict(widths)
+        if space.blocks:
+            widths = space.effective_widths(widths, space.kept(levels))
+        latency = self._predict(widths)
         if space.blocks:
             latency = latency - (self._dropped_ms(widths) * ~space.kept(levels)).sum(axis=1)
         in_int8 = space.in_int8(levels)
