@@ -22,7 +22,7 @@ from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, weights
 from rlprune.experiments.searches import Search
-from rlprune.experiments.setup import labelled, untouched
+from rlprune.experiments.setup import choices_of, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import blind, collapse, ranked, verdict
@@ -144,7 +144,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "limits": {cost_name(metric): limit for metric, limit in planner.limits.items()},
         "device": facts.power.facts,
         "energy_source": facts.power.source,
-        "groups": [{"name": label, "width": choice.full} for label, choice in labelled(problem.space)],
+        "groups": choices_of(problem.space),
         "rows": [row.as_dict() for row in rows],
         "details": details_of(task, {item.name: item.details for item in facts.candidates}),
         "winner": ranked(rows)[0].name,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_layers
+from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_groups, vanishing_layers
 from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Choice, Int8Where, Kind, Unit
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.network import FloatArray, IntArray, Network
@@ -202,9 +202,7 @@ class Space:
             for kind in ("weights", "bits")
         }
         self.inside = vanishing_layers(self.network, self.blocks)
-        self._groups_inside = np.array(
-            [[group.name in block.groups for group in self.network.groups] for block in self.blocks], dtype=np.int64
-        ).reshape(len(self.blocks), len(self.network.groups))
+        self._groups_inside = vanishing_groups(self.network, self.blocks)
         self._moot = np.array(
             [[self._is_moot(choice, block) for choice in self.choices] for block in self.blocks], dtype=np.int64
         ).reshape(len(self.blocks), len(self.choices))
@@ -242,15 +240,9 @@ class Space:
         return np.repeat(self.network.dense_widths[None], len(levels), axis=0)
 
     def effective_widths(self, widths: IntArray, kept: BoolArray) -> IntArray:
-        """Widths ``[N, G]`` for what follows them all: groups inside a block that is not kept ``[N, B]`` are smallest.
-
-        So what is left of a plan does not depend on what stands in its dropped blocks, and nothing rises with a drop.
-        """
-        if not self.blocks:
-            return widths
+        """Widths ``[N, G]``, smallest inside blocks that are not kept ``[N, B]``: these must count for nothing."""
         smallest = np.array([group.widths[0] for group in self.network.groups], dtype=np.int64)
-        gone = (~kept).astype(np.int64) @ self._groups_inside > 0
-        return np.where(gone, smallest, widths)
+        return np.where(~kept @ self._groups_inside, smallest, widths)
 
     def kept(self, levels: IntArray) -> BoolArray:
         """Whether each block stays, ``[N, K] -> [N, B]``."""

@@ -99,10 +99,8 @@ class WeightCounts:
         numel, kept = (counts.astype(np.int64) for counts in self._sizes(levels))
         bits = self._space.bits(levels)[:, self._weighted]
         out = self._axes(levels)[0][:, self._weighted].astype(np.int64)
-        treated = ((kept < numel) | (bits < FULL_BITS)) & (numel > 0)
-        plain = numel * self._entry_bytes
+        treated, plain = (kept < numel) | (bits < FULL_BITS), numel * self._entry_bytes
         packed = np.where(treated, stored_bytes(numel, kept, bits, out, self._mean), plain)
-        packed = np.where(treated & (kept == numel), stored_bytes(numel, kept, bits, out), packed)
         compact = ((packed - plain) * self._copies).sum(axis=1)
         gone = ~self._space.kept(levels) @ self._other_of_blocks
         return np.asarray(self._floats(levels) + compact + self._other - gone, dtype=np.float64)

@@ -42,8 +42,8 @@ def check_inputs(claims: Claims, rebuilt: Rebuilt) -> None:
     for which in APART:
         _recorded(claims, "samples", which, (result.get("data") or {}).get(which), split_digest(getattr(task, which)))
     claimed = [f"{group['name']} {group['width']}" for group in result["groups"]]
-    found_groups = [f"{label} {choice.full}" for label, choice in labelled(rebuilt.problem.space)]
-    claims.equal("groups", result["network"], claimed, found_groups)
+    there = [f"{label} {choice.full}" for label, choice in labelled(rebuilt.problem.space)]
+    claims.equal("groups", result["network"], claimed, there)
     claims.near("samples of one evaluation", "validation", result["samples"], rebuilt.evaluator.dense.samples, EXACT)
     _check_profile(claims, rebuilt)
 

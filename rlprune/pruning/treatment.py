@@ -55,9 +55,7 @@ class WeightTreatment:
 
     def stored(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> Stored:
         """How the weight is stored."""
-        mask = self.mask(layer, weight, rule)
-        mean = mask is not None and rule.replacement == "mean"
-        return Stored(self.bits, side_of(layer, "out") or 0, mask, mean)
+        return Stored(self.bits, side_of(layer, "out") or 0, self.mask(layer, weight, rule), rule.replacement == "mean")
 
     def applied(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> torch.Tensor:
         """The weight as it computes, without repair."""

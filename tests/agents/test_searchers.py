@@ -39,7 +39,7 @@ def test_every_searcher_stays_within_the_budget_and_counts(name: str, make_env: 
     assert last.evaluations <= 12
     if name not in SPARSE:
         assert last.evaluations + last.cache_hits == len(seen)
-        distinct = {tuple(episode.outcome.levels) for episode in seen} - {tuple(env.problem.uniform.widths)}
+        distinct = {tuple(episode.outcome.levels) for episode in seen} - {tuple(env.problem.uniform.levels)}
         assert last.evaluations == len(distinct)
 
 
