@@ -6,7 +6,7 @@
 ``float`` is what the profile promises of the widths in float, ``own[b]`` the part of it that stands in the block, and
 ``layer_ms`` what calling one layer costs by itself. ``saving`` is what int8 saves in the layers that are left
 (:mod:`rlprune.devices.int8_model`). Shares lie in [0, 1], so latency never falls when a block comes back, a layer
-returns to float, or a width rises.
+returns to float, or a width rises. Widths inside dropped blocks count as the smallest, so they change nothing.
 """
 
 from __future__ import annotations
