@@ -1,14 +1,12 @@
 """Latency of plans that drop blocks and compute layers in int8.
 
-    latency = float(widths) - sum over dropped blocks b of own[b](widths) - (1 - share[b]) * least[b](widths)
-                                                           + layer_ms * layers in b
+    latency = float(widths) - sum over dropped blocks b of (share[b] * own[b](widths) + layer_ms * layers in b)
                             - saving(layers, widths)
 
-``float`` is what the profile promises of the widths in float, ``own[b]`` the part of it that stands in the block,
-``least[b]`` that part where the groups inside are as narrow as was measured, and ``layer_ms`` what calling one layer
-costs by itself. ``saving`` is what int8 saves in the layers that are left (:mod:`rlprune.devices.int8_model`). Shares
-lie in [0, 1], so latency never falls when a block comes back, a layer returns to float, or a width rises; and widths
-inside a dropped block do not count.
+``float`` is what the profile promises of the widths in float, ``own[b]`` the part of it that stands in the block, and
+``layer_ms`` what calling one layer costs by itself. ``saving`` is what int8 saves in the layers that are left
+(:mod:`rlprune.devices.int8_model`). Shares lie in [0, 1], so latency never falls when a block comes back, a layer
+returns to float, or a width rises. Widths inside dropped blocks count as the smallest, so they change nothing.
 """
 
 from __future__ import annotations
