@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_groups, vanishing_layers
 from rlprune.choices import FULL_BITS, KINDS, Choice, Int8Where, Kind, Unit
+from rlprune.decisions import Decisions
 from rlprune.errors import ConfigError
 from rlprune.groups import matches
 from rlprune.network import FloatArray, IntArray, Network
