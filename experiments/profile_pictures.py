@@ -106,7 +106,12 @@ def promise_of_mixes(series: Mapping[str, Any]) -> Figure:
         if (kinds == kind).any()
     ]
     figure = promise_scatter(series["title"], shown, ErrorSummary(**mixes["error"]))
-    rings = {"markersize": 8, "markerfacecolor": "none", "markeredgecolor": DENSE, "markeredgewidth": 0.8}
+    rings: dict[str, Any] = {
+        "markersize": 8,
+        "markerfacecolor": "none",
+        "markeredgecolor": DENSE,
+        "markeredgewidth": 0.8,
+    }
     figure.axes[0].plot(measured[held_out], promised[held_out], "o", label="never seen by the fit", **rings)
     figure.axes[0].legend(loc="upper left", fontsize=8, frameon=False)
     return figure

@@ -119,10 +119,11 @@ def add_mixes(
     Raises:
         DeviceError: the runtime is absent, or stops answering.
         NetworkError: a shortened network cannot be exported.
-        ProfileError: ``path`` cannot be written.
+        ProfileError: the profile is of another network, or ``path`` cannot be written.
     """
     effort = effort or Effort()
     check_present(runtime)
+    profile.check(space.network)
     mixes = Mixes.of(space, profile, runtime)
     key = {"mixes": [profile.created, list(mixes.space.blocks.names), list(mixes.layers)], "effort": effort.key()}
     stored = PartialProfile(path, key)

@@ -55,7 +55,8 @@ def parse(value: dict[str, Any], origin: str) -> dict[str, Any]:
     readings = tuple(reading(plan) for plan in fields.objects("readings"))
     mixed = MixedLatency.from_fields(fields.inner("mixed")) if fields.has("mixed") else None
     mixes = () if mixed is None else mixed.measured
-    _check_widths(allowed, [plan.widths for plan in (*measured, *readings, *mixes)], origin)
+    plans = [*(each.widths for each in measured), *(each.widths for each in readings), *(each.widths for each in mixes)]
+    _check_widths(allowed, plans, origin)
     passes = sessions(fields)
     if any(len(plan.tails_ms) != len(QUANTILES) or plan.session >= len(passes) for plan in measured):
         raise ProfileError(f"{origin}: every measured plan must have {len(QUANTILES)} tails and a session. {ADVICE}")
