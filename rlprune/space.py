@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_layers
+from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_groups, vanishing_layers
 from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Choice, Int8Where, Kind, Unit
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.network import FloatArray, IntArray, Network
@@ -202,6 +202,7 @@ class Space:
             for kind in ("weights", "bits")
         }
         self.inside = vanishing_layers(self.network, self.blocks)
+        self._groups_inside = vanishing_groups(self.network, self.blocks)
         self._moot = np.array(
             [[self._is_moot(choice, block) for choice in self.choices] for block in self.blocks], dtype=np.int64
         ).reshape(len(self.blocks), len(self.choices))
@@ -237,6 +238,11 @@ class Space:
         if "channels" in self.kinds:
             return levels[:, self._columns["channels"]]
         return np.repeat(self.network.dense_widths[None], len(levels), axis=0)
+
+    def effective_widths(self, widths: IntArray, kept: BoolArray) -> IntArray:
+        """Widths ``[N, G]``, smallest inside blocks that are not kept ``[N, B]``: these must count for nothing."""
+        smallest = np.array([group.widths[0] for group in self.network.groups], dtype=np.int64)
+        return np.where(~kept @ self._groups_inside, smallest, widths)
 
     def kept(self, levels: IntArray) -> BoolArray:
         """Whether each block stays, ``[N, K] -> [N, B]``."""
@@ -282,7 +288,7 @@ class Space:
         candidates = np.array([layer.name in self.int8.names for layer in self.network.layers])
         present = self.present(levels)
         together = ((self.bits(levels) <= 8) | ~present | ~candidates).all(axis=1)
-        together &= self.int8.pays(self.widths(levels), present)
+        together &= self.int8.pays(self.effective_widths(self.widths(levels), self.kept(levels)), present)
         return np.asarray(together[:, None] & present & candidates)
 
     def named(self, row: IntArray) -> Mapping[str, Mapping[Kind, int]]:

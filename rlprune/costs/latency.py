@@ -32,16 +32,18 @@ class LatencyCost:
         self._lowest = profile.lowest()
         self._names = [group.name for group in self._space.network.groups]
         mixed = profile.mixed or MixedLatency()
-        self._dropped_ms = mixed.dropped_ms(self._space, profile.predictor, self._lowest)
+        self._dropped_ms = mixed.dropped_ms(self._space, profile.predictor)
         self._int8 = mixed.rule(self._space, profile.predictor)
 
     def __call__(self, levels: IntArray) -> FloatArray:
         space = self._space
         widths = space.widths(np.atleast_2d(levels))
         self._refuse_extrapolation(widths)
-        latency = self._predict(widths)
         if not space.layered:
-            return latency
+            return self._predict(widths)
+        if space.blocks:
+            widths = space.effective_widths(widths, space.kept(levels))
+        latency = self._predict(widths)
         if space.blocks:
             latency = latency - (self._dropped_ms(widths) * ~space.kept(levels)).sum(axis=1)
         in_int8 = space.in_int8(levels)

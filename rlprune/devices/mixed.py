@@ -81,19 +81,16 @@ class MixedLatency:
         """A layer saves in int8 at most what it saves by being dropped."""
         return {name: self.shares.get(block.name, 1.0) for block in space.blocks for name in block.layers}
 
-    def dropped_ms(
-        self, space: Space, predictor: LatencyPredictor, lowest: IntArray
-    ) -> Callable[[IntArray], FloatArray]:
+    def dropped_ms(self, space: Space, predictor: LatencyPredictor) -> Callable[[IntArray], FloatArray]:
         """What each dropped block of a space saves, from widths ``[N, G]``; ``[N, B]``.
 
-        Args:
-            lowest: narrowest widths that were measured, ``[G]``.
+        The widths inside dropped blocks are the smallest ones; see :meth:`rlprune.space.Space.effective_widths`.
         """
-        own = OwnTime(space, predictor, lowest)
+        own = OwnTime(space, predictor)
         shares = np.array([self.shares.get(name, 1.0) for name in space.blocks.names])
         counts = np.array(timed_counts(space))
         calls = counts * min(self.layer_ms, predictor.intercept_ms / max(int(counts.sum()), 1))
-        return lambda widths: np.asarray(own(widths) - (1 - shares) * own.least(widths) + calls)
+        return lambda widths: np.asarray(own(widths) * shares + calls)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -148,16 +145,9 @@ def _plan(fields: Fields) -> MixedPlan:
 
 
 class OwnTime:
-    """The part of the latency in float that stands in each block of a space.
+    """The part of the latency in float that stands in each block of a space."""
 
-    Args:
-        lowest: narrowest widths that were measured, ``[G]``.
-    """
-
-    def __init__(self, space: Space, predictor: LatencyPredictor, lowest: IntArray) -> None:
-        inside = {name for block in space.blocks for name in block.groups}
-        self._inside = np.array([group.name in inside for group in space.network.groups])
-        self._lowest = lowest
+    def __init__(self, space: Space, predictor: LatencyPredictor) -> None:
         timed = [layer.name for layer in timed_layers(space.network)]
         self._by_layer = predictor.bind(space.network).by_layer
         self._layers = _membership(timed, [block.layers for block in space.blocks])
@@ -165,10 +155,6 @@ class OwnTime:
     def __call__(self, widths: IntArray) -> FloatArray:
         """Milliseconds of each block, ``[N, G] -> [N, B]``."""
         return np.asarray(self._by_layer(widths) @ self._layers.T)
-
-    def least(self, widths: IntArray) -> FloatArray:
-        """The same with the groups that vanish with the blocks at their narrowest."""
-        return self(np.where(self._inside, self._lowest, widths))
 
 
 def timed_counts(space: Space) -> list[int]:
@@ -178,27 +164,27 @@ def timed_counts(space: Space) -> list[int]:
 
 
 def fit_mixed(
-    space: Space, predictor: LatencyPredictor, lowest: IntArray, plans: Sequence[MixedPlan], layers: Sequence[str]
+    space: Space, predictor: LatencyPredictor, plans: Sequence[MixedPlan], layers: Sequence[str]
 ) -> MixedLatency:
     """What dropped blocks save, of the plans in float; then what int8 saves, of the others. None is fitted to what is
     held out.
 
     Args:
         space: its blocks are those that may be dropped.
-        lowest: narrowest widths that were measured, ``[G]``.
         layers: that may compute in int8; in the plans, all that are left do, or none.
     """
     widths = np.array([plan.widths for plan in plans], dtype=np.int64)
     latency = np.array([plan.latency_ms for plan in plans])
     seen = np.array([not plan.held_out for plan in plans])
     in_int8 = np.array([bool(plan.int8) for plan in plans])
-    base = predictor.bind(space.network)(widths)
     dropped = _membership(space.blocks.names, [plan.dropped for plan in plans])
+    widths = space.effective_widths(widths, dropped == 0)
+    base = predictor.bind(space.network)(widths)
     chosen = seen & ~in_int8
-    own = OwnTime(space, predictor, lowest)
+    own = OwnTime(space, predictor)
     mixed = _fit_drops(space, predictor, own, widths[chosen], dropped[chosen], base[chosen], latency[chosen])
     mixed = replace(mixed, layers=tuple(layers))
-    base = base - (mixed.dropped_ms(space, predictor, lowest)(widths) * dropped).sum(axis=1)
+    base = base - (mixed.dropped_ms(space, predictor)(widths) * dropped).sum(axis=1)
     if (fitted := seen & in_int8).any():
         int8 = [plan.int8 for plan, used in zip(plans, fitted, strict=True) if used]
         shares = mixed._share_of_layers(space)
@@ -216,12 +202,12 @@ def _with_promise(plan: MixedPlan, promised_ms: float, told: bool) -> MixedPlan:
     return replace(plan, promised_ms=float(promised_ms) if told else None)
 
 
-def refit_mixed(mixed: MixedLatency, network: Network, predictor: LatencyPredictor, lowest: IntArray) -> MixedLatency:
+def refit_mixed(mixed: MixedLatency, network: Network, predictor: LatencyPredictor) -> MixedLatency:
     """The same measurements, fitted again on another predictor of the same network; without any it stays as it is."""
     if not mixed.measured:
         return mixed
     blocks = Blocks([block for block in find_blocks(network) if block.name in mixed.shares])
-    fitted = fit_mixed(Space(network, blocks=blocks), predictor, lowest, mixed.measured, mixed.layers)
+    fitted = fit_mixed(Space(network, blocks=blocks), predictor, mixed.measured, mixed.layers)
     return replace(fitted, int8_ratio=mixed.int8_ratio)
 
 
@@ -239,9 +225,7 @@ def _fit_drops(
     if not dropped.any():
         return MixedLatency(dict.fromkeys(blocks, 1.0))
     calls = dropped @ np.array(timed_counts(space), dtype=np.float64)
-    least = own.least(widths) * dropped
-    base = base - (own(widths) * dropped - least).sum(axis=1)
-    matrix = np.hstack([least, calls[:, None]]) / latency[:, None]
+    matrix = np.hstack([own(widths) * dropped, calls[:, None]]) / latency[:, None]
     most = predictor.intercept_ms / max(sum(timed_counts(space)), 1)
     upper = np.array([1.0] * len(blocks) + [max(most, 1e-12)])
     found = lsq_linear(matrix, base / latency - 1, bounds=(0.0, upper)).x

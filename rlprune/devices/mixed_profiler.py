@@ -137,7 +137,7 @@ def add_mixes(
     probed = measured("int8", mixes.rows(PROBES, effort.seed + 2, drop=False), 0) if mixes.layers else []
     rows = mixes.rows(PLANS + CHECKS, effort.seed + 3, drop=True)
     plans = [*probed, *measured("mixes", rows, CHECKS)]
-    mixed = fit_mixed(mixes.space, profile.predictor, profile.lowest(), plans, mixes.layers)
+    mixed = fit_mixed(mixes.space, profile.predictor, plans, mixes.layers)
     mixed = replace(mixed, int8_ratio=int8_ratio(mixes.space.network, profile.predictor, probed))
     profile = replace(profile, mixed=mixed)
     if path is not None:

@@ -55,8 +55,8 @@ def parse(value: dict[str, Any], origin: str) -> dict[str, Any]:
     readings = tuple(reading(plan) for plan in fields.objects("readings"))
     mixed = MixedLatency.from_fields(fields.inner("mixed")) if fields.has("mixed") else None
     mixes = () if mixed is None else mixed.measured
-    plans = [*(each.widths for each in measured), *(each.widths for each in readings), *(each.widths for each in mixes)]
-    _check_widths(allowed, plans, origin)
+    measured_widths = [*(p.widths for p in measured), *(p.widths for p in readings), *(p.widths for p in mixes)]
+    _check_widths(allowed, measured_widths, origin)
     passes = sessions(fields)
     if any(len(plan.tails_ms) != len(QUANTILES) or plan.session >= len(passes) for plan in measured):
         raise ProfileError(f"{origin}: every measured plan must have {len(QUANTILES)} tails and a session. {ADVICE}")

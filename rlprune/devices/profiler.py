@@ -150,7 +150,7 @@ def refit(profile: DeviceProfile, network: Network) -> DeviceProfile:
         raise ProfileError("The profile holds no measured plans to fit: it was made of layers. Measure the network.")
     fits = _fits(network, profile.measured, profile.readings, profile.energy, profile.seed)
     if profile.mixed is not None:
-        fits["mixed"] = refit_mixed(profile.mixed, network, fits["predictor"], profile.lowest())
+        fits["mixed"] = refit_mixed(profile.mixed, network, fits["predictor"])
     return replace(profile, **fits)
 
 

@@ -7,7 +7,7 @@ from torch import nn
 from rlprune.agents import Policy
 from rlprune.agents.imitation import Demonstrations, imitate
 from rlprune.envs.actions import CHANNELS
-from rlprune.envs.observations import SLOTS
+from rlprune.envs.slots import SLOTS
 
 
 def make_policy() -> Policy:

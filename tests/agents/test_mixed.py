@@ -22,14 +22,14 @@ from rlprune.choices import KINDS, Kind
 from rlprune.completion import FITS
 from rlprune.costs import MacsCost, SizeCost
 from rlprune.envs import LayerPruningEnv
-from rlprune.envs.observations import slots_of
+from rlprune.envs.slots import slots_of
 from rlprune.errors import PolicyError
 from rlprune.problem import PruningProblem
 from tests.mixed import prepare, random_rows
 
 PREPARED = functools.cache(prepare)
 EPISODES = 45
-SPARSE = ("uniform", "greedy", "sensitivity")
+SPARSE = ("uniform", "greedy", "sensitivity", "threshold")
 
 
 def make_env(budget: str = "size=0.3", *kinds: Kind, name: str = "residual") -> LayerPruningEnv:

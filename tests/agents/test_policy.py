@@ -14,7 +14,7 @@ from rlprune.agents import Policy, make_searcher
 from rlprune.agents.learning import linears_of
 from rlprune.agents.off_policy import OffPolicySearcher, _actor
 from rlprune.envs.actions import CHANNELS
-from rlprune.envs.observations import SLOTS
+from rlprune.envs.slots import SLOTS
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import PolicyError
 from tests.agents.conftest import MakeEnv

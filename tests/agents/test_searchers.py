@@ -20,7 +20,7 @@ from rlprune.zoo import load_zoo, zoo_entry
 from tests.agents.conftest import MakeEnv
 
 LEARNERS = list(AGENTS)
-SPARSE = ("uniform", "greedy", "sensitivity")
+SPARSE = ("uniform", "greedy", "sensitivity", "threshold")
 """Those that evaluate plans which are no episodes, or have fewer episodes than asked for."""
 
 

@@ -22,9 +22,10 @@ from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.profiler import build_profile
 from rlprune.network import IntArray, Network
 from rlprune.pruning.quantization import int8_layers
-from rlprune.space import Space
+from rlprune.space import Decisions, Space
 from tests.experiments.conftest import InventedRuntime
 from tests.mixed import NETWORKS, RULES, WITH_BLOCKS, Prepared, prepare, random_rows
+from tests.models import build, images
 
 PREPARED = functools.cache(prepare)
 
@@ -42,7 +43,7 @@ def invented_profile(name: str) -> DeviceProfile:
     profile = build_profile(network, InventedRuntime(), PowerModel(5.0), effort)
     shares = dict(zip(blocks, np.linspace(0.9, 0.5, len(blocks)), strict=True))
     kinds = {"conv": KindInInt8(0.4, 1e-7, 5e-4), "linear": KindInInt8(0.5, 1e-7, 1e-3)}
-    return replace(profile, mixed=MixedLatency(shares, int8_layers(network), kinds, 0.5))
+    return replace(profile, mixed=MixedLatency(shares, int8_layers(network), kinds, layer_ms=1e-4))
 
 
 def counts_of(space: Space) -> Iterator[CostModel]:
@@ -99,6 +100,18 @@ def test_a_profile_promises_the_same_of_channels_whatever_else_may_be_decided(na
     others = [place for place, choice in enumerate(mixed.choices) if choice.kind != "channels"]
     rows[:, others] = mixed.full[others]
     np.testing.assert_allclose(LatencyCost(mixed, profile)(rows), LatencyCost(alone, profile)(mixed.widths(rows)))
+
+
+def test_latency_does_not_fall_at_the_width_from_which_int8_pays() -> None:
+    network = Network(build("residual"), images(1), multiple=1)
+    measured = build_profile(network, InventedRuntime(), PowerModel(5.0), Effort(plans=24, checks=4, samples=10))
+    kinds = {"conv": KindInInt8(0.4, 1e-7, 3e-3)}
+    profile = replace(measured, mixed=MixedLatency(layers=int8_layers(network), kinds=kinds))
+    space = profile.restrict(Space(network, Decisions(("channels", "bits"), bits=(8, 32))))
+    low, high = rising_pairs(space, 90)
+    pays = [space.in_int8(rows).any(axis=1) for rows in (low, high)]
+    assert (~pays[0] & pays[1]).any()
+    assert_never_falls(LatencyCost(space, profile), space)
 
 
 def counted_macs(module: nn.Module, network: Network) -> int:

@@ -79,10 +79,6 @@ def predictor_of(net: Network) -> LatencyPredictor:
     return LatencyPredictor(0.2, 1, layers, {group.name: {group.widths[len(group.widths) // 2]: 0.01}})
 
 
-def lowest_of(net: Network) -> IntArray:
-    return np.array([group.widths[0] for group in net.groups], dtype=np.int64)
-
-
 def truth_of(space: Space, kinds: dict[str, KindInInt8], layers: Sequence[str] | None = None) -> MixedLatency:
     """Shares that differ, and every layer a candidate for int8."""
     shares = {name: 0.5 + 0.4 * number / len(space.blocks) for number, name in enumerate(space.blocks.names)}
@@ -103,7 +99,7 @@ def promised_ms(truth: MixedLatency, space: Space, predictor: LatencyPredictor, 
     net, widths = space.network, space.widths(row[None])
     timed = [layer.name for layer in timed_layers(net)]
     inside = {name for block in space.blocks for name in block.groups}
-    narrow = [low if g.name in inside else w for g, low, w in zip(net.groups, lowest_of(net), widths[0], strict=True)]
+    narrow = [g.widths[0] if g.name in inside else w for g, w in zip(net.groups, widths[0], strict=True)]
     times = predictor.bind(net).by_layer(np.array([widths[0], narrow]))
     own, least = (dict(zip(timed, each, strict=True)) for each in times)
     out, into = (axis[0] for axis in net.axis_widths(widths))

@@ -23,7 +23,6 @@ from .mixed_truth import (
     COSTS,
     PAYS,
     SOMETIMES,
-    lowest_of,
     measured,
     network,
     predictor_of,
@@ -55,7 +54,7 @@ def rows_for_fit(space: Space, count: int) -> IntArray:
 
 
 def fitted(space: Space, plans: Sequence[MixedPlan], layers: Sequence[str]) -> MixedLatency:
-    return fit_mixed(space, predictor_of(space.network), lowest_of(space.network), plans, layers)
+    return fit_mixed(space, predictor_of(space.network), plans, layers)
 
 
 def profile_of(space: Space, mixed: MixedLatency | None) -> DeviceProfile:
@@ -159,7 +158,7 @@ def test_a_refit_on_the_same_predictor_changes_nothing() -> None:
     space = space_for_fit("tower")
     plans = measured(truth_of(space, PAYS), space, rows_for_fit(space, 40), held_out=8)
     found = fitted(space, plans, int8_layers(space.network))
-    known = (space.network, predictor_of(space.network), lowest_of(space.network))
+    known = (space.network, predictor_of(space.network))
     assert refit_mixed(replace(found, int8_ratio=0.5), *known) == replace(found, int8_ratio=0.5)
     forgotten = replace(found, measured=())
     assert refit_mixed(forgotten, *known) is forgotten

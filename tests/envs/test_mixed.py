@@ -18,7 +18,7 @@ from rlprune.choices import KINDS, Kind
 from rlprune.costs import MacsCost, SizeCost, WeightsCost
 from rlprune.envs import ENV_ID, LayerPruningEnv
 from rlprune.envs.actions import action_names
-from rlprune.envs.observations import SLOTS, slots_of
+from rlprune.envs.slots import SLOTS, slots_of
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import ActionError
 from rlprune.problem import PruningProblem

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from rlprune.envs import LayerPruningEnv
-from rlprune.envs.observations import METRICS, SLOTS, observation_space, observation_table
+from rlprune.envs.slots import METRICS, SLOTS, observation_space, observation_table
 
 MakeEnv = Callable[..., LayerPruningEnv]
 NAMES = [slot.name for slot in SLOTS]
