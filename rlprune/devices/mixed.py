@@ -5,7 +5,7 @@
                             - saving(layers, widths)
 
 ``float`` is what the profile promises of the widths in float, ``own[b]`` the part of it that stands in the block,
-``least[b]`` that part where the groups inside are as narrow as was measured, and ``layer_ms`` what calling one layer
+``least[b]`` that part where the groups inside are as narrow as is allowed, and ``layer_ms`` what calling one layer
 costs by itself. ``saving`` is what int8 saves in the layers that are left (:mod:`rlprune.devices.int8_model`). Shares
 lie in [0, 1], so latency never falls when a block comes back, a layer returns to float, or a width rises; and widths
 inside a dropped block do not count.
