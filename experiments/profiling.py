@@ -121,7 +121,7 @@ def profile_facts(profile: DeviceProfile) -> dict[str, str]:
         mixed = profile.mixed
         facts["dropped blocks, int8"] = f"error {mixed.held_out} on {mixed.held_out.plans} unseen plans"
         if mixed.int8_ratio is not None:
-            facts["int8"] = f"all layers in int8 take {mixed.int8_ratio:.2f} times as long as in float"
+            facts["int8"] = f"the dense network takes {mixed.int8_ratio:.2f} times as long as in float"
     for name, tail in profile.tails.items():
         line = f"{tail.offset_ms:.4f} ms + {tail.factor:.2f} x latency"
         facts[f"latency, {name}"] = f"{line}; error {tail.error}"

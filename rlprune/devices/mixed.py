@@ -60,7 +60,7 @@ class MixedLatency:
         layer_ms: that each layer of a dropped block saves by not being called.
         held_out: error on plans the fit never saw.
         measured: all plans.
-        int8_ratio: latency to that in float of the probe in which most layers computed in int8; None without probes.
+        int8_ratio: latency to that in float of the dense network with all layers in int8; None without probes.
     """
 
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -234,11 +234,11 @@ def _fit_drops(
 
 
 def int8_ratio(network: Network, predictor: LatencyPredictor, plans: Sequence[MixedPlan]) -> float | None:
-    """Latency to that in float of the plan with most layers in int8; None where there is none."""
-    most = max(plans, key=lambda plan: len(plan.int8), default=None)
-    if most is None or not most.int8:
+    """Latency to that in float of the widest plan with most layers in int8; None where there is none."""
+    widest = max(plans, key=lambda plan: (len(plan.int8), sum(plan.widths)), default=None)
+    if widest is None or not widest.int8:
         return None
-    return most.latency_ms / float(predictor.bind(network)(np.array([most.widths], dtype=np.int64))[0])
+    return widest.latency_ms / float(predictor.bind(network)(np.array([widest.widths], dtype=np.int64))[0])
 
 
 def _membership(names: Sequence[str], sets: Sequence[Sequence[str]]) -> FloatArray:

@@ -54,13 +54,13 @@ class Mixes:
         return cls(Space(network, decisions, int8=layers, blocks=space.blocks), layers)
 
     def rows(self, count: int, seed: int, drop: bool) -> IntArray:
-        """The dense network, and ``count`` random rows; ``[count + 1, K]``.
+        """The dense network, and ``count`` random rows, the first of full widths; ``[count + 1, K]``.
 
         Args:
             drop: whether blocks are dropped and half of the rows are in float; else no block is, and all are in int8.
         """
         space, random = self.space, np.random.default_rng(seed)
-        widths = choose_plans(space.network, count + 1, seed)
+        widths = choose_plans(space.network, count, seed)
         rows = np.tile(space.full, (count + 1, 1))
         groups = {group.name: index for index, group in enumerate(space.network.groups)}
         drops = random.random((DROPS, len(space.blocks))) < 0.5
@@ -69,7 +69,7 @@ class Mixes:
             in_int8 = not drop or bool(random.random() < 0.5)
             for place, choice in enumerate(space.choices):
                 if choice.kind == "channels":
-                    row[place] = widths[number % len(widths), groups[choice.name]]
+                    row[place] = widths[(number - 1) % len(widths), groups[choice.name]]
                 elif choice.kind == "depth":
                     row[place] = 0 if dropped.get(choice.name, False) else 1
                 else:
@@ -119,10 +119,11 @@ def add_mixes(
     Raises:
         DeviceError: the runtime is absent, or stops answering.
         NetworkError: a shortened network cannot be exported.
-        ProfileError: ``path`` cannot be written.
+        ProfileError: the profile is of another network, or ``path`` cannot be written.
     """
     effort = effort or Effort()
     check_present(runtime)
+    profile.check(space.network)
     mixes = Mixes.of(space, profile, runtime)
     key = {"mixes": [profile.created, list(mixes.space.blocks.names), list(mixes.layers)], "effort": effort.key()}
     stored = PartialProfile(path, key)

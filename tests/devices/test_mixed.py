@@ -164,13 +164,14 @@ def test_a_refit_on_the_same_predictor_changes_nothing() -> None:
     assert refit_mixed(forgotten, *known) is forgotten
 
 
-def test_the_ratio_is_that_of_the_plan_with_most_layers_in_int8() -> None:
+def test_the_ratio_is_that_of_the_widest_plan_with_most_layers_in_int8() -> None:
     net = network("tower")
     widths = tuple(int(width) for width in net.dense_widths)
     dense = float(predictor_of(net).bind(net)(net.dense_widths[None])[0])
     few = MixedPlan(widths, (), ("stem",), dense, held_out=False)
     most = MixedPlan(widths, (), ("stem", "head"), 0.75 * dense, held_out=False)
-    assert int8_ratio(net, predictor_of(net), [few, most]) == pytest.approx(0.75)
+    narrow = replace(most, widths=tuple(group.widths[0] for group in net.groups), latency_ms=dense)
+    assert int8_ratio(net, predictor_of(net), [narrow, few, most]) == pytest.approx(0.75)
     assert int8_ratio(net, predictor_of(net), [replace(few, int8=())]) is None
     assert int8_ratio(net, predictor_of(net), []) is None
 

@@ -75,6 +75,7 @@ def test_rows_start_dense_drop_blocks_and_are_half_in_int8(space: Space, plain: 
     probes, rows = mixes.rows(20, 0, drop=False), mixes.rows(40, 0, drop=True)
     for each in (probes, rows):
         assert (each[0] == mixes.space.full).all()
+        assert (mixes.space.widths(each[1:2]) == mixes.space.network.dense_widths).all()
     assert all(mixes.space.computed_in_int8(row) == mixes.layers for row in probes[1:])
     assert mixes.space.kept(probes).all()
     assert not mixes.space.kept(rows[1:]).all()

@@ -65,7 +65,7 @@ def test_nothing_is_done_by_the_full_levels() -> None:
     for name in NETWORKS:
         evaluator = evaluator_of(name, ("weights", "bits"))
         dense = evaluator.tables.permuted.state_dict()
-        for key, tensor in evaluator.plans(evaluator.space.full).items():
+        for key, tensor in evaluator.builder.tensors(evaluator.space.full).items():
             assert torch.equal(tensor, dense[key])
         assert not evaluator.delivered(evaluator.space.full).stored
 
@@ -78,7 +78,7 @@ def test_without_channels_the_search_computes_with_the_very_weights_that_are_del
 ) -> None:
     evaluator = evaluator_of(name, kinds, rule)
     for row in random_rows(evaluator.space, 4):
-        searched, state = evaluator.plans(row), evaluator.delivered(row).module.state_dict()
+        searched, state = evaluator.builder.tensors(row), evaluator.delivered(row).module.state_dict()
         assert all(torch.equal(searched[key], state[key]) for key in treated_keys(evaluator.space))
 
 
@@ -88,7 +88,7 @@ def test_with_channels_the_delivered_weights_are_refitted_on_the_masks_of_the_se
     differ = 0
     for row in random_rows(evaluator.space, 6):
         row = evaluator.space.canonical(row[None])[0]
-        searched, state = evaluator.plans(row), evaluator.delivered(row).module.state_dict()
+        searched, state = evaluator.builder.tensors(row), evaluator.delivered(row).module.state_dict()
         for key in set(treated_keys(evaluator.space)) & set(state):
             assert torch.equal(searched[key] == 0, state[key] == 0)
             differ += not torch.equal(searched[key], state[key])
@@ -100,8 +100,8 @@ def test_masks_are_chosen_among_the_entries_that_the_channels_leave() -> None:
     space = evaluator.space
     for row in random_rows(space, 6):
         density = dict(zip((layer.name for layer in space.network.layers), space.density(row[None])[0], strict=True))
-        searched = evaluator.plans(row)
-        for layer, treatment in evaluator.plans.treatments(row):
+        searched = evaluator.builder.tensors(row)
+        for layer, treatment in evaluator.builder.tensors.treatments(row):
             weight = searched[layer.weight or ""]
             assert treatment.density == density[layer.name]
             assert int(weight.count_nonzero()) == max(round(weight.numel() * treatment.density), 1)
@@ -112,7 +112,7 @@ def test_what_was_computed_lately_is_kept_and_never_changed() -> None:
     rows = random_rows(evaluator.space, 5)
     fresh = PlanTensors(evaluator.tables, evaluator.space)
     for row in (*rows, *rows[::-1]):
-        again, first = evaluator.plans(row), fresh(row)
+        again, first = evaluator.builder.tensors(row), fresh(row)
         assert again.keys() == first.keys()
         assert all(torch.equal(again[key], first[key]) for key in first)
 

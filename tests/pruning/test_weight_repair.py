@@ -13,8 +13,9 @@ from rlprune.evaluation import Evaluator
 from rlprune.layers import Layer
 from rlprune.network import IntArray, Network
 from rlprune.pruning import weight_repair
+from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.tables import PruningTables
-from rlprune.pruning.treatment import treated_layers
+from rlprune.pruning.treatment import PlanTensors, treated_layers
 from rlprune.pruning.weight_repair import WeightRepair
 from rlprune.pruning.weights import WeightRule, mean_of_removed
 from rlprune.space import Decisions, Space
@@ -192,13 +193,14 @@ def test_a_layer_without_moments_is_only_filled(monkeypatch: pytest.MonkeyPatch)
 
 @pytest.mark.slow
 @pytest.mark.parametrize("replacement", ["zero", "mean"])
-def test_a_trained_network_keeps_more_of_its_accuracy(replacement: str, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trained_network_keeps_more_of_its_accuracy(replacement: str) -> None:
     zoo = resolve_network("digits-resnet")
     network, task = Network(zoo.model, zoo.example_inputs), load_task("digits")
     space = Space(network, Decisions(("weights",), densities=(10,), rule=WeightRule(replacement=replacement)))  # type: ignore[arg-type]
     row = row_of(space, {f"weights:{choice.name}": 10 for choice in space.choices})
     evaluator = Evaluator(PruningTables(network, task.calibration), task, space=space)
     repaired = evaluator.finalist(row).score
-    monkeypatch.setattr(Evaluator, "_repair", lambda _: None)
-    plain = Evaluator(evaluator.tables, task, space=space).finalist(row).score
+    builder = PlanBuilder(evaluator.tables, space, task.calibration)
+    builder.tensors = PlanTensors(evaluator.tables, space)  # without repair
+    plain = Evaluator(evaluator.tables, task, space=space, builder=builder).finalist(row).score
     assert repaired > plain + 0.02, (repaired, plain)
