@@ -1,6 +1,6 @@
 """Densities per layer at equal remaining weights: what the refit brings, and what learning brings.
 
-    python -m rlprune.experiments.benchmarks.fine_grained --network fashion-resnet20 --budget weights=0.1 --out fine.json
+    python -m rlprune.experiments.benchmarks.fine_grained --network fashion-resnet20 --budget weights=0.1 --out out.json
 
 AMC's fine-grained case (He et al., ECCV 2018, section 4.1): an agent chooses the density of every layer. Rivals at the
 same number of remaining weights: the same density everywhere, one threshold for the whole network (Han et al., NeurIPS
