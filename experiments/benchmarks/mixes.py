@@ -1,6 +1,6 @@
 """Does a mix of decisions meet a budget with less loss than any kind alone, at equal evaluations?
 
-    python -m rlprune.experiments.benchmarks.mixes --network digits-resnet --budget size=0.2 latency=0.4 --out mixes.json
+    python -m rlprune.experiments.benchmarks.mixes --network digits-resnet --budget size=0.1 latency=0.4 --out out.json
 
 Each set of kinds is searched with the same number of evaluations and an empty cache. The three best plans of a search
 are finished as a run delivers them (masked weights refitted, BatchNorm re-estimated), the one of highest validation
@@ -136,7 +136,7 @@ def run_case(material: Material, evaluator: Evaluator, text: str, options: argpa
     """Every set of kinds at one budget."""
     budget, device, profile = Budget.parse(text), resolve_device(options.device), None
     if is_measured(budget):
-        path = Path(options.profiles) / f"{material.name}.json"
+        path = Path(options.profiles) / f"{material.name.replace('/', '-')}.json"
         profile = profile_of(material.network, device, path, Effort(samples=options.profile_samples))
     rows: list[dict[str, Any]] = []
     first: list[tuple[dict[str, Any], Delivered]] = []
