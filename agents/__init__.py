@@ -6,7 +6,7 @@ from rlprune.agents.exploration import Exploration
 from rlprune.agents.off_policy import OffPolicySearcher, OffPolicySettings
 from rlprune.agents.policy import Policy
 from rlprune.agents.ppo import PPOSearcher, PPOSettings
-from rlprune.agents.presets import AGENTS, BASELINES, METHODS, PRESETS, make_searcher
+from rlprune.agents.presets import AGENTS, BASELINES, METHODS, PRESETS, TUNABLE, make_searcher
 from rlprune.agents.replay import replay
 from rlprune.agents.search import (
     Episode,
@@ -23,6 +23,7 @@ __all__ = [
     "BASELINES",
     "METHODS",
     "PRESETS",
+    "TUNABLE",
     "Episode",
     "EpisodeCallback",
     "Exploration",

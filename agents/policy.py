@@ -16,7 +16,7 @@ from torch.nn.utils import skip_init
 
 from rlprune.choices import KINDS, Kind
 from rlprune.envs.actions import CHANNELS, ENTRIES, action_names
-from rlprune.envs.observations import OBSERVATION_VERSION, slots_of
+from rlprune.envs.slots import OBSERVATION_VERSION, slots_of
 from rlprune.errors import PolicyError
 from rlprune.files import read_bytes, read_json, write_atomic, write_json
 

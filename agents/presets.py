@@ -11,13 +11,14 @@ from rlprune.agents.baselines.nsga2 import NSGA2Searcher
 from rlprune.agents.baselines.optuna_search import OptunaSearcher
 from rlprune.agents.baselines.random_search import RandomSearcher
 from rlprune.agents.baselines.sensitivity import SensitivitySearcher
+from rlprune.agents.baselines.threshold import ThresholdSearcher, ThresholdSettings
 from rlprune.agents.baselines.uniform import UniformSearcher
 from rlprune.agents.off_policy import ALGORITHMS, OffPolicySearcher, OffPolicySettings
 from rlprune.agents.ppo import PPOSearcher, PPOSettings
 from rlprune.agents.search import Searcher
 from rlprune.errors import ConfigError, unknown_name
 
-Settings = TypeVar("Settings", OffPolicySettings, PPOSettings)
+Settings = TypeVar("Settings", OffPolicySettings, PPOSettings, ThresholdSettings)
 Changes = Mapping[str, Any]
 
 BASELINES: dict[str, Callable[[], Searcher]] = {
@@ -28,9 +29,12 @@ BASELINES: dict[str, Callable[[], Searcher]] = {
     "nsga2": NSGA2Searcher,
     "greedy": GreedySearcher,
     "sensitivity": SensitivitySearcher,
+    "threshold": ThresholdSearcher,
 }
 AGENTS = (*ALGORITHMS, "ppo")
 METHODS = (*AGENTS, *BASELINES)
+TUNABLE = (*AGENTS, "threshold")
+"""Those that have settings."""
 
 PLAIN = {"returns": False, "planned": False, "imitation": 0}
 PRESETS: dict[str, dict[str, Any]] = {
@@ -56,7 +60,7 @@ def make_searcher(name: str, preset: str = "default", changes: Changes | None = 
 
     Args:
         preset: a name of :data:`PRESETS`; baselines have only ``default``.
-        changes: settings of an agent by name, of :class:`Exploration` too.
+        changes: settings by name, those of an agent's :class:`Exploration` too.
 
     Raises:
         ConfigError: an unknown name, preset or setting (the nearest is offered), or a value that is not allowed.
@@ -67,6 +71,8 @@ def make_searcher(name: str, preset: str = "default", changes: Changes | None = 
     if preset not in presets:
         raise ConfigError(unknown_name(f"preset of {name}", preset, presets))
     wanted = {**presets[preset], **(changes or {})}
+    if name == "threshold":
+        return ThresholdSearcher(changed(ThresholdSettings(), wanted, name))
     if name in BASELINES:
         if wanted:
             raise ConfigError(f"{name} has no settings; {', '.join(wanted)} came. Leave --setting out.")
@@ -82,15 +88,19 @@ def changed(settings: Settings, changes: Changes, name: str) -> Settings:
     Raises:
         ConfigError: a name that is no setting, or a value of another kind than the default.
     """
+    exploration = getattr(settings, "exploration", None)
     own = {item.name for item in dataclasses.fields(settings)} - {"exploration"}
-    exploring = {item.name for item in dataclasses.fields(settings.exploration)}
+    exploring = {item.name for item in dataclasses.fields(exploration)} if exploration else set()
     for key in changes:
         if key not in own | exploring:
             raise ConfigError(unknown_name(f"setting of {name}", key, own | exploring))
-    values = {key: _as(getattr(settings if key in own else settings.exploration, key), value, key)
+    values = {key: _as(getattr(settings if key in own else exploration, key), value, key)
               for key, value in changes.items()}  # fmt: skip
-    exploration = dataclasses.replace(settings.exploration, **{k: v for k, v in values.items() if k in exploring})
-    return dataclasses.replace(settings, **{k: v for k, v in values.items() if k in own}, exploration=exploration)
+    replaced = {key: value for key, value in values.items() if key in own}
+    if exploration:
+        explored = {key: value for key, value in values.items() if key in exploring}
+        replaced["exploration"] = dataclasses.replace(exploration, **explored)
+    return dataclasses.replace(settings, **replaced)
 
 
 KINDS = {
@@ -104,6 +114,8 @@ KINDS = {
 def _as(default: Any, value: Any, key: str) -> Any:
     """A value as the kind that its default has; text is read."""
     try:
+        if isinstance(default, str):
+            return str(value)
         if isinstance(default, bool):
             return {"true": True, "false": False}[str(value).lower()]
         if isinstance(default, tuple):

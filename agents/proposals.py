@@ -10,6 +10,8 @@ from rlprune.completion import FITS, FloatArray, IntArray
 from rlprune.problem import PruningProblem
 
 Worth = Callable[[IntArray], FloatArray]
+SETTLING = 8
+"""Further changes at most that bring a plan of several kinds back to the budget."""
 
 
 class Neighbourhood:
@@ -43,9 +45,34 @@ class Neighbourhood:
             groups = self._random.choice(self._free, len(rows))
             sizes = self._random.geometric(0.5, len(rows)) * self._random.choice([-1, 1], len(rows))
             places[rows, groups] = (places[rows, groups] + sizes).clip(0, self._counts[groups] - 1)
-        plans = self._space.canonical(self._levels[np.arange(len(plan)), places])
+        plans = self._plans(places)
         used = self._planner.usage(plans)
+        if self._space.layered:
+            plans, used = self._settled(places, used)
         return plans[(used <= FITS) & (used >= self._planner.target)]
+
+    def _plans(self, places: IntArray) -> IntArray:
+        return self._space.canonical(self._levels[np.arange(places.shape[1]), places])
+
+    def _settled(self, places: IntArray, used: FloatArray) -> tuple[IntArray, FloatArray]:
+        """Plans that changes of unlike kinds have led over the budget or far below it, brought back at random.
+
+        A dropped block, or a layer of 4 bits, frees more than a few steps of widths can use.
+        """
+        for _ in range(SETTLING):
+            off = np.flatnonzero((used > FITS) | (used < self._planner.target))
+            if not len(off):
+                break
+            over = used[off] > FITS
+            choices = self._random.choice(self._free, len(off))
+            sizes = self._random.geometric(0.5, len(off)) * np.where(over, -1, 1)
+            moved = places[off]
+            rows = np.arange(len(off))
+            moved[rows, choices] = (moved[rows, choices] + sizes).clip(0, self._counts[choices] - 1)
+            usage = self._planner.usage(self._plans(moved))
+            taken = over | (usage <= FITS)
+            places[off[taken]], used[off[taken]] = moved[taken], usage[taken]
+        return self._plans(places), used
 
 
 def climb(

@@ -10,7 +10,8 @@ import numpy.typing as npt
 from rlprune.budget import Walk
 from rlprune.choices import Choice
 from rlprune.envs.actions import action_space
-from rlprune.envs.observations import Observation, Observer, observation_space, observation_table
+from rlprune.envs.observations import Observation, Observer
+from rlprune.envs.slots import observation_space, observation_table
 from rlprune.envs.walking import PlanWalk, summary
 from rlprune.errors import ConfigError
 from rlprune.problem import PruningProblem
@@ -41,7 +42,7 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     executed. What was executed may differ from what was asked: see `info`.
 
     ## Observation space
-    `Box` of float32, one entry a slot (`rlprune.envs.observations.slots_of`). The observation after the last unit has
+    `Box` of float32, one entry a slot (`rlprune.envs.slots.slots_of`). The observation after the last unit has
     position 1, the final costs and zeros. Where only channels are decided:
 
     <observation table>

@@ -11,7 +11,8 @@ from stable_baselines3.common.vec_env import VecEnv
 
 from rlprune.completion import IntArray
 from rlprune.envs.actions import action_space
-from rlprune.envs.observations import Observer, observation_space
+from rlprune.envs.observations import Observer
+from rlprune.envs.slots import observation_space
 from rlprune.envs.walking import PlanWalk, summary
 from rlprune.problem import Outcome, PruningProblem
 

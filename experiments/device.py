@@ -70,7 +70,7 @@ def with_mixes(
     Args:
         path: where it is saved. Raises as :func:`new_profile`.
     """
-    if profile.mixed is not None or not {"depth", "bits"} & set(space.kinds):
+    if not lacks_mixes(profile, space):
         return profile
     if device.runtime is None or profile.basis != "network":
         progress.note(
@@ -80,6 +80,11 @@ def with_mixes(
         return profile
     with progress.phase("profile", "Measuring dropped blocks and layers in int8"):
         return add_mixes(profile, space, device.runtime, effort_of(config), path=path, progress=True)
+
+
+def lacks_mixes(profile: DeviceProfile, space: Space) -> bool:
+    """Whether something is decided of which the profile does not say what it changes."""
+    return profile.mixed is None and bool({"depth", "bits"} & set(space.kinds))
 
 
 def effort_of(config: ProblemConfig) -> Effort:

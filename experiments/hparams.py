@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from rlprune.agents import AGENTS
+from rlprune.agents import TUNABLE
 from rlprune.experiments.config import as_dict
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import TrainConfig
@@ -49,8 +49,8 @@ def _plain(value: Any) -> HParam:
 
 
 def _settings(config: TrainConfig, method: str) -> dict[str, HParam]:
-    """Preset and changed settings, which only agents have."""
-    if method not in AGENTS or method != config.agent:
+    """Preset and changed settings, of the method that has them."""
+    if method not in TUNABLE or method != config.agent:
         return {"preset": "default", "setting": NONE}
     return {f"setting.{name}": _number(value) for name, value in config.agent_settings().items()}
 

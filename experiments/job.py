@@ -19,7 +19,7 @@ from rlprune.experiments.episodes import to_csv
 from rlprune.experiments.interruption import Interrupted
 from rlprune.experiments.journal import Journal
 from rlprune.experiments.progress import Progress
-from rlprune.experiments.run_config import SearchSettings, TrainConfig
+from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RunFolder
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
 from rlprune.experiments.searches import UNIFORM, BrokenSearch, Search, finalists, methods, run_search
@@ -30,13 +30,13 @@ from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
 
 
-def searcher_of(name: str, config: SearchSettings) -> Searcher:
-    """A method with the settings of the run; baselines have none.
+def searcher_of(name: str, config: TrainConfig) -> Searcher:
+    """A method with the settings of the run; a baseline has them only where it is what the run searches with.
 
     Raises:
         ConfigError: an unknown method, preset or setting; the nearest is offered.
     """
-    if name not in AGENTS:
+    if name not in AGENTS and name != config.agent:
         return make_searcher(name)
     return make_searcher(name, config.preset, config.agent_settings())
 

@@ -17,12 +17,12 @@ from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.report import write_report
 from rlprune.experiments.result_shape import SCHEMA
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import Row, finalist_name
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, weights
 from rlprune.experiments.searches import Search
-from rlprune.experiments.setup import labelled, untouched
+from rlprune.experiments.setup import choices_of, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import blind, collapse, ranked, verdict
@@ -77,6 +77,15 @@ def _write_plans(run: RunFolder, facts: Facts, rows: list[Row]) -> None:
         plan.save(run.path / "plans" / f"{item.name}.json")
         if item is facts.winner(rows):
             plan.save(run.path / PLAN)
+        if facts.problem.space.layered:
+            _write_finalists(run, item, facts)
+
+
+def _write_finalists(run: RunFolder, item: Candidate, facts: Facts) -> None:
+    """Plans that are more than channels cannot be made again of levels alone."""
+    for number, finalist in enumerate(item.finalists, start=1):
+        plan = PruningPlan.from_levels(facts.problem.space, finalist.outcome.levels, facts.config.network_notes())
+        plan.save(run.path / "plans" / f"{finalist_name(item.name, number)}.json")
 
 
 def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
@@ -135,7 +144,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "limits": {cost_name(metric): limit for metric, limit in planner.limits.items()},
         "device": facts.power.facts,
         "energy_source": facts.power.source,
-        "groups": [{"name": label, "width": choice.full} for label, choice in labelled(problem.space)],
+        "groups": choices_of(problem.space),
         "rows": [row.as_dict() for row in rows],
         "details": details_of(task, {item.name: item.details for item in facts.candidates}),
         "winner": ranked(rows)[0].name,

@@ -11,9 +11,9 @@ import numpy as np
 
 from rlprune.errors import RunError
 from rlprune.experiments.episodes import EpisodeTable
+from rlprune.experiments.plan_picture import plan_bars
 from rlprune.experiments.rows import Row
 from rlprune.files import write_atomic
-from rlprune.network import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -41,7 +41,7 @@ def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, Episo
     rows = [Row.from_dict(row) for row in result["rows"]]
     figures = {
         "learning-curve": learning_curve(result, tables),
-        "keep-ratios": keep_ratio_bars(result, rows),
+        "keep-ratios": plan_bars(result, rows),
         "tried-plans": tried_plans(result, tables),
         "accuracy-against-cost": cost_scatter(result, tables),
     }
@@ -70,7 +70,7 @@ def learning_curve(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]
     axes.set_xlabel("plans evaluated")
     axes.set_ylabel(f"reward: {result['reward']}, higher is better")
     axes.set_title(plain(f"Search on {result['network']} within {_asked(result)}"))
-    _legend_below(figure, axes)
+    legend_below(figure, axes)
     return figure
 
 
@@ -80,35 +80,6 @@ def _span(rewards: Sequence[np.ndarray], uniform: float) -> tuple[float, float]:
     low, high = float(np.quantile(together, 0.02)), float(together.max())
     margin = 0.08 * max(high - low, 1e-6)
     return min(low, uniform) - margin, high + margin
-
-
-def keep_ratio_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
-    """The share of channels that each group keeps, in forward order from the top, of uniform, learned and best plan."""
-    names = [group["name"] for group in result["groups"]]
-    dense: FloatArray = np.array([group["width"] for group in result["groups"]], dtype=np.float64)
-    shown = [row for row in rows if row.role in ("uniform", "learned") or row.name == result["winner"]]
-    figure, (axes,) = new_figure(1, WIDTH, 1.7 + 0.19 * len(names) * len(shown))
-    height = 0.8 / len(shown)
-    places: FloatArray = np.arange(len(names), dtype=np.float64)
-    for index, row in enumerate(shown):
-        at = places + (index - (len(shown) - 1) / 2) * height
-        _bars(axes, at, np.array(row.widths) / dense, 0.92 * height, row, result)
-    axes.set_yticks(places, [plain(f"{name} ({width:.0f})") for name, width in zip(names, dense, strict=True)])
-    axes.tick_params(axis="y", labelsize=8)
-    axes.margins(y=0.02)
-    axes.invert_yaxis()
-    axes.set_xlim(0, 1.08)
-    axes.set_xlabel("share of the channels that is kept (at the bars: channels)")
-    axes.set_title(plain(f"What each group keeps within {_budgets(result)}"))
-    _legend_below(figure, axes)
-    return figure
-
-
-def _bars(axes: Axes, at: FloatArray, ratios: FloatArray, height: float, row: Row, result: Mapping[str, Any]) -> None:
-    label = f"{row.name}: plan.json" if row.name == result["winner"] else row.name
-    axes.barh(at, ratios, height=height, color=colour_of(row.name, result), label=label)
-    for place, ratio, width in zip(at, ratios, row.widths, strict=True):
-        axes.text(ratio + 0.006, place, str(width), va="center", fontsize=7)
 
 
 def promise_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
@@ -129,7 +100,7 @@ def promise_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
     if limit is not None:
         all_axes[0].axvline(limit, color=LIMIT, ls="--", lw=1.3, label="budget")
     figure.suptitle(plain(f"Promised and measured: {result['network']}"))
-    _legend_below(figure, all_axes[0])
+    legend_below(figure, all_axes[0])
     return figure
 
 
@@ -165,7 +136,7 @@ def tried_plans(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -
         axes.set_yticks(np.arange(len(names)), [plain(name) for name in names] if axes is panels[0] else [], fontsize=7)
         axes.set_xlabel("episode")
         axes.set_title(method)
-    figure.colorbar(shades, ax=panels, label="keep ratio")
+    figure.colorbar(shades, ax=panels, label="share that is kept")
     figure.suptitle(plain(f"Every plan that was tried on {result['network']}"))
     return figure
 
@@ -181,7 +152,7 @@ def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) 
         _scatter(axes, result, tables, cost)
     panels[0].set_ylabel(f"{result['metric']} on {result['samples']} validation images")
     figure.suptitle(plain(f"Every plan that was evaluated on {result['network']}"))
-    _legend_below(figure, panels[0])
+    legend_below(figure, panels[0])
     return figure
 
 
@@ -203,7 +174,7 @@ def front(result: Mapping[str, Any]) -> Figure:
     axes.set_ylabel(f"{result['metric']}, all validation images")
     axes.set_title(plain(f"{result['network']} within {_asked(result)}"))
     _show_shares(axes, result)
-    _legend_below(figure, axes)
+    legend_below(figure, axes)
     return figure
 
 
@@ -271,7 +242,8 @@ def new_figure(panels: int, width: float, height: float, rows: int = 1) -> tuple
     return figure, axes
 
 
-def _legend_below(figure: Figure, axes: Axes) -> None:
+def legend_below(figure: Figure, axes: Axes) -> None:
+    """One legend for all panels."""
     handles, labels = axes.get_legend_handles_labels()
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
 

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlprune.devices.mixed import MixedLatency
 from rlprune.devices.plans import at_levels
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.records import ErrorSummary
-from rlprune.experiments.pictures import DENSE, LEARNED, LIMIT, UNIFORM, new_figure, save_figure
+from rlprune.experiments.pictures import DENSE, LEARNED, LIMIT, OTHERS, UNIFORM, new_figure, save_figure
 from rlprune.network import FloatArray, Network
 
 if TYPE_CHECKING:
@@ -22,9 +23,12 @@ BANDS = ((0.10, 0.15), (0.05, 0.25))
 """Relative error and how dark it is drawn."""
 CAPTIONS = {
     "profile-promise": "Latency as the profile promises it beside what was measured, with bands of 5% and 10%.",
+    "profile-mixes": "The same of plans that drop blocks and compute in int8; rings: plans that the fit never saw.",
     "profile-surface": "Latency over the widths of the group that costs most and of its neighbour, the others half.",
     "profile-energy": "Energy against latency, of the plans that were measured.",
 }
+MIXES = {"in float": UNIFORM, "blocks dropped": LIMIT, "in int8": OTHERS[1], "dropped, in int8": OTHERS[2]}
+"""What a measured mix may be, and its colour."""
 
 
 def profile_series(profile: DeviceProfile, network: Network, name: str) -> dict[str, Any]:
@@ -50,14 +54,33 @@ def profile_series(profile: DeviceProfile, network: Network, name: str) -> dict[
         "metered_ms": predict(read).tolist() if len(read) else [],
         "metered_mj": [reading.energy_mj for reading in profile.readings],
         "surface": _surface(profile, network),
+        **({} if profile.mixed is None else {"mixes": _mixes(profile.mixed)}),
+    }
+
+
+def _mixes(mixed: MixedLatency) -> dict[str, Any]:
+    """Mixes of which something is promised."""
+    plans = [plan for plan in mixed.measured if plan.promised_ms is not None]
+    return {
+        "error": asdict(mixed.held_out),
+        "measured_ms": [plan.latency_ms for plan in plans],
+        "promised_ms": [plan.promised_ms for plan in plans],
+        "held_out": [plan.held_out for plan in plans],
+        "dropped": [len(plan.dropped) for plan in plans],
+        "int8": [len(plan.int8) for plan in plans],
     }
 
 
 def draw_profile(series: Mapping[str, Any], folder: Path) -> list[Path]:
     """Draw every picture that there are data for into ``folder`` and return the files, in the order of captions."""
-    figures = {"profile-promise": promise_of_profile, "profile-surface": latency_surface}
-    figures["profile-energy"] = energy_against_latency
-    drawn = figures if series["measured_ms"] else {"profile-surface": latency_surface}
+    measured, mixed = bool(series["measured_ms"]), bool(series.get("mixes", {}).get("measured_ms"))
+    figures = {
+        "profile-promise": (measured, promise_of_profile),
+        "profile-mixes": (mixed, promise_of_mixes),
+        "profile-surface": (True, latency_surface),
+        "profile-energy": (measured, energy_against_latency),
+    }
+    drawn = {stem: draw for stem, (there, draw) in figures.items() if there}
     return [save_figure(draw(series), folder / f"{stem}.png") for stem, draw in drawn.items()]
 
 
@@ -70,6 +93,28 @@ def promise_of_profile(series: Mapping[str, Any]) -> Figure:
         ("never seen by the fit", promised[held_out], measured[held_out], LIMIT),
     ]
     return promise_scatter(series["title"], shown, ErrorSummary(**series["error"]))
+
+
+def promise_of_mixes(series: Mapping[str, Any]) -> Figure:
+    """Promised against measured latency of plans that drop blocks and compute in int8."""
+    mixes = series["mixes"]
+    promised, measured, held_out = (np.array(mixes[name]) for name in ("promised_ms", "measured_ms", "held_out"))
+    kinds = np.minimum(mixes["dropped"], 1) + 2 * np.minimum(mixes["int8"], 1)
+    shown = [
+        (label, promised[kinds == kind], measured[kinds == kind], colour)
+        for kind, (label, colour) in enumerate(MIXES.items())
+        if (kinds == kind).any()
+    ]
+    figure = promise_scatter(series["title"], shown, ErrorSummary(**mixes["error"]))
+    rings: dict[str, Any] = {
+        "markersize": 8,
+        "markerfacecolor": "none",
+        "markeredgecolor": DENSE,
+        "markeredgewidth": 0.8,
+    }
+    figure.axes[0].plot(measured[held_out], promised[held_out], "o", label="never seen by the fit", **rings)
+    figure.axes[0].legend(loc="upper left", fontsize=8, frameon=False)
+    return figure
 
 
 def promise_scatter(

@@ -10,7 +10,7 @@ from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.grid import LayerProfile, build_layer_profile
 from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.mixed_profiler import add_mixes
+from rlprune.devices.mixed_profiler import add_mixes, is_unfinished
 from rlprune.devices.profiler import build_profile, extend_profile
 from rlprune.errors import ProfileError
 from rlprune.experiments.device import describe, told_meter
@@ -121,9 +121,7 @@ def profile_facts(profile: DeviceProfile) -> dict[str, str]:
         mixed = profile.mixed
         facts["dropped blocks, int8"] = f"error {mixed.held_out} on {mixed.held_out.plans} unseen plans"
         if mixed.int8_ratio is not None:
-            facts["int8"] = (
-                f"with most layers in int8 {mixed.int8_ratio:.2f} times as long; {mixed.strength:.0%} of savings kept"
-            )
+            facts["int8"] = f"all layers in int8 take {mixed.int8_ratio:.2f} times as long as in float"
     for name, tail in profile.tails.items():
         line = f"{tail.offset_ms:.4f} ms + {tail.factor:.2f} x latency"
         facts[f"latency, {name}"] = f"{line}; error {tail.error}"
@@ -151,10 +149,13 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
         known = DeviceProfile.load(config.out) if Path(config.out).exists() else None
         if known is not None:
             known.check(network)
-        profile = _measure_network(config, network, device, known, progress)
-        if {"depth", "bits"} & set(material.space.kinds):
-            settings: dict[str, Any] = {"path": config.out, "progress": True}
-            profile = add_mixes(profile, material.space, device.runtime, effort_of(config), **settings)
+        effort, mixed = effort_of(config), bool({"depth", "bits"} & set(material.space.kinds))
+        if mixed and known is not None and is_unfinished(known, device.runtime, effort, config.out):
+            profile = known
+        else:
+            profile = _measure_network(config, network, device, known, progress)
+        if mixed:
+            profile = add_mixes(profile, material.space, device.runtime, effort, path=config.out, progress=True)
     progress.note(describe(profile))
     folder = Path(config.out).with_name(f"{Path(config.out).stem}-pictures")
     series = profile_series(profile, network, config.network)

@@ -16,7 +16,7 @@ from rlprune.experiments.run_config import TrainConfig
 CAPTIONS = {
     "learning-curve": "The best reward so far against plans evaluated; dots are single plans, the dashed line is the "
     "uniform plan.",
-    "keep-ratios": "What each group of layers keeps of its channels; the numbers at the bars are channels.",
+    "keep-ratios": "What each layer, or group of layers, keeps; the numbers at the bars are channels, percent or bits.",
     "tried-plans": "What every plan that was tried keeps of each group, in the order of the search.",
     "front": "The best plan of each method at every budget of the range, and the policy's own, made without search.",
     "accuracy-against-cost": "Every plan that was evaluated in the search; the dashed vertical line is the budget.",
@@ -109,14 +109,20 @@ def _shown(value: float | None) -> str:
 def plan(result: Result, pictures: Mapping[str, Path]) -> Section:
     """What each group keeps."""
     table = plan_table(result, rows_of(result))
-    return Section("The plan", [*picture(pictures, "keep-ratios"), Folded("Channels of every group", [table])])
+    title = "Levels of every choice" if _mixed(result) else "Channels of every group"
+    return Section("The plan", [*picture(pictures, "keep-ratios"), Folded(title, [table])])
+
+
+def _mixed(result: Result) -> bool:
+    """Whether more than channels was decided."""
+    return any("kind" in choice for choice in result["groups"])
 
 
 def plan_table(result: Result, rows: Sequence[Row]) -> Table:
-    """Channels of each group in every row."""
+    """What each choice has in every row: channels, percent, bits, or whether a block stays."""
     names = [group["name"] for group in result["groups"]]
     cells = [[f"`{name}`", *(str(row.widths[index]) for row in rows)] for index, name in enumerate(names)]
-    return Table(["group", *(row.name for row in rows)], cells)
+    return Table(["choice" if _mixed(result) else "group", *(row.name for row in rows)], cells)
 
 
 def search(pictures: Mapping[str, Path]) -> Section:

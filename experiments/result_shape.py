@@ -36,12 +36,20 @@ POINT = {
 FRONT = {"range": str, "cost": str, "best": [str], "points": [POINT]}
 SURFACE = {"groups": [str], "widths": [[int]], "paying": [[int]], "latency_ms": [[float]]}
 DEVICE = {"device": str, "runtime": str}
+SUMMARY = {"median": float, "p90": float, "worst": float, "plans": int}
+MIXES = {
+    "error": SUMMARY,
+    **{name: [float] for name in ("measured_ms", "promised_ms")},
+    **{name: [int] for name in ("dropped", "int8")},
+    "held_out": [bool],
+}
 PROFILE = {
     **dict.fromkeys(("title", "energy_source"), str),
     **{name: [float] for name in ("measured_ms", "promised_ms", "energy_mj", "metered_ms", "metered_mj")},
-    "error": {"median": float, "p90": float, "worst": float, "plans": int},
+    "error": SUMMARY,
     "held_out": [bool],
     "surface": SURFACE,
+    "mixes?": MIXES,
 }
 RESULT = {
     **dict.fromkeys(("network", "task", "metric", "agent", "reward", "verdict", "energy_source", "winner"), str),

@@ -142,6 +142,11 @@ def _checked_promise(row: Row) -> float | None:
     return None if row.energy_above_idle_mj is None else row.energy_promised_mj
 
 
+def finalist_name(method: str, number: int) -> str:
+    """What the file of a finalist's plan is called; the best has number 1."""
+    return f"{method}-finalist{number}"
+
+
 def score_text(value: float | None) -> str:
     """A score for people: as a percentage where it is in [0, 1]."""
     if value is None:

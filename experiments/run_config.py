@@ -30,7 +30,7 @@ from rlprune.experiments.options import (
 from rlprune.experiments.width_rules import check_minimum, parse_width_rules
 from rlprune.limits import RANGE
 
-METHOD_HELP = "random, evolutionary, tpe, nsga2, greedy, sensitivity, or an agent: ddpg, td3, sac, tqc, ppo"
+METHOD_HELP = "random, evolutionary, tpe, nsga2, greedy, sensitivity, threshold, or an agent: ddpg, td3, sac, tqc, ppo"
 SETTING_HELP = "a setting of the agent, such as optimism=2; repeatable"
 PREFER_HELP = "what counts on the front of a range: accuracy=1, latency=1, energy=0.5, macs, params; repeatable"
 OBJECTIVE_HELP = (

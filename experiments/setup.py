@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from torch import nn
 
@@ -125,6 +126,12 @@ def in_processes(problem: PruningProblem, workers: int) -> Iterator[PruningProbl
 def labelled(space: Space) -> list[tuple[str, Choice]]:
     """Every choice with the name that tables and pictures give it; of its kind too, where there are several."""
     return [(f"{c.name} {c.kind}" if space.layered else c.name, c) for c in space.choices]
+
+
+def choices_of(space: Space) -> list[dict[str, Any]]:
+    """Every choice as a result states it: label and full level; of mixed decisions its kind and what it is of."""
+    kinds = [{"kind": c.kind, "of": c.name} if space.layered else {} for c in space.choices]
+    return [{"name": label, "width": c.full, **kind} for (label, c), kind in zip(labelled(space), kinds, strict=True)]
 
 
 def untouched(tables: PruningTables) -> list[str]:

@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from rlprune.agents import AGENTS, METHODS
+from rlprune.agents import METHODS, TUNABLE
 from rlprune.budget import Budget, BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import ProblemConfig, check_known
 from rlprune.experiments.cost import RunCost
-from rlprune.experiments.device import describe, fitting_profile, new_profile, with_mixes
+from rlprune.experiments.device import describe, fitting_profile, lacks_mixes, new_profile, with_mixes
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.fronts import FrontJob
 from rlprune.experiments.interruption import Interrupted
@@ -127,7 +127,8 @@ class _Session:
                 run = stack.enter_context(self._open(cost))
                 profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
                 progress.note(f"Other runs can use this profile: --device {run.path / PROFILE}")
-            if profile is not None and needs_profile(config.budgets(), config.reward):
+            needed = needs_profile(config.budgets(), config.reward)
+            if profile is not None and needed and lacks_mixes(profile, material.space):
                 run = run or stack.enter_context(self._open(cost))
                 profile = with_mixes(profile, material.space, target, config, progress, run.path / PROFILE)
             problem = stated(config, material, evaluator, profile, progress, config.on_nan)
@@ -159,10 +160,10 @@ class _Session:
 
 
 def _note_idle_workers(config: TrainConfig, progress: Progress) -> None:
-    settings = getattr(searcher_of(config.agent, config), "settings", None)
-    if settings is not None and config.workers is not None and settings.envs < config.workers:
+    envs = getattr(getattr(searcher_of(config.agent, config), "settings", None), "envs", None)
+    if envs is not None and config.workers is not None and envs < config.workers:
         progress.note(
-            f"{config.agent} runs {settings.envs} episodes at once, so of {config.workers} workers some are idle; "
+            f"{config.agent} runs {envs} episodes at once, so of {config.workers} workers some are idle; "
             f"--setting envs={config.workers} makes use of them (and another search)."
         )
 
@@ -177,7 +178,7 @@ def check_searchers(config: TrainConfig) -> None:
     check_known("baseline", config.baselines, METHODS)
     if config.agent == UNIFORM:
         raise ConfigError("--agent must search; uniform does not, and is compared in every run. Choose ddpg or random.")
-    if config.agent not in AGENTS and (config.preset != "default" or config.setting):
+    if config.agent not in TUNABLE and (config.preset != "default" or config.setting):
         raise ConfigError(f"{config.agent} has no presets and no settings. Leave --preset and --setting out.")
     searcher_of(config.agent, config)
 

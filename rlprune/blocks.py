@@ -81,6 +81,13 @@ def vanishing_layers(network: Network, blocks: Blocks) -> BoolArray:
     ).reshape(len(blocks), len(network.layers))
 
 
+def vanishing_groups(network: Network, blocks: Blocks) -> BoolArray:
+    """Which of ``network.groups`` each block takes with it, ``[B, G]``."""
+    return np.array(
+        [[group.name in set(block.groups) for group in network.groups] for block in blocks], dtype=np.bool_
+    ).reshape(len(blocks), len(network.groups))
+
+
 def macs_without(network: Network, blocks: Blocks, widths: npt.ArrayLike, kept: npt.ArrayLike) -> FloatArray:
     """Multiply-adds of one sample, ``[N]``, at ``widths`` (``[N, G]``) without the blocks that are not ``kept``.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +11,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlprune.errors import NetworkError
 from rlprune.export import TOLERANCE, Feed, export_onnx_bytes, input_arrays
-from rlprune.pruning.quantization import Int8Inputs, Range
+from rlprune.pruning.quantization import Int8Inputs, Range, WeightPlace
 from rlprune.storage import Stored, compact_bytes
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
@@ -29,12 +31,15 @@ class Delivered:
         module: as it computes: weights masked and rounded, and the inputs of layers in int8 rounded too.
         stored: ``state_dict`` key -> how a treated weight is stored; empty where all are plain.
         ranges: layer that computes in int8 -> range of what it reads.
+        rounding: of these inputs.
+        narrow: layer whose weight has fewer than 32 bits -> these, and where its weight stands.
     """
 
     module: nn.Module
     stored: Mapping[str, Stored] = field(default_factory=dict)
     ranges: Mapping[str, Range] = field(default_factory=dict)
     rounding: Int8Inputs | None = None
+    narrow: Mapping[str, tuple[int, WeightPlace]] = field(default_factory=dict)
 
     @property
     def tolerance(self) -> float:
@@ -48,6 +53,8 @@ class Delivered:
     def onnx(self, example_inputs: Any, calibration: Split, *, batch: int = 1) -> bytes:
         """A serialised ``ModelProto``; layers in int8 as ONNX Runtime's quantizer writes them.
 
+        Weights in few bits stand in it so, where the exporter left them as they are, and compute in float.
+
         Args:
             calibration: tells the ranges of what layers in int8 answer.
 
@@ -56,12 +63,22 @@ class Delivered:
                 :func:`rlprune.quantized_export.quantize_onnx`.
         """
         if self.rounding is None:
-            return export_onnx_bytes(self.module, example_inputs, batch=batch)
+            return self._in_float(example_inputs, batch)
         from rlprune.quantized_export import quantize_onnx  # it imports onnx, which nothing else here needs
 
         with self.rounding.off():
             model = export_onnx_bytes(self.module, example_inputs, batch=batch, optimize=False)
         return quantize_onnx(model, list(self.ranges), _feeds(model, calibration, batch), self.ranges)
+
+    def _in_float(self, example_inputs: Any, batch: int) -> bytes:
+        if self.narrow:
+            from rlprune.weight_only_export import weight_only_onnx  # as above
+
+            named = export_onnx_bytes(self.module, example_inputs, batch=batch, optimize=False)
+            bits = {name: count for name, (count, _) in self.narrow.items()}
+            with contextlib.suppress(NetworkError):  # the exporter renamed a weight, as it does recurrent ones
+                return weight_only_onnx(named, bits, {name: place for name, (_, place) in self.narrow.items()})
+        return export_onnx_bytes(self.module, example_inputs, batch=batch)
 
 
 def _feeds(model: bytes, calibration: Split, batch: int) -> Iterator[Feed]:

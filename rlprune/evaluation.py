@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -17,22 +16,22 @@ from torch import nn
 from rlprune import layout
 from rlprune.choices import Choice
 from rlprune.delivery import Delivered
-from rlprune.errors import NetworkError, TaskError
-from rlprune.inputs import batch_size, call
+from rlprune.errors import NetworkError
+from rlprune.inputs import call
 from rlprune.network import FloatArray
 from rlprune.pruning import batchnorm
-from rlprune.pruning.depth import BlockSwitch, block_errors, drop_blocks
-from rlprune.pruning.quantization import Int8Inputs, measure_ranges
+from rlprune.pruning.builder import PlanBuilder
+from rlprune.pruning.depth import BlockSwitch
+from rlprune.pruning.quantization import Int8Inputs
 from rlprune.pruning.tables import PruningTables
-from rlprune.pruning.treatment import PlanTensors, treated_layers
 from rlprune.pruning.verification import plan_is_wrong
-from rlprune.pruning.weight_repair import WeightRepair
 from rlprune.space import Space
+from rlprune.tasks.answers import as_number, rows_of
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches, even_batches
 from rlprune.tasks.details import plain_details
 from rlprune.tasks.measures import Details
-from rlprune.tasks.split import Batch, tensor_kind
+from rlprune.tasks.split import Batch
 
 BATCH = 128
 SEARCH_BATCH = 512
@@ -89,6 +88,7 @@ class Evaluator:
         task: its validation split is used, never the test split.
         samples: validation samples of one evaluation.
         space: what may be decided about the network of the tables; its channels where nothing is said.
+        builder: of the same tables and space, where there is one already.
         batch_statistics: whether BatchNorms use the statistics of the search samples instead of the dense network's
             running ones. It stands for the re-estimation that every delivered network gets. Where nothing is said,
             they do with at least 256 samples; with fewer they rank plans worse (benchmark ``search_signal``).
@@ -114,6 +114,7 @@ class Evaluator:
         samples: int = 512,
         batch_statistics: bool | None = None,
         space: Space | None = None,
+        builder: PlanBuilder | None = None,
     ) -> None:
         self.tables = tables
         self.task = task
@@ -127,7 +128,7 @@ class Evaluator:
         self._shell = tables.shell()
         enough = len(self._split) >= FEWEST_FOR_STATISTICS
         self.batch_statistics = enough if batch_statistics is None else batch_statistics
-        self.plans = PlanTensors(tables, self.space, None if "channels" in self.space.kinds else self._repair())
+        self.builder = builder or PlanBuilder(tables, self.space, task.calibration)
         self._switch = BlockSwitch(self._shell.module, self.space.blocks)
         self._rounding = Int8Inputs(self._shell.module, sorted(self.space.int8.names))
         self._left_out = batchnorm.use_batch_statistics(self._shell.module) if self.batch_statistics else set()
@@ -139,22 +140,7 @@ class Evaluator:
             )
         task.check_test_targets(self._dense_outputs)
         self._known: dict[Key, Quality] = {}
-        self._of_blocks: dict[str, float] | None = None
         self.dense = self._quality(self._dense_outputs, self._split, self._dense_outputs)
-
-    def _repair(self) -> WeightRepair | None:
-        """Refits masked weights. Where channels are decided too nearly every plan has its own, and a search no time."""
-        if "weights" not in self.space.kinds:
-            return None
-        layers = [layer for _, layer in treated_layers(self.space)]
-        return WeightRepair(self.tables, layers, self.task.calibration)
-
-    @cached_property
-    def _finished(self) -> PlanTensors:
-        """Tensors of delivered networks."""
-        if "channels" not in self.space.kinds:
-            return self.plans
-        return PlanTensors(self.tables, self.space, self._repair())
 
     def _forward(self, model: nn.Module) -> torch.Tensor:
         return self._joined(model, self._inputs)
@@ -165,7 +151,7 @@ class Evaluator:
     def _joined(self, model: nn.Module, inputs: Iterable[Batch]) -> torch.Tensor:
         """What is scored of the answers to all batches together, ``[samples, ...]``."""
         with torch.inference_mode():
-            return torch.cat([_rows(self.task.outputs(call(model, batch)), batch) for batch in inputs])
+            return torch.cat([rows_of(self.task.outputs(call(model, batch)), batch) for batch in inputs])
 
     def _reference(self, split: Split) -> torch.Tensor:
         """Outputs of the dense network on a split, computed once."""
@@ -178,11 +164,11 @@ class Evaluator:
     ) -> Quality:
         divergence = self.task.divergence(outputs, dense_outputs)
         if divergence != math.inf:
-            divergence = _number(divergence, "divergence", self.task, strict)
+            divergence = as_number(divergence, "divergence", self.task.name, strict)
         return Quality(self._score(outputs, split, strict), min(divergence, WORST_DIVERGENCE), len(split))
 
     def _score(self, outputs: torch.Tensor, split: Split, strict: bool = True) -> float:
-        return _number(self.task.score(outputs, split.targets.to(outputs.device)), "score", self.task, strict)
+        return as_number(self.task.score(outputs, split.targets.to(outputs.device)), "score", self.task.name, strict)
 
     def _details(self, outputs: torch.Tensor, split: Split) -> Details:
         return plain_details(self.task.details(outputs, split.targets.to(outputs.device)), self.task.name)
@@ -236,7 +222,7 @@ class Evaluator:
 
     def _run(self, key: Key) -> tuple[torch.Tensor, float]:
         row = np.array(key, dtype=np.int64)
-        tensors = {name: tensor for name, tensor in self.plans(row).items() if name not in self._left_out}
+        tensors = {name: tensor for name, tensor in self.builder.tensors(row).items() if name not in self._left_out}
         pruned = self._shell.fill(tensors, self.space.widths(row[None])[0])
         self._switch.only(self.space.dropped(row))
         self._rounding.follow(self.space.computed_in_int8(row))
@@ -246,15 +232,17 @@ class Evaluator:
 
     def fresh(self) -> Evaluator:
         """One that knows nothing yet, on the same samples."""
-        return self._like(self.space)
+        return self._like(self.space, self.builder)
 
     def deciding(self, space: Space) -> Evaluator:
         """One for the plans of another space: itself where a row means the same there."""
         return self if self.space.means_the_same(space) else self._like(space)
 
-    def _like(self, space: Space) -> Evaluator:
+    def _like(self, space: Space, builder: PlanBuilder | None = None) -> Evaluator:
         samples, statistics = self.dense.samples, self.batch_statistics
-        return Evaluator(self.tables, self.task, samples=samples, batch_statistics=statistics, space=space)
+        return Evaluator(
+            self.tables, self.task, samples=samples, batch_statistics=statistics, space=space, builder=builder
+        )
 
     def known(self, levels: npt.ArrayLike) -> bool:
         """Whether the plan was evaluated before."""
@@ -268,22 +256,8 @@ class Evaluator:
         return self.delivered(levels).module
 
     def delivered(self, levels: npt.ArrayLike) -> Delivered:
-        """The pruned network as it is handed over, BatchNorm re-estimated on calibration samples.
-
-        See :mod:`rlprune.pruning.treatment` for the order in which a plan is applied.
-        """
-        row = np.array(self._key(levels), dtype=np.int64)
-        model = self.tables.shell().fill(_own(self._finished(row)), self.space.widths(row[None])[0])
-        model = drop_blocks(model.requires_grad_(True), self.space.blocks, self.space.dropped(row)).eval()
-        batchnorm.reestimate(model, even_batches(self.task.calibration, BATCH, self.tables.device))
-        stored = self._finished.stored(row, model.state_dict())
-        int8 = self.space.computed_in_int8(row)
-        if not int8:
-            return Delivered(model, stored)
-        ranges = measure_ranges(model, int8, batches(self.task.calibration, BATCH, self.tables.device))
-        rounding = Int8Inputs(model, int8)
-        rounding.apply(ranges, int8)
-        return Delivered(model, stored, ranges, rounding)
+        """The pruned network as it is handed over; see :meth:`rlprune.pruning.builder.PlanBuilder.delivered`."""
+        return self.builder.delivered(np.array(self._key(levels), dtype=np.int64))
 
     def finalist(self, levels: npt.ArrayLike) -> Quality:
         """Quality on all validation samples with BatchNorm re-estimated; the worst there is for a wrong plan.
@@ -298,22 +272,8 @@ class Evaluator:
         return self.on(layout.to_channels_last(model) if self.tables.channels_last else model, self.task.validation)
 
     def error_curve(self, choice: Choice) -> FloatArray:
-        """For each level of a choice, what taking it alone is expected to lose, in [0, 1]; known before any evaluation.
-
-        Channels: energy of the consumers' outputs that cannot be restored. Weights and bits: energy of the weight that
-        is lost. Depth: how much the block changes what goes through it.
-        """
-        levels = np.array(choice.levels, dtype=np.int64)
-        if choice.kind == "channels":
-            return np.asarray(np.interp(levels, *self.tables.error_curve(choice.name)))
-        if choice.kind == "depth":
-            return np.array([self._block_errors()[choice.name], 0.0])
-        return self.plans.curve(choice.name, choice.kind, levels)
-
-    def _block_errors(self) -> dict[str, float]:
-        if self._of_blocks is None:
-            self._of_blocks = block_errors(self.space.network, self.space.blocks, self.task.calibration)
-        return self._of_blocks
+        """What each level of a choice is expected to lose alone, in [0, 1]; known before any evaluation."""
+        return self.builder.error_curve(choice)
 
     def on(self, model: nn.Module, split: Split) -> Quality:
         """Quality of any network with the same outputs on any split; BatchNorms use their running statistics."""
@@ -328,33 +288,3 @@ class Evaluator:
         """:meth:`score`, and what the task tells beside it, of one pass over the split."""
         outputs = self._outputs(model, split)
         return self._score(outputs, split), self._details(outputs, split)
-
-
-def _own(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
-    """Copies that no table shares."""
-    return {key: value.clone().contiguous() for key, value in tensors.items()}
-
-
-def _rows(outputs: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """The outputs, one row for each sample of the batch, or an error."""
-    if not isinstance(outputs, torch.Tensor):
-        raise TaskError(f"Task.outputs must return a tensor; it returned {type(outputs).__name__}.")
-    samples = batch_size(batch)
-    if outputs.dim() == 0 or len(outputs) != samples:
-        raise NetworkError(
-            f"The network must answer with one row for each sample, samples first; {tensor_kind(outputs)} came for "
-            f"{samples} samples. Wrap it in a module that transposes, or override Task.outputs."
-        )
-    return outputs
-
-
-def _number(value: object, what: str, task: Task, strict: bool) -> float:
-    try:
-        number = float(value)  # type: ignore[arg-type]
-    except (TypeError, ValueError):
-        number = math.nan
-    if strict and not math.isfinite(number):
-        raise TaskError(
-            f"The {what} of task {task.name!r} must be a finite number; {value!r} came. Correct Task.{what}."
-        )
-    return number if math.isfinite(number) else math.nan

@@ -83,7 +83,7 @@ class GroupRules:
                     f"[{patterns!r}]."
                 )
             for pattern in patterns:
-                if not any(_matches(name, pattern) for name in known):
+                if not any(matches(name, pattern) for name in known):
                     raise NetworkError(
                         f"What {what} names must be layers of the network; nothing matches {pattern!r}."
                         f"{nearest(pattern, known)} `rlprune inspect` lists them."
@@ -98,9 +98,9 @@ class GroupRules:
     def obstacle(self, layers: Sequence[str]) -> str | None:
         """Why a group whose channels come out of these layers stays whole, as asked, or None."""
         for name in layers:
-            if any(_matches(name, pattern) for pattern in self.ignore):
+            if any(matches(name, pattern) for pattern in self.ignore):
                 return f"{name} is ignored, as asked"
-        if self.only and not any(_matches(name, pattern) for name in layers for pattern in self.only):
+        if self.only and not any(matches(name, pattern) for name in layers for pattern in self.only):
             return "it is not among the layers asked for"
         return None
 
@@ -116,7 +116,8 @@ def _values(given: object) -> list[object]:
     return list(given.values()) if isinstance(given, Mapping) else [given]
 
 
-def _matches(name: str, pattern: str) -> bool:
+def matches(name: str, pattern: str) -> bool:
+    """Whether a pattern means a layer: it itself, or what it stands in."""
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*")
 
 
@@ -124,7 +125,7 @@ def _looked_up(given: Number | Mapping[str, Number], layers: Sequence[str], defa
     """The largest value among those of the patterns that match; ``*`` counts only where no other does."""
     if not isinstance(given, Mapping):
         return given
-    hits = [value for pattern, value in given.items() for name in layers if pattern != "*" and _matches(name, pattern)]
+    hits = [value for pattern, value in given.items() for name in layers if pattern != "*" and matches(name, pattern)]
     return max(hits) if hits else given.get("*", default)
 
 

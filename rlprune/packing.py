@@ -45,7 +45,8 @@ class Stored:
             :func:`~rlprune.pruning.codes.halve` make them of the values that remain.
         out_dim: the dimension of the weight that holds output channels.
         mask: bool, shaped as the weight, True where an entry remains; None where all do.
-        mean: whether removed entries are their mean and not 0.
+        mean: whether removed entries are their mean and not 0. Room is kept for it even where none is removed, so that
+            no weight takes less room with more entries.
 
     Raises:
         ConfigError: ``bits`` is none of these.
@@ -128,16 +129,23 @@ def _scale_bytes(bits: Any, channels: Any) -> Any:
     return 4 * channels * (bits < 32)
 
 
-def sizes(entries: Any, kept: Any, bits: Any, channels: Any) -> tuple[tuple[Any, bool, Any], ...]:
-    """Bits of values, whether sparse, and bytes of each way to store a weight, without the mean; numbers or arrays.
+def sizes(entries: Any, kept: Any, bits: Any, channels: Any, mean: bool) -> tuple[tuple[Any, bool, Any], ...]:
+    """Bits of values, whether sparse, and bytes of each way to store a weight; numbers or arrays.
 
-    Values in few bits may be stored as the float32 that they stand for: of few values scales would take more.
+    Values in few bits may be stored as the float32 that they stand for: of few values scales would take more. Dense
+    float32 holds the mean wherever it stands, so never takes more than the weight as it was.
     """
-    return tuple(
-        (width, sparse, _scale_bytes(width, channels) + _bytes(count * width) + _bytes(entries * sparse))
-        for width in (bits, 32)
-        for sparse, count in ((False, entries), (True, kept))
-    )
+
+    def bytes_of(width: Any, sparse: bool) -> Any:
+        values = _bytes((kept if sparse else entries) * width)
+        return _scale_bytes(width, channels) + values + _bytes(entries * sparse) + 4 * _has_mean(mean, width, sparse)
+
+    return tuple((width, sparse, bytes_of(width, sparse)) for width in (bits, 32) for sparse in (False, True))
+
+
+def _has_mean(mean: bool, width: Any, sparse: bool) -> Any:
+    """Whether a form holds the mean apart from the values; widths are a number or an array."""
+    return mean and ((width < 32) | sparse)
 
 
 def treated(weight: Tensor, stored: Stored) -> Tensor:
@@ -179,10 +187,10 @@ def pack(weight: Tensor, stored: Stored) -> tuple[Form, Tensor]:
     mask = torch.ones_like(values, dtype=torch.bool) if stored.mask is None else stored.mask.to(values.device)
     form = _smallest(values, int(mask.sum()), stored)
     scales = None
-    if stored.bits < 32:
+    if form.bits < 32:
         values, scales = _narrow(values, stored.bits, stored.out_dim)
-        if form.bits == 32:
-            values, scales = dequantize(values, scales, stored.out_dim), None
+    else:
+        values = treated(weight, stored)
     if not form.sparse and form.mean:
         values = values.masked_fill(~mask, _removed(form.bits))
     mean = [mean_of_removed(weight, mask.to(weight.device))] if form.mean else []
@@ -198,9 +206,10 @@ def pack(weight: Tensor, stored: Stored) -> tuple[Form, Tensor]:
 
 def _smallest(values: Tensor, kept: int, stored: Stored) -> Form:
     out_dim = check_out_dim(values, stored.out_dim)
-    ways = sizes(values.numel(), kept, stored.bits, values.shape[out_dim])
+    ways = sizes(values.numel(), kept, stored.bits, values.shape[out_dim], stored.mean)
     width, sparse, _ = min(ways, key=lambda way: int(way[2]))
-    return Form(tuple(values.shape), out_dim, width, sparse, stored.mean, kept if sparse else values.numel())
+    mean = _has_mean(stored.mean, width, sparse)
+    return Form(tuple(values.shape), out_dim, width, sparse, mean, kept if sparse else values.numel())
 
 
 def _removed(bits: int) -> float:

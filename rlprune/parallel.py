@@ -12,6 +12,7 @@ import torch.multiprocessing
 
 from rlprune.errors import ConfigError, WorkerError
 from rlprune.evaluation import Evaluator, Key, Measured
+from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.tables import PruningTables
 from rlprune.space import Space
 from rlprune.tasks.base import Task
@@ -190,7 +191,7 @@ class ParallelEvaluator(Evaluator):
         for start in range(0, len(keys), step):
             yield from self.workers.measure(keys[start : start + step])
 
-    def _like(self, space: Space) -> ParallelEvaluator:
+    def _like(self, space: Space, builder: PlanBuilder | None = None) -> ParallelEvaluator:
         if not self.space.means_the_same(space):
             raise ConfigError("The workers evaluate plans of one space. Start workers for the other one.")
         return ParallelEvaluator(
@@ -200,4 +201,5 @@ class ParallelEvaluator(Evaluator):
             samples=self.dense.samples,
             batch_statistics=self.batch_statistics,
             space=space,
+            builder=builder,
         )

@@ -12,6 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from rlprune.choices import FULL_BITS, Kind
+from rlprune.decision import Decision
 from rlprune.errors import ConfigError, PlanError, RlpruneError, unknown_name
 from rlprune.files import read_json, write_json
 from rlprune.network import IntArray, Network
@@ -21,57 +22,11 @@ from rlprune.pruning.treatment import WeightTreatment
 from rlprune.pruning.weights import WeightRule
 from rlprune.space import Decisions, Space
 
+__all__ = ["Decision", "PruningPlan"]
+
 SCHEMA = "rlprune-plan/2"
 CHANNELS_ONLY = "rlprune-plan/1"
 REMEDY = "Make a plan for this network, or replay the policy on it."
-
-
-@dataclass(frozen=True)
-class Decision:
-    """What happens to one group, layer or block; None leaves it as it is.
-
-    Attributes:
-        keep_ratio: fraction of a group's channels kept, in (0, 1].
-        density: fraction of the entries of a layer's weight that remain, a whole percent in (0, 1].
-        bits: of an entry of a layer's weight: 4, 8, 16 or 32.
-        activations: 8 where the layer computes in int8, its inputs rounded too; needs ``bits`` of at most 8.
-        drop: whether a block is left out.
-
-    Raises:
-        PlanError: a value out of range, or values that contradict each other.
-    """
-
-    keep_ratio: float | None = None
-    density: float | None = None
-    bits: int | None = None
-    activations: int | None = None
-    drop: bool = False
-
-    def __post_init__(self) -> None:
-        for name in ("keep_ratio", "density"):
-            value = getattr(self, name)
-            if value is not None and not (_is_number(value) and 0 < value <= 1):
-                raise PlanError(f"{name} must be a number in (0, 1]; {value!r:.80} came. {_instead_of_nothing(name)}")
-        if self.density is not None and abs(self.density * 100 - round(self.density * 100)) > 1e-9:
-            raise PlanError(f"density must be a whole percent, such as 0.35; {self.density!r} came. Round it.")
-        if self.bits not in (None, 4, 8, 16, 32) or isinstance(self.bits, bool):
-            raise PlanError(f"bits must be 4, 8, 16 or 32; {self.bits!r:.80} came.")
-        if self.activations not in (None, 8) or isinstance(self.activations, bool):
-            raise PlanError(f"activations must be 8 or be left out; {self.activations!r:.80} came.")
-        if self.activations is not None and (self.bits is None or self.bits > 8):
-            raise PlanError(
-                f"A layer computes in int8 only where its weight has at most 8 bits; activations 8 came with bits "
-                f"{self.bits}. Set bits to 8, or leave activations out."
-            )
-        if not isinstance(self.drop, bool):
-            raise PlanError(f"drop must be true or false; {self.drop!r:.80} came.")
-        if self.drop and (self.density is not None or self.bits is not None or self.keep_ratio not in (None, 1)):
-            raise PlanError("What is dropped cannot be pruned or quantised as well. Leave one of the two out.")
-
-    def stated(self) -> dict[str, Any]:
-        """What is said, for JSON."""
-        values = {item.name: getattr(self, item.name) for item in fields(self)}
-        return {name: value for name, value in values.items() if value is not None and value is not False}
 
 
 @dataclass(frozen=True)
@@ -106,7 +61,7 @@ class PruningPlan:
         kept = {g.name: float(w) / g.width for g, w in zip(network.groups, space.widths(row[None])[0], strict=True)}
         decisions = {}
         for name in [*kept, *(name for name in named if name not in kept)]:
-            decision = _decided(named.get(name, {}), kept.get(name), name in int8)
+            decision = Decision.of_levels(named.get(name, {}), kept.get(name), name in int8)
             if decision.stated():
                 decisions[name] = decision
         return cls(network.fingerprint, _forward(network, decisions), dict(notes or {}), space.decisions.rule)
@@ -176,6 +131,7 @@ class PruningPlan:
         except ConfigError as reason:
             raise PlanError(f"The plan cannot be followed: {reason}") from reason
         self._check_names(space)
+        self._check_densities(space)
         return space
 
     def levels(self, space: Space) -> IntArray:
@@ -188,7 +144,7 @@ class PruningPlan:
         row = []
         for choice in space.choices:
             decision = self.decisions.get(choice.name, Decision())
-            row.append(_level(choice.kind, decision, choice.full) if choice.kind != "channels" else widths[choice.name])
+            row.append(widths[choice.name] if choice.kind == "channels" else decision.level(choice.kind, choice.full))
         return np.array(row, dtype=np.int64)
 
     def exact_levels(self, space: Space) -> list[float]:
@@ -241,6 +197,16 @@ class PruningPlan:
                     f"{inside} is dropped, so nothing can happen to {name} in it. Leave one of the two out."
                 )
 
+    def _check_densities(self, space: Space) -> None:
+        """A pattern leaves a weight one density below 1."""
+        allowed = space.decisions.levels_of_weight()
+        for name, item in self.decisions.items():
+            if item.density is not None and round(item.density * 100) not in allowed:
+                raise PlanError(
+                    f"With the pattern {self.rule.pattern} a density is {allowed[0] / 100:g} or 1; {item.density:g} "
+                    f"came for {name}. Correct it, or leave the pattern out."
+                )
+
     def apply(self, network: Network) -> nn.Module:
         """A plain copy of the network, physically smaller where channels or blocks go.
 
@@ -277,44 +243,14 @@ class PruningPlan:
                 weight.data = treatment.applied(layer, weight.detach(), self.rule)
 
 
-def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
-
-
-def _instead_of_nothing(name: str) -> str:
-    if name == "keep_ratio":
-        return "Use 1 to keep everything."
-    return "Use 1 to keep everything; to keep nothing, drop the block, or let go of the channels."
-
-
-def _decided(levels: Mapping[Kind, int], keep_ratio: float | None, int8: bool) -> Decision:
-    density, bits = levels.get("weights", 100), levels.get("bits", FULL_BITS)
-    return Decision(
-        keep_ratio=keep_ratio,
-        density=density / 100 if density < 100 else None,
-        bits=bits if bits < FULL_BITS else None,
-        activations=8 if int8 else None,
-        drop=levels.get("depth", 1) == 0,
-    )
-
-
-def _level(kind: Kind, decision: Decision, full: int) -> int:
-    """The level that a decision states of a kind; the full one where it says nothing."""
-    if kind == "depth":
-        return 0 if decision.drop else 1
-    if kind == "weights":
-        return full if decision.density is None else round(decision.density * 100)
-    return full if decision.bits is None else decision.bits
-
-
 def _forward(network: Network, decisions: Mapping[str, Decision]) -> dict[str, Decision]:
-    """Decisions in forward order; a block stands before what follows it."""
+    """Decisions in forward order; a block stands before what is in it."""
     position = {layer.name: index for index, layer in enumerate(network.layers)}
 
-    def at(name: str) -> int:
+    def at(name: str) -> float:
         own = position.get(name.partition("#")[0])
         inside = (index for layer, index in position.items() if layer.startswith(f"{name}."))
-        return own if own is not None else min(inside, default=len(position))
+        return own if own is not None else min(inside, default=len(position)) - 0.5
 
     return {name: decisions[name] for name in sorted(decisions, key=at)}
 

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_layers
+from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_groups, vanishing_layers
 from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Choice, Int8Where, Kind, Unit
 from rlprune.errors import ConfigError, unknown_name
+from rlprune.groups import matches
 from rlprune.network import FloatArray, IntArray, Network
 from rlprune.pruning.droppable import find_blocks
 from rlprune.pruning.quantization import storable_layers
@@ -51,6 +51,10 @@ class Decisions:
                 raise ConfigError(unknown_name("kind of decision", kind, KINDS))
         if any(text.startswith("channels:") for text in self.exclude):
             raise ConfigError("Layers whose channels stay whole are named by --ignore, not by --exclude. Use that.")
+        if self.rule.pattern is not None and tuple(self.densities) != DENSITIES:
+            raise ConfigError(
+                f"The pattern {self.rule.pattern} leaves one density; {list(self.densities)} came beside it. Leave one out."
+            )
         if not all(0 < density <= 100 for density in self.densities):
             raise ConfigError(
                 f"Densities are whole percents of a weight that remain, from 1 to 100; {list(self.densities)} came. To "
@@ -59,13 +63,20 @@ class Decisions:
         if not all(bits in (4, 8, 16, 32) for bits in self.bits):
             raise ConfigError(f"Bits of a weight are 4, 8, 16 or 32; {list(self.bits)} came.")
 
+    def __str__(self) -> str:
+        """What counts, in one order, for people."""
+        parts = [", ".join(kind for kind in KINDS if kind in self.kinds)]
+        if "weights" in self.kinds:
+            densities = ", ".join(map(str, self.levels_of_weight()))
+            parts.append(f"{densities}% of weights, {self.rule.replacement} for the rest")
+        if "bits" in self.kinds:
+            parts.append(f"bits {', '.join(map(str, sorted({*self.bits, FULL_BITS})))}")
+        return "; ".join([*parts, *(f"without {text}" for text in sorted(self.exclude))])
+
     def excludes(self, kind: Kind, name: str) -> bool:
         """Whether a layer, block or group is left out of a kind."""
         pairs = (text.partition(":")[::2] for text in self.exclude)
-        return any(
-            kind == which and (fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*"))
-            for which, pattern in pairs
-        )
+        return any(kind == which and matches(name, pattern) for which, pattern in pairs)
 
     def levels_of_weight(self) -> tuple[int, ...]:
         """Percent of a weight's entries that may remain, ascending; a pattern N:M leaves one choice."""
@@ -121,6 +132,7 @@ class Space:
         self.int8 = _Named(frozenset(int8)) if isinstance(int8, Sequence) else int8
         self.kinds = tuple(kind for kind in KINDS if kind in self.decisions.kinds)
         offered = find_blocks(network) if blocks is None and "depth" in self.kinds else blocks or Blocks()
+        self._offered = offered.names
         allowed = [block for block in offered if not self.decisions.excludes("depth", block.name)]
         self.blocks = Blocks(allowed, offered.refused)
         self._position = {layer.name: index for index, layer in enumerate(network.layers)}
@@ -183,13 +195,19 @@ class Space:
 
     def _check(self) -> None:
         for kind in self.kinds:
-            if not any(choice.kind == kind for choice in self.choices):
-                raise ConfigError(f"Network has nothing to decide of the kind {kind!r}. Leave it out of --decide.")
+            if not any(choice.kind == kind and len(choice.levels) > 1 for choice in self.choices):
+                raise ConfigError(
+                    f"This network has nothing to decide of the kind {kind!r}: no such choice has two levels. Leave it out "
+                    "of --decide, or allow more."
+                )
+        known = [*self._position, *self._offered]
         for text in self.decisions.exclude:
-            pattern = text.partition(":")[2]
-            names = [*self._position, *(block.name for block in self.blocks)]
-            if not pattern or not any(fnmatch.fnmatchcase(name, pattern) or name.startswith(pattern) for name in names):
-                raise ConfigError(f"--exclude reads kind:pattern and matches a layer or block; {text!r} matches none.")
+            kind, _, pattern = text.partition(":")
+            if not any(matches(name, pattern) for name in known):
+                raise ConfigError(
+                    f"--exclude reads kind:pattern and matches a layer or block; {text!r} matches none. `rlprune inspect` "
+                    "lists them."
+                )
 
     def _index(self) -> None:
         self.full = np.array([choice.full for choice in self.choices], dtype=np.int64)
@@ -202,6 +220,7 @@ class Space:
             for kind in ("weights", "bits")
         }
         self.inside = vanishing_layers(self.network, self.blocks)
+        self._groups_inside = vanishing_groups(self.network, self.blocks)
         self._moot = np.array(
             [[self._is_moot(choice, block) for choice in self.choices] for block in self.blocks], dtype=np.int64
         ).reshape(len(self.blocks), len(self.choices))
@@ -237,6 +256,11 @@ class Space:
         if "channels" in self.kinds:
             return levels[:, self._columns["channels"]]
         return np.repeat(self.network.dense_widths[None], len(levels), axis=0)
+
+    def effective_widths(self, widths: IntArray, kept: BoolArray) -> IntArray:
+        """Widths ``[N, G]``, smallest inside blocks that are not kept ``[N, B]``: these must count for nothing."""
+        smallest = np.array([group.widths[0] for group in self.network.groups], dtype=np.int64)
+        return np.where(~kept @ self._groups_inside, smallest, widths)
 
     def kept(self, levels: IntArray) -> BoolArray:
         """Whether each block stays, ``[N, K] -> [N, B]``."""
@@ -282,7 +306,7 @@ class Space:
         candidates = np.array([layer.name in self.int8.names for layer in self.network.layers])
         present = self.present(levels)
         together = ((self.bits(levels) <= 8) | ~present | ~candidates).all(axis=1)
-        together &= self.int8.pays(self.widths(levels), present)
+        together &= self.int8.pays(self.effective_widths(self.widths(levels), self.kept(levels)), present)
         return np.asarray(together[:, None] & present & candidates)
 
     def named(self, row: IntArray) -> Mapping[str, Mapping[Kind, int]]:

@@ -39,7 +39,7 @@ def stored_bytes(
 
     The smallest of four: dense or sparse, in ``bits`` or as float32. Dense: ``numel * bits / 8``; sparse: ``kept * bits
     / 8`` and ``numel / 8``; each rounded up; with fewer than 32 bits ``4 * out_channels`` more for the scales, with a
-    mean 4 more.
+    mean 4 more, but for dense float32, which holds it anyway.
 
     It never falls when ``kept`` or ``bits`` rises: no term does up to 16 bits, and what float32 takes is among the four
     at any ``bits``.
@@ -59,8 +59,9 @@ def stored_bytes(
             f"Weights are stored in {', '.join(map(str, WIDTHS))} bits, and at most all of their entries are kept; "
             f"{bits!r:.80} bits and {kept!r:.80} of {numel!r:.80} came."
         )
-    least = np.minimum.reduce(np.broadcast_arrays(*(size for *_, size in sizes(numel, kept, bits, out_channels))))
-    return least + 4 * mean if least.ndim else int(least) + 4 * mean
+    ways = sizes(numel, kept, bits, out_channels, mean)
+    least: Whole = np.minimum.reduce(np.broadcast_arrays(*(size for *_, size in ways)))
+    return least if least.ndim else int(least)
 
 
 def save_compact(path: str | Path, state: Mapping[str, Tensor], treatment: Mapping[str, Stored]) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable
 
 import numpy as np
@@ -13,14 +14,13 @@ from rlprune.network import FloatArray, IntArray
 from rlprune.space import Space
 from rlprune.storage import stored_bytes
 
-FLOAT_BYTES = 4
-
 
 class WeightCounts:
     """Counts of many plans at once.
 
     A layer's weight has ``c x out x in`` entries, where ``c`` is constant and the channel counts follow the widths.
-    Everything else of a layer (biases, norms, running statistics) is stored as it is.
+    Everything else of a layer (biases, norms, running statistics) is stored as it is. A tensor that has several names
+    is stored under each of them.
     """
 
     def __init__(self, space: Space) -> None:
@@ -29,10 +29,13 @@ class WeightCounts:
         self._state = network.model.state_dict()
         self._weighted = np.array([i for i, layer in enumerate(network.layers) if layer.weight is not None])
         weighted = [network.layers[index] for index in self._weighted]
+        names = Counter(network.aliases.values())
+        self._copies = np.array([1 + names[x.weight or ""] for x in weighted])
+        self._entry_bytes = np.array([self._state[x.weight or ""].element_size() for x in weighted])
         self._per_pair = np.array(
-            [self._entries(x.weight or "") / (x.out_width * max(x.in_width, 1)) for x in weighted]
+            [self._state[x.weight or ""].numel() / (x.out_width * max(x.in_width, 1)) for x in weighted]
         )
-        rest = [self._rest(layer) for layer in network.layers]
+        rest = [self._rest(layer, names) for layer in network.layers]
         self._rest_per_out = np.array([per_out for per_out, _ in rest])
         self._rest_per_pair = np.array([per_pair for _, per_pair in rest])
         self._group = space.decisions.rule.group
@@ -40,17 +43,15 @@ class WeightCounts:
         self._other = self._bytes_of(self._state) - float(self._floats(space.full[None])[0])
         self._other_of_blocks = self._outside_layers()
 
-    def _entries(self, key: str) -> float:
-        return float(self._state[key].numel())
-
-    def _rest(self, layer: Layer) -> tuple[float, float]:
-        """Entries of the layer's other tensors for each output channel, and for each pair of channels."""
+    def _rest(self, layer: Layer, names: Counter[str]) -> tuple[float, float]:
+        """Bytes of the layer's other tensors for each output channel, and for each pair of channels."""
         per_out = per_pair = 0.0
         for key, sides in layer.tensors.items():
+            stored = self._bytes_of([key]) * (1 + names[key])
             if key != layer.weight and "in" in sides:
-                per_pair += self._entries(key) / (layer.out_width * max(layer.in_width, 1))
+                per_pair += stored / (layer.out_width * max(layer.in_width, 1))
             elif key != layer.weight:
-                per_out += self._entries(key) / layer.out_width
+                per_out += stored / layer.out_width
         return per_out, per_pair
 
     def _bytes_of(self, keys: Iterable[str]) -> float:
@@ -80,9 +81,10 @@ class WeightCounts:
     def _of_layers(self, levels: IntArray) -> FloatArray:
         """Bytes of each layer, uncompressed, ``[N, L]``; 0 where it is gone."""
         out, into = self._axes(levels)
-        entries = self._rest_per_out * out + self._rest_per_pair * out * into
-        entries[:, self._weighted] += self._per_pair * out[:, self._weighted] * into[:, self._weighted]
-        return np.asarray(entries * self._space.present(levels) * FLOAT_BYTES)
+        found = self._rest_per_out * out + self._rest_per_pair * out * into
+        weights = self._per_pair * out[:, self._weighted] * into[:, self._weighted]
+        found[:, self._weighted] += weights * self._entry_bytes * self._copies
+        return np.asarray(found * self._space.present(levels))
 
     def _floats(self, levels: IntArray) -> FloatArray:
         """Bytes of all layers, uncompressed, ``[N]``."""
@@ -97,10 +99,9 @@ class WeightCounts:
         numel, kept = (counts.astype(np.int64) for counts in self._sizes(levels))
         bits = self._space.bits(levels)[:, self._weighted]
         out = self._axes(levels)[0][:, self._weighted].astype(np.int64)
-        treated = ((kept < numel) | (bits < FULL_BITS)) & (numel > 0)
-        packed = np.where(treated, stored_bytes(numel, kept, bits, out, self._mean), numel * FLOAT_BYTES)
-        packed = np.where(treated & (kept == numel), stored_bytes(numel, kept, bits, out), packed)
-        compact = (packed - numel * FLOAT_BYTES).sum(axis=1)
+        treated, plain = (kept < numel) | (bits < FULL_BITS), numel * self._entry_bytes
+        packed = np.where(treated, stored_bytes(numel, kept, bits, out, self._mean), plain)
+        compact = ((packed - plain) * self._copies).sum(axis=1)
         gone = ~self._space.kept(levels) @ self._other_of_blocks
         return np.asarray(self._floats(levels) + compact + self._other - gone, dtype=np.float64)
 

@@ -15,49 +15,51 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rlprune.budget import MIN_USAGE, Budget, BudgetPlanner, Walk, cost_name, format_cost
+from rlprune.choices import Choice
 from rlprune.costs import CostModel, MacsCost, ParamsCost
 from rlprune.errors import BudgetError
-from rlprune.network import Group, Network
+from rlprune.network import Network
+from rlprune.space import Space
 
-Widths = npt.NDArray[np.int64]
+Levels = npt.NDArray[np.int64]
 ROUNDING = 1 + 1e-9
 
 
 class SyntheticCost:
-    """Positive products of neighbouring widths, and a positive price for each width: never falls."""
+    """Positive products of neighbouring levels, and a positive price for each level: never falls."""
 
-    def __init__(self, groups: Sequence[Group], random: np.random.Generator, metric: str = "macs") -> None:
+    def __init__(self, choices: Sequence[Choice], random: np.random.Generator, metric: str = "macs") -> None:
         self.metric = metric
         self.unit = "ms" if metric == "latency" else metric
-        self._pairs = random.uniform(0.0, 1.0, len(groups) + 1) ** 2
-        self._single = random.uniform(0.0, 20.0, len(groups))
+        self._pairs = random.uniform(0.0, 1.0, len(choices) + 1) ** 2
+        self._single = random.uniform(0.0, 20.0, len(choices))
 
-    def __call__(self, widths: Widths) -> npt.NDArray[np.float64]:
+    def __call__(self, widths: Levels) -> npt.NDArray[np.float64]:
         chain = np.pad(widths.astype(float), ((0, 0), (1, 1)), constant_values=3.0)
         return np.asarray((chain[:, 1:] * chain[:, :-1]) @ self._pairs + np.sqrt(widths) @ self._single)
 
 
-def make_group(name: str, widths: Sequence[int]) -> Group:
-    return Group(name, widths[-1], tuple(widths), (name,), (), (), ())
+def make_choice(name: str, levels: Sequence[int]) -> Choice:
+    return Choice(name, "channels", tuple(levels), name)
 
 
-def random_groups(random: np.random.Generator, count: int, choices: int) -> list[Group]:
-    groups = []
+def random_choices(random: np.random.Generator, count: int, levels: int) -> list[Choice]:
+    choices = []
     for index in range(count):
         full = int(random.choice([8, 16, 24, 64]))
-        drawn = {int(w) for w in random.integers(1, full, size=choices - 1)} | {full}
-        groups.append(make_group(f"g{index}", sorted(drawn)))
-    return groups
+        drawn = {int(w) for w in random.integers(1, full, size=levels - 1)} | {full}
+        choices.append(make_choice(f"g{index}", sorted(drawn)))
+    return choices
 
 
-def every_plan(groups: Sequence[Group]) -> Widths:
-    return np.array(list(itertools.product(*(group.widths for group in groups))), dtype=np.int64)
+def every_plan(choices: Sequence[Choice]) -> Levels:
+    return np.array(list(itertools.product(*(choice.levels for choice in choices))), dtype=np.int64)
 
 
 def random_walk(planner: BudgetPlanner, random: np.random.Generator, *, within: bool) -> Walk:
     walk = planner.start()
     while not walk.done:
-        allowed = walk.options() if within else planner.groups[walk.index].widths
+        allowed = walk.options() if within else planner.choices[walk.index].levels
         walk.decide(int(random.choice(np.asarray(allowed))))
     return walk
 
@@ -141,20 +143,20 @@ class Priced:
     def __init__(self, *prices: float) -> None:
         self._prices = np.array(prices)
 
-    def __call__(self, widths: Widths) -> npt.NDArray[np.float64]:
+    def __call__(self, widths: Levels) -> npt.NDArray[np.float64]:
         return np.asarray(widths @ self._prices, dtype=np.float64)
 
 
 TEN_AND_ONE = Priced(10e6, 1e6)
 
 
-def two_groups() -> list[Group]:
-    return [make_group("layer1.conv", (4, 8)), make_group("layer2.conv", (2, 4, 8))]
+def two_choices() -> list[Choice]:
+    return [make_choice("layer1.conv", (4, 8)), make_choice("layer2.conv", (2, 4, 8))]
 
 
 def test_an_impossible_budget_names_the_cheapest_cost_and_the_largest_group() -> None:
     with pytest.raises(BudgetError) as caught:
-        BudgetPlanner(two_groups(), {"macs": TEN_AND_ONE}, [Budget.parse("macs=30M")])
+        BudgetPlanner(two_choices(), {"macs": TEN_AND_ONE}, [Budget.parse("macs=30M")])
     assert str(caught.value) == (
         "Budget of 30.0 M macs cannot be met: keeping the minimum everywhere still needs 42.0 M "
         "(largest: `layer1.conv`, 40.0 M). Raise the budget."
@@ -162,20 +164,20 @@ def test_an_impossible_budget_names_the_cheapest_cost_and_the_largest_group() ->
 
 
 def test_the_smallest_possible_budget_leaves_one_plan() -> None:
-    planner = BudgetPlanner(two_groups(), {"macs": TEN_AND_ONE}, [Budget.parse("macs=42M")])
+    planner = BudgetPlanner(two_choices(), {"macs": TEN_AND_ONE}, [Budget.parse("macs=42M")])
     assert planner.uniform.tolist() == [4, 2]
-    assert random_walk(planner, np.random.default_rng(0), within=False).widths.tolist() == [4, 2]
+    assert random_walk(planner, np.random.default_rng(0), within=False).levels.tolist() == [4, 2]
 
 
 def test_one_budget_a_metric_and_a_cost_for_each() -> None:
     with pytest.raises(BudgetError, match="one budget"):
-        BudgetPlanner(two_groups(), {"macs": TEN_AND_ONE}, [Budget.parse("macs=0.9"), Budget.parse("macs=0.8")])
+        BudgetPlanner(two_choices(), {"macs": TEN_AND_ONE}, [Budget.parse("macs=0.9"), Budget.parse("macs=0.8")])
     with pytest.raises(BudgetError, match="device profile"):
-        BudgetPlanner(two_groups(), {"macs": TEN_AND_ONE}, [Budget.parse("latency=0.9")])
+        BudgetPlanner(two_choices(), {"macs": TEN_AND_ONE}, [Budget.parse("latency=0.9")])
 
 
 def test_a_finished_walk_is_over() -> None:
-    planner = BudgetPlanner(two_groups(), {"macs": TEN_AND_ONE}, [])
+    planner = BudgetPlanner(two_choices(), {"macs": TEN_AND_ONE}, [])
     walk = random_walk(planner, np.random.default_rng(0), within=True)
     with pytest.raises(BudgetError, match="Start a new one"):
         walk.decide(4)
@@ -188,39 +190,39 @@ def test_a_finished_walk_is_over() -> None:
 @settings(max_examples=60, deadline=None, derandomize=True)
 def test_walks_against_every_plan(seed: int, fraction: float, metrics: int) -> None:
     random = np.random.default_rng(seed)
-    groups = random_groups(random, int(random.integers(1, 5)), 6)
-    costs = {metric: SyntheticCost(groups, random, metric) for metric in ("macs", "latency")[:metrics]}
-    plans = every_plan(groups)
+    choices = random_choices(random, int(random.integers(1, 5)), 6)
+    costs = {metric: SyntheticCost(choices, random, metric) for metric in ("macs", "latency")[:metrics]}
+    plans = every_plan(choices)
     lowest, full = plans[:1], plans[-1:]
     room = {m: (1 - fraction) * float(c(lowest)[0]) + fraction * float(c(full)[0]) for m, c in costs.items()}
     budgets = [Budget(m, limit, costs[m].unit) for m, limit in room.items()]
 
-    planner = BudgetPlanner(groups, costs, budgets)
+    planner = BudgetPlanner(choices, costs, budgets)
     used = np.max([cost(plans) / room[metric] for metric, cost in costs.items()], axis=0)
     reachable = used[used <= ROUNDING].max()
     assert planner.target == pytest.approx(min(MIN_USAGE, reachable), abs=1e-9)  # few plans: all were tried
     for within in (True, False):
         walk = random_walk(planner, random, within=within)
-        spent = {metric: float(cost(walk.widths[None])[0]) / room[metric] for metric, cost in costs.items()}
+        spent = {metric: float(cost(walk.levels[None])[0]) / room[metric] for metric, cost in costs.items()}
         assert max(spent.values()) <= ROUNDING
         assert max(spent.values()) >= planner.target - 1e-9
-        assert all(width in group.widths for width, group in zip(walk.widths.tolist(), groups, strict=True))
+        assert all(level in choice.levels for level, choice in zip(walk.levels.tolist(), choices, strict=True))
 
 
 def test_every_option_can_be_completed_and_most_possible_widths_are_options() -> None:
     offered = possible = 0
     for seed in range(25):
         random = np.random.default_rng(seed)
-        groups = random_groups(random, 4, 6)
-        cost = SyntheticCost(groups, random)
-        planner = BudgetPlanner(groups, {"macs": cost}, [Budget("macs", 0.6)])
-        plans = every_plan(groups)
+        choices = random_choices(random, 4, 6)
+        cost = SyntheticCost(choices, random)
+        planner = BudgetPlanner(choices, {"macs": cost}, [Budget("macs", 0.6)])
+        plans = every_plan(choices)
         used = cost(plans) / planner.limits["macs"]
         good = plans[(used <= ROUNDING) & (used >= planner.target - 1e-9)]
         walk = planner.start()
         while not walk.done:
             completable = set(
-                good[(good[:, : walk.index] == walk.widths[: walk.index]).all(axis=1), walk.index].tolist()
+                good[(good[:, : walk.index] == walk.levels[: walk.index]).all(axis=1), walk.index].tolist()
             )
             options = set(walk.options().tolist())
             assert options <= completable
@@ -232,26 +234,26 @@ def test_every_option_can_be_completed_and_most_possible_widths_are_options() ->
 def test_more_plans_than_can_be_tried() -> None:
     for seed in range(15):
         random = np.random.default_rng(seed)
-        groups = random_groups(random, 12, 5)
-        cost = SyntheticCost(groups, random)
-        planner = BudgetPlanner(groups, {"macs": cost}, [Budget("macs", 0.5)])
+        choices = random_choices(random, 12, 5)
+        cost = SyntheticCost(choices, random)
+        planner = BudgetPlanner(choices, {"macs": cost}, [Budget("macs", 0.5)])
         assert planner.target == MIN_USAGE
         for _ in range(3):
-            used = planner.usage(random_walk(planner, random, within=False).widths[None])[0]
+            used = planner.usage(random_walk(planner, random, within=False).levels[None])[0]
             assert MIN_USAGE - 1e-9 <= used <= ROUNDING
 
 
 def test_coarse_widths_use_what_they_can() -> None:
-    groups = [make_group("a", (1, 8)), make_group("b", (1, 8))]
-    planner = BudgetPlanner(groups, {"macs": Priced(1, 1)}, [Budget("macs", 12.0, "macs")])
+    choices = [make_choice("a", (1, 8)), make_choice("b", (1, 8))]
+    planner = BudgetPlanner(choices, {"macs": Priced(1, 1)}, [Budget("macs", 12.0, "macs")])
     assert planner.target == 9 / 12
-    ends = {tuple(random_walk(planner, np.random.default_rng(s), within=True).widths.tolist()) for s in range(10)}
+    ends = {tuple(random_walk(planner, np.random.default_rng(s), within=True).levels.tolist()) for s in range(10)}
     assert ends == {(1, 8), (8, 1)}
 
 
 def test_without_budgets_everything_is_an_option() -> None:
-    groups = [make_group("a", (2, 4, 8)), make_group("b", (1, 3))]
-    planner = BudgetPlanner(groups, {"macs": SyntheticCost(groups, np.random.default_rng(0))}, [])
+    choices = [make_choice("a", (2, 4, 8)), make_choice("b", (1, 3))]
+    planner = BudgetPlanner(choices, {"macs": SyntheticCost(choices, np.random.default_rng(0))}, [])
     assert planner.limits == {}
     assert planner.uniform.tolist() == [8, 3]
     walk = planner.start()
@@ -261,33 +263,33 @@ def test_without_budgets_everything_is_an_option() -> None:
 
 
 def test_a_budget_over_the_dense_cost_is_the_dense_cost() -> None:
-    groups = [make_group("a", (2, 4, 8)), make_group("b", (1, 3))]
-    cost = SyntheticCost(groups, np.random.default_rng(0))
-    planner = BudgetPlanner(groups, {"macs": cost}, [Budget.parse("macs=1G")])
+    choices = [make_choice("a", (2, 4, 8)), make_choice("b", (1, 3))]
+    cost = SyntheticCost(choices, np.random.default_rng(0))
+    planner = BudgetPlanner(choices, {"macs": cost}, [Budget.parse("macs=1G")])
     assert planner.limits == planner.dense_costs
     assert planner.uniform.tolist() == [8, 3]
 
 
 def test_the_tighter_of_two_budgets_binds() -> None:
     random = np.random.default_rng(3)
-    groups = random_groups(random, 6, 6)
-    costs = {metric: SyntheticCost(groups, random, metric) for metric in ("macs", "latency")}
-    planner = BudgetPlanner(groups, costs, [Budget("macs", 0.9), Budget("latency", 0.5)])
-    widths = random_walk(planner, random, within=False).widths[None]
+    choices = random_choices(random, 6, 6)
+    costs = {metric: SyntheticCost(choices, random, metric) for metric in ("macs", "latency")}
+    planner = BudgetPlanner(choices, costs, [Budget("macs", 0.9), Budget("latency", 0.5)])
+    widths = random_walk(planner, random, within=False).levels[None]
     assert costs["macs"](widths)[0] <= planner.limits["macs"] * ROUNDING
     assert MIN_USAGE - 1e-9 <= costs["latency"](widths)[0] / planner.limits["latency"] <= ROUNDING
 
 
 def test_decide_takes_the_nearest_option_and_follows_the_uniform_plan() -> None:
     random = np.random.default_rng(5)
-    groups = random_groups(random, 8, 6)
-    planner = BudgetPlanner(groups, {"macs": SyntheticCost(groups, random)}, [Budget("macs", 0.5)])
+    choices = random_choices(random, 8, 6)
+    planner = BudgetPlanner(choices, {"macs": SyntheticCost(choices, random)}, [Budget("macs", 0.5)])
     walk = planner.start()
     while not walk.done:
         index, options = walk.index, walk.options()
-        asked = int(random.integers(0, groups[index].width + 1))
+        asked = int(random.integers(0, choices[index].full + 1))
         executed = walk.decide(asked)
-        assert executed == walk.widths[index]
+        assert executed == walk.levels[index]
         assert abs(executed - asked) == np.abs(options - asked).min()
     follower = planner.start()
     for width in planner.uniform:
@@ -296,16 +298,16 @@ def test_decide_takes_the_nearest_option_and_follows_the_uniform_plan() -> None:
 
 def test_cheapest_and_dearest_enclose_the_plan_and_close_in() -> None:
     random = np.random.default_rng(7)
-    groups = random_groups(random, 5, 6)
-    costs = {metric: SyntheticCost(groups, random, metric) for metric in ("macs", "latency")}
-    planner = BudgetPlanner(groups, costs, [Budget("macs", 0.5)])
+    choices = random_choices(random, 5, 6)
+    costs = {metric: SyntheticCost(choices, random, metric) for metric in ("macs", "latency")}
+    planner = BudgetPlanner(choices, costs, [Budget("macs", 0.5)])
     walk = planner.start()
     room = [(walk.cheapest, walk.dearest)]
     while not walk.done:
         walk.decide(int(random.choice(walk.options())))
         room.append((walk.cheapest, walk.dearest))
     for metric, cost in costs.items():
-        end = float(cost(walk.widths[None])[0])
+        end = float(cost(walk.levels[None])[0])
         low, high = [r[0][metric] for r in room], [r[1][metric] for r in room]
         assert low == sorted(low)
         assert high == sorted(high, reverse=True)
@@ -314,9 +316,9 @@ def test_cheapest_and_dearest_enclose_the_plan_and_close_in() -> None:
 
 
 def test_uniform_keeps_equal_shares_and_nothing_more_fits() -> None:
-    groups = [make_group(f"g{i}", range(1, 65)) for i in range(6)]
-    cost = SyntheticCost(groups, np.random.default_rng(1))
-    planner = BudgetPlanner(groups, {"macs": cost}, [Budget("macs", 0.5)])
+    choices = [make_choice(f"g{i}", range(1, 65)) for i in range(6)]
+    cost = SyntheticCost(choices, np.random.default_rng(1))
+    planner = BudgetPlanner(choices, {"macs": cost}, [Budget("macs", 0.5)])
     keep = planner.uniform / 64
     assert keep.max() - keep.min() <= 2 / 64
     wider = planner.uniform + np.eye(6, dtype=np.int64)
@@ -326,11 +328,11 @@ def test_uniform_keeps_equal_shares_and_nothing_more_fits() -> None:
 def test_a_walk_repeats_exactly() -> None:
     def ends(planner: BudgetPlanner) -> list[list[int]]:
         random = np.random.default_rng(11)
-        return [random_walk(planner, random, within=False).widths.tolist() for _ in range(5)]
+        return [random_walk(planner, random, within=False).levels.tolist() for _ in range(5)]
 
-    groups = random_groups(np.random.default_rng(2), 7, 6)
+    choices = random_choices(np.random.default_rng(2), 7, 6)
     make: Callable[[], BudgetPlanner] = lambda: BudgetPlanner(  # noqa: E731
-        groups, {"macs": SyntheticCost(groups, np.random.default_rng(2))}, [Budget("macs", 0.4)]
+        choices, {"macs": SyntheticCost(choices, np.random.default_rng(2))}, [Budget("macs", 0.4)]
     )
     planner = make()
     first = ends(planner)
@@ -377,10 +379,10 @@ def test_never_over_on_a_network_with_shared_and_depthwise_layers(
     random = np.random.default_rng(seed)
     costs: dict[str, CostModel] = {"macs": MacsCost(network), "params": ParamsCost(network)}
     budgets = [Budget("macs", fraction)] + ([Budget("params", 0.6)] if and_params else [])
-    planner = BudgetPlanner(network.groups, costs, budgets)
+    planner = BudgetPlanner(Space(network).choices, costs, budgets)
     walk = random_walk(planner, random, within=False)
     names = [group.name for group in network.groups]
-    macs = macs_counted(dict(zip(names, walk.widths.tolist(), strict=True)))
+    macs = macs_counted(dict(zip(names, walk.levels.tolist(), strict=True)))
     dense = macs_counted(dict(zip(names, network.dense_widths.tolist(), strict=True)))
     assert macs <= fraction * dense * ROUNDING
-    assert planner.target - 1e-9 <= planner.usage(walk.widths[None])[0] <= ROUNDING
+    assert planner.target - 1e-9 <= planner.usage(walk.levels[None])[0] <= ROUNDING

@@ -69,10 +69,11 @@ def test_a_plan_for_another_input_size_is_refused(network: Network) -> None:
     [
         ("{", "not valid JSON"),
         ("[]", "JSON object"),
-        ('{"schema": "rlprune-plan/2"}', "schema"),
+        ('{"schema": "rlprune-plan/3"}', "schema"),
+        ('{"schema": "rlprune-plan/2"}', "'decisions'"),
         ('{"schema": "rlprune-plan/1", "fingerprint": 3, "decisions": {}}', "fingerprint"),
         ('{"schema": "rlprune-plan/1", "fingerprint": "x", "decisions": {"a": {}}}', "'a'"),
-        ('{"schema": "rlprune-plan/1", "fingerprint": "x", "decisions": {"a": {"keep_ratio": 0}}}', "group 'a'"),
+        ('{"schema": "rlprune-plan/1", "fingerprint": "x", "decisions": {"a": {"keep_ratio": 0}}}', "'a': keep_ratio"),
         ('{"schema": "rlprune-plan/1", "fingerprint": "x", "decisions": {"a": {"keep_ratio": 1.5}}}', "1.5 came"),
     ],
 )

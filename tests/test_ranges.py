@@ -84,11 +84,11 @@ def test_a_walk_that_follows_a_plan_ends_in_it(tables: tuple[PruningTables, Task
         while not drawn.done:
             drawn.decide(int(random.choice(drawn.options())))
         walk = planner.start()
-        walk.follow(drawn.widths)
-        for width in drawn.widths:
+        walk.follow(drawn.levels)
+        for width in drawn.levels:
             assert width in walk.options()
             walk.decide(int(width))
-        np.testing.assert_array_equal(walk.widths, drawn.widths)
+        np.testing.assert_array_equal(walk.levels, drawn.levels)
 
 
 def test_a_walk_may_leave_the_plan_it_follows(tables: tuple[PruningTables, Task]) -> None:
@@ -99,7 +99,7 @@ def test_a_walk_may_leave_the_plan_it_follows(tables: tuple[PruningTables, Task]
     assert walk.decide(other) == other
     while not walk.done:
         walk.decide(int(walk.options()[0]))
-    assert planner.usage(walk.widths[None])[0] <= 1 + 1e-9
+    assert planner.usage(walk.levels[None])[0] <= 1 + 1e-9
 
 
 def test_a_plan_outside_the_budget_cannot_be_followed(tables: tuple[PruningTables, Task]) -> None:

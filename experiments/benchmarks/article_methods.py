@@ -5,16 +5,26 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 
 import torch
 from torch import nn
 
+from rlprune.agents import best_outcomes, make_searcher
+from rlprune.budget import Budget
+from rlprune.costs import WeightsCost
+from rlprune.envs import LayerPruningEnv
+from rlprune.evaluation import Evaluator
 from rlprune.network import Network
+from rlprune.problem import PruningProblem
+from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.calibration import gather
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.sparse_repair import sparse_repaired
 from rlprune.pruning.statistics import LayerStatistics
+from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.thresholds import WeightPruningStrategy
+from rlprune.pruning.treatment import PlanTensors
 from rlprune.pruning.weights import (
     UNSTRUCTURED,
     Replacement,
@@ -22,10 +32,12 @@ from rlprune.pruning.weights import (
     pruned,
     uniform_densities,
 )
+from rlprune.space import Decisions, Space
 from rlprune.tasks import Split, Task
 
 SHARES = tuple(step / 10 for step in range(3, 11))
 """Of the last layer's weights: what a search over densities tries."""
+AGENT, EPISODES = "ddpg", 60
 
 
 class Case:
@@ -41,14 +53,19 @@ class Case:
     """
 
     def __init__(self, model: nn.Module, task: Task, seed: int = 0) -> None:
-        self.model, self.task = model, task
-        network = Network(model, task.calibration.batch(0, 1))
+        self.model, self.task, self.seed = model, task, seed
+        self.network = network = Network(model, task.calibration.batch(0, 1))
         tensors = {key: value.detach() for key, value in model.state_dict().items()}
         self.layers = {layer.name: layer for layer in network.layers if layer.kind == "linear"}
         self.weights: dict[str, torch.Tensor] = {name: tensors[f"{name}.weight"] for name in self.layers}
         self.statistics = {name: LayerStatistics(Coefficients.of(item, tensors)) for name, item in self.layers.items()}
         gather(network, dict(self.statistics), task.calibration, seed, torch.device("cpu"))
         self._dense_outputs = outputs(model, task.validation)
+
+    @cached_property
+    def tables(self) -> PruningTables:
+        """What the search of an agent is built on."""
+        return PruningTables(self.network, self.task.calibration, seed=self.seed)
 
     @property
     def entries(self) -> int:
@@ -164,6 +181,32 @@ def searched(case: Case, remaining: int, method: Method) -> dict[str, float]:
     return min(candidates, key=lambda densities: case.divergence(method.apply(case, densities).model))
 
 
+def learned(case: Case, remaining: int, method: Method) -> dict[str, float]:
+    """Densities in whole percents by an agent, from the divergence of the validation samples.
+
+    What rounding to percents leaves of the weights goes to the first layer.
+    """
+    problem = agent_problem(case, remaining, method.refitted)
+    result = make_searcher(AGENT).search(LayerPruningEnv(problem), EPISODES, case.seed)
+    levels = best_outcomes(result.episodes, 1)[0].levels
+    shares = problem.space.density(levels[None])[0]
+    densities = {layer.name: float(share) for layer, share in zip(case.network.layers, shares, strict=True)}
+    first, *others = case.weights
+    kept = sum(round(densities[name] * case.weights[name].numel()) for name in others)
+    return densities | {first: min(1.0, (remaining - kept) / case.weights[first].numel())}
+
+
+def agent_problem(case: Case, remaining: int, refitted: bool) -> PruningProblem:
+    """The densities of all layers, at most so many weights; plans are refitted before they are evaluated, or not."""
+    space = Space(case.network, Decisions(kinds=("weights",), densities=range(1, 101)))
+    builder = PlanBuilder(case.tables, space, case.task.calibration)
+    if not refitted:
+        builder.tensors = PlanTensors(case.tables, space)
+    evaluator = Evaluator(case.tables, case.task, samples=len(case.task.validation), space=space, builder=builder)
+    budget = Budget("weights", remaining, "weights")
+    return PruningProblem(space, evaluator, {"weights": WeightsCost(space)}, [budget])
+
+
 LOOP = Method("threshold", one_threshold)
 REFERENCE = Method("densities searched, refitted", searched, refitted=True)
 METHODS = (
@@ -174,5 +217,7 @@ METHODS = (
     Method("threshold, refitted", one_threshold, refitted=True),
     REFERENCE,
     Method("Wanda order, searched, refitted", searched, by_input=True, refitted=True),
+    Method("agent", learned),
+    Method("agent, refitted", learned, refitted=True),
 )
-"""Another way, such as the densities that an agent learned, is one more line here."""
+"""Another way is one more line here."""

@@ -24,6 +24,8 @@ STYLES = {
     "threshold, refitted": ("#56b4e9", "D"),
     "densities searched, refitted": ("#0072b2", "P"),
     "Wanda order, searched, refitted": ("#009e73", "X"),
+    "agent": ("#8c510a", "<"),
+    "agent, refitted": ("#000000", "*"),
 }
 
 Report = Mapping[str, Any]

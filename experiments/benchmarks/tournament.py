@@ -45,7 +45,7 @@ from rlprune.threads import torch_threads
 
 NETWORKS = ("digits-resnet", "fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
 BUDGETS = ("macs=0.5", "latency=0.5", "latency=0.7", "latency=0.35", "energy=0.5")
-RIVALS = ("uniform", "random", "evolutionary", "tpe", "greedy", "sensitivity")
+RIVALS = ("uniform", "random", "evolutionary", "tpe", "greedy", "sensitivity", "threshold")
 LEARNERS = ("ddpg", "td3", "sac", "ppo")
 ABLATIONS = tuple(f"ddpg/{preset}" for preset in PRESETS if preset != "default")
 
@@ -146,7 +146,7 @@ def run_case(case: Case) -> None:
         searches = []
         for seed in range(case.seeds):
             for method in case.methods:
-                if seed == 0 or method not in ("uniform", "greedy"):  # nothing is drawn there
+                if seed == 0 or method not in ("uniform", "greedy", "threshold"):  # nothing is drawn there
                     searches.append(_search(case, problem.fresh(), method, seed, outcomes))
         write_json(case.path, base | {"searches": searches}, RlpruneError)
 

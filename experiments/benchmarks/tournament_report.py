@@ -20,6 +20,7 @@ MARKS = (10, 25, 50, 100, 200, 300)
 AGENTS = ("ddpg", "td3", "sac", "tqc", "ppo")
 COLOURS = {
     "random": "#999999", "evolutionary": "#e69f00", "tpe": "#f0e442", "greedy": "#cc79a7", "sensitivity": "#009e73",
+    "threshold": "#8c510a",
     "ddpg": "#0072b2", "td3": "#56b4e9", "sac": "#d55e00", "ppo": "#000000",
 }  # fmt: skip
 

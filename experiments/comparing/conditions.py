@@ -32,6 +32,8 @@ ELSEWHERE = frozenset(("network", "task", "budget", "reward", "samples", "episod
 """Settings of which the result tells more."""
 LABELS = frozenset(("seed", "out", "agent", "baselines", "data_dir", "device", "prefer", "resume", "workers"))
 """Settings that name things, or that choose what is compared."""
+OF_DECISIONS = ("decide", "density", "pattern", "removed", "bits", "exclude")
+"""Settings that one may write in several ways."""
 OF_AGENTS = ("preset", "setting")
 OF_SEARCHES = ("finalists",)
 """Settings that make a line of their own; all other settings are conditions."""
@@ -71,12 +73,13 @@ def _scores(dense: Row) -> str:
 
 
 def _settings(config: TrainConfig) -> Conditions:
-    apart = ELSEWHERE | LABELS | {*OF_AGENTS, *OF_SEARCHES}
-    return {
+    apart = ELSEWHERE | LABELS | {*OF_AGENTS, *OF_SEARCHES, *OF_DECISIONS}
+    settings = {
         f"--{name.replace('_', '-')}": value
         for name, value in dataclasses.asdict(config).items()
         if name not in apart and (name != "levels" or config.budget_range() is not None)
     }
+    return {"decisions": str(config.decisions()), **settings}
 
 
 def settings_of(config: TrainConfig, learns: bool) -> dict[str, Any]:

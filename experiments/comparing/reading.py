@@ -57,6 +57,7 @@ class Read:
         conditions: what it must share with others to be averaged with them.
         tables: method to its episodes.
         result, settings: as the run holds them; settings by method.
+        layered: whether more than channels is decided.
     """
 
     path: str
@@ -64,6 +65,7 @@ class Read:
     result: Mapping[str, Any]
     settings: Mapping[str, dict[str, Any]]
     tables: Mapping[str, EpisodeTable]
+    layered: bool = False
 
     def entries(self, level: str | None) -> list[Entry]:
         """Every method of the run.
@@ -179,6 +181,7 @@ def read_run(path: str | Path) -> Read:
             result,
             {name: settings_of(config, name in AGENTS) for name in result["searches"]},
             episode_tables(run, result),
+            set(config.decisions().kinds) != {"channels"},
         )
     except RlpruneError as reason:
         raise RunError(f"The run in {path} cannot be read: {reason}") from reason

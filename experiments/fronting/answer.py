@@ -103,7 +103,7 @@ class Fronts:
     def as_markdown(self) -> str:
         """Tables, pictures and notes."""
         parts = [f"# {self.network}: {', '.join(self.objectives)}", self.chosen_words(), "![The fronts](front.png)"]
-        if len(self.objectives) > 2:
+        if self._has_lines:
             parts.append("![Every plan of the fronts, an axis for each objective](objectives.png)")
         for front in self.fronts:
             heads, cells, _ = front_table(front, self.metric, self.chosen_row(front), IN_MARKDOWN)
@@ -112,11 +112,16 @@ class Fronts:
         parts += ["## Notes", "\n".join(f"- {note}" for note in self.all_notes())]
         return "\n\n".join(parts) + "\n"
 
+    @property
+    def _has_lines(self) -> bool:
+        """Whether a line for each plan tells more than the first picture: of three objectives, and of several plans."""
+        return len(self.objectives) > 2 and any(len(front.best) > 1 for front in self.fronts)
+
     def draw(self, folder: Path, front: str = "front") -> list[Path]:
         """Write the pictures; ``front`` is the name of the first."""
         rows = [self.chosen_row(one) for one in self.fronts]
         figures = {front: draw_front(self.fronts, self.metric, rows)}
-        if len(self.objectives) > 2:
+        if self._has_lines:
             figures["objectives"] = draw_objectives(self.fronts, self.metric, rows)
         return [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
 

@@ -37,7 +37,7 @@ def join_fronts(config: FrontConfig) -> Fronts:
         print(f"rlprune: {note}", file=sys.stderr)
     _refuse_strangers(runs, wishes.objectives)
     try:
-        found = fronts_of([Source(run.path, run.result, run.tables) for run in runs], wishes, notes, config.out)
+        found = fronts_of([_source(run) for run in runs], wishes, notes, config.out)
         json.dumps(found.as_dict(), allow_nan=False)  # what cannot be written is refused before any file is
         if config.out is not None:
             found.write(Path(config.out))
@@ -47,6 +47,10 @@ def join_fronts(config: FrontConfig) -> Fronts:
         names = ", ".join(run.path for run in runs)
         raise RunError(f"A run among {names} holds a result that gives no front ({reason!r}). Train again.") from reason
     return found
+
+
+def _source(run: Read) -> Source:
+    return Source(run.path, run.result, run.tables, run.layered)
 
 
 def _refuse_strangers(runs: Sequence[Read], objectives: Sequence[str]) -> None:

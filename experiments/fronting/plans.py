@@ -12,7 +12,7 @@ import numpy as np
 from rlprune.errors import RunError
 from rlprune.experiments.episodes import EpisodeTable
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE, loss_of
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import Row, finalist_name
 from rlprune.plan import Decision, PruningPlan
 
 DENSE, UNIFORM = "dense", "uniform"
@@ -27,11 +27,13 @@ class Source:
         path: the folder.
         result: the content of ``result.json``.
         tables: method to its episodes.
+        layered: whether more than channels is decided.
     """
 
     path: str
     result: Mapping[str, Any]
     tables: Mapping[str, EpisodeTable]
+    layered: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,7 +75,7 @@ class Plan:
         """The plan to apply: the file that the run keeps of it, else made again of its channels.
 
         Raises:
-            RunError: the result does not tell what network the plan is for.
+            RunError: the result does not tell what network the plan is for, or all that it decides.
             PlanError: the run's file is no plan.
         """
         path = _kept_file(self.source, self.choices)
@@ -189,16 +191,23 @@ def _episodes(source: Source) -> Iterator[Plan]:
 
 
 def _kept_file(source: Source, choices: tuple[int, ...]) -> Path | None:
-    """The file that a run keeps of a plan: of a row, or of a point of a range."""
+    """The file that a run keeps of a plan: of a row, a point of a range, or a finalist."""
     folder, result = Path(source.path) / "plans", source.result
     named = {row["name"]: row["widths"] for row in result["rows"] if row["role"] != DENSE}
     for point in (result.get("front") or {}).get("points", []):
         named[f"{point['method']}-{str(point['budget']).replace('=', '')}"] = point["widths"]
+    for method, listed in (result.get("finalists") or {}).items():
+        named |= {finalist_name(method, number): item["widths"] for number, item in enumerate(listed, start=1)}
     same = [folder / f"{name}.json" for name, widths in named.items() if tuple(widths) == choices]
     return next((path for path in same if path.is_file()), None)
 
 
 def _rebuilt(source: Source, choices: tuple[int, ...]) -> PruningPlan:
+    if source.layered:
+        raise RunError(
+            f"Of plans that decide more than channels only those in files can be applied; {source.path} keeps none of "
+            "this one. Choose among those: --among measured."
+        )
     groups, fingerprint = source.result["groups"], source.result.get("fingerprint")
     if not isinstance(fingerprint, str) or len(groups) != len(choices):
         raise RunError(

@@ -16,6 +16,7 @@ from rlprune.errors import RunError
 from rlprune.experiments.cost import FILE, read_sessions
 from rlprune.experiments.run_folder import PROFILE
 from rlprune.experiments.scoring import digest, weights
+from rlprune.experiments.setup import labelled
 from rlprune.experiments.validating.claims import EXACT, Claims, Tolerance
 from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.tolerances import LATER, Tolerances
@@ -41,7 +42,8 @@ def check_inputs(claims: Claims, rebuilt: Rebuilt) -> None:
     for which in APART:
         _recorded(claims, "samples", which, (result.get("data") or {}).get(which), split_digest(getattr(task, which)))
     claimed = [f"{group['name']} {group['width']}" for group in result["groups"]]
-    claims.equal("groups", result["network"], claimed, [f"{group.name} {group.width}" for group in network.groups])
+    there = [f"{label} {choice.full}" for label, choice in labelled(rebuilt.problem.space)]
+    claims.equal("groups", result["network"], claimed, there)
     claims.near("samples of one evaluation", "validation", result["samples"], rebuilt.evaluator.dense.samples, EXACT)
     _check_profile(claims, rebuilt)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlprune.devices.mixed import MixedLatency, OwnTime, mixed_latency
+from rlprune.devices.mixed import MixedLatency
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.records import QUANTILES
 from rlprune.errors import ProfileError, unknown_name
@@ -31,22 +31,23 @@ class LatencyCost:
         self._predict = profile.predictor.bind(self._space.network)
         self._lowest = profile.lowest()
         self._names = [group.name for group in self._space.network.groups]
-        self._mixed = profile.mixed or MixedLatency()
-        self._own = OwnTime(self._space, profile.predictor)
-        self._shares = np.array([self._mixed.shares.get(name, 1.0) for name in self._space.blocks.names])
-        self._int8 = self._mixed.rule(self._space.network, profile.predictor)
+        mixed = profile.mixed or MixedLatency()
+        self._dropped_ms = mixed.dropped_ms(self._space, profile.predictor)
+        self._int8 = mixed.rule(self._space, profile.predictor)
 
     def __call__(self, levels: IntArray) -> FloatArray:
         space = self._space
         widths = space.widths(np.atleast_2d(levels))
         self._refuse_extrapolation(widths)
-        latency = self._predict(widths)
         if not space.layered:
-            return latency
-        own, dropped = self._own(widths) * self._shares, ~space.kept(levels)
+            return self._predict(widths)
+        if space.blocks:
+            widths = space.effective_widths(widths, space.kept(levels))
+        latency = self._predict(widths)
+        if space.blocks:
+            latency = latency - (self._dropped_ms(widths) * ~space.kept(levels)).sum(axis=1)
         in_int8 = space.in_int8(levels)
-        saved = self._int8.savings(widths, in_int8) if in_int8.any() else np.zeros(1)
-        return mixed_latency(latency, own, dropped, saved)
+        return latency - self._int8.savings(widths, in_int8) if in_int8.any() else latency
 
     def _refuse_extrapolation(self, widths: IntArray) -> None:
         below = widths < self._lowest

@@ -20,9 +20,6 @@ from rlprune.devices.predictor import LatencyPredictor, LayerFeatures
 from rlprune.network import FloatArray, IntArray, Network
 from rlprune.space import BoolArray
 
-LEAST_SAVING = 0.03
-"""Share of the latency that int8 must save, so that it is worth its loss."""
-
 
 @dataclass(frozen=True)
 class KindInInt8:
@@ -38,21 +35,23 @@ class LayerTimes:
 
     Args:
         predictor: of the same network.
+        shares: layer -> share of its time that counts; 1 for the others.
     """
 
-    def __init__(self, network: Network, predictor: LatencyPredictor) -> None:
+    def __init__(self, network: Network, predictor: LatencyPredictor, shares: Mapping[str, float]) -> None:
         self.kinds = [layer.kind for layer in network.layers]
         self.names = [layer.name for layer in network.layers]
         features = LayerFeatures(network, 1)
         self._features = features
         self._of_network = [self.names.index(layer.name) for layer in features.layers]
-        self._by_part = predictor.bind(network).by_part
+        self._by_layer = predictor.bind(network).by_layer
+        self._shares = np.array([shares.get(layer.name, 1.0) for layer in features.layers])
 
     def __call__(self, widths: IntArray) -> tuple[FloatArray, FloatArray]:
         """Milliseconds in float and elements read and written, ``[N, G] -> [N, L]`` each; 0 for untimed layers."""
         shape = (len(widths), len(self.names))
         times, elements = np.zeros(shape), np.zeros(shape)
-        times[:, self._of_network] = self._by_part(widths)[0]
+        times[:, self._of_network] = self._by_layer(widths) * self._shares
         elements[:, self._of_network] = self._features(widths)[:, :, 1:3].sum(axis=2)
         return times, elements
 
@@ -63,7 +62,7 @@ class Int8Rule:
     Args:
         candidates: layers that may.
         kinds: constants by kind; layers of other kinds take as long as in float.
-        strength: share of the saving that was found where blocks were dropped too.
+        shares: layer -> share of its own time that counts; 1 for the others.
     """
 
     def __init__(
@@ -72,11 +71,10 @@ class Int8Rule:
         predictor: LatencyPredictor,
         candidates: Collection[str],
         kinds: Mapping[str, KindInInt8],
-        strength: float = 1.0,
+        shares: Mapping[str, float],
     ) -> None:
         self._names = frozenset(candidates)
-        self._latency = predictor.bind(network)
-        self._times, self._strength = LayerTimes(network, predictor), strength
+        self._times = LayerTimes(network, predictor, shares)
         rows = [kinds.get(kind, KindInInt8(1.0, 0.0, 0.0)) for kind in self._times.kinds]
         self._constants = np.array([[row.factor, row.element_ms, row.fixed_ms] for row in rows]).T
         self._may = np.array([name in self._names for name in self._times.names])
@@ -95,8 +93,7 @@ class Int8Rule:
         times, elements = self._times(widths)
         factor, element_ms, fixed_ms = self._constants
         each = times - (factor * times + element_ms * elements + fixed_ms)
-        saved = (each * (present & self._may)).sum(axis=1) * self._strength
-        return np.asarray(np.where(saved > LEAST_SAVING * self._latency(widths), saved, 0.0))
+        return np.asarray(np.maximum((each * (present & self._may)).sum(axis=1), 0.0))
 
 
 def fit_kinds(
@@ -104,16 +101,20 @@ def fit_kinds(
     predictor: LatencyPredictor,
     widths: IntArray,
     int8: Sequence[Collection[str]],
+    base_ms: FloatArray,
     latency_ms: FloatArray,
+    shares: Mapping[str, float],
 ) -> dict[str, KindInInt8]:
     """Constants of least relative error on plans whose layers are in int8, whether that pays there or not.
 
     Args:
         widths: ``[N, G]``.
         int8: names of the layers in int8 of each plan.
-        latency_ms: ``[N]``.
+        base_ms: latency in float, ``[N]``.
+        latency_ms: measured, ``[N]``.
+        shares: as for :class:`Int8Rule`.
     """
-    times = LayerTimes(network, predictor)
+    times = LayerTimes(network, predictor, shares)
     of_layers, elements = times(widths)
     inside = np.array([[name in own for name in times.names] for own in int8])
     used = [bool(column.any()) for column in inside.T]
@@ -124,7 +125,7 @@ def fit_kinds(
         columns += [(of_layers * own).sum(axis=1), (elements * own).sum(axis=1), own.sum(axis=1).astype(np.float64)]
     matrix = np.stack(columns, axis=1) / latency_ms[:, None]
     scale = np.maximum(np.abs(matrix).max(axis=0), 1e-30)
-    wanted = 1.0 - predictor.bind(network)(widths) / latency_ms
+    wanted = 1.0 - base_ms / latency_ms
     low = np.tile([-1.0, 0.0, 0.0], len(kinds)) * scale
     high = np.tile([0.0, np.inf, np.inf], len(kinds)) * scale
     high[high == 0] = 1e-12

@@ -1,28 +1,32 @@
 """Latency of plans that drop blocks and compute layers in int8.
 
-    latency = float(widths) - sum over dropped blocks b of share[b] * own[b](widths) - strength * saving(layers, widths)
+    latency = float(widths) - sum over dropped blocks b of (share[b] * own[b](widths) + layer_ms * layers in b)
+                            - saving(layers, widths)
 
 ``float`` is what the profile promises of the widths in float, ``own[b]`` the part of it that stands in the block, and
-``saving`` what int8 saves in the layers that are left (:mod:`rlprune.devices.int8_model`). Shares lie in [0, 1] and the
-strength below all of them: so latency never falls when a block comes back, a layer returns to float, or a width rises.
+``layer_ms`` what calling one layer costs by itself. ``saving`` is what int8 saves in the layers that are left
+(:mod:`rlprune.devices.int8_model`). Shares lie in [0, 1], so latency never falls when a block comes back, a layer
+returns to float, or a width rises. Widths inside dropped blocks count as the smallest, so they change nothing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
 from scipy.optimize import lsq_linear
 
+from rlprune.blocks import Blocks
 from rlprune.devices.fields import ADVICE, Fields
-from rlprune.devices.int8_model import Int8Rule, KindInInt8
+from rlprune.devices.int8_model import Int8Rule, KindInInt8, fit_kinds
 from rlprune.devices.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.records import ErrorSummary
 from rlprune.errors import ProfileError
 from rlprune.network import FloatArray, IntArray, Network
-from rlprune.space import BoolArray, Space
+from rlprune.pruning.droppable import find_blocks
+from rlprune.space import Space
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class MixedPlan:
         dropped, int8: names of blocks and layers.
         latency_ms: on the scale of the profile.
         held_out: the fit did not see it.
+        promised_ms: what the fit says; None where int8 does not pay, so that nothing is promised of it.
     """
 
     widths: tuple[int, ...]
@@ -41,6 +46,7 @@ class MixedPlan:
     int8: tuple[str, ...]
     latency_ms: float
     held_out: bool
+    promised_ms: float | None = None
 
 
 @dataclass(frozen=True)
@@ -48,10 +54,10 @@ class MixedLatency:
     """What was fitted.
 
     Attributes:
-        shares: block -> share of its own time that goes with it.
+        shares: block -> share of its time at its narrowest that goes with it.
         layers: those that may compute in int8.
         kinds: what int8 takes, by kind of layer.
-        strength: share of the saving that is found when blocks are dropped and layers mixed.
+        layer_ms: that each layer of a dropped block saves by not being called.
         held_out: error on plans the fit never saw.
         measured: all plans.
         int8_ratio: latency to that in float of the probe in which most layers computed in int8; None without probes.
@@ -60,14 +66,29 @@ class MixedLatency:
     shares: Mapping[str, float] = field(default_factory=dict)
     layers: tuple[str, ...] = ()
     kinds: Mapping[str, KindInInt8] = field(default_factory=dict)
-    strength: float = 1.0
+    layer_ms: float = 0.0
     held_out: ErrorSummary = field(default_factory=lambda: ErrorSummary(0.0, 0.0, 0.0, 0))
     measured: tuple[MixedPlan, ...] = ()
     int8_ratio: float | None = None
 
-    def rule(self, network: Network, predictor: LatencyPredictor) -> Int8Rule:
+    def rule(self, space: Space, predictor: LatencyPredictor) -> Int8Rule:
         """Which layers compute in int8, and what that saves."""
-        return Int8Rule(network, predictor, self.layers, self.kinds, self.strength)
+        return Int8Rule(space.network, predictor, self.layers, self.kinds, self._share_of_layers(space))
+
+    def _share_of_layers(self, space: Space) -> dict[str, float]:
+        """A layer saves in int8 at most what it saves by being dropped."""
+        return {name: self.shares.get(block.name, 1.0) for block in space.blocks for name in block.layers}
+
+    def dropped_ms(self, space: Space, predictor: LatencyPredictor) -> Callable[[IntArray], FloatArray]:
+        """What each dropped block of a space saves, from widths ``[N, G]``; ``[N, B]``.
+
+        The widths inside dropped blocks are the smallest ones; see :meth:`rlprune.space.Space.effective_widths`.
+        """
+        own = OwnTime(space, predictor)
+        shares = np.array([self.shares.get(name, 1.0) for name in space.blocks.names])
+        counts = np.array(timed_counts(space))
+        calls = counts * min(self.layer_ms, predictor.intercept_ms / max(int(counts.sum()), 1))
+        return lambda widths: np.asarray(own(widths) * shares + calls)
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form."""
@@ -75,7 +96,7 @@ class MixedLatency:
             "shares": dict(self.shares),
             "layers": list(self.layers),
             "kinds": {kind: asdict(constants) for kind, constants in self.kinds.items()},
-            "strength": self.strength,
+            "layer_ms": self.layer_ms,
             "held_out": asdict(self.held_out),
             "measured": [
                 {**asdict(p), "widths": list(p.widths), "dropped": list(p.dropped), "int8": list(p.int8)}
@@ -96,13 +117,13 @@ class MixedLatency:
             {name: shares.number(name) for name in shares.names()},
             fields.texts("layers"),
             {name: _kind(kinds.inner(name)) for name in kinds.names()},
-            fields.number("strength"),
+            fields.number("layer_ms"),
             ErrorSummary(error.number("median"), error.number("p90"), error.number("worst"), error.integer("plans")),
             tuple(_plan(item) for item in fields.objects("measured")),
             fields.optional("int8_ratio"),
         )
-        if max([found.strength, *found.shares.values(), *(kind.factor for kind in found.kinds.values())]) > 1:
-            raise ProfileError(f"Shares of blocks, factors and strength of int8 lie in [0, 1]. {ADVICE}")
+        if max([*found.shares.values(), *(kind.factor for kind in found.kinds.values())], default=0.0) > 1:
+            raise ProfileError(f"Shares of blocks and factors of int8 lie in [0, 1]. {ADVICE}")
         return found
 
 
@@ -117,6 +138,7 @@ def _plan(fields: Fields) -> MixedPlan:
         fields.texts("int8"),
         fields.number("latency_ms", positive=True),
         fields.flag("held_out"),
+        fields.optional("promised_ms"),
     )
 
 
@@ -125,59 +147,89 @@ class OwnTime:
 
     def __init__(self, space: Space, predictor: LatencyPredictor) -> None:
         timed = [layer.name for layer in timed_layers(space.network)]
-        groups = [group.name for group in space.network.groups]
-        self._by_part = predictor.bind(space.network).by_part
+        self._by_layer = predictor.bind(space.network).by_layer
         self._layers = _membership(timed, [block.layers for block in space.blocks])
-        self._groups = _membership(groups, [block.groups for block in space.blocks])
 
     def __call__(self, widths: IntArray) -> FloatArray:
         """Milliseconds of each block, ``[N, G] -> [N, B]``."""
-        of_layers, of_groups = self._by_part(widths)
-        return np.asarray(of_layers @ self._layers.T + of_groups @ self._groups.T)
+        return np.asarray(self._by_layer(widths) @ self._layers.T)
 
 
-def mixed_latency(base: FloatArray, own: FloatArray, dropped: BoolArray, saved: FloatArray) -> FloatArray:
-    """The formula of this module.
-
-    Args:
-        base: in float, ``[N]``.
-        own: shares times own times, ``[N, B]``.
-        dropped: ``[N, B]``.
-        saved: by int8, ``[N]``.
-    """
-    return np.asarray(base - (own * dropped).sum(axis=1) - saved)
+def timed_counts(space: Space) -> list[int]:
+    """Timed layers in each block."""
+    timed = {layer.name for layer in timed_layers(space.network)}
+    return [len(timed & set(block.layers)) for block in space.blocks]
 
 
 def fit_mixed(
-    space: Space, predictor: LatencyPredictor, plans: Sequence[MixedPlan], kinds: Mapping[str, KindInInt8]
+    space: Space, predictor: LatencyPredictor, plans: Sequence[MixedPlan], layers: Sequence[str]
 ) -> MixedLatency:
-    """Shares and strength of least relative error on the plans that are not held out.
+    """What dropped blocks save, of the plans in float; then what int8 saves, of the others. None is fitted to what is
+    held out.
 
     Args:
-        space: its blocks are those that may be dropped, its layers in int8 those that may be.
-        kinds: what int8 takes.
+        space: its blocks are those that may be dropped.
+        layers: that may compute in int8; in the plans, all that are left do, or none.
     """
-    network, blocks = space.network, list(space.blocks.names)
-    names = [layer.name for layer in network.layers]
     widths = np.array([plan.widths for plan in plans], dtype=np.int64)
     latency = np.array([plan.latency_ms for plan in plans])
-    held_out = np.array([plan.held_out for plan in plans])
-    base, own = predictor.bind(network)(widths), OwnTime(space, predictor)(widths)
-    dropped = _membership(blocks, [plan.dropped for plan in plans])
-    in_int8 = _membership(names, [plan.int8 for plan in plans])
-    saved = Int8Rule(network, predictor, space.int8.names, kinds).savings(widths, in_int8 > 0) * in_int8.any(axis=1)
-    matrix = np.hstack([own * dropped, saved[:, None]]) / latency[:, None]
-    fit = lsq_linear(matrix[~held_out], (base / latency - 1)[~held_out], bounds=(0.0, 1.0))
-    shares = np.where((dropped[~held_out] > 0).any(axis=0), fit.x[:-1], 1.0)
-    strength = min([float(fit.x[-1]), *shares]) if saved.any() else 0.0
-    promised = mixed_latency(base, own * shares, dropped > 0, strength * saved)
+    seen = np.array([not plan.held_out for plan in plans])
+    in_int8 = np.array([bool(plan.int8) for plan in plans])
+    dropped = _membership(space.blocks.names, [plan.dropped for plan in plans])
+    widths = space.effective_widths(widths, dropped == 0)
+    base = predictor.bind(space.network)(widths)
+    chosen = seen & ~in_int8
+    own = OwnTime(space, predictor)
+    mixed = _fit_drops(space, predictor, own, widths[chosen], dropped[chosen], base[chosen], latency[chosen])
+    mixed = replace(mixed, layers=tuple(layers))
+    base = base - (mixed.dropped_ms(space, predictor)(widths) * dropped).sum(axis=1)
+    if (fitted := seen & in_int8).any():
+        int8 = [plan.int8 for plan, used in zip(plans, fitted, strict=True) if used]
+        shares = mixed._share_of_layers(space)
+        kinds = fit_kinds(space.network, predictor, widths[fitted], int8, base[fitted], latency[fitted], shares)
+        mixed = replace(mixed, kinds=kinds)
+    names = [layer.name for layer in space.network.layers]
+    present = _membership(names, [plan.int8 for plan in plans]) > 0
+    promised = base - mixed.rule(space, predictor).savings(widths, present)
+    told = ~in_int8 | (promised < base)
+    error = ErrorSummary.of((promised / latency - 1)[~seen & told])
+    return replace(mixed, held_out=error, measured=tuple(map(_with_promise, plans, promised, told)))
+
+
+def _with_promise(plan: MixedPlan, promised_ms: float, told: bool) -> MixedPlan:
+    return replace(plan, promised_ms=float(promised_ms) if told else None)
+
+
+def refit_mixed(mixed: MixedLatency, network: Network, predictor: LatencyPredictor) -> MixedLatency:
+    """The same measurements, fitted again on another predictor of the same network; without any it stays as it is."""
+    if not mixed.measured:
+        return mixed
+    blocks = Blocks([block for block in find_blocks(network) if block.name in mixed.shares])
+    fitted = fit_mixed(Space(network, blocks=blocks), predictor, mixed.measured, mixed.layers)
+    return replace(fitted, int8_ratio=mixed.int8_ratio)
+
+
+def _fit_drops(
+    space: Space,
+    predictor: LatencyPredictor,
+    own: OwnTime,
+    widths: IntArray,
+    dropped: FloatArray,
+    base: FloatArray,
+    latency: FloatArray,
+) -> MixedLatency:
+    """Shares, and what a call of a layer costs, of least relative error."""
+    blocks = space.blocks.names
+    if not dropped.any():
+        return MixedLatency(dict.fromkeys(blocks, 1.0))
+    calls = dropped @ np.array(timed_counts(space), dtype=np.float64)
+    matrix = np.hstack([own(widths) * dropped, calls[:, None]]) / latency[:, None]
+    most = predictor.intercept_ms / max(sum(timed_counts(space)), 1)
+    upper = np.array([1.0] * len(blocks) + [max(most, 1e-12)])
+    found = lsq_linear(matrix, base / latency - 1, bounds=(0.0, upper)).x
+    shares = np.where((dropped > 0).any(axis=0), found[:-1], 1.0)
     return MixedLatency(
-        {name: float(share) for name, share in zip(blocks, shares, strict=True)},
-        tuple(sorted(space.int8.names)),
-        kinds,
-        strength,
-        ErrorSummary.of((promised / latency - 1)[held_out]),
-        tuple(plans),
+        {name: float(share) for name, share in zip(blocks, shares, strict=True)}, layer_ms=float(found[-1])
     )
 
 

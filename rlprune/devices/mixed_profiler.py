@@ -1,7 +1,6 @@
 """Measures what dropped blocks and layers in int8 change, and adds it to a profile.
 
-Two phases, as for widths. Probes compute all layers in int8 at random widths, and show what that saves. The plans that
-are fitted and checked then mix widths, dropped blocks and int8.
+Probes compute all layers in int8 at random widths; further plans mix widths and dropped blocks, half of them in int8.
 """
 
 from __future__ import annotations
@@ -13,7 +12,6 @@ from pathlib import Path
 import numpy as np
 
 from rlprune.choices import Kind
-from rlprune.devices.int8_model import Int8Rule, KindInInt8, fit_kinds
 from rlprune.devices.measuring import Effort, Stage, Timed
 from rlprune.devices.mixed import MixedPlan, fit_mixed, int8_ratio
 from rlprune.devices.partial import PartialProfile
@@ -93,6 +91,14 @@ class Mixes:
         ]
 
 
+def is_unfinished(profile: DeviceProfile, runtime: Runtime, effort: Effort, path: str | Path) -> bool:
+    """Whether :func:`add_mixes` of this profile was interrupted, and what it measured stands at ``path``."""
+    key = PartialProfile.key_at(path)
+    mixes = key.get("mixes")
+    same = isinstance(mixes, list) and mixes[:1] == [profile.created] and key.get("effort") == effort.key()
+    return same and profile.runtime == runtime.identity
+
+
 def add_mixes(
     profile: DeviceProfile,
     space: Space,
@@ -122,25 +128,16 @@ def add_mixes(
     stored = PartialProfile(path, key)
     stage = Stage(space.network, runtime, stored, effort, progress)
 
-    def measured(phase: str, rows: IntArray, out: Sequence[bool]) -> list[MixedPlan]:
+    def measured(phase: str, rows: IntArray, checks: int) -> list[MixedPlan]:
         timed = stage.measure(phase, rows, load=lambda row: runtime.load_mix(space.network, mixes.space, row))
+        out = [number >= len(rows) - checks for number in range(len(rows))]
         return mixes.plans(timed, profile.dense_latency_ms / float(timed.latency_ms[0]), out)
 
-    probed: list[MixedPlan] = []
-    kinds: dict[str, KindInInt8] = {}
-    if mixes.layers:
-        rows = mixes.rows(PROBES, effort.seed + 2, drop=False)
-        probed = measured("int8", rows, [False] * len(rows))
-        widths = np.array([plan.widths for plan in probed], dtype=np.int64)
-        latency = np.array([plan.latency_ms for plan in probed])
-        kinds = fit_kinds(mixes.space.network, profile.predictor, widths, [plan.int8 for plan in probed], latency)
-        rule = Int8Rule(mixes.space.network, profile.predictor, mixes.layers, kinds)
-        mixes = replace(mixes, space=mixes.space.on(mixes.space.network, rule))
+    probed = measured("int8", mixes.rows(PROBES, effort.seed + 2, drop=False), 0) if mixes.layers else []
     rows = mixes.rows(PLANS + CHECKS, effort.seed + 3, drop=True)
-    plans = measured("mixes", rows, [number >= len(rows) - CHECKS for number in range(len(rows))])
-    mixed = fit_mixed(mixes.space, profile.predictor, plans, kinds)
-    ratio = int8_ratio(mixes.space.network, profile.predictor, probed)
-    mixed = replace(mixed, measured=(*probed, *plans), int8_ratio=ratio)
+    plans = [*probed, *measured("mixes", rows, CHECKS)]
+    mixed = fit_mixed(mixes.space, profile.predictor, plans, mixes.layers)
+    mixed = replace(mixed, int8_ratio=int8_ratio(mixes.space.network, profile.predictor, probed))
     profile = replace(profile, mixed=mixed)
     if path is not None:
         profile.save(path)

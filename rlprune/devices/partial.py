@@ -39,13 +39,16 @@ class PartialProfile:
         if self.path is not None and self.path.exists():
             self._take(self.path)
 
+    @classmethod
+    def key_at(cls, path: str | Path) -> dict[str, Any]:
+        """What the unfinished measurements of a profile depend on; nothing where there are none."""
+        key = _read(Path(f"{path}.partial.json")).get("key")
+        return key if isinstance(key, dict) else {}
+
     def _take(self, path: Path) -> None:
-        try:
-            value = read_json(path, ProfileError)
-        except RlpruneError:
-            return
+        value = _read(path)
         phases, readings = value.get("phases"), value.get("readings")
-        if value.get("schema") != SCHEMA or value.get("key") != self._key:
+        if value.get("key") != self._key:
             return
         self._phases = dict(phases) if isinstance(phases, dict) else {}
         self._readings = list(readings) if isinstance(readings, list) else []
@@ -87,6 +90,15 @@ class PartialProfile:
         """The profile is finished."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
+
+
+def _read(path: Path) -> dict[str, Any]:
+    """Unfinished measurements; nothing where the file is missing or spoilt."""
+    try:
+        value = read_json(path, ProfileError)
+    except RlpruneError:
+        return {}
+    return value if value.get("schema") == SCHEMA else {}
 
 
 def _is_round(value: Any, shape: tuple[int, int]) -> bool:

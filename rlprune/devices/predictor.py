@@ -34,7 +34,8 @@ class LayerFeatures:
     """Features of every timed layer as functions of the widths.
 
     Attributes:
-        layers: the timed layers, L of them.
+        layers: the timed layers, T of them.
+        shares: of each group, what each timed layer has of its steps, ``[G, T]``.
         block: channels are rounded up to this for the ``block_`` features.
     """
 
@@ -48,6 +49,15 @@ class LayerFeatures:
         self.slope = np.hstack(self._axes(network, np.eye(groups, dtype=np.int64))) - base
         self.macs, self.outputs, self.inputs = _per_channel(self.layers)
         self.paired = np.array([layer.in_width > 0 for layer in self.layers])
+        self.shares = self._shares_of_layers(network)
+
+    def _shares_of_layers(self, network: Network) -> FloatArray:
+        """Of each group, equal shares for the timed layers that it stands in, ``[G, T]``."""
+        found = np.zeros((len(network.groups), len(self.layers)))
+        for row, group in zip(found, network.groups, strict=True):
+            members = {member.layer for member in group.members}
+            row[[layer.name in members for layer in self.layers]] = 1.0
+        return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1.0))
 
     def _axes(self, network: Network, widths: IntArray) -> tuple[FloatArray, FloatArray]:
         out, into = network.axis_widths(widths)
@@ -156,14 +166,17 @@ class BoundPredictor:
             latency += (np.atleast_2d(widths)[:, self._groups] >= self._from) @ self._step_ms
         return latency
 
-    def by_part(self, widths: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Milliseconds of each timed layer, ``[N, T]``, and of each group's steps, ``[N, G]``."""
+    def by_layer(self, widths: IntArray) -> FloatArray:
+        """Milliseconds of each timed layer, ``[N, T]``; a group's steps are shared equally by the layers it stands in.
+
+        With the intercept they add up to the latency.
+        """
         rows = np.atleast_2d(widths)
         of_layers = (self._features(rows) * self._table).sum(axis=2)
         of_groups = np.zeros(rows.shape)
         reached = (rows[:, self._groups] >= self._from) * self._step_ms
         np.add.at(of_groups.T, self._groups, reached.T)
-        return of_layers, of_groups
+        return np.asarray(of_layers + of_groups @ self._features.shares)
 
     def _sum(self, channels: FloatArray, of_pairs: FloatArray, of_channels: FloatArray) -> FloatArray:
         pairs = channels[:, : self._count] * channels[:, self._count :]

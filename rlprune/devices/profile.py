@@ -157,7 +157,7 @@ class DeviceProfile:
     def restrict(self, space: Space) -> Space:
         """The same decisions over the widths that pay here; int8 is computed where it was measured to be faster."""
         network = space.network.restricted(self.widths)
-        return space.on(network, int8=() if self.mixed is None else self.mixed.rule(network, self.predictor))
+        return space.on(network, int8=() if self.mixed is None else self.mixed.rule(space.on(network), self.predictor))
 
     def for_network(self, network: Network) -> DeviceProfile:
         """Itself, where it is of ``network``. Raises as :meth:`check`."""

@@ -53,7 +53,10 @@ def parse(value: dict[str, Any], origin: str) -> dict[str, Any]:
     allowed = {name: widths.integers(name) for name in widths.names()}
     measured = tuple(_measured(plan) for plan in fields.objects("measured"))
     readings = tuple(reading(plan) for plan in fields.objects("readings"))
-    _check_widths(allowed, [*(plan.widths for plan in measured), *(read.widths for read in readings)], origin)
+    mixed = MixedLatency.from_fields(fields.inner("mixed")) if fields.has("mixed") else None
+    mixes = () if mixed is None else mixed.measured
+    measured_widths = [*(p.widths for p in measured), *(p.widths for p in readings), *(p.widths for p in mixes)]
+    _check_widths(allowed, measured_widths, origin)
     passes = sessions(fields)
     if any(len(plan.tails_ms) != len(QUANTILES) or plan.session >= len(passes) for plan in measured):
         raise ProfileError(f"{origin}: every measured plan must have {len(QUANTILES)} tails and a session. {ADVICE}")
@@ -75,7 +78,7 @@ def parse(value: dict[str, Any], origin: str) -> dict[str, Any]:
         "readings": readings,
         "basis": basis,
         "notes": fields.texts("notes"),
-        "mixed": MixedLatency.from_fields(fields.inner("mixed")) if fields.has("mixed") else None,
+        "mixed": mixed,
     }
     check_seal(value, origin)
     return found

@@ -22,6 +22,7 @@ from rlprune.devices.fitting import fit_predictor, paying_widths
 from rlprune.devices.host import operating_system
 from rlprune.devices.measuring import PROBE_TIME, Effort, Stage, Timed
 from rlprune.devices.meters import PowerMeter, PowerModel
+from rlprune.devices.mixed import refit_mixed
 from rlprune.devices.partial import PartialProfile
 from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
@@ -139,7 +140,7 @@ def extend_profile(
 
 
 def refit(profile: DeviceProfile, network: Network) -> DeviceProfile:
-    """The same measurements, fitted again: predictor, tails, energy and errors.
+    """The same measurements, fitted again: predictor, tails, energy, mixes and errors.
 
     Raises:
         ProfileError: the profile is of another network, or holds no measurements.
@@ -148,6 +149,8 @@ def refit(profile: DeviceProfile, network: Network) -> DeviceProfile:
     if not profile.measured:
         raise ProfileError("The profile holds no measured plans to fit: it was made of layers. Measure the network.")
     fits = _fits(network, profile.measured, profile.readings, profile.energy, profile.seed)
+    if profile.mixed is not None:
+        fits["mixed"] = refit_mixed(profile.mixed, network, fits["predictor"])
     return replace(profile, **fits)
 
 

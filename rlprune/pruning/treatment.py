@@ -55,9 +55,7 @@ class WeightTreatment:
 
     def stored(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> Stored:
         """How the weight is stored."""
-        mask = self.mask(layer, weight, rule)
-        mean = mask is not None and rule.replacement == "mean"
-        return Stored(self.bits, side_of(layer, "out") or 0, mask, mean)
+        return Stored(self.bits, side_of(layer, "out") or 0, self.mask(layer, weight, rule), rule.replacement == "mean")
 
     def applied(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> torch.Tensor:
         """The weight as it computes, without repair."""
@@ -125,14 +123,15 @@ class PlanTensors:
         return [(layer, WeightTreatment(float(density[i]), int(bits[i]))) for i, layer in self._layers]
 
     def stored(self, row: IntArray, state: Mapping[str, torch.Tensor]) -> dict[str, Stored]:
-        """How the weights of a delivered network are stored: ``state_dict`` key -> bits and mask."""
+        """How the weights of a delivered network are stored: ``state_dict`` key, every name of it -> bits and mask."""
         rule, found = self._space.decisions.rule, {}
         tensors = self._tables.tensors(self._space.widths(row[None])[0])
         for layer, treatment in self.treatments(row):
             key = layer.weight or ""
             if key in state and treatment != WeightTreatment():
                 found[key] = treatment.stored(layer, self._untreated(layer, tensors)[0], rule)
-        return found
+        aliases = self._space.network.aliases.items()
+        return found | {alias: found[key] for alias, key in aliases if key in found and alias in state}
 
     def curve(self, name: str, kind: str, levels: IntArray) -> FloatArray:
         """Share of a weight's energy that each level of a choice loses, for ``levels`` ``[n]``; an idea of its harm."""

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Mapping
 from typing import Any
 
 import torch
 
-from rlprune.errors import NetworkError
+from rlprune.errors import NetworkError, TaskError
+from rlprune.inputs import batch_size
+from rlprune.tasks.split import Batch, tensor_kind
 
 LOGITS = "logits"
 
@@ -53,3 +56,31 @@ def named_parts(answer: Any) -> dict[str, Any]:
 
 def _listed(parts: Mapping[str, Any]) -> str:
     return f" with {', '.join(f'{name} ({type(part).__name__})' for name, part in parts.items())}" if parts else ""
+
+
+def rows_of(outputs: Any, batch: Batch) -> torch.Tensor:
+    """The outputs, one row for each sample of the batch, or an error."""
+    if not isinstance(outputs, torch.Tensor):
+        raise TaskError(f"Task.outputs must return a tensor; it returned {type(outputs).__name__}.")
+    samples = batch_size(batch)
+    if outputs.dim() == 0 or len(outputs) != samples:
+        raise NetworkError(
+            f"The network must answer with one row for each sample, samples first; {tensor_kind(outputs)} came for "
+            f"{samples} samples. Wrap it in a module that transposes, or override Task.outputs."
+        )
+    return outputs
+
+
+def as_number(value: object, what: str, task: str, strict: bool) -> float:
+    """A score or divergence of a task; NaN where it is none and ``strict`` does not hold.
+
+    Raises:
+        TaskError: it is no finite number, and ``strict``.
+    """
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError):
+        number = math.nan
+    if strict and not math.isfinite(number):
+        raise TaskError(f"The {what} of task {task!r} must be a finite number; {value!r} came. Correct Task.{what}.")
+    return number if math.isfinite(number) else math.nan

@@ -76,16 +76,16 @@ def test_what_was_tried_is_known_better_than_what_was_not(problem: PruningProble
 
 def test_neighbours_fit_and_use_the_budget(problem: PruningProblem) -> None:
     planner = problem.planner
-    rows = Neighbourhood(planner, np.random.default_rng(0)).of(planner.uniform)
+    rows = Neighbourhood(problem, np.random.default_rng(0)).of(planner.uniform)
     assert len(rows) > 5
     used = planner.usage(rows)
     assert (used <= FITS).all()
     assert (used >= planner.target).all()
-    assert all(set(rows[:, index]) <= set(group.widths) for index, group in enumerate(planner.groups))
+    assert all(set(rows[:, index]) <= set(choice.levels) for index, choice in enumerate(planner.choices))
 
 
 def test_climbing_goes_downhill_and_ends_in_a_plan_that_is_new(problem: PruningProblem) -> None:
-    planner, near = problem.planner, Neighbourhood(problem.planner, np.random.default_rng(0))
+    planner, near = problem.planner, Neighbourhood(problem, np.random.default_rng(0))
     loss = lambda rows: made_up(problem, rows)  # noqa: E731
     known = {tuple(planner.uniform.tolist())}
     for _ in range(5):
@@ -108,7 +108,7 @@ def played(explorer: Explorer, rounds: int) -> list[tuple[int, ...]]:
                 action = episode.next_action()
                 assert action is not None
                 episode.decide(action)
-            np.testing.assert_array_equal(episode.walk.widths, plan)
+            np.testing.assert_array_equal(episode.walk.levels, plan)
             explorer.learn(at, episode, problem.outcome(plan))
             found.append(tuple(plan.tolist()))
     return found

@@ -6,12 +6,13 @@ from torch import nn
 
 from rlprune.agents import Policy
 from rlprune.agents.imitation import Demonstrations, imitate
-from rlprune.envs.observations import SLOTS
+from rlprune.envs.actions import CHANNELS
+from rlprune.envs.slots import SLOTS
 
 
 def make_policy() -> Policy:
     torch.manual_seed(0)
-    return Policy.from_layers("ddpg", [nn.Linear(len(SLOTS), 32), nn.Linear(32, 1)], "relu", squash=True)
+    return Policy.from_layers("ddpg", [nn.Linear(len(SLOTS), 32), nn.Linear(32, 1)], "relu", True, CHANNELS)
 
 
 def same(left: Policy, right: Policy) -> bool:

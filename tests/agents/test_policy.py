@@ -13,7 +13,8 @@ from torch import nn
 from rlprune.agents import Policy, make_searcher
 from rlprune.agents.learning import linears_of
 from rlprune.agents.off_policy import OffPolicySearcher, _actor
-from rlprune.envs.observations import SLOTS
+from rlprune.envs.actions import CHANNELS
+from rlprune.envs.slots import SLOTS
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import PolicyError
 from tests.agents.conftest import MakeEnv
@@ -22,7 +23,7 @@ from tests.agents.conftest import MakeEnv
 @pytest.fixture
 def policy() -> Policy:
     linears = [nn.Linear(len(SLOTS), 16), nn.Linear(16, 1)]
-    return Policy.from_layers("ddpg", linears, "relu", squash=True)
+    return Policy.from_layers("ddpg", linears, "relu", True, CHANNELS)
 
 
 def observations(count: int = 5) -> np.ndarray:
@@ -43,7 +44,7 @@ def test_the_exported_actor_acts_as_sb3_s(name: str, make_env: MakeEnv) -> None:
     searcher = make_searcher(name)
     assert isinstance(searcher, OffPolicySearcher)
     model = searcher._model(PruningVecEnv([make_env().problem], 1, 4), 4, 0)
-    exported = Policy.from_layers(name, linears_of(*_actor(model)), "relu", squash=True)
+    exported = Policy.from_layers(name, linears_of(*_actor(model)), "relu", True, CHANNELS)
     for observation in observations():
         np.testing.assert_allclose(
             exported.act(observation), model.predict(observation, deterministic=True)[0], atol=1e-6
@@ -73,6 +74,12 @@ def changed(folder: Path, **values: Any) -> None:
         ({"observation_version": 0}, "observation version 0"),
         ({"observation": ["something", "else"]}, "observation version"),
         ({"actions": ["bits"]}, "bits"),
+        ({"actions": ["keep_ratio", "keep_ratio"]}, "each once"),
+        ({"actions": ["precision", "keep_ratio"]}, "stand in the order"),
+        ({"actions": ["keep_ratio", "precision"]}, "observation version"),
+        ({"actions": []}, "decides"),
+        ({"actions": "keep_ratio"}, "decides"),
+        ({"actions": [["keep_ratio"]]}, "decides"),
         ({"sizes": [len(SLOTS), 8, 1]}, "does not hold the weights"),
     ],
 )

@@ -5,6 +5,7 @@ import sys
 import pytest
 
 from rlprune.agents import AGENTS, METHODS, make_searcher
+from rlprune.agents.baselines.threshold import ThresholdSearcher, ThresholdSettings
 from rlprune.agents.off_policy import OffPolicySearcher, OffPolicySettings
 from rlprune.agents.presets import PPO_PRESETS, PRESETS
 from rlprune.errors import ConfigError
@@ -33,6 +34,12 @@ def test_presets_change_what_they_say() -> None:
     assert settings.updates == OffPolicySettings().updates
 
 
+def test_the_threshold_baseline_takes_its_step_by_name() -> None:
+    searcher = make_searcher("threshold", changes={"alpha": "0.5", "rule": "proportional"})
+    assert isinstance(searcher, ThresholdSearcher)
+    assert searcher.settings == ThresholdSettings(alpha=0.5, rule="proportional")
+
+
 @pytest.mark.parametrize(
     ("name", "preset", "changes", "message"),
     [
@@ -43,6 +50,11 @@ def test_presets_change_what_they_say() -> None:
         ("ddpg", "default", {"optimsm": 1}, "Did you mean 'optimism'"),
         ("ppo", "default", {"ranks": True}, "setting of ppo"),
         ("random", "default", {"optimism": 1}, "has no settings"),
+        ("threshold", "default", {"alfa": 1}, "Did you mean 'alpha'"),
+        ("threshold", "default", {"alpha": "much"}, "'alpha' must be a number"),
+        ("threshold", "default", {"alpha": 0}, "alpha must be above 0"),
+        ("threshold", "default", {"rule": "fixd"}, "Did you mean 'fixed'"),
+        ("threshold", "no-model", {}, "preset of threshold"),
         ("ddpg", "default", {"updates": "many"}, "'updates' must be a whole number"),
         ("ddpg", "default", {"model": "perhaps"}, "'model' must be true or false"),
         ("ddpg", "default", {"hidden": "a,b"}, "list of whole numbers"),

@@ -20,7 +20,7 @@ from rlprune.zoo import load_zoo, zoo_entry
 from tests.agents.conftest import MakeEnv
 
 LEARNERS = list(AGENTS)
-SPARSE = ("uniform", "greedy", "sensitivity")
+SPARSE = ("uniform", "greedy", "sensitivity", "threshold")
 """Those that evaluate plans which are no episodes, or have fewer episodes than asked for."""
 
 
@@ -39,7 +39,7 @@ def test_every_searcher_stays_within_the_budget_and_counts(name: str, make_env: 
     assert last.evaluations <= 12
     if name not in SPARSE:
         assert last.evaluations + last.cache_hits == len(seen)
-        distinct = {tuple(episode.outcome.levels) for episode in seen} - {tuple(env.problem.uniform.widths)}
+        distinct = {tuple(episode.outcome.levels) for episode in seen} - {tuple(env.problem.uniform.levels)}
         assert last.evaluations == len(distinct)
 
 

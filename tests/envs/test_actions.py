@@ -5,45 +5,42 @@ from __future__ import annotations
 import math
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlprune.envs.actions import action_space, decode, encode
+from rlprune.choices import Kind
+from rlprune.envs.actions import action_names, action_space, decode, encode, entries_of
 from rlprune.errors import ActionError
 
 ENDS_AND_CENTRE = [(0.1, 0.5), (0.25, 0.25), (0.25, 1.0), (1.0, 1.0), (0.125, 0.875)]
-
-
-def act(value: float) -> npt.NDArray[np.float32]:
-    return np.array([value], dtype=np.float32)
+MIXED: tuple[Kind, ...] = ("depth", "channels", "bits")
 
 
 @pytest.mark.parametrize(("low", "centre"), ENDS_AND_CENTRE)
 def test_ends_and_centre(low: float, centre: float) -> None:
-    assert decode(act(-1), low, centre) == pytest.approx(low)
-    assert decode(act(0), low, centre) == centre
-    assert decode(act(1), low, centre) == pytest.approx(1.0)
+    assert decode(-1.0, low, centre) == pytest.approx(low)
+    assert decode(0.0, low, centre) == centre
+    assert decode(1.0, low, centre) == pytest.approx(1.0)
 
 
 def test_linear_on_each_side() -> None:
-    assert decode(act(-0.5), 0.2, 0.6) == pytest.approx(0.4)
-    assert decode(act(0.5), 0.2, 0.6) == pytest.approx(0.8)
+    assert decode(-0.5, 0.2, 0.6) == pytest.approx(0.4)
+    assert decode(0.5, 0.2, 0.6) == pytest.approx(0.8)
 
 
 @given(low=st.floats(0.01, 1.0), at=st.floats(0, 1), keep=st.floats(0, 1))
 def test_decode_undoes_encode(low: float, at: float, keep: float) -> None:
     centre = low + at * (1.0 - low)
     keep_ratio = low + keep * (1.0 - low)
-    action = encode(keep_ratio, low, centre)
-    assert action_space().contains(action)
-    assert decode(action, low, centre) == pytest.approx(keep_ratio, abs=1e-6)
+    entry = encode(keep_ratio, low, centre)
+    assert action_space().contains(np.array([entry], dtype=np.float32))
+    assert decode(entry, low, centre) == pytest.approx(keep_ratio, abs=1e-6)
 
 
 @given(value=st.floats(-1, 1, width=32), low=st.floats(0.01, 0.4), centre=st.floats(0.45, 0.95))
 def test_encode_undoes_decode(value: float, low: float, centre: float) -> None:
-    assert encode(decode(act(value), low, centre), low, centre)[0] == pytest.approx(value, abs=1e-6)
+    assert encode(decode(value, low, centre), low, centre) == pytest.approx(value, abs=1e-6)
 
 
 def test_widths_come_back_exactly() -> None:
@@ -56,22 +53,32 @@ def test_widths_come_back_exactly() -> None:
 
 @pytest.mark.parametrize(("low", "centre"), [(0.25, 0.25), (1.0, 1.0)])
 def test_a_side_without_room_is_zero(low: float, centre: float) -> None:
-    assert encode(low, low, centre).tolist() == [0.0]
-    assert decode(act(-0.7), low, centre) == low
+    assert encode(low, low, centre) == 0.0
+    assert decode(-0.7, low, centre) == low
 
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf, 1.001, -2.0])
 def test_outside_the_box_is_refused(value: float) -> None:
     with pytest.raises(ActionError, match=r"\[-1, 1\]"):
-        decode(act(value), 0.1, 0.5)
+        entries_of([value])
+    with pytest.raises(ActionError, match=r"\[-1, 1\]"):
+        entries_of([0.0, value, 0.0], MIXED)
 
 
 def test_a_rounding_error_outside_the_box_is_inside() -> None:
-    assert decode(np.array([1 + 5e-7]), 0.1, 0.5) == 1.0
-    assert decode(np.array([-1 - 5e-7]), 0.1, 0.5) == pytest.approx(0.1)
+    assert entries_of([1 + 5e-7]) == {"channels": 1.0}
+    assert entries_of([-1 - 5e-7]) == {"channels": -1.0}
 
 
 @pytest.mark.parametrize("action", [0.5, [], [0.1, 0.2], [[0.5]]])
 def test_other_shapes_are_refused(action: object) -> None:
     with pytest.raises(ActionError, match="shape"):
-        decode(np.array(action), 0.1, 0.5)
+        entries_of(np.array(action))
+
+
+@pytest.mark.parametrize("action", [0.5, [0.1], [0.1, 0.2, 0.3, 0.4], [[0.1, 0.2, 0.3]]])
+def test_an_action_has_one_entry_for_each_kind(action: object) -> None:
+    assert entries_of([0.1, -0.2, 0.3], MIXED) == pytest.approx({"depth": 0.1, "channels": -0.2, "bits": 0.3})
+    assert action_space(MIXED).shape == (len(action_names(MIXED)),) == (3,)
+    with pytest.raises(ActionError, match=r"shape \(3,\), one entry for keep_block, keep_ratio, precision"):
+        entries_of(np.array(action), MIXED)

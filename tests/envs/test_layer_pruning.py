@@ -65,7 +65,7 @@ def test_is_registered_on_import_and_the_core_does_without_gymnasium() -> None:
 def test_zero_actions_are_exactly_the_uniform_plan(make_env: MakeEnv, budgets: tuple[str, ...]) -> None:
     env = make_env(*budgets)
     total, infos = play(env, lambda: 0.0)
-    assert infos[-1]["plan_widths"].tolist() == env.problem.planner.uniform.tolist()
+    assert infos[-1]["plan_levels"].tolist() == env.problem.planner.uniform.tolist()
     assert total == env.problem.uniform.reward == 0.0
     assert [info["executed_action"].tolist() for info in infos] == [[0.0]] * len(infos)
 
@@ -81,14 +81,14 @@ def test_an_episode_is_the_outcome_of_its_widths(make_env: MakeEnv, reward: str)
         assert total == outcome.reward == last["outcome"].reward
         assert (last["score"], last["divergence"]) == (outcome.quality.score, outcome.quality.divergence)
         assert last["reward_terms"] == outcome.terms
-        assert last["plan_widths"].tolist() == outcome.levels.tolist()
+        assert last["plan_levels"].tolist() == outcome.levels.tolist()
         named = {"macs": "macs", "params": "params", "latency": "latency_ms", "energy": "energy_mj"}
         assert {metric: last[key] for metric, key in named.items()} == outcome.costs
 
 
 def test_only_the_last_step_tells_an_outcome(make_env: MakeEnv) -> None:
     _, infos = play(make_env("macs=0.5"), lambda: 0.3)
-    steps = {"group", "width", "keep_ratio", "executed_action"}
+    steps = {"unit", "levels", "group", "width", "keep_ratio", "executed_action"}
     assert all(set(info) == steps for info in infos[:-1])
     assert set(infos[-1]) > steps
 

@@ -10,7 +10,7 @@ import numpy.typing as npt
 import pytest
 
 from rlprune.envs import LayerPruningEnv
-from rlprune.envs.observations import METRICS, SLOTS, observation_space, observation_table
+from rlprune.envs.slots import METRICS, SLOTS, observation_space, observation_table
 
 MakeEnv = Callable[..., LayerPruningEnv]
 NAMES = [slot.name for slot in SLOTS]
@@ -123,5 +123,5 @@ def test_decisions_are_remembered(make_env: MakeEnv) -> None:
     second = named(observation)
     assert second["previous_action"] == info["executed_action"][0]
     assert second["previous_keep"] == pytest.approx(info["keep_ratio"])
-    assert second["planned_keep"] == pytest.approx(env.walk.widths[1] / 32)
+    assert second["planned_keep"] == pytest.approx(env.walk.levels[1] / 32)
     assert second["lowest_option"] <= second["planned_keep"] <= second["highest_option"]

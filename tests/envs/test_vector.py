@@ -39,7 +39,7 @@ def test_walks_are_the_episodes_of_the_single_environment(make_env: MakeEnv) -> 
         assert terminated
         assert rewards[walk] == np.float32(reward)
         np.testing.assert_array_equal(infos[walk]["terminal_observation"], observation)
-        np.testing.assert_array_equal(infos[walk]["plan_widths"], info["plan_widths"])
+        np.testing.assert_array_equal(infos[walk]["plan_levels"], info["plan_levels"])
         assert infos[walk]["reward_terms"] == info["reward_terms"]
 
 
@@ -83,7 +83,7 @@ def test_a_director_chooses_plans_and_is_told_how_they_ended(make_env: MakeEnv) 
     plan = PlanWalk(problem, PruningVecEnv([problem], 1, 1)._observers[0])
     while not plan.walk.done:
         plan.decide([0.4])
-    director = Recorder(plan.walk.widths)
+    director = Recorder(plan.walk.levels)
     vector = PruningVecEnv([problem], 2, 2, director)
     vector.reset()
     for _ in problem.network.groups:
@@ -92,7 +92,7 @@ def test_a_director_chooses_plans_and_is_told_how_they_ended(make_env: MakeEnv) 
         assert none is None
         _, _, dones, infos = vector.step(np.stack([planned, np.zeros(1, np.float32)]))
     assert dones.all()
-    np.testing.assert_array_equal(infos[0]["plan_widths"], director.plan)
+    np.testing.assert_array_equal(infos[0]["plan_levels"], director.plan)
     assert [(at, seen) for at, seen, _ in director.told] == [(0, len(problem.network.groups))] * 2
     assert director.told[0][2] is infos[0]["outcome"]
 
@@ -105,7 +105,7 @@ def test_several_budgets_take_turns(make_env: MakeEnv) -> None:
     assert not np.array_equal(observations[0], observations[1])
     _, infos, _ = play_round(vector, np.zeros((len(problem.network.groups), 2)))
     for info, own in zip(infos, problems, strict=True):
-        np.testing.assert_array_equal(info["plan_widths"], own.planner.uniform)
+        np.testing.assert_array_equal(info["plan_levels"], own.planner.uniform)
 
 
 def test_a_plan_without_a_reward_earns_the_lowest_so_far(make_env: MakeEnv) -> None:

@@ -119,7 +119,7 @@ CALLS = Topic(
         BadCall(
             "step after the end",
             "env.step([0.0])",
-            "The episode is over: every group is decided. Call reset() before the next step.",
+            "The episode is over: every unit is decided. Call reset() before the next step.",
             "ActionError",
             _step_after_the_end,
         ),

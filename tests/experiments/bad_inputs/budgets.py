@@ -11,7 +11,7 @@ BUDGETS = Topic(
             "unknown metric",
             "train … --budget latencies=0.5",
             "Unknown budget metric 'latencies'. Did you mean 'latency'? Known: energy, latency, latency_p50, "
-            "latency_p95, latency_p99, macs, params.",
+            "latency_p95, latency_p99, macs, params, size, weights.",
         ),
         BadInput(
             "no value",

@@ -60,7 +60,7 @@ DEVICES = Topic(
         BadInput(
             "a plan in place of a profile",
             "train … --device run/plan.json",
-            "run/plan.json must have the schema 'rlprune-device-profile/2'; 'rlprune-plan/1' came. Is it a "
+            "run/plan.json must have the schema 'rlprune-device-profile/2'; 'rlprune-plan/2' came. Is it a "
             "profile? Measure it again.",
         ),
         BadInput(

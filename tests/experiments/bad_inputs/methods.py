@@ -69,6 +69,16 @@ METHODS = Topic(
             "random has no presets and no settings. Leave --preset and --setting out.",
         ),
         BadInput(
+            "step of the threshold loop out of range",
+            "search … --method threshold --setting alpha=0",
+            "Threshold loop: alpha must be above 0 and finite; 0.0 came.",
+        ),
+        BadInput(
+            "unknown step rule of the threshold loop",
+            "search … --method threshold --setting rule=proportionl",
+            "Unknown step rule 'proportionl'. Did you mean 'proportional'? Known: fixed, proportional.",
+        ),
+        BadInput(
             "unknown reward",
             "train … --reward agrement",
             "Unknown reward 'agrement'. Did you mean 'agreement'? Known: accuracy, agreement, amc, amc-cost, weighted.",

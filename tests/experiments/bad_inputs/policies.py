@@ -52,8 +52,8 @@ POLICIES = Topic(
         BadInput(
             "policy of other actions",
             "replay other-actions …",
-            "other-actions/policy.json decides ['sparsity']; this rlprune has the actions ['keep_ratio']. "
-            "Train the policy again.",
+            "other-actions/policy.json decides ['sparsity']; this rlprune has the actions ['keep_block', "
+            "'keep_ratio', 'density', 'precision']. Train the policy again.",
         ),
         BadInput(
             "policy with layers that do not fit",

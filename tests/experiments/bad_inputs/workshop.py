@@ -89,6 +89,18 @@ def _plans(place: Path) -> None:
     ratios = {"0": 0, "2": 2, "negative": -0.5, "nan": float("nan"), "true": True, "text": "half"}
     for name, ratio in ratios.items():
         _edited(good, place / f"plan-{name}.json", decisions={**decisions, first: {"keep_ratio": ratio}})
+    wrong: dict[str, dict[str, Any]] = {
+        "dense": {"density": 1.5},
+        "fine": {"density": 0.355},
+        "bits": {"bits": 5},
+        "int8": {"activations": 8},
+        "both": {"drop": True, "density": 0.5},
+        "sparsity": {"sparsity": 0.5},
+    }
+    for name, decision in wrong.items():
+        _edited(good, place / f"plan-{name}.json", decisions={**decisions, "9": decision})
+    _edited(good, place / "plan-layer.json", decisions={**decisions, "hed": {"bits": 8}})
+    _edited(good, place / "plan-rule.json", rules={"pattern": "4:2"})
     _edited(good, place / "plan-empty.json", decisions={**decisions, first: {}})
     renamed = {"head": decisions[first], **{name: decisions[name] for name in others}}
     _edited(good, place / "plan-other-group.json", decisions=renamed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,7 +13,16 @@ from torch import nn
 from rlprune.errors import TaskError
 from rlprune.experiments.benchmarks import article_case
 from rlprune.experiments.benchmarks.article_case import fewest, fine_tuned, run_loop
-from rlprune.experiments.benchmarks.article_methods import LOOP, METHODS, REFERENCE, SHARES, Case, Method
+from rlprune.experiments.benchmarks.article_methods import (
+    LOOP,
+    METHODS,
+    REFERENCE,
+    SHARES,
+    Case,
+    Method,
+    agent_problem,
+    learned,
+)
 from rlprune.finetune import FineTuning, finetune
 from rlprune.tasks import Split, Task, load_task
 
@@ -67,6 +77,17 @@ def test_the_refit_is_closer_to_the_dense_network(case: Case) -> None:
     cut, refitted = (case.divergence(method.prune(case, 150).model) for method in (LOOP, METHODS[4]))
     assert METHODS[4].refitted
     assert refitted < 0.9 * cut
+
+
+@pytest.mark.parametrize("refitted", [False, True])
+def test_the_agent_is_told_what_its_method_does(case: Case, refitted: bool) -> None:
+    problem = agent_problem(case, 250, refitted)
+    [method] = [method for method in METHODS if method.densities is learned and method.refitted == refitted]
+    assert [choice.name for choice in problem.space.choices] == ["1"]  # the other layer has 48 weights, too few
+    for percent in (20, 35):
+        done = method.apply(case, {"1": percent / 100, "3": 1.0})
+        assert problem.evaluator([percent]).divergence == pytest.approx(case.divergence(done.model), rel=1e-3)
+        assert problem.costs["weights"](np.array([[percent]]))[0] == done.remaining
 
 
 def test_the_loop_prunes_more_in_every_round(case: Case) -> None:

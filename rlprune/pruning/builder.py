@@ -1,0 +1,95 @@
+"""Makes networks of plans: quickly, for a search, and as they are delivered."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from rlprune.choices import FULL_BITS, Choice
+from rlprune.delivery import Delivered
+from rlprune.network import FloatArray, IntArray
+from rlprune.pruning import batchnorm
+from rlprune.pruning.depth import block_errors, drop_blocks
+from rlprune.pruning.quantization import Int8Inputs, WeightPlace, measure_ranges, storable_layers
+from rlprune.pruning.tables import PruningTables
+from rlprune.pruning.treatment import PlanTensors, treated_layers
+from rlprune.pruning.weight_repair import WeightRepair
+from rlprune.space import Space
+from rlprune.tasks.base import Split
+from rlprune.tasks.batches import batches, even_batches
+
+BATCH = 128
+
+
+class PlanBuilder:
+    """What a row of levels makes of a network. See :mod:`rlprune.pruning.treatment` for the order of its decisions.
+
+    Args:
+        tables: of the network; they give the repaired weights of its channels.
+        space: what may be decided.
+        calibration: samples for refitting masked weights, BatchNorm and the ranges of layers in int8.
+
+    Attributes:
+        tensors: ``state_dict`` key -> tensor of a plan in the search. Masked weights are refitted where no channels are
+            decided: else nearly every plan has weights of its own, and a search no time for it.
+    """
+
+    def __init__(self, tables: PruningTables, space: Space, calibration: Split) -> None:
+        self._tables, self._space, self._calibration = tables, space, calibration
+        alone = "channels" not in space.kinds
+        self.tensors = PlanTensors(tables, space, self._repair if alone else None)
+
+    @cached_property
+    def _repair(self) -> WeightRepair | None:
+        if "weights" not in self._space.kinds:
+            return None
+        return WeightRepair(self._tables, [layer for _, layer in treated_layers(self._space)], self._calibration)
+
+    @cached_property
+    def _finished(self) -> PlanTensors:
+        """Tensors of delivered networks, whose masked weights are always refitted."""
+        alone = "channels" not in self._space.kinds
+        return self.tensors if alone else PlanTensors(self._tables, self._space, self._repair)
+
+    @cached_property
+    def _block_errors(self) -> dict[str, float]:
+        return block_errors(self._space.network, self._space.blocks, self._calibration)
+
+    def delivered(self, row: IntArray) -> Delivered:
+        """The network of a plan ``[K]`` as it is handed over, BatchNorm re-estimated on calibration samples."""
+        tensors = {key: value.clone().contiguous() for key, value in self._finished(row).items()}
+        model = self._tables.shell().fill(tensors, self._space.widths(row[None])[0]).requires_grad_(True)
+        model = drop_blocks(model, self._space.blocks, self._space.dropped(row)).eval()
+        batchnorm.reestimate(model, even_batches(self._calibration, BATCH, self._tables.device))
+        stored = self._finished.stored(row, model.state_dict())
+        int8 = self._space.computed_in_int8(row)
+        if not int8:
+            return Delivered(model, stored, narrow=self._narrow(row))
+        ranges = measure_ranges(model, int8, batches(self._calibration, BATCH, self._tables.device))
+        rounding = Int8Inputs(model, int8)
+        rounding.apply(ranges, int8)
+        return Delivered(model, stored, ranges, rounding)
+
+    def _narrow(self, row: IntArray) -> dict[str, tuple[int, WeightPlace]]:
+        """Layers of a plan ``[K]`` that are left and whose weights have few bits, and where these stand."""
+        places, present = storable_layers(self._space.network), self._space.present(row[None])[0]
+        left = {layer.name for layer, there in zip(self._space.network.layers, present, strict=True) if there}
+        return {
+            layer.name: (treatment.bits, places[layer.name])
+            for layer, treatment in self.tensors.treatments(row)
+            if treatment.bits < FULL_BITS and layer.name in left
+        }
+
+    def error_curve(self, choice: Choice) -> FloatArray:
+        """For each level of a choice, what taking it alone is expected to lose, in [0, 1].
+
+        Channels: energy of the consumers' outputs that cannot be restored. Weights and bits: energy of the weight that
+        is lost. Depth: how much the block changes what goes through it.
+        """
+        levels = np.array(choice.levels, dtype=np.int64)
+        if choice.kind == "channels":
+            return np.asarray(np.interp(levels, *self._tables.error_curve(choice.name)))
+        if choice.kind == "depth":
+            return np.array([self._block_errors[choice.name], 0.0])
+        return self.tensors.curve(choice.name, choice.kind, levels)

@@ -1,0 +1,71 @@
+"""Runs that decide more than channels: they hold, and keep every plan that can be chosen."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlprune.errors import RunError
+from rlprune.experiments.fronting.plans import Source, measured_plans, searched_plans
+from rlprune.experiments.report import episode_tables
+from rlprune.experiments.run_folder import RESULT, RunFolder
+from rlprune.network import Network
+from rlprune.plan import PruningPlan
+from rlprune.zoo import resolve_network
+from tests.experiments.conftest import TINY, call, inside
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def mixed(workplace: Path) -> Path:
+    device = ("--device", "profile.json", "--profile-samples", "10")
+    search = ("--decide", "channels,weights,bits", "--budget", "size=0.2", "--episodes", "8", "--finalists", "3")
+    with inside(workplace):
+        called = call("train", *TINY, *device, *search, "--out", "mixed")
+    assert called.code == 0, called.err
+    return workplace / "mixed"
+
+
+@pytest.fixture(scope="module")
+def source(mixed: Path) -> Source:
+    run = RunFolder.open(mixed, RESULT)
+    return Source(str(mixed), run.result(), episode_tables(run, run.result()), layered=True)
+
+
+def test_every_claim_of_it_holds(mixed: Path, here: Path) -> None:
+    called = call("validate", mixed, *TINY[:4], "--json", "--no-timing")
+    assert [claim for claim in called.json["claims"] if claim["verdict"] == "differs"] == []
+
+
+def test_every_plan_of_the_measured_front_is_kept_as_it_was_found(mixed: Path, source: Source, here: Path) -> None:
+    loaded = resolve_network("tiny_networks:network")
+    network = Network(loaded.model, loaded.example_inputs, multiple=2)
+    names = [group["name"] for group in source.result["groups"]]
+    plans = measured_plans(source)
+    assert "finalist" in {plan.where for plan in plans}
+    for plan in plans:
+        decisions, wanted = plan.load().decisions, dict(zip(names, plan.choices, strict=True))
+        widths = PruningPlan(network.fingerprint, decisions).widths(network).tolist()
+        assert widths == [level for name, level in wanted.items() if name.endswith(" channels")]
+        for name, level in wanted.items():
+            layer, _, kind = name.rpartition(" ")
+            stated = decisions[layer].bits if kind == "bits" and layer in decisions else None
+            assert kind != "bits" or (stated or 32) == level
+
+
+def test_other_plans_of_the_search_are_refused(source: Source) -> None:
+    kept = {plan.choices for plan in measured_plans(source)}
+    other = next(plan for plan in searched_plans(source) if plan.choices not in kept)
+    with pytest.raises(RunError, match="--among measured"):
+        other.load()
+
+
+def test_front_writes_the_plan_that_it_chose(mixed: Path, here: Path, tmp_path: Path) -> None:
+    wanted = ("--objective", "accuracy", "--objective", "latency", "--choose", "latency", "--json")
+    called: Any = call("front", mixed, *wanted, "--out", tmp_path / "front")
+    assert called.code == 0, called.err
+    assert json.loads((tmp_path / "front" / "plan.json").read_text())["schema"] == "rlprune-plan/2"

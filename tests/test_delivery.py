@@ -1,0 +1,137 @@
+"""What is handed over: ONNX answers what torch does, and the compact file holds the module's tensors bit for bit."""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from rlprune.choices import Kind
+from rlprune.delivery import INT8_TOLERANCE, Delivered
+from rlprune.evaluation import Evaluator
+from rlprune.export import TOLERANCE, input_arrays, run_onnx, verify_onnx
+from rlprune.network import IntArray, Network
+from rlprune.pruning.quantization import int8_layers
+from rlprune.pruning.tables import PruningTables
+from rlprune.space import Decisions, Space
+from rlprune.storage import load_compact
+from rlprune.tasks import load_task
+from rlprune.zoo import resolve_network
+from tests.mixed import NETWORKS, RULES, prepare, random_rows, row_of
+
+PREPARED = functools.cache(prepare)
+
+
+def few_bits(space: Space, bits: int) -> IntArray:
+    """Every weight in ``bits``, and every other group at half its channels."""
+    row = space.full.copy()
+    for place, choice in enumerate(space.choices):
+        if choice.kind == "bits":
+            row[place] = bits
+        elif choice.kind == "channels" and place % 2:
+            row[place] = choice.levels[len(choice.levels) // 2]
+    return row
+
+
+def same_bits(left: torch.Tensor, right: torch.Tensor) -> bool:
+    return left.shape == right.shape and torch.equal(
+        left.flatten().view(torch.uint8), right.flatten().view(torch.uint8)
+    )
+
+
+def assert_file_holds(delivered: Delivered, path: Path) -> None:
+    content, state = delivered.compact(), delivered.module.state_dict()
+    assert content is not None
+    path.write_bytes(content)
+    loaded = load_compact(path)
+    assert loaded.keys() == state.keys()
+    for key in state:
+        assert loaded[key].dtype == state[key].dtype
+        assert same_bits(loaded[key], state[key]), key
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", NETWORKS)
+def test_the_compact_file_holds_the_very_tensors_of_the_module(name: str, rule: str, tmp_path: Path) -> None:
+    prepared = PREPARED(name)
+    space = prepared.space(rule=RULES[rule])
+    evaluator = prepared.evaluator(space)
+    for row in random_rows(space, 4):
+        assert_file_holds(evaluator.delivered(row), tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("bits", [4, 8, 16])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_bits_alone_come_back_too(name: str, bits: int, tmp_path: Path) -> None:
+    prepared = PREPARED(name)
+    space = Space(prepared.network, Decisions(("bits",), bits=(bits,)))
+    delivered = prepared.evaluator(space).delivered([choice.levels[0] for choice in space.choices])
+    assert len(delivered.stored) == len(space.choices)
+    assert_file_holds(delivered, tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("kinds", [("channels",), ("channels", "weights", "bits")], ids="+".join)
+def test_without_treatment_there_is_no_compact_file(kinds: tuple[Kind, ...]) -> None:
+    prepared = PREPARED("residual")
+    space = prepared.space(*kinds)
+    row = space.full.copy()
+    row[0] = space.choices[0].levels[0]
+    delivered = prepared.evaluator(space).delivered(row)
+    assert (delivered.compact(), dict(delivered.stored), dict(delivered.ranges)) == (None, {}, {})
+    assert delivered.tolerance == TOLERANCE
+
+
+@pytest.mark.parametrize("name", ["residual", "transformer", "depthwise"])
+def test_onnx_answers_what_the_module_does(name: str) -> None:
+    prepared = PREPARED(name)
+    space = prepared.space()
+    evaluator = prepared.evaluator(space)
+    for row in random_rows(space, 2, seed=3):
+        delivered = evaluator.delivered(row)
+        model = delivered.onnx(prepared.network.example_inputs, prepared.task.calibration)
+        verify_onnx(model, delivered.module, prepared.network.example_inputs, batch=1, tolerance=delivered.tolerance)
+
+
+def test_a_dropped_block_is_not_in_the_graph() -> None:
+    prepared = PREPARED("residual")
+    space = prepared.space()
+    row = row_of(space, {f"depth:{space.blocks.names[0]}": 0})
+    delivered = prepared.evaluator(space).delivered(row)
+    whole = prepared.evaluator(space).delivered(space.full)
+    arguments = (prepared.network.example_inputs, prepared.task.calibration)
+    assert len(delivered.onnx(*arguments)) < len(whole.onnx(*arguments))
+    assert not any(key.startswith(space.blocks.names[0]) for key in delivered.module.state_dict())
+
+
+def test_int8_onnx_follows_the_simulation() -> None:
+    prepared = PREPARED("residual")
+    space = prepared.space("channels", "bits", int8=int8_layers(prepared.network))
+    delivered = prepared.evaluator(space).delivered(few_bits(space, 8))
+    assert set(delivered.ranges) == set(int8_layers(prepared.network))
+    assert delivered.tolerance == INT8_TOLERANCE
+    assert agreement(delivered, prepared.network, prepared.task.validation.tensors[0], prepared.task.calibration) > 0.9
+
+
+def agreement(delivered: Delivered, network: Network, images: torch.Tensor, calibration: object) -> float:
+    """Share of images to which ONNX Runtime gives the class that torch gives."""
+    model = delivered.onnx(network.example_inputs, calibration, batch=len(images))  # type: ignore[arg-type]
+    (answers,) = run_onnx(model, input_arrays(model, images, len(images)))
+    with torch.no_grad():
+        wanted = delivered.module(images)
+    return float(np.mean(answers.argmax(1) == wanted.argmax(1).numpy()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("bits", [8, 4])
+def test_a_trained_network_in_int8_gives_the_classes_of_its_simulation(bits: int) -> None:
+    zoo = resolve_network("digits-resnet")
+    network, task = Network(zoo.model, zoo.example_inputs), load_task("digits")
+    space = Space(network, Decisions(("channels", "bits")), int8=int8_layers(network))
+    evaluator = Evaluator(PruningTables(network, task.calibration), task, space=space)
+    delivered = evaluator.delivered(few_bits(space, bits))
+    assert len(delivered.ranges) == len(int8_layers(network))
+    assert agreement(delivered, network, task.validation.tensors[0], task.calibration) > 0.99
+    assert evaluator.on(delivered.module, task.validation).score > 0.9
