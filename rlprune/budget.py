@@ -143,8 +143,8 @@ class BudgetPlanner:
             return
         if needed >= self.dense_costs[metric] * (1 - 1e-12):
             raise BudgetError(
-                f"Budget of {format_cost(metric, limit)} {metric} cannot be met: nothing that is decided changes this cost, "
-                f"which is {format_cost(metric, needed)}. Decide something else (--decide), or limit another cost."
+                f"Budget of {format_cost(metric, limit)} {metric} cannot be met: nothing that is decided changes this "
+                f"cost, which is {format_cost(metric, needed)}. Decide something else, or limit another cost."
             )
         name, share = self._largest_at_minimum(metric, needed)
         largest = f" (largest: `{name}`, {format_cost(metric, share)})" if share > 0 else ""

@@ -1,0 +1,77 @@
+"""What may be decided about a network, whichever it is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Kind
+from rlprune.errors import ConfigError, unknown_name
+from rlprune.groups import matches
+from rlprune.pruning.weights import WeightRule
+
+
+@dataclass(frozen=True)
+class Decisions:
+    """What may be decided.
+
+    Attributes:
+        kinds: any of ``channels``, ``weights``, ``depth``, ``bits``.
+        densities: percent of the entries of a weight that may remain; 100 is always among them.
+        rule: which entries of a weight go, and what takes their place.
+        bits: precisions that a weight may have; 32 is always among them.
+        exclude: ``kind:pattern``, such as ``bits:head*``: these layers or blocks are left out of that kind.
+
+    Raises:
+        ConfigError: an unknown kind, or numbers out of range.
+    """
+
+    kinds: Sequence[Kind] = ("channels",)
+    densities: Sequence[int] = DENSITIES
+    rule: WeightRule = field(default_factory=WeightRule)
+    bits: Sequence[int] = BITS
+    exclude: Sequence[str] = ()
+
+    def __post_init__(self) -> None:
+        if not self.kinds:
+            raise ConfigError(f"Something must be decided: any of {', '.join(KINDS)}.")
+        for kind in [*self.kinds, *(text.partition(":")[0] for text in self.exclude)]:
+            if kind not in KINDS:
+                raise ConfigError(unknown_name("kind of decision", kind, KINDS))
+        if any(text.startswith("channels:") for text in self.exclude):
+            raise ConfigError("Layers whose channels stay whole are named by --ignore, not by --exclude. Use that.")
+        if self.rule.pattern is not None and tuple(self.densities) != DENSITIES:
+            raise ConfigError(
+                f"The pattern {self.rule.pattern} leaves one density; {list(self.densities)} came beside it. Leave one "
+                "of them out."
+            )
+        if not all(0 < density <= 100 for density in self.densities):
+            raise ConfigError(
+                f"Densities are whole percents of a weight that remain, from 1 to 100; {list(self.densities)} came. To "
+                "remove all of a layer, decide depth or channels."
+            )
+        if not all(bits in (4, 8, 16, 32) for bits in self.bits):
+            raise ConfigError(f"Bits of a weight are 4, 8, 16 or 32; {list(self.bits)} came.")
+
+    def __str__(self) -> str:
+        """What counts, in one order, for people."""
+        parts = [", ".join(kind for kind in KINDS if kind in self.kinds)]
+        if "weights" in self.kinds:
+            densities = ", ".join(map(str, self.levels_of_weight()))
+            parts.append(f"{densities}% of weights, {self.rule.replacement} for the rest")
+        if "bits" in self.kinds:
+            parts.append(f"bits {', '.join(map(str, sorted({*self.bits, FULL_BITS})))}")
+        return "; ".join([*parts, *(f"without {text}" for text in sorted(self.exclude))])
+
+    def excludes(self, kind: Kind, name: str) -> bool:
+        """Whether a layer, block or group is left out of a kind."""
+        pairs = (text.partition(":")[::2] for text in self.exclude)
+        return any(kind == which and matches(name, pattern) for which, pattern in pairs)
+
+    def levels_of_weight(self) -> tuple[int, ...]:
+        """Percent of a weight's entries that may remain, ascending; a pattern N:M leaves one choice."""
+        return (
+            tuple(sorted({*self.densities, 100}))
+            if self.rule.density is None
+            else (round(100 * self.rule.density), 100)
+        )
