@@ -114,12 +114,14 @@ def one_threshold(problem: PruningProblem) -> IntArray:
 
 
 def fitted(problem: PruningProblem, percents: FloatArray) -> IntArray:
-    """Whole percents near the wanted ones, ``[K]``, that use the budget: rounding is made up for in small layers."""
+    """Whole percents near the wanted ones, ``[K]``, that use the budget.
+
+    At least 1% stays; what that and rounding add is taken from the layer that keeps most, then what is left is given.
+    """
     row: IntArray = np.maximum(np.floor(percents), 1).astype(np.int64)
-    smallest = np.argsort([weight.numel() for weight in weights_of(problem).values()], kind="stable")
-    for place in smallest:
-        if problem.planner.usage(row[None])[0] > 1:
-            row[place] = max(row[place] - 1, 1)
+    entries = np.array([weight.numel() for weight in weights_of(problem).values()])
+    while problem.planner.usage(row[None])[0] > 1 and (row > 1).any():
+        row[np.argmax(np.where(row > 1, row * entries, 0))] -= 1
     for place in np.argsort(row - percents, kind="stable"):
         wider = row.copy()
         wider[place] = min(row[place] + 1, 100)
