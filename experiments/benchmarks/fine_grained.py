@@ -19,6 +19,7 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
+import torch
 
 from rlprune.agents import best_outcomes, make_searcher
 from rlprune.budget import Budget
@@ -32,8 +33,9 @@ from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.setup import costs_of, load_material, make_evaluator
 from rlprune.finetune import FineTuning, finetune
-from rlprune.network import IntArray
+from rlprune.network import FloatArray, IntArray
 from rlprune.problem import PruningProblem
+from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.treatment import PlanTensors
 from rlprune.pruning.weights import WeightRule, global_densities
 from rlprune.space import Decisions, Space
@@ -83,24 +85,44 @@ def tight(problem: PruningProblem) -> PruningProblem:
 
 def without_refit(evaluator: Evaluator) -> Evaluator:
     """One that leaves the weights which remain as they were."""
-    plain = evaluator.fresh()
-    plain.plans = PlanTensors(plain.tables, plain.space)
-    return plain
+    tables, task, space = evaluator.tables, evaluator.task, evaluator.space
+    builder = PlanBuilder(tables, space, task.calibration)
+    builder.tensors = PlanTensors(tables, space)
+    statistics = evaluator.batch_statistics
+    return Evaluator(
+        tables, task, samples=evaluator.dense.samples, batch_statistics=statistics, space=space, builder=builder
+    )
+
+
+def weights_of(problem: PruningProblem) -> dict[str, torch.Tensor]:
+    """Layer -> weight, in the order of the choices."""
+    state = problem.network.model.state_dict()
+    keys = {layer.name: layer.weight or "" for layer in problem.network.layers}
+    return {choice.name: state[keys[choice.name]] for choice in problem.space.choices}
 
 
 def uniform(problem: PruningProblem) -> IntArray:
-    """The same density in every layer, filled up to the budget."""
-    return problem.planner.uniform
+    """The same density in every layer."""
+    share = problem.planner.budgets[0].value
+    return fitted(problem, np.full(len(problem.space.choices), round(100 * share, 9)))
 
 
 def one_threshold(problem: PruningProblem) -> IntArray:
-    """The densities that one threshold leaves, in whole percents, filled up from the largest remainder on."""
-    state, limit = problem.network.model.state_dict(), problem.planner.budgets[0].value
-    names = [choice.name for choice in problem.space.choices]
-    weights = {layer.name: state[layer.weight or ""] for layer in problem.network.layers if layer.name in names}
-    exact = 100 * np.array([global_densities(weights, limit)[name] for name in names])
-    row = np.maximum(np.floor(exact), 1).astype(np.int64)
-    for place in np.argsort(np.floor(exact) - exact, kind="stable"):
+    """The densities that one threshold for the whole network leaves."""
+    densities = global_densities(weights_of(problem), problem.planner.budgets[0].value)
+    return fitted(problem, 100 * np.array(list(densities.values())))
+
+
+def fitted(problem: PruningProblem, percents: FloatArray) -> IntArray:
+    """Whole percents near the wanted ones, ``[K]``, that use the budget.
+
+    At least 1% stays; what that and rounding add is taken from the layer that keeps most, then what is left is given.
+    """
+    row: IntArray = np.maximum(np.floor(percents), 1).astype(np.int64)
+    entries = np.array([weight.numel() for weight in weights_of(problem).values()])
+    while problem.planner.usage(row[None])[0] > 1 and (row > 1).any():
+        row[np.argmax(np.where(row > 1, row * entries, 0))] -= 1
+    for place in np.argsort(row - percents, kind="stable"):
         wider = row.copy()
         wider[place] = min(row[place] + 1, 100)
         if problem.planner.usage(wider[None])[0] <= 1:
