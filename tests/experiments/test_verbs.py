@@ -46,7 +46,7 @@ def test_replay_uses_the_profile_of_the_run_where_it_fits(call: Any, trained: An
     assert called.code == 0, called.err
     assert "Invented processor" in called.err
     assert "Profiling" not in called.err
-    assert "Channels kept:" in called.out
+    assert "What is kept:" in called.out
     assert "latency=0.6" in called.out
 
 
@@ -114,7 +114,7 @@ def test_report_is_made_again_from_the_files_alone(call: Any, trained: Any, tmp_
     called = call("report", "moved")
     assert called.code == 0, called.err
     assert [path.read_text() for path in reports] == before
-    assert len(list((run / "pictures").iterdir())) == 9
+    assert len(list((run / "pictures").iterdir())) == 11
     assert "ddpg (learned)" in called.out
 
 
