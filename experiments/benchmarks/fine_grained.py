@@ -116,12 +116,16 @@ def one_threshold(problem: PruningProblem) -> IntArray:
 def fitted(problem: PruningProblem, percents: FloatArray) -> IntArray:
     """Whole percents near the wanted ones, ``[K]``, that use the budget.
 
-    At least 1% stays; what that and rounding add is taken from the layer that keeps most, then what is left is given.
+    At least 1% stays. What that and rounding add is taken from the smallest layer of which one percent is enough, else
+    from the largest; then what is left is given.
     """
     row: IntArray = np.maximum(np.floor(percents), 1).astype(np.int64)
     entries = np.array([weight.numel() for weight in weights_of(problem).values()])
-    while problem.planner.usage(row[None])[0] > 1 and (row > 1).any():
-        row[np.argmax(np.where(row > 1, row * entries, 0))] -= 1
+    limit = problem.planner.limits["weights"]
+    while (excess := (problem.planner.usage(row[None])[0] - 1) * limit) > 0 and (row > 1).any():
+        step = np.where(row > 1, entries / 100, 0)
+        enough = np.where(step >= excess, step, np.inf)
+        row[enough.argmin() if np.isfinite(enough).any() else step.argmax()] -= 1
     for place in np.argsort(row - percents, kind="stable"):
         wider = row.copy()
         wider[place] = min(row[place] + 1, 100)
