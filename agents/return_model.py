@@ -7,11 +7,13 @@ import numpy.typing as npt
 from scipy import linalg
 from scipy.optimize import nnls
 
-from rlprune.choices import Choice
+from rlprune.choices import Choice, Kind
 from rlprune.completion import FloatArray, IntArray
 from rlprune.problem import PruningProblem
 
 PRIOR_WEIGHT = 0.1
+HARM: dict[Kind, float] = {"channels": 1.0, "weights": 0.7, "bits": 0.1, "depth": 6.0}
+"""Divergence for each unit of a kind's error curve, as a multiple of that of channels (docs/results.md, mixes)."""
 LENGTHS = (0.25, 0.5, 1.0)
 NOISES = (0.03, 0.15, 0.6)
 FEWEST_FOR_RESIDUALS = 8
@@ -61,8 +63,8 @@ class AdditiveLoss:
 
 
 def _steps(problem: PruningProblem, choice: Choice) -> FloatArray:
-    """By how much the error rises from each level to the next lower one."""
-    curve = problem.evaluator.error_curve(choice)
+    """By how much the error rises from each level to the next lower one, on one scale for all kinds."""
+    curve = problem.evaluator.error_curve(choice) * HARM[choice.kind]
     return np.asarray(np.maximum(curve[:-1] - curve[1:], 1e-6))
 
 

@@ -134,6 +134,11 @@ def choices_of(space: Space) -> list[dict[str, Any]]:
     return [{"name": label, "width": c.full, **kind} for (label, c), kind in zip(labelled(space), kinds, strict=True)]
 
 
+def idle_kinds(space: Space) -> list[str]:
+    """Kinds of which no choice has anything to decide."""
+    return [kind for kind in space.kinds if all(len(c.levels) == 1 for c in space.choices if c.kind == kind)]
+
+
 def untouched(tables: PruningTables) -> list[str]:
     """What pruning leaves alone, with the reasons: layers left whole, and consumers that are cut but not repaired."""
     titles = (("Left whole", tables.network.left_whole), ("Cut, not repaired", tables.unrepaired))

@@ -28,6 +28,7 @@ from rlprune.experiments.searches import UNIFORM
 from rlprune.experiments.setup import (
     Material,
     costs_of,
+    idle_kinds,
     in_processes,
     is_measured,
     load_material,
@@ -221,7 +222,10 @@ def stated(
     """The problem as the settings and the profile state it."""
     if profile is not None:
         progress.note(describe(profile))
-    return make_problem(material, evaluator, profile, config.budgets(), config.reward, on_nan)
+    problem = make_problem(material, evaluator, profile, config.budgets(), config.reward, on_nan)
+    if idle := idle_kinds(problem.space):
+        progress.note(f"Nothing limited is changed by {' or '.join(idle)}: left untouched.")
+    return problem
 
 
 def _check_countable(material: Material, budgets: list[Budget]) -> None:

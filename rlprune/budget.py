@@ -83,6 +83,22 @@ class BudgetPlanner:
         shares = [self.costs[metric](widths) / limit for metric, limit in self.limits.items()]
         return np.max(shares, axis=0) if shares else np.zeros(len(widths))
 
+    def idle(self) -> list[int]:
+        """Choices that change no limited cost: with all others at their lowest, with all untouched, and with only those of
+        their kind at their lowest (layers compute in int8 all or none).
+
+        Lowering them can only harm. Without budgets none is idle.
+        """
+        return [place for place in range(len(self.choices)) if self.limits and self._is_idle(place)]
+
+    def _is_idle(self, place: int) -> bool:
+        choice = self.choices[place]
+        alike = np.array([other.kind == choice.kind for other in self.choices])
+        ends = np.repeat(np.stack([self.lowest, self.full, np.where(alike, self.lowest, self.full)]), 2, axis=0)
+        ends[:, place] = [choice.levels[0], choice.full] * 3
+        used = np.stack([self.costs[metric](ends) for metric in self.limits])
+        return bool(np.allclose(used[:, ::2], used[:, 1::2], rtol=1e-12, atol=0))
+
     def start(self) -> Walk:
         """A new walk, at the first group, with the uniform plan as its witness."""
         return Walk(self)

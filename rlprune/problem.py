@@ -60,6 +60,7 @@ class PruningProblem:
         on_nan: what a plan does whose reward is NaN or infinite: ``stop`` raises; ``skip`` counts it as the worst.
 
     Attributes:
+        space: what is decided; of several kinds, choices that change no limited cost stay untouched.
         planner: keeps plans within the budgets.
         dense_costs: metric to the dense network's cost.
         uniform: outcome of the uniform plan at these budgets; evaluated once, here.
@@ -88,6 +89,10 @@ class PruningProblem:
         self.evaluator = evaluator.deciding(self.space)
         self.costs = dict(costs)
         self.planner = BudgetPlanner(self.space.choices, costs, budgets)
+        self._asked = self.space
+        if self.space.layered and (idle := self.planner.idle()):
+            self.space = self.space.fixing(idle)
+            self.planner = BudgetPlanner(self.space.choices, costs, budgets)
         self.dense_costs = self.planner.dense_costs
         metric = next(iter(self.planner.limits), "macs")
         quality = self.evaluator(self.planner.uniform)
@@ -102,12 +107,12 @@ class PruningProblem:
         Raises:
             BudgetError: a budget that cannot be met.
         """
-        return PruningProblem(self.space, self.evaluator, self.costs, budgets, self.reward, self.on_nan)
+        return PruningProblem(self._asked, self.evaluator, self.costs, budgets, self.reward, self.on_nan)
 
     def fresh(self) -> PruningProblem:
         """The same problem with nothing evaluated yet, so that no method profits from what another one tried."""
         evaluator = self.evaluator.fresh()
-        return PruningProblem(self.space, evaluator, self.costs, self.planner.budgets, self.reward, self.on_nan)
+        return PruningProblem(self._asked, evaluator, self.costs, self.planner.budgets, self.reward, self.on_nan)
 
     def outcome(self, levels: IntArray) -> Outcome:
         """Quality, costs and reward of a plan, ``[K]``. Nothing is evaluated twice.

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -85,6 +86,15 @@ class Space:
     def on(self, network: Network, int8: Sequence[str] | Int8Where | None = None) -> Space:
         """The same decisions where other widths are allowed, or other layers compute in int8."""
         return Space(network, self.decisions, int8=self.int8 if int8 is None else int8, blocks=self.blocks)
+
+    def fixing(self, places: Sequence[int]) -> Space:
+        """The same space in which some choices have but their full level."""
+        other = copy.copy(self)
+        other.choices = tuple(
+            replace(choice, levels=(choice.full,)) if place in set(places) else choice
+            for place, choice in enumerate(self.choices)
+        )
+        return other
 
     def means_the_same(self, other: Space) -> bool:
         """Whether a row of levels does the same to the network in both; allowed levels may differ."""
