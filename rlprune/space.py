@@ -184,7 +184,10 @@ class Space:
     def _check(self) -> None:
         for kind in self.kinds:
             if not any(choice.kind == kind for choice in self.choices):
-                raise ConfigError(f"Network has nothing to decide of the kind {kind!r}. Leave it out of --decide.")
+                raise ConfigError(
+                    f"A network must have something of every kind that is decided; it has nothing of the kind {kind!r}. "
+                    "Leave it out of --decide; a policy, which decides what it has learned, needs another network."
+                )
         for text in self.decisions.exclude:
             pattern = text.partition(":")[2]
             names = [*self._position, *(block.name for block in self.blocks)]

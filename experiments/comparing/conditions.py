@@ -32,6 +32,8 @@ ELSEWHERE = frozenset(("network", "task", "budget", "reward", "samples", "episod
 """Settings of which the result tells more."""
 LABELS = frozenset(("seed", "out", "agent", "baselines", "data_dir", "device", "prefer", "resume", "workers"))
 """Settings that name things, or that choose what is compared."""
+SETS = frozenset(("decide", "density", "bits"))
+"""Settings in which order, and commas or repeated flags, say nothing."""
 OF_AGENTS = ("preset", "setting")
 OF_SEARCHES = ("finalists",)
 """Settings that make a line of their own; all other settings are conditions."""
@@ -73,10 +75,18 @@ def _scores(dense: Row) -> str:
 def _settings(config: TrainConfig) -> Conditions:
     apart = ELSEWHERE | LABELS | {*OF_AGENTS, *OF_SEARCHES}
     return {
-        f"--{name.replace('_', '-')}": value
+        f"--{name.replace('_', '-')}": _members(value) if name in SETS else value
         for name, value in dataclasses.asdict(config).items()
         if name not in apart and (name != "levels" or config.budget_range() is not None)
     }
+
+
+def _members(value: list[str] | str | None) -> list[str] | None:
+    """However several values were given: the same list for the same values."""
+    if value is None:
+        return None
+    texts = [value] if isinstance(value, str) else value
+    return sorted({part.strip() for text in texts for part in text.split(",")} - {""})
 
 
 def settings_of(config: TrainConfig, learns: bool) -> dict[str, Any]:
