@@ -17,7 +17,7 @@ from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import ApplyConfig
-from rlprune.experiments.run_folder import PLAN, RESULT
+from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.scoring import peak_of, score_of_test, weights
 from rlprune.experiments.setup import load_material, make_evaluator
 from rlprune.experiments.tables import print_rows
@@ -28,7 +28,6 @@ from rlprune.plan import PruningPlan
 from rlprune.threads import torch_threads
 
 ANY_WIDTH = 1
-COMPACT = "pruned.compact.safetensors"
 
 
 @dataclass(frozen=True)
@@ -77,7 +76,7 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         levels = plan.levels(space)
         progress.note("Pruning" if config.no_repair else "Pruning and repairing")
         evaluator = make_evaluator(material, len(material.task.validation), config.seed).deciding(space)
-        delivered = Delivered(plan.apply(network).eval()) if config.no_repair else evaluator.delivered(levels)
+        delivered = plan.cut(network) if config.no_repair else evaluator.delivered(levels)
         onnx = delivered.onnx(network.example_inputs, material.task.calibration)
         verify_onnx(onnx, delivered.module, network.example_inputs, tolerance=delivered.tolerance)
         progress.note("Measuring beside the dense network")
@@ -131,7 +130,7 @@ def _result(
     config: ApplyConfig, evaluator: Evaluator, scored: list[tuple[Row, Splits]], power: DeviceFacts, compact: bool
 ) -> dict[str, Any]:
     folder = Path(config.out)
-    files = {"safetensors": "pruned.safetensors", "onnx": "pruned.onnx", "plan": PLAN, "result": RESULT}
+    files = {"safetensors": TENSORS, "onnx": ONNX, "plan": PLAN, "result": RESULT}
     if compact:
         files["compact"] = COMPACT
     return {
@@ -152,9 +151,9 @@ def _result(
 
 def _write(config: ApplyConfig, plan: PruningPlan, delivered: Delivered, onnx: bytes, result: dict[str, Any]) -> None:
     folder = Path(config.out)
-    write_atomic(folder / "pruned.safetensors", weights(delivered.module), RunError)
+    write_atomic(folder / TENSORS, weights(delivered.module), RunError)
     if (compact := delivered.compact()) is not None:
         write_atomic(folder / COMPACT, compact, RunError)
-    write_atomic(folder / "pruned.onnx", onnx, RunError)
+    write_atomic(folder / ONNX, onnx, RunError)
     plan.save(folder / PLAN)
     write_json(folder / RESULT, result, RunError)

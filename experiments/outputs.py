@@ -19,7 +19,7 @@ from rlprune.experiments.report import write_report
 from rlprune.experiments.result_shape import SCHEMA
 from rlprune.experiments.rows import Row, finalist_name
 from rlprune.experiments.run_config import TrainConfig
-from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
+from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, weights
 from rlprune.experiments.searches import Search
 from rlprune.experiments.setup import choices_of, untouched
@@ -109,9 +109,9 @@ def write_network(run: RunFolder, item: Candidate, problem: PruningProblem, batc
 
     Where weights were treated, ``pruned.compact.safetensors`` holds the same in the fewest bytes.
     """
-    write_atomic(run.path / "pruned.safetensors", weights(item.module), RunError)
+    write_atomic(run.path / TENSORS, weights(item.module), RunError)
     if (compact := item.delivered.compact()) is not None:
-        write_atomic(run.path / "pruned.compact.safetensors", compact, RunError)
+        write_atomic(run.path / COMPACT, compact, RunError)
     inputs = problem.network.example_inputs
     try:
         model = item.delivered.onnx(inputs, problem.evaluator.task.calibration, batch=batch)
@@ -119,7 +119,7 @@ def write_network(run: RunFolder, item: Candidate, problem: PruningProblem, batc
     except (NetworkError, DeviceError) as reason:
         progress.note(f"pruned.onnx is not written: {reason}")
     else:
-        write_atomic(run.path / "pruned.onnx", model, RunError)
+        write_atomic(run.path / ONNX, model, RunError)
 
 
 def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> dict[str, Any]:

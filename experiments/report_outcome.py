@@ -124,7 +124,11 @@ def _found_by(result: Result) -> str:
         "learned": f"the agent **{best.name}**",
         "uniform": f"**{best.name}** pruning, without any search. The agent {agent} found nothing better",
     }.get(best.role, f"the baseline **{best.name}**, not by the agent {agent}")
-    return f"**Found by** {who}; chosen by the validation images. `plan.json` is this plan, `pruned.onnx` the network."
+    where = "`plan.json` is this plan, `pruned.onnx` the network"
+    levels = zip(result["groups"], best.widths, strict=False)
+    if any(choice.get("kind") in ("weights", "bits") and level < choice["width"] for choice, level in levels):
+        where += ", `pruned.compact.safetensors` its weights as stored"
+    return f"**Found by** {who}; chosen by the validation images. {where}."
 
 
 def certainty(result: Result) -> Section:

@@ -41,6 +41,7 @@ CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE, FRONT = (
     "report.html",
     "front.json",
 )
+ONNX, TENSORS, COMPACT = NETWORKS = ("pruned.onnx", "pruned.safetensors", "pruned.compact.safetensors")
 COMMAND = "command.txt"
 MAX_COMMAND_BYTES = 2**16
 LOCK = ".lock"

@@ -84,10 +84,10 @@ class BudgetPlanner:
         return np.max(shares, axis=0) if shares else np.zeros(len(widths))
 
     def idle(self) -> list[int]:
-        """Choices that change no limited cost: with all others at their lowest, with all untouched, and with only those of
-        their kind at their lowest (layers compute in int8 all or none).
+        """Choices that change no limited cost, wherever the others stand: lowering them can only harm.
 
-        Lowering them can only harm. Without budgets none is idle.
+        Tried are all others at their lowest, all untouched, and only those of the same kind at their lowest, because
+        layers compute in int8 all or none. Without budgets none is idle.
         """
         return [place for place in range(len(self.choices)) if self.limits and self._is_idle(place)]
 

@@ -13,14 +13,17 @@ from torch import nn
 
 from rlprune.choices import FULL_BITS, Kind
 from rlprune.decision import Decision
+from rlprune.delivery import Delivered
 from rlprune.errors import ConfigError, PlanError, RlpruneError, unknown_name
 from rlprune.files import read_json, write_json
 from rlprune.network import IntArray, Network
 from rlprune.pruning import importance, surgery, verification
 from rlprune.pruning.depth import drop_blocks
+from rlprune.pruning.quantization import WeightPlace, storable_layers
 from rlprune.pruning.treatment import WeightTreatment
 from rlprune.pruning.weights import WeightRule
 from rlprune.space import Decisions, Space
+from rlprune.storage import Stored, treated
 
 __all__ = ["Decision", "PruningPlan"]
 
@@ -217,10 +220,19 @@ class PruningPlan:
             PlanError: the plan belongs to another network, the network's code behaves otherwise at these widths, or a
                 layer is to compute in int8, which needs calibration data.
         """
+        return self.cut(network).module
+
+    def cut(self, network: Network) -> Delivered:
+        """:meth:`apply`, with how the weights are stored.
+
+        Raises:
+            PlanError: as :meth:`apply`.
+        """
         if int8 := [name for name, item in self.decisions.items() if item.activations is not None]:
             raise PlanError(
                 f"Layers that compute in int8 need the range of their inputs, so calibration data; the plan has "
-                f"{len(int8)}, such as {int8[0]}. Apply it with a task: rlprune apply, or Evaluator.repaired."
+                f"{len(int8)}, such as {int8[0]}. Apply it with a task and repair: rlprune apply without --no-repair, "
+                "or Evaluator.repaired."
             )
         widths, space = self.widths(network), self.space(network)
         if (reason := verification.plan_is_wrong(network, widths)) is not None:
@@ -230,17 +242,26 @@ class PruningPlan:
             order = importance.l1(network, group).argsort(descending=True, stable=True)
             kept[group.name] = order[: int(width)].sort().values
         module = surgery.prune(network, kept)
-        self._treat(module, network)
-        return drop_blocks(module, space.blocks, space.dropped(self.levels(space)))
+        stored = self._treat(module, network)
+        module = drop_blocks(module, space.blocks, space.dropped(self.levels(space)))
+        return Delivered(module, stored, narrow=self._narrow(network))
 
-    def _treat(self, module: nn.Module, network: Network) -> None:
-        """Masks and bits, in place."""
+    def _treat(self, module: nn.Module, network: Network) -> dict[str, Stored]:
+        """Masks and bits, in place; and how these weights are stored, by every name they have."""
+        found = {}
         for layer in network.layers:
             decision = self.decisions.get(layer.name, Decision())
             treatment = WeightTreatment(decision.density or 1.0, decision.bits or FULL_BITS)
             if layer.weight is not None and treatment != WeightTreatment():
                 weight = module.get_parameter(layer.weight)
-                weight.data = treatment.applied(layer, weight.detach(), self.rule)
+                found[layer.weight] = treatment.stored(layer, weight.detach(), self.rule)
+                weight.data = treated(weight.detach(), found[layer.weight])
+        return found | {alias: found[key] for alias, key in network.aliases.items() if key in found}
+
+    def _narrow(self, network: Network) -> dict[str, tuple[int, WeightPlace]]:
+        places, items = storable_layers(network), self.decisions.items()
+        bits = {name: item.bits for name, item in items if item.bits is not None and item.bits < FULL_BITS}
+        return {name: (count, places[name]) for name, count in bits.items()}
 
 
 def _forward(network: Network, decisions: Mapping[str, Decision]) -> dict[str, Decision]:

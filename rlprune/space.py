@@ -145,8 +145,9 @@ class Space:
             least = 1 if kind == "channels" else 2
             if not any(choice.kind == kind and len(choice.levels) >= least for choice in self.choices):
                 raise ConfigError(
-                    f"This network has nothing to decide of the kind {kind!r}: no such choice has two levels. Leave it "
-                    "out of --decide, or allow more."
+                    f"A network must have something to decide of every kind; this one has nothing of the kind {kind!r} "
+                    "with two levels. Leave it out of --decide; a policy, which decides what it has learned, needs "
+                    "another network."
                 )
         known = [*self._position, *self._offered]
         for text in self.decisions.exclude:

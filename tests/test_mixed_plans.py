@@ -18,6 +18,7 @@ from rlprune.network import IntArray, Network
 from rlprune.plan import Decision, PruningPlan
 from rlprune.pruning.codes import largest_code
 from rlprune.space import Space
+from rlprune.storage import load_compact
 from tests.mixed import RULES, WITH_BLOCKS, Prepared, prepare, random_rows, row_of
 
 PREPARED = functools.cache(prepare)
@@ -175,7 +176,7 @@ def test_contradictions_are_named(network: Network, decisions: dict[str, Decisio
 
 def test_nothing_can_be_dropped_where_there_are_no_blocks() -> None:
     network = PREPARED("concat").network
-    with pytest.raises(PlanError, match="nothing to decide of the kind 'depth'"):
+    with pytest.raises(PlanError, match="nothing of the kind 'depth'"):
         with_decisions(network, left=Decision(1.0), mix2=Decision(drop=True)).space(network)
 
 
@@ -224,6 +225,24 @@ def test_an_applied_plan_does_what_it_says(name: str) -> None:
             assert remaining == most if bits[index] == 32 else remaining <= most
             if bits[index] == 4:
                 assert values_of_a_channel(weight) <= largest_code(4) + 1
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_a_plan_applied_without_data_has_its_compact_file(rule: str, tmp_path: Path) -> None:
+    space = PREPARED("residual").space(rule=RULES[rule])
+    for row in random_rows(space, 4):
+        delivered = PruningPlan.from_levels(space, row).cut(space.network)
+        file, state = tmp_path / "compact.safetensors", delivered.module.state_dict()
+        file.write_bytes(delivered.compact() or b"")
+        read = load_compact(file)
+        assert read.keys() == state.keys()
+        for key, tensor in state.items():
+            torch.testing.assert_close(read[key], tensor, rtol=0, atol=0)
+        bits = space.bits(row[None])[0]
+        few = {layer.name for layer, b in zip(space.network.layers, bits, strict=True) if b < 32}
+        present = space.present(row[None])[0]
+        left = {layer.name for layer, there in zip(space.network.layers, present, strict=True) if there}
+        assert delivered.narrow.keys() == few & left
 
 
 def test_dropped_blocks_are_gone(prepared: Prepared, network: Network) -> None:

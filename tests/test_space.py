@@ -184,7 +184,7 @@ def test_excluded_layers_and_blocks_are_left_as_they_are(prepared: Prepared) -> 
     assert without("bits:head") == {"bits:head"}
     assert without("weights:block2") == {f"weights:block2.{name}" for name in ("conv1", "conv2", "shortcut")}
     assert without("bits:*conv1", "weights:stem") == {"bits:block1.conv1", "bits:block2.conv1", "weights:stem"}
-    with pytest.raises(ConfigError, match="nothing to decide of the kind 'depth'"):
+    with pytest.raises(ConfigError, match="nothing of the kind 'depth'"):
         without("depth:block1")
 
 
@@ -214,7 +214,7 @@ def test_an_exclusion_that_matches_nothing_is_refused(prepared: Prepared, patter
 
 def test_a_kind_of_which_there_is_nothing_is_refused() -> None:
     network = prepare("concat").network
-    with pytest.raises(ConfigError, match=r"nothing to decide of the kind 'depth'"):
+    with pytest.raises(ConfigError, match=r"nothing of the kind 'depth'"):
         Space(network, Decisions(("channels", "depth")))
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 from rlprune.errors import nearest
 from rlprune.experiments.options import in_words
+from rlprune.experiments.run_config import TrainConfig
 
 Fields = Sequence[dataclasses.Field[Any]]
 
@@ -45,6 +46,8 @@ def _unknown(word: str, verb: str, fields: Fields) -> str:
     if not word.startswith("-"):
         return f"rlprune {verb} has no use for {word!r}. Did you forget the flag before it? See rlprune {verb} --help."
     name = word.partition("=")[0]
+    if verb == "replay" and name in [flag_of(field.name) for field in dataclasses.fields(TrainConfig)]:
+        return f"A policy is replayed with the settings of its run; {name} came. Leave it out, or train with it."
     flags = ["--config", "--json", *(flag_of(field.name) for field in fields if not field.metadata["positional"])]
     return f"rlprune {verb} has no flag {name}.{nearest(name, flags, 0.6)} See rlprune {verb} --help."
 

@@ -28,6 +28,7 @@ class RunAnswer:
     def show(self) -> None:
         """Print the table, the verdict and where to look next."""
         from rlprune.experiments.rows import Row
+        from rlprune.experiments.run_folder import NETWORKS
         from rlprune.experiments.tables import print_rows
 
         result, path = self.result, self.run.path
@@ -37,7 +38,7 @@ class RunAnswer:
         for note in result["notes"]:
             print(f"- {note}")
         print(f"\nPlan:        {path / 'plan.json'}")
-        print(f"Network:     {path / 'pruned.onnx'}, {path / 'pruned.safetensors'}")
+        print(f"Network:     {', '.join(str(file) for file in (path / name for name in NETWORKS) if file.is_file())}")
         print(f"Report:      {path / 'report.html'}")
         print(f"Pictures:    {path / 'pictures'}")
         print(f"TensorBoard: tensorboard --logdir {path / 'tensorboard'}")

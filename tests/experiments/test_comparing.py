@@ -214,6 +214,32 @@ def test_what_is_not_comparable_stands_apart(
     assert words in note
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [
+        ({"decide": ["channels", "bits"]}, "--decide (channels against bits, channels)"),
+        ({"density": "10,20"}, "--density (none against 10, 20)"),
+        ({"bits": "8,32"}, "--bits (none against 32, 8)"),
+        ({"pattern": "2:4"}, "--pattern (none against 2:4)"),
+        ({"removed": "mean"}, "--removed (zero against mean)"),
+        ({"exclude": ["bits:head"]}, "--exclude (none against bits:head)"),
+    ],
+)
+def test_runs_that_decide_otherwise_stand_apart(
+    call: Call, variant: Variant, settings: dict[str, Any], words: str
+) -> None:
+    called = call("compare", variant("a"), variant("b", seeded(1), **settings), "--json")
+    assert [len(section["runs"]) for section in called.json["sections"]] == [1, 1]
+    assert any(words in note for note in called.json["notes"])
+
+
+def test_it_does_not_matter_how_decisions_are_written(call: Call, variant: Variant) -> None:
+    one = variant("a", decide=["channels,weights"], density="20, 10", bits="8,4")
+    other = variant("b", seeded(1), decide=["weights", "channels"], density="10,20", bits="4,8")
+    called = call("compare", one, other, "--json")
+    assert [len(section["runs"]) for section in called.json["sections"]] == [2]
+
+
 def test_a_mean_over_versions_of_a_runtime_is_told(call: Call, variant: Variant) -> None:
     def change(result: dict[str, Any]) -> None:
         result["seed"], result["device"]["version"] = 1, "9.9"

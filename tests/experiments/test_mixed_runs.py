@@ -41,6 +41,11 @@ def test_every_claim_of_it_holds(mixed: Path, here: Path) -> None:
     assert [claim for claim in called.json["claims"] if claim["verdict"] == "differs"] == []
 
 
+def test_the_report_names_the_compact_file_where_there_is_one(mixed: Path) -> None:
+    assert (mixed / "pruned.compact.safetensors").is_file()
+    assert "`pruned.compact.safetensors` its weights as stored" in (mixed / "report.md").read_text()
+
+
 def test_every_plan_of_the_measured_front_is_kept_as_it_was_found(mixed: Path, source: Source, here: Path) -> None:
     loaded = resolve_network("tiny_networks:network")
     network = Network(loaded.model, loaded.example_inputs, multiple=2)

@@ -18,6 +18,11 @@ COMMAND_LINE = Topic(
             "rlprune train has no flag --episode-count. Did you mean '--episodes'? See rlprune train --help.",
         ),
         BadInput(
+            "flag of train beside replay",
+            "replay run --decide bits",
+            "A policy is replayed with the settings of its run; --decide came. Leave it out, or train with it.",
+        ),
+        BadInput(
             "flag without a value",
             "train … --seed",
             "--seed needs a value; none came.",
