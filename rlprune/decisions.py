@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Kind
+from rlprune.choices import BITS, DENSITIES, KINDS, Kind
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.groups import matches
 from rlprune.pruning.weights import WeightRule
@@ -52,16 +52,6 @@ class Decisions:
             )
         if not all(bits in (4, 8, 16, 32) for bits in self.bits):
             raise ConfigError(f"Bits of a weight are 4, 8, 16 or 32; {list(self.bits)} came.")
-
-    def __str__(self) -> str:
-        """What counts, in one order, for people."""
-        parts = [", ".join(kind for kind in KINDS if kind in self.kinds)]
-        if "weights" in self.kinds:
-            densities = ", ".join(map(str, self.levels_of_weight()))
-            parts.append(f"{densities}% of weights, {self.rule.replacement} for the rest")
-        if "bits" in self.kinds:
-            parts.append(f"bits {', '.join(map(str, sorted({*self.bits, FULL_BITS})))}")
-        return "; ".join([*parts, *(f"without {text}" for text in sorted(self.exclude))])
 
     def excludes(self, kind: Kind, name: str) -> bool:
         """Whether a layer, block or group is left out of a kind."""

@@ -32,8 +32,8 @@ ELSEWHERE = frozenset(("network", "task", "budget", "reward", "samples", "episod
 """Settings of which the result tells more."""
 LABELS = frozenset(("seed", "out", "agent", "baselines", "data_dir", "device", "prefer", "resume", "workers"))
 """Settings that name things, or that choose what is compared."""
-OF_DECISIONS = ("decide", "density", "pattern", "removed", "bits", "exclude")
-"""Settings that one may write in several ways."""
+SETS = frozenset(("decide", "density", "bits"))
+"""Settings in which order, and commas or repeated flags, say nothing."""
 OF_AGENTS = ("preset", "setting")
 OF_SEARCHES = ("finalists",)
 """Settings that make a line of their own; all other settings are conditions."""
@@ -73,13 +73,20 @@ def _scores(dense: Row) -> str:
 
 
 def _settings(config: TrainConfig) -> Conditions:
-    apart = ELSEWHERE | LABELS | {*OF_AGENTS, *OF_SEARCHES, *OF_DECISIONS}
-    settings = {
-        f"--{name.replace('_', '-')}": value
+    apart = ELSEWHERE | LABELS | {*OF_AGENTS, *OF_SEARCHES}
+    return {
+        f"--{name.replace('_', '-')}": _members(value) if name in SETS else value
         for name, value in dataclasses.asdict(config).items()
         if name not in apart and (name != "levels" or config.budget_range() is not None)
     }
-    return {"decisions": str(config.decisions()), **settings}
+
+
+def _members(value: list[str] | str | None) -> list[str] | None:
+    """However several values were given: the same list for the same values."""
+    if value is None:
+        return None
+    texts = [value] if isinstance(value, str) else value
+    return sorted({part.strip() for text in texts for part in text.split(",")} - {""})
 
 
 def settings_of(config: TrainConfig, learns: bool) -> dict[str, Any]:
