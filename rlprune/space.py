@@ -185,8 +185,8 @@ class Space:
         for kind in self.kinds:
             if not any(choice.kind == kind for choice in self.choices):
                 raise ConfigError(
-                    f"A network must have something of every kind that is decided; it has nothing of the kind {kind!r}. "
-                    "Leave it out of --decide; a policy, which decides what it has learned, needs another network."
+                    f"Network has nothing of the kind {kind!r}, which is to be decided. Leave it out of --decide; a "
+                    "policy, which decides what it has learned, needs another network."
                 )
         for text in self.decisions.exclude:
             pattern = text.partition(":")[2]

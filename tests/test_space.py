@@ -214,7 +214,9 @@ def test_an_exclusion_that_matches_nothing_is_refused(prepared: Prepared, patter
 
 def test_a_kind_of_which_there_is_nothing_is_refused() -> None:
     network = prepare("concat").network
-    with pytest.raises(ConfigError, match=r"nothing of the kind 'depth'\. Leave it out of --decide"):
+    with pytest.raises(
+        ConfigError, match=r"nothing of the kind 'depth', which is to be decided\. Leave it out of --decide"
+    ):
         Space(network, Decisions(("channels", "depth")))
 
 
