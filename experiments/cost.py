@@ -72,7 +72,8 @@ class RunCost:
         self._earlier = read_sessions(run.path / FILE)
         for session in self._earlier:
             if session.ended == "running":
-                session.ended, session.seconds = "killed", max(session.seconds, _until_last_write(session, run.path))
+                session.ended = "killed"
+                session.seconds = max(session.seconds, _until_last_write(session, self._now, run.path))
         self._write()
         try:
             yield
@@ -153,10 +154,11 @@ def _told(found: Sequence[PowerMeter], read: Sequence[PowerMeter]) -> str:
     return "not measured: " + "; ".join(meter.describe() for meter in found)
 
 
-def _until_last_write(session: Session, folder: Path) -> float:
-    """Seconds from the begin of a session to the last write of anything in its folder."""
-    began = datetime.datetime.fromisoformat(session.started).timestamp()
-    return max((path.stat().st_mtime for path in folder.rglob("*") if path.is_file()), default=began) - began
+def _until_last_write(session: Session, following: Session, folder: Path) -> float:
+    """Seconds from the begin of a session to the last write in its folder before the next one, which writes too."""
+    began, end = (datetime.datetime.fromisoformat(one.started).timestamp() for one in (session, following))
+    written = (path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
+    return max((at for at in written if began <= at < end), default=began) - began
 
 
 def _cpu_seconds() -> float:

@@ -25,7 +25,7 @@ CAPTIONS = {
     **profile_pictures.CAPTIONS,
 }
 GLOSSARY = (
-    ("plan", "how many channels each group of layers keeps"),
+    ("plan", "what is kept: channels of each group of layers, or entries and bits of weights, and blocks"),
     ("group", "layers that can only lose the same channels together"),
     ("keep ratio", "the share of its channels that a group keeps"),
     ("uniform", "the plan that keeps the same share everywhere and just meets the budget"),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime
 import json
 import multiprocessing
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -93,6 +95,20 @@ def test_a_session_that_never_ended_was_killed(tmp_path: Path) -> None:
     (path / FILE).write_text(json.dumps(listed))
     assert session(path)["wall_seconds"] > 100
     assert [one.ended for one in read_sessions(path / FILE)] == ["killed", "complete"]
+
+
+def test_a_killed_session_lasted_until_its_last_write_whenever_it_is_continued(tmp_path: Path) -> None:
+    path, hour_ago = tmp_path / "run", time.time() - 3600
+    with pytest.raises(KeyboardInterrupt):
+        session(path, KeyboardInterrupt())
+    listed = json.loads((path / FILE).read_text())
+    began = datetime.datetime.fromtimestamp(hour_ago, datetime.UTC).isoformat()
+    listed["sessions"][0] |= {"ended": "running", "started": began, "seconds": 10.0}
+    (path / FILE).write_text(json.dumps(listed))
+    for file in path.rglob("*"):
+        os.utime(file, (hour_ago + 30, hour_ago + 30))
+    session(path)  # opens the folder, and so writes into it, before it reads how long others took
+    assert read_sessions(path / FILE)[0].seconds == pytest.approx(30, abs=0.1)
 
 
 def test_the_energy_is_what_the_counter_counted(tmp_path: Path, counter: Path) -> None:
