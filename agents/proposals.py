@@ -6,10 +6,13 @@ from collections.abc import Callable
 
 import numpy as np
 
+from rlprune.choices import INT8_BITS
 from rlprune.completion import FITS, FloatArray, IntArray
 from rlprune.problem import PruningProblem
 
 Worth = Callable[[IntArray], FloatArray]
+PRECISION = 0.1
+"""Share of proposals that change the precision of all layers at once."""
 SETTLING = 8
 """Further changes at most that bring a plan of several kinds back to the budget."""
 
@@ -35,6 +38,9 @@ class Neighbourhood:
             self._levels[index, : len(choice.levels)] = choice.levels
             self._place[index, list(choice.levels)] = np.arange(len(choice.levels))
         self._free = np.flatnonzero(self._counts > 1)
+        names = self._space.int8.names
+        alike = [choice.kind == "bits" and choice.name in names and len(choice.levels) > 1 for choice in choices]
+        self._in_int8 = np.flatnonzero(alike)
 
     def of(self, plan: IntArray) -> IntArray:
         """Neighbours of ``plan`` (``[G]``) that fit, ``[N, G]``; often fewer than ``rows``, perhaps none."""
@@ -45,11 +51,22 @@ class Neighbourhood:
             groups = self._random.choice(self._free, len(rows))
             sizes = self._random.geometric(0.5, len(rows)) * self._random.choice([-1, 1], len(rows))
             places[rows, groups] = (places[rows, groups] + sizes).clip(0, self._counts[groups] - 1)
+        if len(self._in_int8):
+            self._change_precision(places)
         plans = self._plans(places)
         used = self._planner.usage(plans)
         if self._space.layered:
             plans, used = self._settled(places, used)
         return plans[(used <= FITS) & (used >= self._planner.target)]
+
+    def _change_precision(self, places: IntArray) -> None:
+        """In some rows give all layers that may compute in int8 at most 8 bits, or full precision: all or none do."""
+        rows = np.flatnonzero(self._random.random(len(places)) < PRECISION)
+        low = self._random.random(len(rows)) < 0.5
+        own = self._in_int8
+        eight = self._counts[own] - 1 - (self._levels[own] > INT8_BITS).sum(axis=1)
+        fewer = np.minimum(places[np.ix_(rows, own)], eight)
+        places[np.ix_(rows, own)] = np.where(low[:, None], fewer, self._counts[own] - 1)
 
     def _plans(self, places: IntArray) -> IntArray:
         return self._space.canonical(self._levels[np.arange(places.shape[1]), places])

@@ -23,6 +23,7 @@ DENSITIES = (2, 4, 6, 8, 10, 13, 16, 20, 25, 30, 40, 50, 60, 70, 80, 90, 100)
 """Percent of a weight's entries that remain."""
 BITS = (4, 8, 32)
 FULL_BITS = 32
+INT8_BITS = 8
 
 
 @dataclass(frozen=True)
@@ -70,13 +71,13 @@ class Choice:
     def priority(self, level: int) -> float:
         """What a neutral plan gives back first when it has something to spend: the smaller number.
 
-        Blocks come before anything else, then weights of eight bits; widths and densities rise together, and full
-        precision comes last.
+        Blocks come before anything else, then weights of eight bits; widths and densities rise together, and only then
+        precision: a layer of more bits would end int8 for all.
         """
         if self.kind == "depth":
             return -1.0
-        if self.kind == "bits" and level < FULL_BITS // 2:
-            return 0.0
+        if self.kind == "bits":
+            return 0.0 if level <= INT8_BITS else 1.0 + self.share(level)
         return self.share(level)
 
 

@@ -43,6 +43,7 @@ class WidthSearch:
         self.low = np.array([choice[0] for choice in self.allowed], dtype=np.int64)
         self.full = np.array([choice[-1] for choice in self.allowed], dtype=np.int64)
         self.usage = usage
+        self._mixed = any(choice.kind != "channels" for choice in choices)
         steps = [(choice.priority(w), g, w) for g, choice in enumerate(choices) for w in choice.levels[1:]]
         self._steps = np.array([(g, w) for _, g, w in sorted(steps)], dtype=np.int64).reshape(-1, 2)
         self._chains = [self._chain(self._steps[self._steps[:, 0] >= first]) for first in range(len(self.allowed) + 1)]
@@ -69,13 +70,14 @@ class WidthSearch:
     def uniform(self, enough: float) -> tuple[IntArray, float]:
         """The plan with the most equal keep ratios that fits, filled up in the chain's order.
 
-        Where that uses less than ``enough``, a stronger search (every plan if they are few, else swaps and random
-        chains) looks for the plan nearest to it that does, or else for the one that uses most.
+        Where that uses less than ``enough`` and only channels are decided, a stronger search (every plan if they are
+        few, else swaps and random chains) looks for the plan nearest to it that does, or else for the one that uses
+        most. Of several kinds costs rise in leaps, such as the end of int8, and a plan below them is a good one.
         """
         empty = np.empty((1, 0), dtype=np.int64)
         start = self._along_chain(empty, self._chains[0])[0][0]
         best, used = self._top_up(start)
-        if used >= enough or used > FITS:
+        if used >= enough or used > FITS or self._mixed:
             return best, used
         rows, usages = self._many_plans(best, enough)
         rows, usages = np.vstack([best[None], rows]), np.append(used, usages)
