@@ -21,7 +21,8 @@ if TYPE_CHECKING:
 LAYERS = ("Conv", "Gemm", "MatMul")
 ACTIVATIONS = ("Relu", "Clip")
 """Become part of the rounding of the layer before them: uint8 from zero up is a ReLU."""
-ANY_RANGE = Range(-1.0, 3.0)
+ANY_RANGE = Range(0.0, 1.0)
+"""As behind a ReLU, whose work the rounding then does; with a negative end ONNX Runtime would keep it."""
 
 
 def quantize_onnx(
