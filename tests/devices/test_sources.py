@@ -64,10 +64,11 @@ def test_an_unknown_ready_profile_offers_the_nearest() -> None:
 @pytest.mark.parametrize("name", ready_names())
 def test_what_ships_fits_the_zoo_and_states_a_small_error(name: str) -> None:
     files = ready_files(name)
-    assert set(files) == {*ZOO, "layers"}
+    convolutional = [network for network in ZOO if network != "fashion-dense"]  # its 0.01 ms are mostly the call
+    assert set(files) == {*convolutional, "layers"}
     assert sum(path.stat().st_size for path in files.values()) < 500_000
     source = open_source(f"ready:{name}")
-    for network_name in ZOO:
+    for network_name in convolutional:
         network = Network(load_zoo(network_name), zoo_entry(network_name).example_inputs())
         made = source.for_network(network)
         assert made.basis == "network"
