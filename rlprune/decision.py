@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import Any
 
 from rlprune.choices import FULL_BITS, Kind
-from rlprune.errors import PlanError
+from rlprune.errors import PlanError, unknown_name
 
 
 @dataclass(frozen=True)
@@ -86,3 +87,25 @@ def _instead_of_nothing(name: str) -> str:
     if name == "keep_ratio":
         return "Use 1 to keep everything."
     return "Use 1 to keep everything; to keep nothing, drop the block, or let go of the channels."
+
+
+def read_decision(path: str | Path, name: str, item: Any) -> Decision:
+    """The decision of one name, as a plan file holds it.
+
+    Raises:
+        PlanError: it is no such object; the file and the name are told.
+    """
+    known = [entry.name for entry in fields(Decision)]
+    if not isinstance(item, dict) or not item:
+        raise PlanError(
+            f"{path}: the decision of {name!r} must be an object with 'keep_ratio' or others; {item!r:.80} came."
+        )
+    for key in item:
+        if key not in known:
+            raise PlanError(f"{path}, {name!r}: {unknown_name('decision', key, known)}")
+        if item[key] is None:
+            raise PlanError(f"{path}, {name!r}: {key} must have a value; null came. Leave it out.")
+    try:
+        return Decision(**item)
+    except PlanError as reason:
+        raise PlanError(f"{path}, {name!r}: {reason}") from reason

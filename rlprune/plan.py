@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,7 @@ import numpy.typing as npt
 from torch import nn
 
 from rlprune.choices import DENSITIES, FULL_BITS, Kind
-from rlprune.decision import Decision
+from rlprune.decision import Decision, read_decision
 from rlprune.delivery import Delivered
 from rlprune.errors import ConfigError, PlanError, RlpruneError, unknown_name
 from rlprune.files import read_json, write_json
@@ -82,7 +82,7 @@ class PruningPlan:
         decisions, fingerprint, notes = data.get("decisions"), data.get("fingerprint"), data.get("notes", {})
         if not isinstance(decisions, dict) or not isinstance(fingerprint, str) or not isinstance(notes, dict):
             raise PlanError(f"{path} must hold 'decisions' (an object) and 'fingerprint' (text). Is it a plan?")
-        read = {name: _decision(path, name, item) for name, item in decisions.items()}
+        read = {name: read_decision(path, name, item) for name, item in decisions.items()}
         return cls(fingerprint, read, notes, _rule(path, data.get("rules", {})))
 
     def save(self, path: str | Path) -> Path:
@@ -280,23 +280,6 @@ def _forward(network: Network, decisions: Mapping[str, Decision]) -> dict[str, D
 def _nearest(widths: Sequence[int], wanted: float) -> int:
     """The nearest width; of two equally near ones the larger."""
     return min(widths, key=lambda width: (abs(width - wanted), -width))
-
-
-def _decision(path: str | Path, name: str, item: Any) -> Decision:
-    known = [entry.name for entry in fields(Decision)]
-    if not isinstance(item, dict) or not item:
-        raise PlanError(
-            f"{path}: the decision of {name!r} must be an object with 'keep_ratio' or others; {item!r:.80} came."
-        )
-    for key in item:
-        if key not in known:
-            raise PlanError(f"{path}, {name!r}: {unknown_name('decision', key, known)}")
-        if item[key] is None:
-            raise PlanError(f"{path}, {name!r}: {key} must have a value; null came. Leave it out.")
-    try:
-        return Decision(**item)
-    except PlanError as reason:
-        raise PlanError(f"{path}, {name!r}: {reason}") from reason
 
 
 def _rule(path: str | Path, item: Any) -> WeightRule:
