@@ -73,6 +73,7 @@ def metrics_of(result: Mapping[str, Any], row: Row, dense: Row) -> dict[str, flo
         "latency_speedup": speedup,
         "macs": row.macs,
         "params": row.params,
+        "size_bytes": row.size_bytes,
         f"validation_{result['metric']}": row.score_validation,
     }
     return {f"{END}/{name}": float(value) for name, value in values.items() if value is not None}

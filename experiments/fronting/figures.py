@@ -30,7 +30,14 @@ def draw_front(fronts: Sequence[Front], metric: str, chosen: Sequence[int | None
     handles = {
         label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
     }
-    figure.legend([*handles.values()], [*handles], loc="outside lower center", ncols=5, fontsize=9, frameon=False)
+    figure.legend(
+        [*handles.values()],
+        [*handles],
+        loc="outside lower center",
+        ncols=5 if len(panels) > 1 else 3,
+        fontsize=9,
+        frameon=False,
+    )
     return figure
 
 

@@ -41,6 +41,7 @@ END = [
     "run-end/latency_speedup",
     "run-end/macs",
     "run-end/params",
+    "run-end/size_bytes",
     "run-end/validation_accuracy",
 ]
 VOLUME = "run/hypervolume_of_objectives"
