@@ -97,6 +97,8 @@ def _disagreement(result: dict[str, Any]) -> str | None:
     rows = [Row.from_dict(row) for row in result["rows"]]
     if any(len(row.widths) != len(groups) for row in rows):
         return f"every row must have {len(groups)} widths, one a group"
+    if not any(row.role == "dense" for row in rows):
+        return "rows must have the dense network"
     if any(row.role in SEARCHED and row.reward is None for row in rows):
         return "every row that was searched must have a reward"
     if "details" in result and (wrong := details.wrong_details(result["details"], [row.name for row in rows])):
