@@ -14,7 +14,7 @@ Worth = Callable[[IntArray], FloatArray]
 PRECISION = 0.1
 """Share of proposals that change the precision of all layers at once."""
 SETTLING = 8
-"""Further changes at most that bring a plan of several kinds back to the budget."""
+"""Further changes at most that bring a plan back to the budget after all layers changed their precision."""
 
 
 class Neighbourhood:
@@ -55,8 +55,6 @@ class Neighbourhood:
             self._change_precision(places)
         plans = self._plans(places)
         used = self._planner.usage(plans)
-        if self._space.layered:
-            plans, used = self._settled(places, used)
         return plans[(used <= FITS) & (used >= self._planner.target)]
 
     def _change_precision(self, places: IntArray) -> None:
@@ -67,15 +65,14 @@ class Neighbourhood:
         eight = self._counts[own] - 1 - (self._levels[own] > INT8_BITS).sum(axis=1)
         fewer = np.minimum(places[np.ix_(rows, own)], eight)
         places[np.ix_(rows, own)] = np.where(low[:, None], fewer, self._counts[own] - 1)
+        places[rows] = self._settled(places[rows])
 
     def _plans(self, places: IntArray) -> IntArray:
         return self._space.canonical(self._levels[np.arange(places.shape[1]), places])
 
-    def _settled(self, places: IntArray, used: FloatArray) -> tuple[IntArray, FloatArray]:
-        """Plans that changes of unlike kinds have led over the budget or far below it, brought back at random.
-
-        A dropped block, or a layer of 4 bits, frees more than a few steps of widths can use.
-        """
+    def _settled(self, places: IntArray) -> IntArray:
+        """Rows that a change of all layers has led over the budget, or far below it, brought back at random."""
+        used = self._planner.usage(self._plans(places))
         for _ in range(SETTLING):
             off = np.flatnonzero((used > FITS) | (used < self._planner.target))
             if not len(off):
@@ -89,7 +86,7 @@ class Neighbourhood:
             usage = self._planner.usage(self._plans(moved))
             taken = over | (usage <= FITS)
             places[off[taken]], used[off[taken]] = moved[taken], usage[taken]
-        return self._plans(places), used
+        return places
 
 
 def climb(
