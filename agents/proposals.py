@@ -43,7 +43,7 @@ class Neighbourhood:
         self._in_int8 = np.flatnonzero(alike)
 
     def of(self, plan: IntArray) -> IntArray:
-        """Neighbours of ``plan`` (``[G]``) that fit, ``[N, G]``; often fewer than ``rows``, perhaps none."""
+        """Neighbours of ``plan`` (``[K]``) that fit, ``[N, K]``; often fewer than ``rows``, perhaps none."""
         changes = self._random.integers(1, self._most + 1, self._rows)
         places = np.repeat(self._place[np.arange(len(plan)), plan][None], self._rows, axis=0)
         for change in range(self._most):

@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
-import torch
 from torch import nn
 
 from rlprune.tracing.atoms import FIXED, IntArray, Label
@@ -283,9 +282,3 @@ def _kind(module: nn.Module) -> str:
     if isinstance(module, nn.PReLU):
         return "prelu"
     return "norm" if "norm" in type(module).__name__.lower() else "scale"
-
-
-def parameters_of(layers: Sequence[Layer], model: nn.Module) -> dict[str, torch.Tensor]:
-    """``state_dict`` key -> tensor of all layers."""
-    state = dict(model.named_parameters(remove_duplicate=False)) | dict(model.named_buffers(remove_duplicate=False))
-    return {key: state[key] for layer in layers for key in layer.tensors}

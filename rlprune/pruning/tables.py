@@ -201,11 +201,6 @@ class PruningTables:
         row = tuple(int(width) for width in self.network.as_matrix(widths)[0])
         return axis.kept(axis.widths(row))
 
-    def dense(self, key: str) -> torch.Tensor:
-        """A tensor of the permuted dense network, by its ``state_dict`` key."""
-        tensor: torch.Tensor = self._dense[key]
-        return tensor
-
     def kept_of(self, layer: str, widths: npt.ArrayLike) -> tuple[tuple[int, ...], ...]:
         """The widths, of all ``[G]``, that decide what is left of a layer: those of its inputs, then of its outputs."""
         row = tuple(int(width) for width in self.network.as_matrix(widths)[0])

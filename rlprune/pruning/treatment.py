@@ -136,7 +136,7 @@ class PlanTensors:
     def curve(self, name: str, kind: str, levels: IntArray) -> FloatArray:
         """Share of a weight's energy that each level of a choice loses, for ``levels`` ``[n]``; an idea of its harm."""
         layer = next(layer for _, layer in self._layers if layer.name == name)
-        weight = self._tables.dense(layer.weight or "")
+        weight = self._tables.state[layer.weight or ""]
         if kind == "weights":
             rule, into = self._space.decisions.rule, side_of(layer, "in") or 0
             densities = [1.0 if level == 100 else rule.density or level / 100 for level in levels]

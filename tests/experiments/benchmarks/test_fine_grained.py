@@ -59,7 +59,7 @@ def test_without_refit_what_remains_is_as_it_was(subject: Subject) -> None:
     evaluator, row = subject.fine.evaluator, uniform(subject.fine)
     layer = next(x for x in evaluator.space.network.layers if x.name == evaluator.space.choices[3].name)
     key = layer.weight or ""
-    dense = evaluator.tables.dense(key)
+    dense = evaluator.tables.state[key]
     bare, refitted = without_refit(evaluator).delivered(row), evaluator.delivered(row)
     mask = bare.stored[key].mask
     assert mask is not None
