@@ -174,9 +174,10 @@ def _promised_dense(source: Source) -> dict[str, float]:
 
 
 def _uniform_mark(source: Source) -> Iterator[Plan]:
-    row = next(row for row in map(Row.from_dict, source.result["rows"]) if row.role == UNIFORM)
-    values = _promised_of(source, UNIFORM)
-    yield Plan(source, UNIFORM, row.widths, values, _promised_dense(source), "searched", False)
+    for row in map(Row.from_dict, source.result["rows"]):
+        if row.role == UNIFORM:
+            values = _promised_of(source, UNIFORM)
+            yield Plan(source, UNIFORM, row.widths, values, _promised_dense(source), "searched", False)
 
 
 def _episodes(source: Source) -> Iterator[Plan]:
