@@ -31,14 +31,13 @@ class PlanBuilder:
         calibration: samples for refitting masked weights, BatchNorm and the ranges of layers in int8.
 
     Attributes:
-        tensors: ``state_dict`` key -> tensor of a plan in the search. Masked weights are refitted where no channels are
-            decided: else nearly every plan has weights of its own, and a search no time for it.
+        tensors: ``state_dict`` key -> tensor of a plan in the search. Masked weights are refitted; roughly where
+            channels are decided: then nearly every plan has weights of its own, and a search no time for more.
     """
 
     def __init__(self, tables: PruningTables, space: Space, calibration: Split) -> None:
         self._tables, self._space, self._calibration = tables, space, calibration
-        alone = "channels" not in space.kinds
-        self.tensors = PlanTensors(tables, space, self._repair if alone else None)
+        self.tensors = PlanTensors(tables, space, self._quick_repair())
 
     @cached_property
     def _repair(self) -> WeightRepair | None:
@@ -46,9 +45,13 @@ class PlanBuilder:
             return None
         return WeightRepair(self._tables, [layer for _, layer in treated_layers(self._space)], self._calibration)
 
+    def _quick_repair(self) -> WeightRepair | None:
+        repair = self._repair
+        return repair if repair is None or "channels" not in self._space.kinds else repair.roughly()
+
     @cached_property
     def _finished(self) -> PlanTensors:
-        """Tensors of delivered networks, whose masked weights are always refitted."""
+        """Tensors of delivered networks, whose masked weights are refitted exactly."""
         alone = "channels" not in self._space.kinds
         return self.tensors if alone else PlanTensors(self._tables, self._space, self._repair)
 

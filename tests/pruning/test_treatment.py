@@ -16,6 +16,7 @@ from rlprune.plan import PruningPlan
 from rlprune.pruning.codes import dequantize, quantize
 from rlprune.pruning.quantization import fake_quantized, int8_layers
 from rlprune.pruning.treatment import PlanTensors, WeightTreatment, treated_layers
+from rlprune.pruning.weight_repair import WeightRepair
 from rlprune.pruning.weights import WeightRule, mask_of_density, pruned
 from rlprune.space import Space
 from tests.mixed import NETWORKS, RULES, WITH_BLOCKS, prepare, random_rows
@@ -95,6 +96,20 @@ def test_with_channels_the_delivered_weights_are_refitted_on_the_masks_of_the_se
     assert differ > 0
 
 
+@pytest.mark.parametrize("rule", ["zeros", "means"])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_with_channels_the_search_comes_close_to_the_weights_that_are_delivered(name: str, rule: str) -> None:
+    evaluator = evaluator_of(name, ("channels", "weights"), rule)
+    bare, far, near = PlanTensors(evaluator.tables, evaluator.space), 0.0, 0.0
+    for row in random_rows(evaluator.space, 4):
+        cut, searched = bare(row), evaluator.builder.tensors(row)
+        state = evaluator.delivered(row).module.state_dict()
+        for key in treated_keys(evaluator.space):
+            far += float((cut[key] - state[key]).square().sum())
+            near += float((searched[key] - state[key]).square().sum())
+    assert 0 < near < 0.7 * far
+
+
 def test_masks_are_chosen_among_the_entries_that_the_channels_leave() -> None:
     evaluator = evaluator_of("residual", ("channels", "weights"))
     space = evaluator.space
@@ -110,7 +125,9 @@ def test_masks_are_chosen_among_the_entries_that_the_channels_leave() -> None:
 def test_what_was_computed_lately_is_kept_and_never_changed() -> None:
     evaluator = evaluator_of("depthwise", ("channels", "weights", "bits"))
     rows = random_rows(evaluator.space, 5)
-    fresh = PlanTensors(evaluator.tables, evaluator.space)
+    layers = [layer for _, layer in treated_layers(evaluator.space)]
+    repair = WeightRepair(evaluator.tables, layers, evaluator.task.calibration).roughly()
+    fresh = PlanTensors(evaluator.tables, evaluator.space, repair)
     for row in (*rows, *rows[::-1]):
         again, first = evaluator.builder.tensors(row), fresh(row)
         assert again.keys() == first.keys()
