@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import nn
 
 from rlprune.layers import Layer
 from rlprune.network import IntArray
@@ -23,24 +24,32 @@ MOST_OPERATIONS = 2e11
 class WeightRepair:
     """Least squares for masked weights.
 
-    The second moments of what every layer reads are gathered once, in the dense network whose channels stand in the
-    order of the tables; a plan with fewer channels uses the part of them that is left.
+    The second moments of what every layer reads are gathered once, where channels stand in the order of the tables; a
+    plan with fewer channels uses the part of them that is left.
 
     Args:
         tables: of the network.
         layers: whose weights may be masked.
         calibration: samples that the moments are taken on.
         seed: of the positions at which inputs are sampled.
+        model: in which they are observed; the permuted dense network where none is given.
 
     Attributes:
         unrepaired: layer -> why its masked weight stays as it is.
     """
 
-    def __init__(self, tables: PruningTables, layers: list[Layer], calibration: Split, seed: int = 0) -> None:
+    def __init__(
+        self,
+        tables: PruningTables,
+        layers: list[Layer],
+        calibration: Split,
+        seed: int = 0,
+        model: nn.Module | None = None,
+    ) -> None:
         self._tables = tables
         self._refit: Refit = exact
         network = copy.copy(tables.network)
-        network.model = tables.permuted
+        network.model = model or tables.permuted
         found: dict[str, Coefficients] = {}
         self.unrepaired: dict[str, str] = {}
         for layer in layers:
