@@ -41,6 +41,16 @@ def test_every_claim_of_it_holds(mixed: Path, here: Path) -> None:
     assert [claim for claim in called.json["claims"] if claim["verdict"] == "differs"] == []
 
 
+def test_the_size_in_the_table_is_what_the_budget_counts(mixed: Path) -> None:
+    result = RunFolder.open(mixed, RESULT).result()
+    sizes = {row["name"]: row["size_bytes"] for row in result["rows"]}
+    assert {name: sizes[name] for name in result["marks"]} == {
+        name: mark["costs"]["size_bytes"] for name, mark in result["marks"].items()
+    }
+    assert sizes[result["winner"]] <= result["limits"]["size_bytes"] < sizes["dense"]
+    assert sizes[result["winner"]] < (mixed / "pruned.compact.safetensors").stat().st_size  # names and shapes
+
+
 def test_the_report_names_the_compact_file_where_there_is_one(mixed: Path) -> None:
     assert (mixed / "pruned.compact.safetensors").is_file()
     assert "`pruned.compact.safetensors` its weights as stored" in (mixed / "report.md").read_text()
