@@ -72,6 +72,14 @@ def test_every_plan_of_the_measured_front_is_kept_as_it_was_found(mixed: Path, s
             assert kind != "bits" or (stated or 32) == level
 
 
+def test_a_budget_is_an_objective_by_itself_and_the_search_knows_it(mixed: Path, here: Path) -> None:
+    found = call("front", mixed, "--json").json
+    assert "size" in [objective["name"] for objective in found["objectives"]]
+    searched = found["fronts"]["searched"]
+    assert "size" in searched["objectives"]
+    assert all("size" in plan["values"] for plan in searched["best"])
+
+
 def test_other_plans_of_the_search_are_refused(source: Source) -> None:
     kept = {plan.choices for plan in measured_plans(source)}
     other = next(plan for plan in searched_plans(source) if plan.choices not in kept)
