@@ -57,13 +57,16 @@ class PlanBuilder:
         return repair if repair is None or "channels" not in self._space.kinds else repair.roughly()
 
     def _finished(self, dropped: Sequence[str]) -> PlanTensors:
-        """Tensors of delivered networks without these blocks; those of the latest blocks are kept."""
+        """:meth:`finished_tensors`; those of the latest blocks are kept."""
         if self._latest is None or self._latest[0] != dropped:
-            self._latest = dropped, self._make_finished(dropped)
+            self._latest = dropped, self.finished_tensors(dropped)
         return self._latest[1]
 
-    def _make_finished(self, dropped: Sequence[str]) -> PlanTensors:
-        """Masked weights are refitted exactly, and all repairs are for what layers read without the blocks."""
+    def finished_tensors(self, dropped: Sequence[str]) -> PlanTensors:
+        """Tensors of delivered networks without these blocks.
+
+        Masked weights are refitted exactly, and all repairs are for what layers read without the blocks.
+        """
         if dropped and {"channels", "weights"} & set(self._space.kinds):
             short = drop_blocks(self._tables.permuted, self._space.blocks, dropped)
             batchnorm.reestimate(short, even_batches(self._calibration, BATCH, self._tables.device))

@@ -60,15 +60,17 @@ def exact(theta: torch.Tensor, kept: torch.Tensor, matrix: torch.Tensor, fill: f
     return torch.stack([refit(rows, free, each.double().contiguous(), fill) for rows, free, each in groups])
 
 
-def rough(theta: torch.Tensor, kept: torch.Tensor, matrix: torch.Tensor, fill: float) -> torch.Tensor:
-    """About what :func:`exact` gives, by :data:`ROUGH_STEPS` steps of conjugate gradients in float32."""
+def rough(
+    theta: torch.Tensor, kept: torch.Tensor, matrix: torch.Tensor, fill: float, steps: int = ROUGH_STEPS
+) -> torch.Tensor:
+    """About what :func:`exact` gives, by a few steps of conjugate gradients in float32."""
     lost = torch.where(kept, 0.0, theta - fill)
     unit = lost.abs().max().clamp_min(SMALLEST)  # float32 holds the squares of nothing else
     matrix = matrix.float()
     scale = kept / matrix.diagonal(dim1=1, dim2=2)[:, None]
     left = (lost / unit).float() @ matrix  # only its kept entries count
     answer, direction, before = torch.zeros_like(left), torch.zeros_like(left), torch.ones(1)
-    for _ in range(ROUGH_STEPS):
+    for _ in range(steps):
         scaled = left * scale
         size = _dots(left, scaled)
         direction = scaled + size / before * direction

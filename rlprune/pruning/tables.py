@@ -233,6 +233,12 @@ class PruningTables:
             tensor = tensor.narrow(dim, 0, kept) if isinstance(kept, int) else tensor.index_select(dim, kept)
         return tensor
 
+    def fresh(self) -> PruningTables:
+        """The same, which has repaired nothing yet."""
+        other = copy.copy(self)
+        other._repairs = RecentlyUsed(self._repairs.limit)
+        return other
+
     def reading(self, model: nn.Module, calibration: Split, seed: int = 0) -> PruningTables:
         """The same, with layers repaired for what they read in ``model``, where they should answer as the dense ones.
 
@@ -244,7 +250,7 @@ class PruningTables:
         Raises:
             NetworkError: it cannot take the calibration samples.
         """
-        network, other = copy.copy(self.network), copy.copy(self)
+        network, other = copy.copy(self.network), self.fresh()
         network.model = model
         exact = {name: item for name, item in self._solvers.items() if not isinstance(item, MeanSolver)}
         statistics: dict[str, Statistics] = {name: LayerStatistics(item.coefficients) for name, item in exact.items()}
@@ -252,7 +258,6 @@ class PruningTables:
         found = {name: SubsetSolver(item) for name, item in statistics.items() if isinstance(item, LayerStatistics)}
         other._solvers = self._solvers | found
         other._factor_bytes = sum(solver.bytes for solver in other._solvers.values())
-        other._repairs = RecentlyUsed(self._repairs.limit)
         return other
 
     def shell(self) -> surgery.Shell:

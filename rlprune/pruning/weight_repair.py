@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from functools import partial
 
 import torch
 from torch import nn
@@ -11,7 +12,7 @@ from rlprune.layers import Layer
 from rlprune.network import IntArray
 from rlprune.pruning.calibration import GIB, Statistics, gather, obstacle, too_large
 from rlprune.pruning.coefficients import Coefficients
-from rlprune.pruning.sparse_repair import Refit, columns_kept, exact, rough
+from rlprune.pruning.sparse_repair import ROUGH_STEPS, Refit, columns_kept, exact, rough
 from rlprune.pruning.statistics import LayerStatistics, submatrix
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Split
@@ -65,10 +66,10 @@ class WeightRepair:
         self.unrepaired |= gather(network, statistics, calibration, seed, tables.device)
         self._moments = {name: item for name, item in statistics.items() if isinstance(item, LayerStatistics)}
 
-    def roughly(self) -> WeightRepair:
-        """One that answers nearly the same in a fraction of the time; the moments are shared."""
+    def roughly(self, steps: int = ROUGH_STEPS) -> WeightRepair:
+        """One that answers nearly the same in a fraction of the time, by so many steps; the moments are shared."""
         other = copy.copy(self)
-        other._refit = rough
+        other._refit = partial(rough, steps=steps)
         return other
 
     def _too_slow(self, layer: Layer) -> str | None:
