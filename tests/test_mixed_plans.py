@@ -193,6 +193,15 @@ def test_int8_needs_data(network: Network) -> None:
         plan.apply(network)
 
 
+@pytest.mark.parametrize("rule", ["zeros", "2:4"])
+def test_a_plan_may_say_that_all_remains(network: Network, rule: str) -> None:
+    plan = with_decisions(network, rule, **{"block1.conv1": Decision(keep_ratio=1.0, density=1.0, bits=32)})
+    space = plan.space(network)
+    assert not stated_levels(space, plan.levels(space))
+    for key, tensor in plan.apply(network).state_dict().items():
+        torch.testing.assert_close(tensor, network.model.state_dict()[key], rtol=0, atol=0)
+
+
 def test_the_full_row_applies_to_the_network_itself(prepared: Prepared, network: Network) -> None:
     space = prepared.space()
     state = PruningPlan.from_levels(space, space.full).apply(network).state_dict()
