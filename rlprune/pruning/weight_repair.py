@@ -99,4 +99,4 @@ class WeightRepair:
         if layer.groups == 1:
             return torch.arange(1)
         each = layer.out_width // layer.groups
-        return self._tables.positions(layer.name, "out", widths, layer.out_width)[::each] // each
+        return torch.unique(self._tables.positions(layer.name, "out", widths, layer.out_width) // each)
