@@ -99,4 +99,5 @@ class WeightRepair:
         if layer.groups == 1:
             return torch.arange(1)
         each = layer.out_width // layer.groups
-        return torch.unique(self._tables.positions(layer.name, "out", widths, layer.out_width) // each)
+        left: torch.Tensor = torch.unique(self._tables.positions(layer.name, "out", widths, layer.out_width) // each)
+        return left

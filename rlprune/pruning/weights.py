@@ -164,7 +164,8 @@ def mask_of_threshold(weight: Tensor, threshold: float, layer: str) -> Tensor:
     if not bool(mask.any()):
         raise PlanError(
             f"Layer {layer!r}: a threshold must leave some weights; {threshold:g} came, and the largest magnitude is "
-            f"{float(magnitudes.max()):g}. Choose a threshold below it, or drop the layer's block or its group of channels instead."
+            f"{float(magnitudes.max()):g}. Choose a threshold below it, or drop the layer's block or its group of "
+            "channels instead."
         )
     return mask
 
