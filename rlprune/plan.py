@@ -191,6 +191,8 @@ class PruningPlan:
         for name, item in self.decisions.items():
             said: dict[Kind, Any] = {"depth": item.drop, "weights": item.density, "bits": item.bits}
             for kind in (kind for kind, value in said.items() if value):
+                if kind == "depth" and name in space.blocks.refused:
+                    space.blocks.named([name])  # tells why it cannot be dropped
                 if name not in known[kind]:
                     what = {"depth": "block to drop", "weights": "layer to prune"}.get(kind, "layer to quantise")
                     raise PlanError(unknown_name(what, name, known[kind]))

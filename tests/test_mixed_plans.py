@@ -150,6 +150,7 @@ def with_decisions(network: Network, rule: str = "zeros", **decisions: Decision)
     ("decisions", "message"),
     [
         ({"block2": Decision(drop=True)}, "Unknown block to drop 'block2'. Did you mean 'block1'|block"),
+        ({"block2__conv2": Decision(1.0, drop=True)}, "'block2.conv2' is none: its input and its output are different"),
         ({"heat": Decision(density=0.5)}, "Unknown layer to prune 'heat'. Did you mean 'head'"),
         ({"heat": Decision(bits=8)}, "Unknown layer to quantise 'heat'. Did you mean 'head'"),
         ({"block1__bn1": Decision(bits=8)}, "Unknown layer to quantise 'block1.bn1'"),
