@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rlprune.choices import BITS, DENSITIES, KINDS, Kind
+from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Kind
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.groups import matches
 from rlprune.pruning.weights import WeightRule
@@ -52,6 +52,16 @@ class Decisions:
             )
         if not all(bits in (4, 8, 16, 32) for bits in self.bits):
             raise ConfigError(f"Bits of a weight are 4, 8, 16 or 32; {list(self.bits)} came.")
+        if "weights" in self.kinds and all(density == 100 for density in self.densities):
+            raise ConfigError(
+                f"Some density must be below 100, at which all of a weight remains; {list(self.densities)} came. Name "
+                "lower ones, or leave weights out of --decide."
+            )
+        if "bits" in self.kinds and all(bits == FULL_BITS for bits in self.bits):
+            raise ConfigError(
+                f"Some precision must be below {FULL_BITS} bits, at which a weight stays as it is; {list(self.bits)} "
+                "came. Name lower ones, or leave bits out of --decide."
+            )
 
     def excludes(self, kind: Kind, name: str) -> bool:
         """Whether a layer, block or group is left out of a kind."""

@@ -199,6 +199,8 @@ def test_excluded_layers_and_blocks_are_left_as_they_are(prepared: Prepared) -> 
         ({"densities": (0, 50)}, r"from 1 to 100; \[0, 50\] came"),
         ({"densities": (50, 101)}, "from 1 to 100"),
         ({"bits": (2, 8)}, r"4, 8, 16 or 32; \[2, 8\] came"),
+        ({"kinds": ("weights",), "densities": (100,)}, r"Some density must be below 100.*\[100\] came"),
+        ({"kinds": ("bits",), "bits": (32,)}, r"Some precision must be below 32 bits.*\[32\] came"),
     ],
 )
 def test_impossible_decisions_are_refused(settings: dict[str, tuple[object, ...]], message: str) -> None:
