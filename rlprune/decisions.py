@@ -38,8 +38,16 @@ class Decisions:
         for kind in [*self.kinds, *(text.partition(":")[0] for text in self.exclude)]:
             if kind not in KINDS:
                 raise ConfigError(unknown_name("kind of decision", kind, KINDS))
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ConfigError(f"Each kind of decision is named once; {', '.join(self.kinds)} came.")
         if any(text.startswith("channels:") for text in self.exclude):
             raise ConfigError("Layers whose channels stay whole are named by --ignore, not by --exclude. Use that.")
+        for text in self.exclude:
+            if text.partition(":")[0] not in self.kinds:
+                raise ConfigError(
+                    f"What is excluded belongs to a kind that is decided, {', '.join(self.kinds)}; {text!r} came. Add "
+                    "its kind to --decide, or leave it out."
+                )
         if self.rule.pattern is not None and tuple(self.densities) != DENSITIES:
             raise ConfigError(
                 f"The pattern {self.rule.pattern} leaves one density; {list(self.densities)} came beside it. Leave one "
