@@ -127,7 +127,7 @@ def row_of(steps: str, seen: FloatArray, truth: FloatArray, ms: FloatArray, none
         "rho": float(rho(seen, truth)),
         "rho_better_half": float(rho(seen[better], truth[better])),
         "seen_over_delivered": quartiles(seen / np.maximum(truth, 1e-12)),
-        "ms": float(np.median(ms)),
+        "ms": ms.tolist(),
         "time_over_none": float(np.median(ms / none_ms)),
         "seen": seen.tolist(),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from statistics import median
 from typing import Any
 
 from rlprune.errors import RlpruneError
@@ -27,7 +28,8 @@ def signal_cells(row: Mapping[str, Any]) -> list[str]:
     """Of one number of steps."""
     low, middle, high = (f"{value:.2f}" for value in row["seen_over_delivered"])
     rhos = [f"{row[name]:.3f}" for name in ("rho", "rho_better_half")]
-    return [row["steps"], *rhos, f"{middle} ({low} to {high})", f"{row['ms']:.0f}", f"{row['time_over_none']:.2f}"]
+    times = [f"{median(row['ms']):.0f}", f"{row['time_over_none']:.2f}"]
+    return [row["steps"], *rhos, f"{middle} ({low} to {high})", *times]
 
 
 def drop_table(result: Mapping[str, Any]) -> Table:
