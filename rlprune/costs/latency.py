@@ -47,7 +47,7 @@ class LatencyCost:
         if space.blocks:
             latency = latency - (self._dropped_ms(widths) * ~space.kept(levels)).sum(axis=1)
         in_int8 = space.in_int8(levels)
-        return latency - self._int8.savings(widths, in_int8) if in_int8.any() else latency
+        return latency - self._int8.savings(widths, in_int8, space.present(levels)) if in_int8.any() else latency
 
     def _refuse_extrapolation(self, widths: IntArray) -> None:
         below = widths < self._lowest

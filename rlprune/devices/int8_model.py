@@ -1,11 +1,17 @@
-"""How long layers take in int8, by their kind: what products take less, and what rounding costs.
+"""How long networks take whose layers compute in int8 or in float, and which layers it pays for.
 
-    int8[l] = factor[kind] * float[l] + element_ms[kind] * elements[l] + fixed_ms[kind]
+    T(S) = float + sum over layers l in S of (factor[kind] - 1) * float[l] + element_ms[kind] * elements[l]
+                                             + fixed_ms[kind]
+                 + crossing_ms * C(S)
 
-``float[l]`` is the layer's part of a profile's latency, ``elements`` what it reads and writes, both at some widths.
-Factors lie in [0, 1] and the rest is not negative, so the sum never falls when a width rises, and neither does the
-smaller of float and int8. Layers compute in int8 all together, where that is shorter: one alone rounds what it reads
-and what it answers, which mostly costs more than its products save.
+``S`` are the layers in int8, ``float[l]`` is a layer's part of a profile's latency, ``elements`` what it reads and
+answers, and ``C(S)`` the fewest elements that are converted between float and int8 on the links of
+:mod:`rlprune.pruning.int8_links`: what lies between layers is in int8 or not, as it costs least. Of the layers that
+may, those compute in int8 with which ``T`` is least.
+
+Factors lie in [0, 1] and the other constants are not negative, so each ``T(S)`` never falls when a width rises, and
+neither does the least of them; and it never rises when more layers may compute in int8. A dropped layer is like what
+lies between layers: it takes no time, in int8 or not. So dropping a block never raises the least ``T`` either.
 """
 
 from __future__ import annotations
@@ -16,8 +22,10 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import lsq_linear
 
+from rlprune.devices.labelling import Labelling
 from rlprune.devices.predictor import LatencyPredictor, LayerFeatures
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.pruning.int8_links import find_links
 from rlprune.space import BoolArray
 
 
@@ -47,21 +55,69 @@ class LayerTimes:
         self._by_layer = predictor.bind(network).by_layer
         self._shares = np.array([shares.get(layer.name, 1.0) for layer in features.layers])
 
-    def __call__(self, widths: IntArray) -> tuple[FloatArray, FloatArray]:
-        """Milliseconds in float and elements read and written, ``[N, G] -> [N, L]`` each; 0 for untimed layers."""
-        shape = (len(widths), len(self.names))
-        times, elements = np.zeros(shape), np.zeros(shape)
+    def float_ms(self, widths: IntArray) -> FloatArray:
+        """Milliseconds in float, ``[N, G] -> [N, L]``; 0 for untimed layers."""
+        times = np.zeros((len(widths), len(self.names)))
         times[:, self._of_network] = self._by_layer(widths) * self._shares
-        elements[:, self._of_network] = self._features(widths)[:, :, 1:3].sum(axis=2)
-        return times, elements
+        return times
+
+    def elements(self, widths: IntArray) -> FloatArray:
+        """Elements answered and elements read, ``[N, G] -> [N, L, 2]``; 0 for untimed layers."""
+        elements = np.zeros((len(widths), len(self.names), 2))
+        elements[:, self._of_network] = self._features(widths)[:, :, 1:3]
+        return elements
+
+
+class Crossings:
+    """Elements that are converted between float and int8; see the module.
+
+    Args:
+        names: of all layers of the network, L of them.
+    """
+
+    def __init__(self, network: Network, names: Sequence[str]) -> None:
+        found = find_links(network)
+        self._labelling = Labelling(len(found.nodes), [link.ends for link in found.links])
+        self._nodes = len(found.nodes)
+        self._own = np.array([place for place, node in enumerate(found.nodes) if node is not None], dtype=np.int64)
+        self._layers = np.array([names.index(node) for node in found.nodes if node is not None], dtype=np.int64)
+        self._sources = np.array([names.index(link.layer) for link in found.links], dtype=np.int64)
+        self._sides = np.array([0 if link.answered else 1 for link in found.links], dtype=np.int64)
+
+    def least(
+        self, changes: FloatArray, element_ms: float, elements: FloatArray, must: BoolArray, present: BoolArray
+    ) -> tuple[BoolArray, FloatArray]:
+        """Which layers are in int8 where that costs least, ``[N, L]``, and what it costs, ``[N]``.
+
+        Args:
+            changes: what each layer costs more in int8 than in float, ``[N, L]``; infinite where it must be in float.
+            element_ms: what converting an element costs.
+            elements: those answered and read, ``[N, L, 2]``.
+            must: layers that are in int8 whatever it costs, ``[N, L]``.
+            present: the other layers are dropped, ``[N, L]``.
+        """
+        nodes = np.zeros((len(changes), self._nodes, 2))
+        there = present[:, self._layers]
+        nodes[:, self._own, 0] = np.where(there & must[:, self._layers], np.inf, 0.0)
+        nodes[:, self._own, 1] = np.where(there, changes[:, self._layers], 0.0)
+        labels, cost = self._labelling(nodes, element_ms * elements[:, self._sources, self._sides])
+        found = np.zeros(changes.shape, dtype=bool)
+        found[:, self._layers] = labels[:, self._own] & there
+        return found, cost
+
+    def count(self, elements: FloatArray, in_int8: BoolArray, present: BoolArray) -> FloatArray:
+        """``C`` of the layers ``in_int8`` ``[N, L]``, ``[N]``."""
+        return self.least(np.where(in_int8, 0.0, np.inf), 1.0, elements, in_int8, present)[1]
 
 
 class Int8Rule:
-    """Whether a network computes in int8 at given widths, and what that saves.
+    """Which layers of a network compute in int8 at given widths, and what that saves.
 
     Args:
         candidates: layers that may.
-        kinds: constants by kind; layers of other kinds take as long as in float.
+        kinds: constants by kind; layers of other kinds stay in float.
+        crossing_ms: what converting an element costs; None where only all layers or none were measured, so that all
+            compute in int8 or none does.
         shares: layer -> share of its own time that counts; 1 for the others.
     """
 
@@ -71,66 +127,113 @@ class Int8Rule:
         predictor: LatencyPredictor,
         candidates: Collection[str],
         kinds: Mapping[str, KindInInt8],
+        crossing_ms: float | None,
         shares: Mapping[str, float],
     ) -> None:
-        self._names = frozenset(candidates)
         self._times = LayerTimes(network, predictor, shares)
+        known = {layer.name for layer in network.layers if layer.kind in kinds}
+        self._names = frozenset(known.intersection(candidates))
         rows = [kinds.get(kind, KindInInt8(1.0, 0.0, 0.0)) for kind in self._times.kinds]
         self._constants = np.array([[row.factor, row.element_ms, row.fixed_ms] for row in rows]).T
         self._may = np.array([name in self._names for name in self._times.names])
+        self._crossing_ms = crossing_ms
+        self._crossings = Crossings(network, self._times.names) if self._names else None
 
     @property
     def names(self) -> frozenset[str]:
-        """The layers."""
+        """The layers that may."""
         return self._names
 
-    def pays(self, widths: IntArray, present: BoolArray) -> BoolArray:
-        """Whether the layers that are ``present`` ``[N, L]`` are shorter in int8 at widths ``[N, G]``; ``[N]``."""
-        return self.savings(widths, present) > 0
+    def chosen(self, widths: IntArray, permitted: BoolArray, present: BoolArray) -> BoolArray:
+        """Of the layers ``permitted`` ``[N, L]`` those that take least in int8 at widths ``[N, G]``; ``[N, L]``.
 
-    def savings(self, widths: IntArray, present: BoolArray) -> FloatArray:
-        """Milliseconds that int8 saves, ``[N]``; 0 where it does not pay."""
-        times, elements = self._times(widths)
+        Args:
+            present: those that are left, ``[N, L]``.
+        """
+        may = permitted & present & self._may
+        if self._crossing_ms is None:
+            may &= (may == (present & self._may)).all(axis=1, keepdims=True)
+            return np.asarray(may & (self.savings(widths, may, present) > 0)[:, None])
+        return self._least(widths, may, np.zeros_like(may), present)[0]
+
+    def savings(self, widths: IntArray, in_int8: BoolArray, present: BoolArray) -> FloatArray:
+        """Milliseconds that these layers ``[N, L]`` save in int8, whether it pays or not; ``[N]``."""
+        return -self._least(widths, in_int8 & self._may, in_int8 & self._may, present)[1]
+
+    def _least(
+        self, widths: IntArray, may: BoolArray, must: BoolArray, present: BoolArray
+    ) -> tuple[BoolArray, FloatArray]:
+        found, cost, some = np.zeros_like(may), np.zeros(len(may)), may.any(axis=1)
+        if self._crossings is not None and some.any():
+            elements = self._times.elements(widths[some])
+            changes = np.where(may[some], self._changes(widths[some], elements), np.inf)
+            crossing_ms = self._crossing_ms or 0.0
+            found[some], cost[some] = self._crossings.least(changes, crossing_ms, elements, must[some], present[some])
+        return found, cost
+
+    def _changes(self, widths: IntArray, elements: FloatArray) -> FloatArray:
         factor, element_ms, fixed_ms = self._constants
-        each = times - (factor * times + element_ms * elements + fixed_ms)
-        return np.asarray(np.maximum((each * (present & self._may)).sum(axis=1), 0.0))
+        return np.asarray((factor - 1) * self._times.float_ms(widths) + element_ms * elements.sum(axis=2) + fixed_ms)
+
+
+@dataclass(frozen=True)
+class TimedInInt8:
+    """Measured plans that have layers in int8.
+
+    Attributes:
+        widths: ``[N, G]``.
+        in_int8: layers that were, whether it pays there or not, ``[N, L]``.
+        present: layers that were left, ``[N, L]``.
+        base_ms: latency in float, ``[N]``.
+        latency_ms: measured, ``[N]``.
+    """
+
+    widths: IntArray
+    in_int8: BoolArray
+    present: BoolArray
+    base_ms: FloatArray
+    latency_ms: FloatArray
+
+    def partial(self, layers: BoolArray) -> bool:
+        """Whether any had a part of ``layers`` ``[L]`` in int8; else nothing tells what converting costs."""
+        return bool((self.in_int8 != (self.present & layers)).any())
 
 
 def fit_kinds(
     network: Network,
     predictor: LatencyPredictor,
-    widths: IntArray,
-    int8: Sequence[Collection[str]],
-    base_ms: FloatArray,
-    latency_ms: FloatArray,
+    plans: TimedInInt8,
     shares: Mapping[str, float],
-) -> dict[str, KindInInt8]:
-    """Constants of least relative error on plans whose layers are in int8, whether that pays there or not.
+    candidates: Collection[str],
+) -> tuple[dict[str, KindInInt8], float | None]:
+    """Constants by kind, and what converting an element costs, of least relative error.
 
     Args:
-        widths: ``[N, G]``.
-        int8: names of the layers in int8 of each plan.
-        base_ms: latency in float, ``[N]``.
-        latency_ms: measured, ``[N]``.
-        shares: as for :class:`Int8Rule`.
+        shares, candidates: as for :class:`Int8Rule`.
     """
     times = LayerTimes(network, predictor, shares)
-    of_layers, elements = times(widths)
-    inside = np.array([[name in own for name in times.names] for own in int8])
-    used = [bool(column.any()) for column in inside.T]
+    of_layers, elements = times.float_ms(plans.widths), times.elements(plans.widths)
+    used = np.asarray(plans.in_int8.any(axis=0)).tolist()
     kinds = sorted({kind for kind, there in zip(times.kinds, used, strict=True) if there})
-    columns = []
+    columns, lowest = [], np.tile([-1.0, 0.0, 0.0], len(kinds))
     for kind in kinds:
-        own = inside & np.array([each == kind for each in times.kinds])
-        columns += [(of_layers * own).sum(axis=1), (elements * own).sum(axis=1), own.sum(axis=1).astype(np.float64)]
-    matrix = np.stack(columns, axis=1) / latency_ms[:, None]
-    scale = np.maximum(np.abs(matrix).max(axis=0), 1e-30)
-    wanted = 1.0 - base_ms / latency_ms
-    low = np.tile([-1.0, 0.0, 0.0], len(kinds)) * scale
-    high = np.tile([0.0, np.inf, np.inf], len(kinds)) * scale
-    high[high == 0] = 1e-12
-    found = lsq_linear(matrix / scale, wanted, bounds=(low, high)).x / scale
-    return {
+        own = plans.in_int8 & np.array([each == kind for each in times.kinds])
+        columns += [(of_layers * own).sum(axis=1), (elements.sum(axis=2) * own).sum(axis=1), own.sum(axis=1) * 1.0]
+    partial = plans.partial(np.array([name in candidates for name in times.names]))
+    if partial:
+        columns.append(Crossings(network, times.names).count(elements, plans.in_int8, plans.present))
+        lowest = np.append(lowest, 0.0)
+    matrix = np.stack(columns, axis=1) / plans.latency_ms[:, None]
+    found = _bounded(matrix, 1.0 - plans.base_ms / plans.latency_ms, lowest)
+    constants = {
         kind: KindInInt8(float(np.clip(1 + a, 0, 1)), max(float(e), 0.0), max(float(c), 0.0))
-        for kind, (a, e, c) in zip(kinds, found.reshape(-1, 3), strict=True)
+        for kind, (a, e, c) in zip(kinds, found[: 3 * len(kinds)].reshape(-1, 3), strict=True)
     }
+    return constants, max(float(found[-1]), 0.0) if partial else None
+
+
+def _bounded(matrix: FloatArray, wanted: FloatArray, lowest: FloatArray) -> FloatArray:
+    """Least squares within ``lowest`` and 0 where that is negative, else not negative."""
+    scale = np.maximum(np.abs(matrix).max(axis=0), 1e-30)
+    low, high = lowest * scale, np.where(lowest < 0, 1e-12, np.inf)
+    return np.asarray(lsq_linear(matrix / scale, wanted, bounds=(low, high)).x / scale)

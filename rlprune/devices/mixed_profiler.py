@@ -1,6 +1,7 @@
 """Measures what dropped blocks and layers in int8 change, and adds it to a profile.
 
-Probes compute all layers in int8 at random widths; further plans mix widths and dropped blocks, half of them in int8.
+Probes compute layers in int8 at random widths, a third of them all layers and the others random runs of layers; further
+plans mix widths and dropped blocks, half of them with such layers in int8.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlprune.choices import Kind
+from rlprune.choices import FULL_BITS, INT8_BITS, Kind
 from rlprune.devices.measuring import Effort, Stage, Timed
 from rlprune.devices.mixed import MixedPlan, fit_mixed, int8_ratio
 from rlprune.devices.partial import PartialProfile
@@ -25,7 +26,11 @@ from rlprune.space import Decisions, Space
 
 DROPS = 6
 """Different sets of dropped blocks that are measured: some runtimes export the network anew for each."""
-PLANS, CHECKS, PROBES = 32, 12, 24
+PLANS, CHECKS, PROBES = 32, 12, 30
+WHOLE = 1 / 3
+"""Share of the plans in int8 that have all layers in int8."""
+LENGTHS = (1, 2, 4, 8)
+"""Mean lengths of runs of layers, in forward order."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +55,15 @@ class Mixes:
         kinds = tuple(kind for kind, there in wanted.items() if there)
         others = [f"bits:{c.name}" for c in space.choices if c.kind == "bits" and c.name not in layers]
         exclude = others if layers else []
-        decisions = Decisions(kinds, bits=(8, 32), exclude=exclude)
+        decisions = Decisions(kinds, bits=(INT8_BITS, FULL_BITS), exclude=exclude)
         return cls(Space(network, decisions, int8=layers, blocks=space.blocks), layers)
 
     def rows(self, count: int, seed: int, drop: bool) -> IntArray:
         """The dense network, and ``count`` random rows, the first of full widths; ``[count + 1, K]``.
 
         Args:
-            drop: whether blocks are dropped and half of the rows are in float; else no block is, and all are in int8.
+            drop: whether blocks are dropped and half of the rows are in float; else no block is, and all are in int8,
+                the first with all layers.
         """
         space, random = self.space, np.random.default_rng(seed)
         widths = choose_plans(space.network, count, seed)
@@ -66,15 +72,25 @@ class Mixes:
         drops = random.random((DROPS, len(space.blocks))) < 0.5
         for number, row in enumerate(rows[1:], start=1):
             dropped = dict(zip(space.blocks.names, drops[number % DROPS], strict=True)) if drop else {}
-            in_int8 = not drop or bool(random.random() < 0.5)
+            in_int8 = self._in_int8(random, in_float=0.5 if drop else 0.0) if drop or number > 1 else self.layers
             for place, choice in enumerate(space.choices):
                 if choice.kind == "channels":
                     row[place] = widths[(number - 1) % len(widths), groups[choice.name]]
                 elif choice.kind == "depth":
                     row[place] = 0 if dropped.get(choice.name, False) else 1
                 else:
-                    row[place] = 8 if in_int8 else 32
+                    row[place] = INT8_BITS if choice.name in in_int8 else FULL_BITS
         return space.canonical(rows)
+
+    def _in_int8(self, random: np.random.Generator, in_float: float) -> tuple[str, ...]:
+        """None with probability ``in_float``, else all, or runs of random length in turn with such in float."""
+        if random.random() < in_float:
+            return ()
+        if random.random() < WHOLE:
+            return self.layers
+        switches = random.random(len(self.layers)) < 1 / random.choice(LENGTHS)
+        inside = (np.cumsum(switches) + random.integers(2)) % 2 == 1
+        return tuple(name for name, own in zip(self.layers, inside, strict=True) if own)
 
     def plans(self, timed: Timed, scale: float, held_out: Sequence[bool]) -> list[MixedPlan]:
         """Measured rows as records."""
@@ -125,7 +141,10 @@ def add_mixes(
     check_present(runtime)
     profile.check(space.network)
     mixes = Mixes.of(space, profile, runtime)
-    key = {"mixes": [profile.created, list(mixes.space.blocks.names), list(mixes.layers)], "effort": effort.key()}
+    key = {
+        "mixes": [profile.created, list(mixes.space.blocks.names), list(mixes.layers), PROBES],
+        "effort": effort.key(),
+    }
     stored = PartialProfile(path, key)
     stage = Stage(space.network, runtime, stored, effort, progress)
 
