@@ -2,12 +2,12 @@
 
     T(S) = float + sum over layers l in S of (factor[kind] - 1) * float[l] + element_ms[kind] * elements[l]
                                              + fixed_ms[kind]
-                 + crossing_ms * C(S)
+                 + C(S)
 
-``S`` are the layers in int8, ``float[l]`` is a layer's part of a profile's latency, ``elements`` what it reads and
-answers, and ``C(S)`` the fewest elements that are converted between float and int8 on the links of
-:mod:`rlprune.pruning.int8_links`: what lies between layers is in int8 or not, as it costs least. Of the layers that
-may, those compute in int8 with which ``T`` is least.
+``S`` are the layers in int8, ``float[l]`` is a layer's part of a profile's latency, and ``elements`` what it reads and
+answers. ``C(S)`` is what conversions between float and int8 cost on the links of :mod:`rlprune.pruning.int8_links`
+whose ends differ: a fixed part each, and a part for each element. What lies between layers is in int8 or not, as it
+costs least. Of the layers that may, those compute in int8 with which ``T`` is least.
 
 Factors lie in [0, 1] and the other constants are not negative, so each ``T(S)`` never falls when a width rises, and
 neither does the least of them; and it never rises when more layers may compute in int8. A dropped layer is like what
@@ -24,6 +24,7 @@ from scipy.optimize import lsq_linear
 
 from rlprune.devices.labelling import Labelling
 from rlprune.devices.predictor import LatencyPredictor, LayerFeatures
+from rlprune.layers import Layer
 from rlprune.network import FloatArray, IntArray, Network
 from rlprune.pruning.int8_links import find_links
 from rlprune.space import BoolArray
@@ -38,6 +39,24 @@ class KindInInt8:
     fixed_ms: float
 
 
+@dataclass(frozen=True)
+class Conversion:
+    """What a conversion between float and int8 costs: for each element, and by itself."""
+
+    element_ms: float
+    fixed_ms: float
+
+
+FEW_CHANNELS = 8
+IMAGE = "image conv"
+"""Convolutions that read fewer channels: in int8 they take far longer for their products than others."""
+
+
+def kind_of(layer: Layer) -> str:
+    """The kind of layer whose constants hold."""
+    return IMAGE if layer.kind == "conv" and layer.in_width < FEW_CHANNELS else layer.kind
+
+
 class LayerTimes:
     """Time in float and elements of every layer of a network.
 
@@ -47,7 +66,7 @@ class LayerTimes:
     """
 
     def __init__(self, network: Network, predictor: LatencyPredictor, shares: Mapping[str, float]) -> None:
-        self.kinds = [layer.kind for layer in network.layers]
+        self.kinds = [kind_of(layer) for layer in network.layers]
         self.names = [layer.name for layer in network.layers]
         features = LayerFeatures(network, 1)
         self._features = features
@@ -68,8 +87,8 @@ class LayerTimes:
         return elements
 
 
-class Crossings:
-    """Elements that are converted between float and int8; see the module.
+class Conversions:
+    """Where values are converted between float and int8; see the module.
 
     Args:
         names: of all layers of the network, L of them.
@@ -78,21 +97,25 @@ class Crossings:
     def __init__(self, network: Network, names: Sequence[str]) -> None:
         found = find_links(network)
         self._labelling = Labelling(len(found.nodes), [link.ends for link in found.links])
+        self._ends = np.array([link.ends for link in found.links], dtype=np.int64).reshape(-1, 2)
         self._nodes = len(found.nodes)
         self._own = np.array([place for place, node in enumerate(found.nodes) if node is not None], dtype=np.int64)
         self._layers = np.array([names.index(node) for node in found.nodes if node is not None], dtype=np.int64)
         self._sources = np.array([names.index(link.layer) for link in found.links], dtype=np.int64)
         self._sides = np.array([0 if link.answered else 1 for link in found.links], dtype=np.int64)
 
+    def elements(self, elements: FloatArray) -> FloatArray:
+        """Elements on each link, from those that layers answer and read; ``[N, L, 2] -> [N, E]``."""
+        return np.asarray(elements[:, self._sources, self._sides])
+
     def least(
-        self, changes: FloatArray, element_ms: float, elements: FloatArray, must: BoolArray, present: BoolArray
+        self, changes: FloatArray, links: FloatArray, must: BoolArray, present: BoolArray
     ) -> tuple[BoolArray, FloatArray]:
-        """Which layers are in int8 where that costs least, ``[N, L]``, and what it costs, ``[N]``.
+        """Which nodes are in int8 where that costs least, ``[N, V]``, and what it costs, ``[N]``.
 
         Args:
             changes: what each layer costs more in int8 than in float, ``[N, L]``; infinite where it must be in float.
-            element_ms: what converting an element costs.
-            elements: those answered and read, ``[N, L, 2]``.
+            links: what a conversion on each link costs, ``[N, E]``.
             must: layers that are in int8 whatever it costs, ``[N, L]``.
             present: the other layers are dropped, ``[N, L]``.
         """
@@ -100,14 +123,21 @@ class Crossings:
         there = present[:, self._layers]
         nodes[:, self._own, 0] = np.where(there & must[:, self._layers], np.inf, 0.0)
         nodes[:, self._own, 1] = np.where(there, changes[:, self._layers], 0.0)
-        labels, cost = self._labelling(nodes, element_ms * elements[:, self._sources, self._sides])
-        found = np.zeros(changes.shape, dtype=bool)
-        found[:, self._layers] = labels[:, self._own] & there
-        return found, cost
+        return self._labelling(nodes, links)
 
-    def count(self, elements: FloatArray, in_int8: BoolArray, present: BoolArray) -> FloatArray:
-        """``C`` of the layers ``in_int8`` ``[N, L]``, ``[N]``."""
-        return self.least(np.where(in_int8, 0.0, np.inf), 1.0, elements, in_int8, present)[1]
+    def of_layers(self, nodes: BoolArray, layers: int) -> BoolArray:
+        """Labels of the layers, ``[N, V] -> [N, L]``."""
+        found = np.zeros((len(nodes), layers), dtype=bool)
+        found[:, self._layers] = nodes[:, self._own]
+        return found
+
+    def converted(self, elements: FloatArray, in_int8: BoolArray, present: BoolArray) -> tuple[FloatArray, FloatArray]:
+        """Of the layers ``in_int8`` ``[N, L]`` the elements that are converted, and on how many links; ``[N]`` each."""
+        links = self.elements(elements)
+        nodes, _ = self.least(np.where(in_int8, 0.0, np.inf), links, in_int8, present)
+        ends = np.hstack([nodes, np.zeros((len(nodes), 1), dtype=bool)])[:, self._ends]
+        differ = ends[..., 0] != ends[..., 1]
+        return (links * differ).sum(axis=1), differ.sum(axis=1) * 1.0
 
 
 class Int8Rule:
@@ -116,8 +146,7 @@ class Int8Rule:
     Args:
         candidates: layers that may.
         kinds: constants by kind; layers of other kinds stay in float.
-        crossing_ms: what converting an element costs; None where only all layers or none were measured, so that all
-            compute in int8 or none does.
+        conversion: None where only all layers in int8 were measured, or none; then all compute in int8 or none does.
         shares: layer -> share of its own time that counts; 1 for the others.
     """
 
@@ -127,17 +156,17 @@ class Int8Rule:
         predictor: LatencyPredictor,
         candidates: Collection[str],
         kinds: Mapping[str, KindInInt8],
-        crossing_ms: float | None,
+        conversion: Conversion | None,
         shares: Mapping[str, float],
     ) -> None:
         self._times = LayerTimes(network, predictor, shares)
-        known = {layer.name for layer in network.layers if layer.kind in kinds}
-        self._names = frozenset(known.intersection(candidates))
-        rows = [kinds.get(kind, KindInInt8(1.0, 0.0, 0.0)) for kind in self._times.kinds]
+        found = {layer.name: kinds.get(kind_of(layer), kinds.get(layer.kind)) for layer in network.layers}
+        self._names = frozenset(name for name in candidates if found.get(name) is not None)
+        rows = [row or KindInInt8(1.0, 0.0, 0.0) for row in found.values()]
         self._constants = np.array([[row.factor, row.element_ms, row.fixed_ms] for row in rows]).T
         self._may = np.array([name in self._names for name in self._times.names])
-        self._crossing_ms = crossing_ms
-        self._crossings = Crossings(network, self._times.names) if self._names else None
+        self._conversion = conversion
+        self._conversions = Conversions(network, self._times.names) if self._names else None
 
     @property
     def names(self) -> frozenset[str]:
@@ -151,7 +180,7 @@ class Int8Rule:
             present: those that are left, ``[N, L]``.
         """
         may = permitted & present & self._may
-        if self._crossing_ms is None:
+        if self._conversion is None:
             may &= (may == (present & self._may)).all(axis=1, keepdims=True)
             return np.asarray(may & (self.savings(widths, may, present) > 0)[:, None])
         return self._least(widths, may, np.zeros_like(may), present)[0]
@@ -164,11 +193,13 @@ class Int8Rule:
         self, widths: IntArray, may: BoolArray, must: BoolArray, present: BoolArray
     ) -> tuple[BoolArray, FloatArray]:
         found, cost, some = np.zeros_like(may), np.zeros(len(may)), may.any(axis=1)
-        if self._crossings is not None and some.any():
+        if self._conversions is not None and some.any():
             elements = self._times.elements(widths[some])
             changes = np.where(may[some], self._changes(widths[some], elements), np.inf)
-            crossing_ms = self._crossing_ms or 0.0
-            found[some], cost[some] = self._crossings.least(changes, crossing_ms, elements, must[some], present[some])
+            converting = self._conversion or Conversion(0.0, 0.0)
+            links = converting.element_ms * self._conversions.elements(elements) + converting.fixed_ms
+            nodes, cost[some] = self._conversions.least(changes, links, must[some], present[some])
+            found[some] = self._conversions.of_layers(nodes, may.shape[1]) & may[some]
         return found, cost
 
     def _changes(self, widths: IntArray, elements: FloatArray) -> FloatArray:
@@ -195,7 +226,7 @@ class TimedInInt8:
     latency_ms: FloatArray
 
     def partial(self, layers: BoolArray) -> bool:
-        """Whether any had a part of ``layers`` ``[L]`` in int8; else nothing tells what converting costs."""
+        """Whether any had a part of ``layers`` ``[L]`` in int8; else nothing tells what conversions cost."""
         return bool((self.in_int8 != (self.present & layers)).any())
 
 
@@ -205,8 +236,8 @@ def fit_kinds(
     plans: TimedInInt8,
     shares: Mapping[str, float],
     candidates: Collection[str],
-) -> tuple[dict[str, KindInInt8], float | None]:
-    """Constants by kind, and what converting an element costs, of least relative error.
+) -> tuple[dict[str, KindInInt8], Conversion | None]:
+    """Constants by kind, and of conversions, of least relative error.
 
     Args:
         shares, candidates: as for :class:`Int8Rule`.
@@ -221,15 +252,16 @@ def fit_kinds(
         columns += [(of_layers * own).sum(axis=1), (elements.sum(axis=2) * own).sum(axis=1), own.sum(axis=1) * 1.0]
     partial = plans.partial(np.array([name in candidates for name in times.names]))
     if partial:
-        columns.append(Crossings(network, times.names).count(elements, plans.in_int8, plans.present))
-        lowest = np.append(lowest, 0.0)
+        columns += Conversions(network, times.names).converted(elements, plans.in_int8, plans.present)
+        lowest = np.append(lowest, [0.0, 0.0])
     matrix = np.stack(columns, axis=1) / plans.latency_ms[:, None]
     found = _bounded(matrix, 1.0 - plans.base_ms / plans.latency_ms, lowest)
     constants = {
         kind: KindInInt8(float(np.clip(1 + a, 0, 1)), max(float(e), 0.0), max(float(c), 0.0))
         for kind, (a, e, c) in zip(kinds, found[: 3 * len(kinds)].reshape(-1, 3), strict=True)
     }
-    return constants, max(float(found[-1]), 0.0) if partial else None
+    conversion = Conversion(*np.maximum(found[-2:], 0.0).tolist()) if partial else None
+    return constants, conversion
 
 
 def _bounded(matrix: FloatArray, wanted: FloatArray, lowest: FloatArray) -> FloatArray:

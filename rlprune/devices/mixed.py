@@ -20,7 +20,7 @@ from scipy.optimize import lsq_linear
 
 from rlprune.blocks import Blocks
 from rlprune.devices.fields import ADVICE, Fields
-from rlprune.devices.int8_model import Int8Rule, KindInInt8, TimedInInt8, fit_kinds
+from rlprune.devices.int8_model import Conversion, Int8Rule, KindInInt8, TimedInInt8, fit_kinds
 from rlprune.devices.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.records import ErrorSummary
 from rlprune.errors import ProfileError
@@ -57,8 +57,8 @@ class MixedLatency:
         shares: block -> share of its time at its narrowest that goes with it.
         layers: those that may compute in int8.
         kinds: what int8 takes, by kind of layer.
-        crossing_ms: that converting an element between float and int8 takes; None where only all layers in int8 were
-            measured, or none.
+        conversion: what converting between float and int8 takes; None where only all layers in int8 were measured, or
+            none.
         layer_ms: that each layer of a dropped block saves by not being called.
         held_out: error on plans the fit never saw.
         measured: all plans.
@@ -72,12 +72,12 @@ class MixedLatency:
     held_out: ErrorSummary = field(default_factory=lambda: ErrorSummary(0.0, 0.0, 0.0, 0))
     measured: tuple[MixedPlan, ...] = ()
     int8_ratio: float | None = None
-    crossing_ms: float | None = None
+    conversion: Conversion | None = None
 
     def rule(self, space: Space, predictor: LatencyPredictor) -> Int8Rule:
         """Which layers compute in int8, and what that saves."""
         shares = self._share_of_layers(space)
-        return Int8Rule(space.network, predictor, self.layers, self.kinds, self.crossing_ms, shares)
+        return Int8Rule(space.network, predictor, self.layers, self.kinds, self.conversion, shares)
 
     def _share_of_layers(self, space: Space) -> dict[str, float]:
         """A layer saves in int8 at most what it saves by being dropped."""
@@ -107,7 +107,7 @@ class MixedLatency:
                 for p in self.measured
             ],
             "int8_ratio": self.int8_ratio,
-            "crossing_ms": self.crossing_ms,
+            **({} if self.conversion is None else {"conversion": asdict(self.conversion)}),
         }
 
     @classmethod
@@ -126,7 +126,7 @@ class MixedLatency:
             ErrorSummary(error.number("median"), error.number("p90"), error.number("worst"), error.integer("plans")),
             tuple(_plan(item) for item in fields.objects("measured")),
             fields.optional("int8_ratio"),
-            fields.optional("crossing_ms") if fields.has("crossing_ms") else None,
+            _conversion(fields.inner("conversion")) if fields.has("conversion") else None,
         )
         if max([*found.shares.values(), *(kind.factor for kind in found.kinds.values())], default=0.0) > 1:
             raise ProfileError(f"Shares of blocks and factors of int8 lie in [0, 1]. {ADVICE}")
@@ -135,6 +135,10 @@ class MixedLatency:
 
 def _kind(fields: Fields) -> KindInInt8:
     return KindInInt8(fields.number("factor"), fields.number("element_ms"), fields.number("fixed_ms"))
+
+
+def _conversion(fields: Fields) -> Conversion:
+    return Conversion(fields.number("element_ms"), fields.number("fixed_ms"))
 
 
 def _plan(fields: Fields) -> MixedPlan:
@@ -194,8 +198,8 @@ def fit_mixed(
     present = np.asarray(dropped @ space.inside == 0)
     if (fitted := seen & in_int8).any():
         timed = TimedInInt8(widths[fitted], computed[fitted], present[fitted], base[fitted], latency[fitted])
-        kinds, crossing_ms = fit_kinds(space.network, predictor, timed, mixed._share_of_layers(space), layers)
-        mixed = replace(mixed, kinds=kinds, crossing_ms=crossing_ms)
+        kinds, conversion = fit_kinds(space.network, predictor, timed, mixed._share_of_layers(space), layers)
+        mixed = replace(mixed, kinds=kinds, conversion=conversion)
     promised = base - mixed.rule(space, predictor).savings(widths, computed, present)
     told = ~in_int8 | (promised < base)
     error = ErrorSummary.of((promised / latency - 1)[~seen & told])

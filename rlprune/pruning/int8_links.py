@@ -69,7 +69,19 @@ def find_links(network: Network) -> Int8Links:
     for name in layers:
         if name not in follower.nodes:
             follower.stands_alone(name)
-    return Int8Links(tuple(follower.nodes), tuple(link for link in follower.links if link.ends[0] != link.ends[1]))
+    links = _without_sums_read_in_float(follower.nodes, follower.links)
+    return Int8Links(tuple(follower.nodes), tuple(link for link in links if link.ends[0] != link.ends[1]))
+
+
+def _without_sums_read_in_float(nodes: list[str | None], links: list[Link]) -> list[Link]:
+    """A sum that no layer reads is computed in float; so is a sum that only such sums read."""
+    readers: list[set[int]] = [{link.ends[1] for link in links if link.ends[0] == node} for node in range(len(nodes))]
+    in_float = {FLOAT}
+    for node in reversed(range(len(nodes))):
+        if nodes[node] is None and readers[node] <= in_float:
+            in_float.add(node)
+    there = {node: FLOAT if node in in_float else node for node in range(FLOAT, len(nodes))}
+    return [link._replace(ends=(there[link.ends[0]], there[link.ends[1]])) for link in links]
 
 
 @dataclass(frozen=True)

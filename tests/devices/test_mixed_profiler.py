@@ -76,7 +76,10 @@ def test_rows_start_dense_drop_blocks_and_are_half_in_int8(space: Space, plain: 
     for each in (probes, rows):
         assert (each[0] == mixes.space.full).all()
         assert (mixes.space.widths(each[1:2]) == mixes.space.network.dense_widths).all()
-    assert all(mixes.space.computed_in_int8(row) == mixes.layers for row in probes[1:])
+    counts = [len(mixes.space.computed_in_int8(row)) for row in probes[1:]]
+    assert counts[0] == len(mixes.layers)
+    assert 1 < counts.count(len(mixes.layers)) < len(counts) / 2
+    assert len(set(counts)) > 4
     assert mixes.space.kept(probes).all()
     assert not mixes.space.kept(rows[1:]).all()
     computed = [bool(mixes.space.computed_in_int8(row)) for row in rows[1:]]
