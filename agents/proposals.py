@@ -59,7 +59,7 @@ class Neighbourhood:
         return plans[(used <= FITS) & (used >= self._planner.target)]
 
     def _change_precision(self, places: IntArray) -> None:
-        """In some rows give layers that may compute in int8 at most 8 bits, or full precision: all, or a run of them."""
+        """In some rows give all layers that may compute in int8, or a run of them, at most 8 bits or full precision."""
         rows = np.flatnonzero(self._random.random(len(places)) < PRECISION)
         low = self._random.random(len(rows)) < 0.5
         own = self._in_int8
@@ -70,7 +70,7 @@ class Neighbourhood:
         places[rows] = self._settled(places[rows])
 
     def _runs(self, rows: int) -> npt.NDArray[np.bool_]:
-        """Of the layers that may compute in int8, in forward order, all or those between two random ones, ``[N, L]``."""
+        """All layers that may compute in int8, or those from a random one to another, ``[N, L]``."""
         count = len(self._in_int8)
         ends = np.sort(self._random.integers(0, count, (rows, 2)), axis=1)
         ends[self._random.random(rows) < 0.5] = 0, count - 1
