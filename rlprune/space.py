@@ -248,17 +248,20 @@ class Space:
         computed = self.in_int8(row[None])[0]
         return tuple(layer.name for layer, so in zip(self.network.layers, computed, strict=True) if so)
 
-    def in_int8(self, levels: IntArray) -> BoolArray:
-        """Whether each layer computes in int8, ``[N, K] -> [N, L]``."""
+    def permitted_in_int8(self, levels: IntArray) -> BoolArray:
+        """Whether each layer may compute in int8, ``[N, K] -> [N, L]``: it is left, and has at most 8 bits."""
         if not self.int8.names or "bits" not in self.kinds:
             return np.zeros((len(levels), len(self.network.layers)), dtype=bool)
         candidates = np.array([layer.name in self.int8.names for layer in self.network.layers])
-        present = self.present(levels)
-        permitted = np.asarray((self.bits(levels) <= INT8_BITS) & present & candidates)
+        return np.asarray((self.bits(levels) <= INT8_BITS) & self.present(levels) & candidates)
+
+    def in_int8(self, levels: IntArray) -> BoolArray:
+        """Whether each layer computes in int8, ``[N, K] -> [N, L]``."""
+        permitted = self.permitted_in_int8(levels)
         if not permitted.any():
             return permitted
         widths = self.effective_widths(self.widths(levels), self.kept(levels))
-        return self.int8.chosen(widths, permitted, present)
+        return self.int8.chosen(widths, permitted, self.present(levels))
 
     def named(self, row: IntArray) -> Mapping[str, Mapping[Kind, int]]:
         """Name -> kind -> level of a plan ``[K]``, in forward order."""

@@ -168,10 +168,18 @@ class Int8Rule:
         self._conversion = conversion
         self._conversions = Conversions(network, self._times.names) if self._names else None
 
+        self._known = (network.fingerprint, predictor, self._names, dict(kinds), conversion, dict(shares))
+
     @property
     def names(self) -> frozenset[str]:
         """The layers that may."""
         return self._names
+
+    def __eq__(self, other: object) -> bool:
+        """Whether both choose the same layers, and promise the same of them."""
+        return isinstance(other, Int8Rule) and self._known == other._known
+
+    __hash__ = None  # type: ignore[assignment]
 
     def chosen(self, widths: IntArray, permitted: BoolArray, present: BoolArray) -> BoolArray:
         """Of the layers ``permitted`` ``[N, L]`` those that take least in int8 at widths ``[N, G]``; ``[N, L]``.
@@ -179,11 +187,17 @@ class Int8Rule:
         Args:
             present: those that are left, ``[N, L]``.
         """
+        return self.best(widths, permitted, present)[0]
+
+    def best(self, widths: IntArray, permitted: BoolArray, present: BoolArray) -> tuple[BoolArray, FloatArray]:
+        """What :meth:`chosen` gives, and the milliseconds that these layers save, ``[N]``."""
         may = permitted & present & self._may
-        if self._conversion is None:
-            may &= (may == (present & self._may)).all(axis=1, keepdims=True)
-            return np.asarray(may & (self.savings(widths, may, present) > 0)[:, None])
-        return self._least(widths, may, np.zeros_like(may), present)[0]
+        if self._conversion is not None:
+            chosen, cost = self._least(widths, may, np.zeros_like(may), present)
+            return chosen, -cost
+        may &= (may == (present & self._may)).all(axis=1, keepdims=True)
+        saved = self.savings(widths, may, present)
+        return may & (saved > 0)[:, None], np.maximum(saved, 0.0)
 
     def savings(self, widths: IntArray, in_int8: BoolArray, present: BoolArray) -> FloatArray:
         """Milliseconds that these layers ``[N, L]`` save in int8, whether it pays or not; ``[N]``."""

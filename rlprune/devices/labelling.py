@@ -44,31 +44,31 @@ class Labelling:
             nodes: cost of each label, ``[N, V, 2]``; infinite where it is not allowed.
             links: cost of each link where its ends differ, ``[N, E]``.
         """
-        nodes = nodes.copy()
+        own, of_links = np.moveaxis(nodes, 0, -1).copy(), np.ascontiguousarray(links.T)
         for node, link in self._single:
-            nodes[:, node, 1] += links[:, link]
+            own[node, 1] += of_links[link]
         table, standing, found = np.zeros(len(nodes)), list[int](), list[tuple[int, list[int], BoolArray]]()
         for node, back in enumerate(self._back):
-            table = table[..., None] + _along(nodes[:, node], [len(standing)], len(standing) + 1)
+            table = table[..., None, :] + own[node]
             standing.append(node)
             for other, link in back:
-                differing = links[:, link, None, None] * (1.0 - np.eye(2))
+                differing = of_links[link] * (1.0 - np.eye(2))[..., None]
                 table = table + _along(differing, [standing.index(other), len(standing) - 1], len(standing))
             for done in self._closing[node]:
-                zero, one = np.moveaxis(table, standing.index(done) + 1, 0)
+                zero, one = np.moveaxis(table, standing.index(done), 0)
                 standing.remove(done)
                 found.append((done, standing.copy(), np.asarray(one < zero)))
                 table = np.minimum(zero, one)
-        labels = np.zeros(nodes.shape[:2], dtype=bool)
+        labels = np.zeros((len(own), len(nodes)), dtype=np.int64)
         every = np.arange(len(nodes))
         for node, others, better in reversed(found):
-            labels[:, node] = better[(every, *labels[:, others].T.astype(np.int64))]
-        return labels, table
+            labels[node] = better[(*labels[others], every)]
+        return labels.T > 0, table
 
 
 def _along(costs: FloatArray, axes: Sequence[int], count: int) -> FloatArray:
-    """``[N, 2, ...]`` with its axes behind the first at ``axes`` of ``count``, to be added to a table."""
-    return costs.reshape(len(costs), *(2 if axis in axes else 1 for axis in range(count)))
+    """``[2, ..., N]`` with its axes before the last at ``axes`` of ``count``, to be added to a table."""
+    return costs.reshape(*(2 if axis in axes else 1 for axis in range(count)), costs.shape[-1])
 
 
 def _last_links(nodes: int, links: Sequence[tuple[int, int]]) -> list[int]:
