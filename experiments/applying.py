@@ -25,6 +25,7 @@ from rlprune.export import verify_onnx
 from rlprune.files import write_atomic, write_json
 from rlprune.network import IntArray
 from rlprune.plan import PruningPlan
+from rlprune.storage import data_bytes
 from rlprune.threads import torch_threads
 
 ANY_WIDTH = 1
@@ -115,7 +116,7 @@ def _scored(
         divergence=validation.divergence,
         macs=macs,
         params=float(space.params(levels[None])[0]),
-        size_bytes=len(delivered.compact() or weights(module)),
+        size_bytes=data_bytes(delivered.compact() or weights(module)),
         widths=tuple(int(level) for level in levels),
         score_test=score_test,
         latency_measured_ms=timing.latency_ms,

@@ -94,14 +94,14 @@ class FrontCurves:
 
 
 class ObjectiveVolume:
-    """Hypervolume over score, latency and energy (without a device: score and MACs) of all plans so far.
+    """Hypervolume over score, latency, energy and what is limited, where they are known, of all plans so far.
 
     See ``REFERENCE_NOTE`` of :mod:`rlprune.experiments.fronting.objectives`.
     """
 
     def __init__(self, problem: PruningProblem) -> None:
         self._dense = {SCORE: problem.evaluator.dense.score, **problem.dense_costs}
-        self._names = default_objectives(problem.dense_costs)
+        self._names = default_objectives(problem.dense_costs, problem.planner.limits)
         self._front: FloatArray = np.empty((0, len(self._names)))
         self._volume = 0.0
 

@@ -87,7 +87,7 @@ def _figures(result: Result) -> list[Figure]:
         figures.append(_faster(dense.latency_ms, best.latency_ms, kind))
     if dense.energy_mj is not None and best.energy_mj is not None:
         figures.append(_less("energy", dense.energy_mj, best.energy_mj, "mJ", result["energy_source"]))
-    figures.append(_less("size", dense.size_bytes / 1e3, best.size_bytes / 1e3, "kB", "of the weights"))
+    figures.append(_less("size", dense.size_bytes / 1e3, best.size_bytes / 1e3, "kB", "as stored"))
     return [*figures, _less("MACs", dense.macs / 1e6, best.macs / 1e6, "M", "of one sample")]
 
 

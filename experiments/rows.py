@@ -34,7 +34,7 @@ class Row:
         batch: samples in one inference.
         macs: multiply-adds of one sample.
         params: parameters.
-        size_bytes: of the weights as float32 safetensors.
+        size_bytes: of all tensors as stored, which is what a budget on size counts; the header of a file comes on top.
         widths: channels of each group.
         reward: in the search; None where the row was not searched.
     """
@@ -131,7 +131,7 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
         Column("energy", "above idle, mJ", lambda row: _number(row.energy_above_idle_mj, ".3g"), 6),
         Column("MACs", "M", lambda row: f"{row.macs / 1e6:.2f}"),
         Column("params", "k", lambda row: f"{row.params / 1e3:.1f}", 1),
-        Column("size", "kB", lambda row: f"{row.size_bytes / 1e3:.0f}", 2),
+        Column("size", "kB", lambda row: in_kilobytes(row.size_bytes), 2),
         Column("memory", "peak, kB", lambda row: "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e3:.0f}", 4),
     ]
     return [column for column in found if any(column.cell(row) != "-" for row in rows)]
@@ -140,6 +140,11 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
 def _checked_promise(row: Row) -> float | None:
     """The promised energy, where a meter lets one compare; of a stated power it says nothing new."""
     return None if row.energy_above_idle_mj is None else row.energy_promised_mj
+
+
+def in_kilobytes(size: float) -> str:
+    """Bytes in kB: below 100 with a decimal, so that what keeps to a budget also looks it."""
+    return f"{size / 1e3:.{int(size < 1e5)}f}"
 
 
 def finalist_name(method: str, number: int) -> str:

@@ -35,7 +35,7 @@ SETTING_HELP = "a setting of the agent, such as optimism=2; repeatable"
 PREFER_HELP = "what counts on the front of a range: accuracy=1, latency=1, energy=0.5, macs, params; repeatable"
 OBJECTIVE_HELP = (
     "accuracy, latency, energy, macs, params, size, latency_p99 or divergence; repeatable, 2 to 5; default: accuracy, "
-    "latency and energy, without a device accuracy and macs"
+    "latency and energy where they are known and costs with a budget, else accuracy and macs"
 )
 WITHIN_HELP = (
     "only plans that keep to this: latency=0.5 of the dense network's or energy=2mJ at most, accuracy=0.98 of the "

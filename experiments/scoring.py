@@ -19,6 +19,7 @@ from rlprune.inputs import as_batch
 from rlprune.memory import peak_tensor_bytes
 from rlprune.network import IntArray, Network
 from rlprune.problem import PruningProblem
+from rlprune.storage import data_bytes
 from rlprune.tasks.measures import Details
 
 
@@ -84,7 +85,7 @@ class Candidate:
             divergence=self.quality.divergence,
             macs=macs,
             params=float(problem.space.params(self.levels[None])[0]),
-            size_bytes=len(self.delivered.compact() or weights(self.module)),
+            size_bytes=data_bytes(self.delivered.compact() or weights(self.module)),
             widths=tuple(int(level) for level in self.levels),
             score_test=self.score_test,
             latency_promised_ms=promised,

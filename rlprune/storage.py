@@ -17,7 +17,7 @@ from rlprune.errors import ConfigError, NetworkError, unknown_name
 from rlprune.files import MAX_JSON_BYTES, parse_json, read_bytes, write_atomic
 from rlprune.packing import WIDTHS, Form, Stored, pack, sizes, treated, unpack
 
-__all__ = ["Stored", "compact_bytes", "load_compact", "save_compact", "stored_bytes", "treated"]
+__all__ = ["Stored", "compact_bytes", "data_bytes", "load_compact", "save_compact", "stored_bytes", "treated"]
 
 SCHEMA = "rlprune-compact/1"
 METADATA = "rlprune"
@@ -98,7 +98,12 @@ def compact_bytes(state: Mapping[str, Tensor], treatment: Mapping[str, Stored]) 
         else:
             tensors[key] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     described = {"schema": SCHEMA, "treated": {key: form.to_json() for key, form in forms.items()}}
-    return save(tensors, {METADATA: json.dumps(described)})
+    return save(tensors, {METADATA: json.dumps(described, separators=(",", ":"))})
+
+
+def data_bytes(content: bytes) -> int:
+    """Bytes of the tensors in the content of a safetensors file: all but its header, which names them."""
+    return len(content) - 8 - int.from_bytes(content[:8], "little")
 
 
 def load_compact(path: str | Path) -> dict[str, Tensor]:

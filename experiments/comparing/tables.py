@@ -11,7 +11,7 @@ from rlprune.experiments.comparing.bootstrap import Difference, Spread
 from rlprune.experiments.comparing.conditions import key_of
 from rlprune.experiments.comparing.sections import Line, Section
 from rlprune.experiments.comparing.significance import MEASURES, Trial, p_text
-from rlprune.experiments.rows import score_text
+from rlprune.experiments.rows import in_kilobytes, score_text
 
 
 @dataclass(frozen=True)
@@ -56,7 +56,7 @@ FULL = (
     Measure("energy_mj", "energy, mJ", _mean(".3g")),
     Measure("macs", "MACs, M", _mean(".3f", 1e6)),
     Measure("params", "params, k", _mean(".1f", 1e3)),
-    Measure("size_bytes", "size, kB", _mean(".0f", 1e3)),
+    Measure("size_bytes", "size, kB", lambda found: in_kilobytes(found.mean)),
     Measure("peak_bytes", "memory peak, kB", _mean(".0f", 1e3)),
     Measure("evaluations_to_best", "evaluations to the best plan", _mean(".0f")),
     Measure("evaluations", "evaluations", _mean(".0f")),

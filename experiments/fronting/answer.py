@@ -62,10 +62,13 @@ class Fronts:
         kind, chosen = self.chosen
         return chosen.row if kind == front.kind else None
 
+    def _front(self, kind: str) -> Front:
+        return next(front for front in self.fronts if front.kind == kind)
+
     def chosen_words(self) -> str:
         """Which plan was chosen, and how."""
         kind, chosen = self.chosen
-        values = ", ".join(shown_value(chosen.plan, name) for name in self.objectives)
+        values = ", ".join(shown_value(chosen.plan, name) for name in self._front(kind).objectives)
         words = f"Chosen ({chosen.how}) among {kind} plans: {chosen.plan.label} of {chosen.plan.source.path}: {values}."
         return words.replace(SCORE, self.metric)
 

@@ -12,7 +12,7 @@ from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
 from rlprune.experiments.fronting.pareto import nearest
 from rlprune.experiments.fronting.plans import Plan
-from rlprune.experiments.rows import score_text
+from rlprune.experiments.rows import in_kilobytes, score_text
 from rlprune.limits import Budget, format_cost
 
 KNEE = "knee"
@@ -155,5 +155,5 @@ def shown_value(plan: Plan, name: str) -> str:
     if name == SCORE:
         return f"{name} {score_text(value)} ({1 - plan.loss(name):.1%} of the dense network's)"
     if name == "size":
-        return f"{name} {value / 1e3:.0f} kB ({plan.loss(name):.1%} of the dense network's)"
+        return f"{name} {in_kilobytes(value)} kB ({plan.loss(name):.1%} of the dense network's)"
     return f"{name} {format_cost(name, value)} ({plan.loss(name):.1%} of the dense network's)"

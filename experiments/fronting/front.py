@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 from rlprune.errors import RunError
-from rlprune.experiments.fronting.objectives import default_objectives, losses_of, reference_of
-from rlprune.experiments.fronting.pareto import Knee, knee, repeated_columns, undominated
+from rlprune.experiments.fronting.objectives import losses_of, reference_of
+from rlprune.experiments.fronting.pareto import FLAT, Knee, knee, repeated_columns, undominated
 from rlprune.experiments.fronting.plans import MEASURED, Plan
 from rlprune.experiments.fronting.volume import contributions, hypervolume
 from rlprune.network import FloatArray, IntArray
@@ -38,13 +38,12 @@ class Front:
     left_out: int = 0
 
     @classmethod
-    def of(cls, kind: str, plans: Sequence[Plan], objectives: tuple[str, ...] = ()) -> Front:
-        """The front of those of ``plans`` that know every objective; the usual ones are those the first knows.
+    def of(cls, kind: str, plans: Sequence[Plan], names: tuple[str, ...]) -> Front:
+        """The front of those of ``plans`` that know every one of the objectives ``names``.
 
         Raises:
             RunError: no plan knows them.
         """
-        names = objectives or default_objectives([name for name in plans[0].values if plans[0].knows(name)])
         fitting = [plan for plan in plans if all(map(plan.knows, names))]
         if not fitting:
             raise RunError(
@@ -135,13 +134,14 @@ class Front:
         return [*found, *self._of_the_knee()]
 
     def _of_the_knee(self) -> list[str]:
-        if self.knee.distance > 1e-9:
+        if self.knee.distance > FLAT:
             return []
-        return [f"The {self.kind} front bends nowhere towards the ideal: its knee is one of the extremes."]
+        return [f"The {self.kind} front bends nowhere towards the ideal: its knee is the plan of least total loss."]
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
         return {
+            "objectives": list(self.objectives),
             "plans": len(self.plans),
             "hypervolume": {
                 "all": self.volume,

@@ -42,7 +42,7 @@ class Objective:
     @property
     def column(self) -> str:
         """Of the table of episodes."""
-        return {SCORE: "score", DIVERGENCE: DIVERGENCE, "size": "size"}.get(self.name) or cost_name(self.name)
+        return {SCORE: "score", DIVERGENCE: DIVERGENCE}.get(self.name) or cost_name(self.name)
 
     @property
     def is_cost(self) -> bool:
@@ -85,9 +85,10 @@ def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
     return tuple(names)
 
 
-def default_objectives(known: Collection[str]) -> tuple[str, ...]:
-    """The score, latency and energy where they are known, else MACs."""
-    return (SCORE, *([name for name in ("latency", "energy") if name in known] or ["macs"]))
+def default_objectives(known: Collection[str], limited: Collection[str] = ()) -> tuple[str, ...]:
+    """The score; of what is known latency, energy and costs ``limited`` by a budget; where that is none, MACs."""
+    costs = [name for name in dict.fromkeys(("latency", "energy", *limited)) if name in known and name in OBJECTIVES]
+    return (SCORE, *(costs[: MOST - 1] or ["macs"]))
 
 
 def loss_of(name: str, value: float, dense: float) -> float:

@@ -12,6 +12,8 @@ from rlprune.network import FloatArray, IntArray
 
 SAME = 1e-6
 """Relative difference below which two columns are one."""
+FLAT = 1e-9
+"""Distance up to which a front bends nowhere."""
 
 
 def undominated(losses: FloatArray) -> IntArray:
@@ -66,12 +68,17 @@ def knee(losses: FloatArray) -> Knee:
     The extreme of an objective is its least row (of several, the one whose other losses are least in sum). Losses are
     scaled to [0, 1] first, and columns that repeat others are left out. Das, On characterizing the "knee" of the
     Pareto curve based on normal-boundary intersection, Structural Optimization 18, 1999.
+
+    Where no row lies on that side, nothing in the front's form tells one from another; then it is that of the least sum
+    of losses as they are.
     """
     repeated = repeated_columns(losses)
-    table = scaled(losses[:, [column for column in range(losses.shape[1]) if column not in repeated]])
+    own = losses[:, [column for column in range(losses.shape[1]) if column not in repeated]]
+    table = scaled(own)
     normal, own_plane = _normal(table)
     distances = (1 - table @ normal) / np.linalg.norm(normal)
-    row = int(np.argmax(distances.round(12)))
+    bends = distances.max() > FLAT
+    row = int(np.argmax(distances.round(12)) if bends else np.argmin(own.sum(axis=1).round(12)))
     return Knee(row, float(distances[row]), own_plane)
 
 

@@ -9,8 +9,14 @@ from rlprune.errors import ConfigError, RunError, unknown_name
 from rlprune.experiments.fronting.answer import Fronts
 from rlprune.experiments.fronting.choosing import KNEE, Limit, choose, parse_limits
 from rlprune.experiments.fronting.front import Front
-from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE, parse_objectives
-from rlprune.experiments.fronting.plans import MEASURED, SEARCHED, Source, measured_plans, searched_plans
+from rlprune.experiments.fronting.objectives import (
+    FEWEST,
+    OBJECTIVES,
+    SCORE,
+    default_objectives,
+    parse_objectives,
+)
+from rlprune.experiments.fronting.plans import MEASURED, SEARCHED, Plan, Source, measured_plans, searched_plans
 from rlprune.experiments.options import parse_preferences
 from rlprune.experiments.run_config import FrontConfig
 
@@ -65,17 +71,33 @@ def fronts_of(sources: Sequence[Source], wishes: Wishes, notes: Sequence[str] = 
     searched = [plan for source in sources for plan in searched_plans(source)]
     if len(searched) > MOST_PLANS:
         raise RunError(f"At most {MOST_PLANS} plans are put into a front; these runs hold {len(searched)}. Name fewer.")
-    fronts, told = [Front.of(MEASURED, measured, wishes.objectives)], list(notes)
+    names = wishes.objectives or _usual(sources, measured)
+    fronts, told = [Front.of(MEASURED, measured, names)], list(notes)
     try:
-        fronts.append(Front.of(SEARCHED, searched, fronts[0].objectives))
+        fronts.append(_of_search(searched, names, named=bool(wishes.objectives)))
     except RunError as reason:
         if wishes.among == SEARCHED:
             raise
         told.append(f"No front of the search: {reason}")
-    front = next(one for one in fronts if one.kind == wishes.among)
+    if (fewer := fronts[-1].objectives) != names:
+        told.append(f"Searches knew nothing of {', '.join(name for name in names if name not in fewer)}.")
+    front = fronts[-1] if wishes.among == SEARCHED else fronts[0]
     chosen = choose(front, wishes.limits, wishes.way, wishes.weights)
     first, paths = sources[0].result, [source.path for source in sources]
     return Fronts(first["network"], first["metric"], paths, fronts, (front.kind, chosen), told + _samples(sources), out)
+
+
+def _usual(sources: Sequence[Source], measured: Sequence[Plan]) -> tuple[str, ...]:
+    """The objectives where none is named."""
+    limits = {cost for source in sources for cost in source.result["limits"]}
+    limited = [name for name, objective in OBJECTIVES.items() if objective.column in limits]
+    return default_objectives([name for name in OBJECTIVES if measured[0].knows(name)], limited)
+
+
+def _of_search(searched: Sequence[Plan], names: tuple[str, ...], named: bool) -> Front:
+    """The front of the searches; of usual objectives, which nobody ``named``, those count that searches know."""
+    known = tuple(name for name in names if any(plan.knows(name) for plan in searched))
+    return Front.of(SEARCHED, searched, names if named or len(known) < FEWEST else known)
 
 
 def _samples(sources: Sequence[Source]) -> list[str]:

@@ -1,7 +1,8 @@
 """Measures what dropped blocks and layers in int8 change, and adds it to a profile.
 
 Probes compute layers in int8 at random widths, a third of them all layers and the others random runs of layers; further
-plans mix widths and dropped blocks, half of them with such layers in int8.
+plans mix widths and dropped blocks, half of them with such layers in int8. Then layers are measured in int8 as the fit so
+far would choose them: it chooses what it promises too well, which only such plans show. The last of these are held out.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from pathlib import Path
 import numpy as np
 
 from rlprune.choices import FULL_BITS, INT8_BITS, Kind
+from rlprune.devices.int8_model import Int8Rule
 from rlprune.devices.measuring import Effort, Stage, Timed
 from rlprune.devices.mixed import MixedPlan, fit_mixed, int8_ratio
 from rlprune.devices.partial import PartialProfile
@@ -27,6 +29,8 @@ from rlprune.space import Decisions, Space
 DROPS = 6
 """Different sets of dropped blocks that are measured: some runtimes export the network anew for each."""
 PLANS, CHECKS, PROBES = 32, 12, 30
+ROUNDS, CHOSEN = 3, 20
+"""Times that chosen layers are measured before the last one, and plans each time."""
 WHOLE = 1 / 3
 """Share of the plans in int8 that have all layers in int8."""
 LENGTHS = (1, 2, 4, 8)
@@ -91,6 +95,18 @@ class Mixes:
         switches = random.random(len(self.layers)) < 1 / random.choice(LENGTHS)
         inside = (np.cumsum(switches) + random.integers(2)) % 2 == 1
         return tuple(name for name, own in zip(self.layers, inside, strict=True) if own)
+
+    def chosen(self, rule: Int8Rule, count: int, seed: int) -> IntArray:
+        """The dense network, and ``count`` random rows without dropped blocks; of their layers in int8 only those that
+        the rule chooses; ``[count + 1, K]``.
+        """
+        space, rows = self.space, self.rows(count, seed, drop=False)
+        in_int8 = space.on(space.network, rule).in_int8(rows)
+        names = [layer.name for layer in space.network.layers]
+        for place, choice in enumerate(space.choices):
+            if choice.kind == "bits":
+                rows[:, place] = np.where(in_int8[:, names.index(choice.name)], INT8_BITS, FULL_BITS)
+        return rows
 
     def plans(self, timed: Timed, scale: float, held_out: Sequence[bool]) -> list[MixedPlan]:
         """Measured rows as records."""
@@ -157,6 +173,10 @@ def add_mixes(
     rows = mixes.rows(PLANS + CHECKS, effort.seed + 3, drop=True)
     plans = [*probed, *measured("mixes", rows, CHECKS)]
     mixed = fit_mixed(mixes.space, profile.predictor, plans, mixes.layers)
+    for number in range(ROUNDS + 1 if mixes.layers else 0):
+        rows = mixes.chosen(mixed.rule(mixes.space, profile.predictor), CHOSEN, effort.seed + 4 + number)
+        plans += measured(f"chosen {number}", rows, CHOSEN if number == ROUNDS else 0)
+        mixed = fit_mixed(mixes.space, profile.predictor, plans, mixes.layers)
     mixed = replace(mixed, int8_ratio=int8_ratio(mixes.space.network, profile.predictor, probed))
     profile = replace(profile, mixed=mixed)
     if path is not None:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+from torch import nn
 
 from rlprune.choices import FULL_BITS, Choice
 from rlprune.delivery import Delivered
@@ -31,26 +33,45 @@ class PlanBuilder:
         calibration: samples for refitting masked weights, BatchNorm and the ranges of layers in int8.
 
     Attributes:
-        tensors: ``state_dict`` key -> tensor of a plan in the search. Masked weights are refitted where no channels are
-            decided: else nearly every plan has weights of its own, and a search no time for it.
+        tensors: ``state_dict`` key -> tensor of a plan in the search. Masked weights are refitted; roughly where
+            channels are decided: then nearly every plan has weights of its own, and a search no time for more.
     """
 
     def __init__(self, tables: PruningTables, space: Space, calibration: Split) -> None:
         self._tables, self._space, self._calibration = tables, space, calibration
-        alone = "channels" not in space.kinds
-        self.tensors = PlanTensors(tables, space, self._repair if alone else None)
+        self.tensors = PlanTensors(tables, space, self._quick_repair())
+        self._latest: tuple[Sequence[str], PlanTensors] | None = None
 
     @cached_property
     def _repair(self) -> WeightRepair | None:
+        return self._repair_of(self._tables)
+
+    def _repair_of(self, tables: PruningTables, model: nn.Module | None = None) -> WeightRepair | None:
         if "weights" not in self._space.kinds:
             return None
-        return WeightRepair(self._tables, [layer for _, layer in treated_layers(self._space)], self._calibration)
+        layers = [layer for _, layer in treated_layers(self._space)]
+        return WeightRepair(tables, layers, self._calibration, model=model)
 
-    @cached_property
-    def _finished(self) -> PlanTensors:
-        """Tensors of delivered networks, whose masked weights are always refitted."""
-        alone = "channels" not in self._space.kinds
-        return self.tensors if alone else PlanTensors(self._tables, self._space, self._repair)
+    def _quick_repair(self) -> WeightRepair | None:
+        repair = self._repair
+        return repair if repair is None or "channels" not in self._space.kinds else repair.roughly()
+
+    def _finished(self, dropped: Sequence[str]) -> PlanTensors:
+        """Tensors of delivered networks without these blocks; those of the latest blocks are kept."""
+        if self._latest is None or self._latest[0] != dropped:
+            self._latest = dropped, self._make_finished(dropped)
+        return self._latest[1]
+
+    def _make_finished(self, dropped: Sequence[str]) -> PlanTensors:
+        """Masked weights are refitted exactly, and all repairs are for what layers read without the blocks."""
+        if dropped and {"channels", "weights"} & set(self._space.kinds):
+            short = drop_blocks(self._tables.permuted, self._space.blocks, dropped)
+            batchnorm.reestimate(short, even_batches(self._calibration, BATCH, self._tables.device))
+            tables = self._tables.reading(short, self._calibration)
+            return PlanTensors(tables, self._space, self._repair_of(tables, short))
+        if "channels" not in self._space.kinds:
+            return self.tensors
+        return PlanTensors(self._tables, self._space, self._repair)
 
     @cached_property
     def _block_errors(self) -> dict[str, float]:
@@ -58,11 +79,13 @@ class PlanBuilder:
 
     def delivered(self, row: IntArray) -> Delivered:
         """The network of a plan ``[K]`` as it is handed over, BatchNorm re-estimated on calibration samples."""
-        tensors = {key: value.clone().contiguous() for key, value in self._finished(row).items()}
+        dropped = self._space.dropped(row)
+        finished = self._finished(dropped)
+        tensors = {key: value.clone().contiguous() for key, value in finished(row).items()}
         model = self._tables.shell().fill(tensors, self._space.widths(row[None])[0]).requires_grad_(True)
-        model = drop_blocks(model, self._space.blocks, self._space.dropped(row)).eval()
+        model = drop_blocks(model, self._space.blocks, dropped).eval()
         batchnorm.reestimate(model, even_batches(self._calibration, BATCH, self._tables.device))
-        stored = self._finished.stored(row, model.state_dict())
+        stored = finished.stored(row, model.state_dict())
         int8 = self._space.computed_in_int8(row)
         if not int8:
             return Delivered(model, stored, narrow=self._narrow(row))

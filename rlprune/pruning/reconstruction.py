@@ -22,6 +22,9 @@ from rlprune.pruning.statistics import LayerStatistics
 class Solver(Protocol):
     """Gives the coefficients of one layer for any of the input sets it can lose."""
 
+    coefficients: Coefficients
+    """Dense ones."""
+
     @property
     def bytes(self) -> int: ...
 

@@ -233,6 +233,28 @@ class PruningTables:
             tensor = tensor.narrow(dim, 0, kept) if isinstance(kept, int) else tensor.index_select(dim, kept)
         return tensor
 
+    def reading(self, model: nn.Module, calibration: Split, seed: int = 0) -> PruningTables:
+        """The same, with layers repaired for what they read in ``model``, where they should answer as the dense ones.
+
+        Channels keep their order. Layers that cannot be observed there keep the repair they have.
+
+        Args:
+            model: one with the tensors of :attr:`permuted`, such as that without some blocks.
+
+        Raises:
+            NetworkError: it cannot take the calibration samples.
+        """
+        network, other = copy.copy(self.network), copy.copy(self)
+        network.model = model
+        exact = {name: item for name, item in self._solvers.items() if not isinstance(item, MeanSolver)}
+        statistics: dict[str, Statistics] = {name: LayerStatistics(item.coefficients) for name, item in exact.items()}
+        gather(network, statistics, calibration, seed, self.device)
+        found = {name: SubsetSolver(item) for name, item in statistics.items() if isinstance(item, LayerStatistics)}
+        other._solvers = self._solvers | found
+        other._factor_bytes = sum(solver.bytes for solver in other._solvers.values())
+        other._repairs = RecentlyUsed(self._repairs.limit)
+        return other
+
     def shell(self) -> surgery.Shell:
         """A copy of the permuted dense network into which the tensors of plans can be put, one after the other."""
         return surgery.Shell(copy.deepcopy(self._permuted), self.network)

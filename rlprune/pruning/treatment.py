@@ -24,9 +24,11 @@ from rlprune.pruning.weights import WeightRule, lost_energy, mask_of_density, me
 from rlprune.space import Space
 from rlprune.storage import Stored, treated
 
-CACHE_BYTES = 2**28
+CACHE_BYTES = 2**27
 Pair = tuple[torch.Tensor, torch.Tensor | None]
 """A weight and its bias."""
+Refitted = tuple[torch.Tensor, torch.Tensor | None, torch.Tensor | None]
+"""A weight and its bias before they are rounded, and the mask of the weight."""
 
 
 def treated_layers(space: Space) -> list[tuple[int, Layer]]:
@@ -55,7 +57,11 @@ class WeightTreatment:
 
     def stored(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> Stored:
         """How the weight is stored."""
-        return Stored(self.bits, side_of(layer, "out") or 0, self.mask(layer, weight, rule), rule.replacement == "mean")
+        return self.stored_with(self.mask(layer, weight, rule), layer, rule)
+
+    def stored_with(self, mask: torch.Tensor | None, layer: Layer, rule: WeightRule) -> Stored:
+        """:meth:`stored`, of a mask that is known."""
+        return Stored(self.bits, side_of(layer, "out") or 0, mask, rule.replacement == "mean")
 
     def applied(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> torch.Tensor:
         """The weight as it computes, without repair."""
@@ -79,15 +85,16 @@ class PlanTensors:
         self._tables, self._space, self._repair = tables, space, repair
         self._layers = treated_layers(space)
         self._known: RecentlyUsed[Pair] = RecentlyUsed(CACHE_BYTES)
+        self._refits: RecentlyUsed[Refitted] = RecentlyUsed(CACHE_BYTES)
 
     def __call__(self, row: IntArray) -> dict[str, torch.Tensor]:
         """``state_dict`` key -> tensor of a plan ``[K]``; those that no choice changes are left out."""
         widths = self._space.widths(row[None])[0]
         tensors = self._tables.tensors(widths)
         for layer, treatment in self.treatments(row):
-            weight, bias = self._untreated(layer, tensors)
+            pair = self._untreated(layer, tensors)
             place = (layer.name, self._tables.kept_of(layer.name, widths), treatment)
-            made = self._known.get(place, partial(self._treated, layer, weight, bias, treatment, widths))
+            made = self._known.get(place, partial(self._treated, layer, pair, treatment, widths))
             tensors[layer.weight or ""] = made[0]
             if layer.bias is not None and made[1] is not None:
                 tensors[layer.bias] = made[1]
@@ -99,23 +106,20 @@ class PlanTensors:
         assert weight is not None  # layers without one are not treated
         return weight, bias
 
-    def _treated(
-        self,
-        layer: Layer,
-        weight: torch.Tensor,
-        bias: torch.Tensor | None,
-        treatment: WeightTreatment,
-        widths: IntArray,
-    ) -> Pair:
-        rule = self._space.decisions.rule
+    def _treated(self, layer: Layer, pair: Pair, treatment: WeightTreatment, widths: IntArray) -> Pair:
         if treatment == WeightTreatment():
-            return weight, bias
-        stored = treatment.stored(layer, weight, rule)
-        if stored.mask is None or self._repair is None:
-            return treated(weight, stored), bias
-        fill = mean_of_removed(weight, stored.mask) if stored.mean else 0.0
-        weight, bias = self._repair.repaired(layer, weight, bias, stored.mask, fill, widths)
-        return treated(weight, stored), bias
+            return pair
+        place = (layer.name, self._tables.kept_of(layer.name, widths), treatment.density)
+        weight, bias, mask = self._refits.get(place, partial(self._refitted, layer, pair, treatment, widths))
+        return treated(weight, treatment.stored_with(mask, layer, self._space.decisions.rule)), bias
+
+    def _refitted(self, layer: Layer, pair: Pair, treatment: WeightTreatment, widths: IntArray) -> Refitted:
+        rule = self._space.decisions.rule
+        mask = treatment.mask(layer, pair[0], rule)
+        if mask is None or self._repair is None:
+            return *pair, mask
+        fill = mean_of_removed(pair[0], mask) if rule.replacement == "mean" else 0.0
+        return *self._repair.repaired(layer, *pair, mask, fill, widths), mask
 
     def treatments(self, row: IntArray) -> list[tuple[Layer, WeightTreatment]]:
         """What happens to the weight of each layer that may be treated, whether it is or not."""

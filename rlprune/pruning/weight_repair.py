@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 
 import torch
+from torch import nn
 
 from rlprune.layers import Layer
 from rlprune.network import IntArray
 from rlprune.pruning.calibration import GIB, Statistics, gather, obstacle, too_large
 from rlprune.pruning.coefficients import Coefficients
-from rlprune.pruning.sparse_repair import columns_kept, refit
-from rlprune.pruning.statistics import LayerStatistics
+from rlprune.pruning.sparse_repair import Refit, columns_kept, exact, rough
+from rlprune.pruning.statistics import LayerStatistics, submatrix
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Split
 
@@ -23,23 +24,32 @@ MOST_OPERATIONS = 2e11
 class WeightRepair:
     """Least squares for masked weights.
 
-    The second moments of what every layer reads are gathered once, in the dense network whose channels stand in the
-    order of the tables; a plan with fewer channels uses the part of them that is left.
+    The second moments of what every layer reads are gathered once, where channels stand in the order of the tables; a
+    plan with fewer channels uses the part of them that is left.
 
     Args:
         tables: of the network.
         layers: whose weights may be masked.
         calibration: samples that the moments are taken on.
         seed: of the positions at which inputs are sampled.
+        model: in which they are observed; the permuted dense network where none is given.
 
     Attributes:
         unrepaired: layer -> why its masked weight stays as it is.
     """
 
-    def __init__(self, tables: PruningTables, layers: list[Layer], calibration: Split, seed: int = 0) -> None:
+    def __init__(
+        self,
+        tables: PruningTables,
+        layers: list[Layer],
+        calibration: Split,
+        seed: int = 0,
+        model: nn.Module | None = None,
+    ) -> None:
         self._tables = tables
+        self._refit: Refit = exact
         network = copy.copy(tables.network)
-        network.model = tables.permuted
+        network.model = model or tables.permuted
         found: dict[str, Coefficients] = {}
         self.unrepaired: dict[str, str] = {}
         for layer in layers:
@@ -54,6 +64,12 @@ class WeightRepair:
         }
         self.unrepaired |= gather(network, statistics, calibration, seed, tables.device)
         self._moments = {name: item for name, item in statistics.items() if isinstance(item, LayerStatistics)}
+
+    def roughly(self) -> WeightRepair:
+        """One that answers nearly the same in a fraction of the time; the moments are shared."""
+        other = copy.copy(self)
+        other._refit = rough
+        return other
 
     def _too_slow(self, layer: Layer) -> str | None:
         coefficients = Coefficients.of(layer, self._tables.state)
@@ -87,16 +103,12 @@ class WeightRepair:
         whole = moments.coefficients
         inputs = self._tables.positions(layer.name, "in", widths, whole.inputs)
         columns = torch.cat([whole.constant, whole.columns_of(inputs)])
-        groups = self._groups_left(layer, widths)
-        kept = columns_kept(own, mask)
-        rows = zip(own.theta(), kept, moments.matrix[groups], strict=True)
-        fitted = [refit(theta, free, matrix[columns[:, None], columns].double(), fill) for theta, free, matrix in rows]
-        new_weight, new_bias = own.stored(torch.stack(fitted))
+        left = moments.matrix if layer.groups == 1 else moments.matrix[self._groups_left(layer, widths)]
+        fitted = self._refit(own.theta(), columns_kept(own, mask), submatrix(left, columns), fill)
+        new_weight, new_bias = own.stored(fitted)
         return new_weight.to(weight.device), None if new_bias is None else new_bias.to(weight.device)
 
     def _groups_left(self, layer: Layer, widths: IntArray) -> torch.Tensor:
         """Numbers of the groups of a grouped convolution that are left."""
-        if layer.groups == 1:
-            return torch.arange(1)
         each = layer.out_width // layer.groups
         return self._tables.positions(layer.name, "out", widths, layer.out_width)[::each] // each

@@ -52,7 +52,7 @@ def answer(*arguments: object) -> Answer:
 
 def test_it_joins_every_plan_of_every_run(trained: Trained, other: Path) -> None:
     found = answer(trained.path, other)
-    assert [objective["name"] for objective in found["objectives"]] == ["accuracy", "latency", "energy"]
+    assert [objective["name"] for objective in found["objectives"]] == ["accuracy", "latency", "energy", "macs"]
     episodes = [read_csv(path).widths.tolist() for run in (trained.path, other) for path in run.glob("episodes-*.csv")]
     distinct = sum(len({tuple(widths) for widths in table}) for table in episodes)
     assert found["fronts"]["searched"]["plans"] == distinct + 2  # and the uniform plan of each run

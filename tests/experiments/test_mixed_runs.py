@@ -41,6 +41,16 @@ def test_every_claim_of_it_holds(mixed: Path, here: Path) -> None:
     assert [claim for claim in called.json["claims"] if claim["verdict"] == "differs"] == []
 
 
+def test_the_size_in_the_table_is_what_the_budget_counts(mixed: Path) -> None:
+    result = RunFolder.open(mixed, RESULT).result()
+    sizes = {row["name"]: row["size_bytes"] for row in result["rows"]}
+    assert {name: sizes[name] for name in result["marks"]} == {
+        name: mark["costs"]["size_bytes"] for name, mark in result["marks"].items()
+    }
+    assert sizes[result["winner"]] <= result["limits"]["size_bytes"] < sizes["dense"]
+    assert sizes[result["winner"]] < (mixed / "pruned.compact.safetensors").stat().st_size  # names and shapes
+
+
 def test_the_report_names_the_compact_file_where_there_is_one(mixed: Path) -> None:
     assert (mixed / "pruned.compact.safetensors").is_file()
     assert "`pruned.compact.safetensors` its weights as stored" in (mixed / "report.md").read_text()
@@ -60,6 +70,14 @@ def test_every_plan_of_the_measured_front_is_kept_as_it_was_found(mixed: Path, s
             layer, _, kind = name.rpartition(" ")
             stated = decisions[layer].bits if kind == "bits" and layer in decisions else None
             assert kind != "bits" or (stated or 32) == level
+
+
+def test_a_budget_is_an_objective_by_itself_and_the_search_knows_it(mixed: Path, here: Path) -> None:
+    found = call("front", mixed, "--json").json
+    assert "size" in [objective["name"] for objective in found["objectives"]]
+    searched = found["fronts"]["searched"]
+    assert "size" in searched["objectives"]
+    assert all("size" in plan["values"] for plan in searched["best"])
 
 
 def test_other_plans_of_the_search_are_refused(source: Source) -> None:

@@ -19,7 +19,7 @@ from rlprune.experiments.config import as_dict, from_dict
 from rlprune.experiments.device_facts import DeviceFacts, energy_note
 from rlprune.experiments.episodes import read_csv, to_csv
 from rlprune.experiments.free_folder import check_free
-from rlprune.experiments.rows import Row, columns
+from rlprune.experiments.rows import Row, columns, in_kilobytes
 from rlprune.experiments.run_config import ReportConfig, TrainConfig
 from rlprune.experiments.run_folder import RunFolder
 from rlprune.experiments.searches import methods
@@ -164,7 +164,7 @@ def test_energy_is_metered_where_it_can_be_else_power_times_time() -> None:
 def test_columns_without_values_are_left_out_and_scores_are_percentages() -> None:
     assert [column.head for column in columns("accuracy", ROWS)] == ["network", "accuracy", "MACs", "params", "size"]
     text = markdown_rows("accuracy", ROWS)
-    assert "| ddpg (learned) | 95.00% | 2.00 | 3.0 | 12 |" in text
+    assert "| ddpg (learned) | 95.00% | 2.00 | 3.0 | 12.0 |" in text
     assert "-3.1000" in markdown_rows("r2", [row("a", "learned", -3.1, 0.1)])
 
 
@@ -195,3 +195,8 @@ def test_versions_name_what_a_run_stands_on() -> None:
     found = versions()
     assert {"rlprune", "python", "torch", "numpy", "stable-baselines3", "gymnasium", "onnxruntime", "cpu"} <= set(found)
     assert found["torch"]
+
+
+@pytest.mark.parametrize(("size", "text"), [(11_733.6, "11.7"), (99_940, "99.9"), (308_100.4, "308")])
+def test_small_sizes_have_a_decimal(size: float, text: str) -> None:
+    assert in_kilobytes(size) == text

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlprune.pruning import sparse_repair
-from rlprune.pruning.sparse_repair import output_change, refit, sparse_repaired
+from rlprune.pruning.sparse_repair import exact, output_change, refit, rough, sparse_repaired
 from tests.pruning.linear_layers import CASES
 
 
@@ -44,9 +46,44 @@ def test_its_error_is_never_above_the_unrepaired_one(density: float, seed: int, 
     assert bool((after <= before * (1 + 1e-9) + 1e-12).all())
 
 
-def test_a_full_mask_changes_nothing() -> None:
+def roughly(theta: torch.Tensor, kept: torch.Tensor, matrix: torch.Tensor, fill: float = 0.0) -> torch.Tensor:
+    return rough(theta[None], kept[None], matrix[None], fill)[0]
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.floats(0, 1), st.integers(0, 1000), st.sampled_from([0.0, -0.05]), st.sampled_from([1.0, 1e-25, 1e25]))
+def test_a_rough_refit_lies_between_the_cut_and_the_exact_one(
+    density: float, seed: int, fill: float, size: float
+) -> None:
+    theta, kept, matrix = problem(5, 40, density, seed)
+    cut = torch.where(kept, theta * size, fill * size)
+    ways = cut, roughly(theta * size, kept, matrix, fill * size), refit(theta * size, kept, matrix, fill * size)
+    worst, found, best = (output_change(theta, way / size, matrix) for way in ways)
+    assert bool((found <= worst * (1 + 1e-5) + 1e-9).all())
+    assert bool((found >= best * (1 - 1e-5) - 1e-9).all())
+    assert torch.equal(ways[1][~kept], cut[~kept])
+
+
+@pytest.mark.parametrize("density", [0.2, 0.5, 0.8])
+def test_a_rough_refit_wins_most_of_what_an_exact_one_does(density: float) -> None:
+    theta, kept, matrix = problem(20, 100, density, seed=4)
+    ways = torch.where(kept, theta, 0.0), roughly(theta, kept, matrix), refit(theta, kept, matrix)
+    worst, found, best = (float(output_change(theta, way, matrix).sum()) for way in ways)
+    assert found - best < 0.1 * (worst - best)
+
+
+def test_groups_are_refitted_each_by_its_own_moments() -> None:
+    problems = [problem(4, 12, 0.5, seed) for seed in (5, 6)]
+    theta, kept, matrix = (torch.stack(parts) for parts in zip(*problems, strict=True))
+    for refit_groups, alone in ((exact, refit), (rough, roughly)):
+        wanted = torch.stack([alone(*each, 0.1) for each in problems])  # type: ignore[operator]
+        torch.testing.assert_close(refit_groups(theta, kept, matrix, 0.1), wanted, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("way", [refit, roughly])
+def test_a_full_mask_changes_nothing(way: Callable[..., torch.Tensor]) -> None:
     theta, _, matrix = problem(5, 9, 0.5, seed=2)
-    assert torch.equal(refit(theta, torch.ones_like(theta, dtype=torch.bool), matrix), theta)
+    assert torch.equal(way(theta, torch.ones_like(theta, dtype=torch.bool), matrix), theta)
 
 
 def test_rows_that_lose_nothing_or_all_among_others() -> None:

@@ -80,6 +80,10 @@ def test_a_front_that_bends_outwards_has_no_knee_but_an_extreme() -> None:
     assert found.distance == pytest.approx(0)
 
 
+def test_of_a_front_without_a_bend_a_little_cheaper_and_far_worse_is_not_the_knee() -> None:
+    assert knee(np.array([[0.06, 0.764, 0.15], [0.40, 0.739, 0.14]])).row == 0
+
+
 @pytest.mark.parametrize("rows", [1, 2])
 def test_small_fronts_have_a_knee_too(rows: int) -> None:
     assert knee(np.array([[0.0, 1.0, 1.0], [1.0, 0.0, 1.0]])[:rows]).row == 0
