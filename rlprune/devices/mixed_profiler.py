@@ -1,8 +1,8 @@
 """Measures what dropped blocks and layers in int8 change, and adds it to a profile.
 
 Probes compute layers in int8 at random widths, a third of them all layers and the others random runs of layers; further
-plans mix widths and dropped blocks, half of them with such layers in int8. Then layers are measured in int8 as the fit so
-far would choose them: it chooses what it promises too well, which only such plans show. The last of these are held out.
+plans mix widths and dropped blocks, half of them with such layers in int8. Then layers are measured in int8 as the fit
+so far would choose them: it chooses what it promises too well, which only such plans show. The last are held out.
 """
 
 from __future__ import annotations
