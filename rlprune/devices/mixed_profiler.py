@@ -29,7 +29,7 @@ from rlprune.space import Decisions, Space
 DROPS = 6
 """Different sets of dropped blocks that are measured: some runtimes export the network anew for each."""
 PLANS, CHECKS, PROBES = 32, 12, 30
-ROUNDS, CHOSEN = 3, 20
+ROUNDS, CHOSEN = 3, 24
 """Times that chosen layers are measured before the last one, and plans each time."""
 WHOLE = 1 / 3
 """Share of the plans in int8 that have all layers in int8."""
@@ -97,10 +97,13 @@ class Mixes:
         return tuple(name for name, own in zip(self.layers, inside, strict=True) if own)
 
     def chosen(self, rule: Int8Rule, count: int, seed: int) -> IntArray:
-        """The dense network, and ``count`` random rows without dropped blocks; of their layers in int8 only those that
-        the rule chooses; ``[count + 1, K]``.
+        """The dense network, and ``count`` random rows without dropped blocks, each width by itself as a search tries
+        them; of their layers in int8 only those that the rule chooses; ``[count + 1, K]``.
         """
-        space, rows = self.space, self.rows(count, seed, drop=False)
+        space, rows, random = self.space, self.rows(count, seed, drop=False), np.random.default_rng([seed])
+        for place, choice in enumerate(space.choices):
+            if choice.kind == "channels":
+                rows[1:, place] = random.choice(choice.levels, count)
         in_int8 = space.on(space.network, rule).in_int8(rows)
         names = [layer.name for layer in space.network.layers]
         for place, choice in enumerate(space.choices):
