@@ -97,13 +97,13 @@ class Mixes:
         return tuple(name for name, own in zip(self.layers, inside, strict=True) if own)
 
     def chosen(self, rule: Int8Rule, count: int, seed: int) -> IntArray:
-        """The dense network, and ``count`` random rows without dropped blocks, each width by itself as a search tries
-        them; of their layers in int8 only those that the rule chooses; ``[count + 1, K]``.
+        """The dense network, and ``count`` random rows without dropped blocks, half of them of widths drawn one by one; of
+        their layers in int8 only those that the rule chooses; ``[count + 1, K]``.
         """
         space, rows, random = self.space, self.rows(count, seed, drop=False), np.random.default_rng([seed])
         for place, choice in enumerate(space.choices):
             if choice.kind == "channels":
-                rows[1:, place] = random.choice(choice.levels, count)
+                rows[2::2, place] = random.choice(choice.levels, count // 2)
         in_int8 = space.on(space.network, rule).in_int8(rows)
         names = [layer.name for layer in space.network.layers]
         for place, choice in enumerate(space.choices):
