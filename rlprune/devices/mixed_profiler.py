@@ -97,8 +97,9 @@ class Mixes:
         return tuple(name for name, own in zip(self.layers, inside, strict=True) if own)
 
     def chosen(self, rule: Int8Rule, count: int, seed: int) -> IntArray:
-        """The dense network, and ``count`` random rows without dropped blocks, half of them of widths drawn one by one; of
-        their layers in int8 only those that the rule chooses; ``[count + 1, K]``.
+        """The dense network, and ``count`` random rows without dropped blocks; ``[count + 1, K]``.
+
+        Half of them have widths drawn one by one. Of their layers in int8 only those stay that the rule chooses.
         """
         space, rows, random = self.space, self.rows(count, seed, drop=False), np.random.default_rng([seed])
         for place, choice in enumerate(space.choices):
