@@ -122,9 +122,21 @@ class DecideConfig(WidthsConfig):
     exclude: list[str] = field(default_factory=list, metadata=described(EXCLUDE_HELP))
 
     def check(self) -> None:
-        """Refuse settings out of range, and kinds of decisions that do not exist."""
+        """Refuse settings out of range, kinds of decisions that do not exist, and settings of kinds not decided."""
         super().check()
-        self.decisions()
+        kinds = self.decisions().kinds
+        settings = (
+            ("--density", "weights", self.density is not None),
+            ("--pattern", "weights", self.pattern is not None),
+            ("--removed", "weights", self.removed != "zero"),
+            ("--bits", "bits", self.bits is not None),
+        )
+        for flag, kind, is_set in settings:
+            if is_set and kind not in kinds:
+                raise ConfigError(
+                    f"{flag} needs {kind} among what is decided; --decide has {', '.join(kinds)}. Add it, or leave "
+                    f"{flag} out."
+                )
 
     def decisions(self) -> Decisions:
         """What may be decided.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from rlprune.choices import BITS, DENSITIES, KINDS, Kind
+from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Kind
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.groups import matches
 from rlprune.pruning.weights import WeightRule
@@ -38,8 +38,16 @@ class Decisions:
         for kind in [*self.kinds, *(text.partition(":")[0] for text in self.exclude)]:
             if kind not in KINDS:
                 raise ConfigError(unknown_name("kind of decision", kind, KINDS))
+        if len(set(self.kinds)) < len(self.kinds):
+            raise ConfigError(f"Each kind of decision is named once; {', '.join(self.kinds)} came.")
         if any(text.startswith("channels:") for text in self.exclude):
             raise ConfigError("Layers whose channels stay whole are named by --ignore, not by --exclude. Use that.")
+        for text in self.exclude:
+            if text.partition(":")[0] not in self.kinds:
+                raise ConfigError(
+                    f"What is excluded belongs to a kind that is decided, {', '.join(self.kinds)}; {text!r} came. Add "
+                    "its kind to --decide, or leave it out."
+                )
         if self.rule.pattern is not None and tuple(self.densities) != DENSITIES:
             raise ConfigError(
                 f"The pattern {self.rule.pattern} leaves one density; {list(self.densities)} came beside it. Leave one "
@@ -52,6 +60,16 @@ class Decisions:
             )
         if not all(bits in (4, 8, 16, 32) for bits in self.bits):
             raise ConfigError(f"Bits of a weight are 4, 8, 16 or 32; {list(self.bits)} came.")
+        if "weights" in self.kinds and all(density == 100 for density in self.densities):
+            raise ConfigError(
+                f"Some density must be below 100, at which all of a weight remains; {list(self.densities)} came. Name "
+                "lower ones, or leave weights out of --decide."
+            )
+        if "bits" in self.kinds and all(bits == FULL_BITS for bits in self.bits):
+            raise ConfigError(
+                f"Some precision must be below {FULL_BITS} bits, at which a weight stays as it is; {list(self.bits)} "
+                "came. Name lower ones, or leave bits out of --decide."
+            )
 
     def excludes(self, kind: Kind, name: str) -> bool:
         """Whether a layer, block or group is left out of a kind."""

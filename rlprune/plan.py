@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
-from rlprune.choices import DENSITIES, FULL_BITS, Kind
+from rlprune.choices import BITS, DENSITIES, FULL_BITS, Kind
 from rlprune.decision import Decision, read_decision
 from rlprune.delivery import Delivered
 from rlprune.errors import ConfigError, PlanError, RlpruneError, unknown_name
@@ -126,12 +126,12 @@ class PruningPlan:
         """
         self._check(network)
         items = self.decisions.values()
-        stated = sorted({round(item.density * 100) for item in items if item.density is not None})
-        densities = DENSITIES if self.rule.pattern is not None else stated or (100,)
-        bits = sorted({item.bits for item in items if item.bits is not None})
+        stated = sorted({round(item.density * 100) for item in items if item.density not in (None, 1)})
+        densities = DENSITIES if self.rule.pattern is not None else stated or DENSITIES
+        bits = sorted({item.bits for item in items if item.bits not in (None, FULL_BITS)})
         int8 = [name for name, item in self.decisions.items() if item.activations is not None]
         try:
-            space = Space(network, Decisions(self.kinds, densities, self.rule, bits or [FULL_BITS]), int8=int8)
+            space = Space(network, Decisions(self.kinds, densities, self.rule, bits or BITS), int8=int8)
         except ConfigError as reason:
             raise PlanError(f"The plan cannot be followed: {reason}") from reason
         self._check_names(space)
@@ -191,6 +191,8 @@ class PruningPlan:
         for name, item in self.decisions.items():
             said: dict[Kind, Any] = {"depth": item.drop, "weights": item.density, "bits": item.bits}
             for kind in (kind for kind, value in said.items() if value):
+                if kind == "depth" and name in space.blocks.refused:
+                    space.blocks.named([name])  # tells why it cannot be dropped
                 if name not in known[kind]:
                     what = {"depth": "block to drop", "weights": "layer to prune"}.get(kind, "layer to quantise")
                     raise PlanError(unknown_name(what, name, known[kind]))

@@ -11,6 +11,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, fields
 
+import numpy as np
+
 from rlprune.errors import ConfigError, unknown_name
 
 STEP_RULES = ("fixed", "proportional")
@@ -146,14 +148,14 @@ class ThresholdLoop:
             raise ConfigError(f"The threshold loop has a target for {name}; this round did not measure it. Measure it.")
         done = Round(self.threshold, measured, self._gap("accuracy", measured), self._cost_gap(measured))
         self.rounds.append(done)
-        following = self._after(done)
         if not done.accuracy_gap and not done.cost_gap:
             self.finished = MET
         elif len(self.rounds) == self._most_rounds:
             self.finished = ROUNDS
-        elif following == self.threshold:
+        elif (following := self._after(done)) == self.threshold:
             self.finished = STUCK
-        self.threshold = following if self.finished is None else self.threshold
+        else:
+            self.threshold = following
 
     @property
     def best(self) -> Round:
@@ -188,6 +190,7 @@ class ThresholdLoop:
     def _below_ceiling(self, threshold: float) -> float:
         if threshold < self._ceiling:
             return threshold
-        highest = math.nextafter(self._ceiling, 0.0)
-        self.notes.append(f"A threshold of {threshold:g} would remove everything; {highest:g} is taken.")
+        highest = float(np.nextafter(np.float32(self._ceiling), np.float32(0)))  # weights are compared in float32
+        if highest != self.threshold:
+            self.notes.append(f"A threshold of {threshold:g} would remove everything; {highest:g} is taken.")
         return highest

@@ -21,6 +21,7 @@ from rlprune.storage import load_compact
 from rlprune.tasks import load_task
 from rlprune.zoo import resolve_network
 from tests.mixed import NETWORKS, RULES, prepare, random_rows, row_of
+from tests.saturation import needs_exact_int8
 
 PREPARED = functools.cache(prepare)
 
@@ -106,6 +107,7 @@ def test_a_dropped_block_is_not_in_the_graph() -> None:
     assert not any(key.startswith(space.blocks.names[0]) for key in delivered.module.state_dict())
 
 
+@needs_exact_int8
 def test_int8_onnx_follows_the_simulation() -> None:
     prepared = PREPARED("residual")
     space = prepared.space("channels", "bits", int8=int8_layers(prepared.network))
@@ -124,6 +126,7 @@ def agreement(delivered: Delivered, network: Network, images: torch.Tensor, cali
     return float(np.mean(answers.argmax(1) == wanted.argmax(1).numpy()))
 
 
+@needs_exact_int8
 @pytest.mark.slow
 @pytest.mark.parametrize("bits", [8, 4])
 def test_a_trained_network_in_int8_gives_the_classes_of_its_simulation(bits: int) -> None:

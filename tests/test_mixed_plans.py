@@ -150,6 +150,7 @@ def with_decisions(network: Network, rule: str = "zeros", **decisions: Decision)
     ("decisions", "message"),
     [
         ({"block2": Decision(drop=True)}, "Unknown block to drop 'block2'. Did you mean 'block1'|block"),
+        ({"block2__conv2": Decision(1.0, drop=True)}, "'block2.conv2' is none: its input and its output are different"),
         ({"heat": Decision(density=0.5)}, "Unknown layer to prune 'heat'. Did you mean 'head'"),
         ({"heat": Decision(bits=8)}, "Unknown layer to quantise 'heat'. Did you mean 'head'"),
         ({"block1__bn1": Decision(bits=8)}, "Unknown layer to quantise 'block1.bn1'"),
@@ -191,6 +192,15 @@ def test_int8_needs_data(network: Network) -> None:
     plan = with_decisions(network, head=Decision(bits=8, activations=8))
     with pytest.raises(PlanError, match=r"calibration data; the plan has 1, such as head.*rlprune apply"):
         plan.apply(network)
+
+
+@pytest.mark.parametrize("rule", ["zeros", "2:4"])
+def test_a_plan_may_say_that_all_remains(network: Network, rule: str) -> None:
+    plan = with_decisions(network, rule, **{"block1.conv1": Decision(keep_ratio=1.0, density=1.0, bits=32)})
+    space = plan.space(network)
+    assert not stated_levels(space, plan.levels(space))
+    for key, tensor in plan.apply(network).state_dict().items():
+        torch.testing.assert_close(tensor, network.model.state_dict()[key], rtol=0, atol=0)
 
 
 def test_the_full_row_applies_to_the_network_itself(prepared: Prepared, network: Network) -> None:

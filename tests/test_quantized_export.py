@@ -32,6 +32,7 @@ from rlprune.tasks import load_task
 from rlprune.weight_only_export import weight_only_onnx
 from rlprune.zoo import resolve_network
 from tests.models import build, images
+from tests.saturation import needs_exact_int8
 
 BATCH = 64
 
@@ -111,6 +112,7 @@ def in_int8(network: Network, layers: Collection[str], samples: torch.Tensor, ra
     return torch.from_numpy(run_onnx(quantize_onnx(model, layers, [feed], ranges), feed)[0])
 
 
+@needs_exact_int8
 @pytest.mark.parametrize("fixture", ["residual", "encoder"])
 @pytest.mark.parametrize("share", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_onnx_runtime_answers_what_the_simulation_does(
@@ -249,6 +251,7 @@ def test_weights_that_cannot_be_stored_are_refused(residual: Network) -> None:
         weight_only_onnx(quantize_for_timing(model, ["head"]), {"head": 8}, places)
 
 
+@needs_exact_int8
 @pytest.mark.slow
 def test_a_trained_network_agrees_with_its_simulation() -> None:
     loaded = resolve_network("fashion-resnet20")

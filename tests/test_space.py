@@ -196,9 +196,13 @@ def test_excluded_layers_and_blocks_are_left_as_they_are(prepared: Prepared) -> 
         ({"exclude": ("bit:head",)}, "Did you mean 'bits'"),
         ({"exclude": ("head",)}, "kind of decision 'head'"),
         ({"exclude": ("channels:stem",)}, "--ignore"),
+        ({"kinds": ("channels",), "exclude": ("bits:head",)}, "Add its kind to --decide"),
+        ({"kinds": ("bits", "depth", "bits")}, "named once; bits, depth, bits came"),
         ({"densities": (0, 50)}, r"from 1 to 100; \[0, 50\] came"),
         ({"densities": (50, 101)}, "from 1 to 100"),
         ({"bits": (2, 8)}, r"4, 8, 16 or 32; \[2, 8\] came"),
+        ({"kinds": ("weights",), "densities": (100,)}, r"Some density must be below 100.*\[100\] came"),
+        ({"kinds": ("bits",), "bits": (32,)}, r"Some precision must be below 32 bits.*\[32\] came"),
     ],
 )
 def test_impossible_decisions_are_refused(settings: dict[str, tuple[object, ...]], message: str) -> None:

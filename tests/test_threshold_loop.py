@@ -7,8 +7,10 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 
 from rlprune.errors import ConfigError
+from rlprune.pruning.thresholds import WeightPruningStrategy
 from rlprune.threshold_loop import MET, ROUNDS, STUCK, Measurement, ThresholdLoop
 
 TARGETS = Measurement(accuracy=0.9, speed=200.0)
@@ -115,8 +117,24 @@ def test_a_target_accuracy_that_the_dense_network_misses_ends_it() -> None:
 def test_thresholds_stay_below_the_ceiling_and_it_is_told() -> None:
     done = run(loop(Measurement(accuracy=0.5, speed=900.0), ceiling=0.15, rounds=50))
     assert done.finished == STUCK
-    assert done.threshold == math.nextafter(0.15, 0)
-    assert "would remove everything" in done.notes[0]
+    assert done.threshold == pytest.approx(0.15)
+    [note] = done.notes
+    assert "would remove everything" in note
+
+
+def test_the_highest_threshold_leaves_something_of_every_layer() -> None:
+    weights = {"a": torch.tensor([0.1, -0.3, 3.3]), "b": torch.tensor([7.0, 0.1])}
+    ceiling = WeightPruningStrategy.ceiling(weights)
+    done = loop(Measurement(accuracy=0.5, speed=900.0), start=1.0, scale=9.0, ceiling=ceiling)
+    done.report(Measurement(accuracy=0.9, speed=100.0))
+    assert done.threshold == pytest.approx(ceiling)
+    assert WeightPruningStrategy(done.threshold).shares(weights) == {"a": 1 / 3, "b": 0.5}
+
+
+def test_a_round_that_ends_the_loop_tells_nothing_of_a_next_threshold() -> None:
+    done = loop(Measurement(accuracy=0.5, speed=900.0), start=0.1, ceiling=0.11)
+    done.report(Measurement(accuracy=0.9, speed=1000.0))
+    assert (done.finished, done.notes) == (MET, [])
 
 
 def test_speed_and_energy_come_from_latency_and_power() -> None:

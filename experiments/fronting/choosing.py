@@ -9,7 +9,7 @@ import numpy as np
 
 from rlprune.errors import BudgetError, ConfigError, unknown_name
 from rlprune.experiments.fronting.front import Front
-from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
+from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
 from rlprune.experiments.fronting.pareto import nearest
 from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.rows import in_kilobytes, score_text
@@ -154,6 +154,8 @@ def shown_value(plan: Plan, name: str) -> str:
     value = plan.values[name]
     if name == SCORE:
         return f"{name} {score_text(value)} ({1 - plan.loss(name):.1%} of the dense network's)"
+    if name == DIVERGENCE:
+        return f"{name} {value:.4f}"
     if name == "size":
         return f"{name} {in_kilobytes(value)} kB ({plan.loss(name):.1%} of the dense network's)"
     return f"{name} {format_cost(name, value)} ({plan.loss(name):.1%} of the dense network's)"

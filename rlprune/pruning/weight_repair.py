@@ -111,4 +111,5 @@ class WeightRepair:
     def _groups_left(self, layer: Layer, widths: IntArray) -> torch.Tensor:
         """Numbers of the groups of a grouped convolution that are left."""
         each = layer.out_width // layer.groups
-        return self._tables.positions(layer.name, "out", widths, layer.out_width)[::each] // each
+        left: torch.Tensor = torch.unique(self._tables.positions(layer.name, "out", widths, layer.out_width) // each)
+        return left

@@ -160,13 +160,14 @@ def mask_of_threshold(weight: Tensor, threshold: float, layer: str) -> Tensor:
     magnitudes = _magnitudes(weight)
     if not threshold >= 0:
         raise PlanError(f"Layer {layer!r}: a threshold must be at least 0; {threshold!r} came.")
-    largest = float(magnitudes.max())
-    if threshold >= largest:
+    mask = magnitudes > threshold  # in the weights' own precision
+    if not bool(mask.any()):
         raise PlanError(
             f"Layer {layer!r}: a threshold must leave some weights; {threshold:g} came, and the largest magnitude is "
-            f"{largest:g}. Choose a threshold below it, or drop the layer's block or its group of channels instead."
+            f"{float(magnitudes.max()):g}. Choose a threshold below it, or drop the layer's block or its group of "
+            "channels instead."
         )
-    return magnitudes > threshold
+    return mask
 
 
 def pruned(weight: Tensor, mask: Tensor, replacement: Replacement) -> Tensor:

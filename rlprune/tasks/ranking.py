@@ -97,6 +97,8 @@ class RankingTask(Task):
 
 
 def _check_relevance(relevance: torch.Tensor, where: str) -> None:
+    if not bool(torch.isfinite(relevance).all()):
+        raise TaskError(f"Relevance must be finite; the {where} have NaN or infinity. Correct them.")
     if bool((relevance < 0).any()):
         raise TaskError(f"Relevance must be at least 0; the {where} have {float(relevance.min()):g}. Shift them.")
     empty = torch.nonzero(~(relevance > 0).any(dim=1))

@@ -77,6 +77,10 @@ class RegressionTask(Task):
         self._check_outputs(outputs)
         if _sizes(outputs) != _sizes(targets):
             raise TaskError(self._misfit(outputs, targets, where))
+        if not bool(torch.isfinite(targets).all()):
+            raise TaskError(
+                f"Targets must be finite; the {where} of task {self.name!r} have NaN or infinity. Correct them."
+            )
         if _constant(_matrix(targets)):
             raise TaskError(
                 f"R2 is undefined where a target is the same for every sample, as in the {where} of task "

@@ -225,10 +225,8 @@ def inside(folder: Path) -> Iterator[None]:
         os.chdir(before)
 
 
-@pytest.fixture(scope="session")
-def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with ``tiny_networks.py`` and a ``profile.json`` of its network."""
-    folder = tmp_path_factory.mktemp("workplace")
+def make_workplace(folder: Path) -> Path:
+    """Put ``tiny_networks.py`` and a ``profile.json`` of its network into a folder."""
     (folder / "tiny_networks.py").write_text(MODULE)
     with inside(folder):
         loaded = resolve_network("tiny_networks:network")
@@ -236,6 +234,12 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
         path = folder / "profile.json"
         build_profile(network, InventedRuntime(), PowerModel(5.0), Effort(plans=24, checks=4, samples=10), path=path)
     return folder
+
+
+@pytest.fixture(scope="session")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with ``tiny_networks.py`` and a ``profile.json`` of its network."""
+    return make_workplace(tmp_path_factory.mktemp("workplace"))
 
 
 @pytest.fixture
@@ -277,13 +281,18 @@ class Trained:
     called: Called
 
 
-@pytest.fixture(scope="session")
-def trained(workplace: Path) -> Trained:
-    """One quick run with the DDPG agent, answered as JSON."""
+def train_quickly(workplace: Path) -> Trained:
+    """A quick run with the DDPG agent in a workplace, answered as JSON."""
     with inside(workplace):
         called = _train("run", "--json")
     assert called.code == 0, called.err
     return Trained(workplace / "run", called)
+
+
+@pytest.fixture(scope="session")
+def trained(workplace: Path) -> Trained:
+    """One quick run with the DDPG agent, answered as JSON."""
+    return train_quickly(workplace)
 
 
 def winner(result: dict[str, Any]) -> dict[str, Any]:

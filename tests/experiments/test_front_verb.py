@@ -145,6 +145,13 @@ def test_objectives_that_the_search_does_not_know_leave_the_measured_front(train
     assert "left out: an objective is not known" in notes
 
 
+def test_any_objective_is_told_in_words(trained: Trained) -> None:
+    flags = [flag for name in ("accuracy", "size", "divergence", "params") for flag in ("--objective", name)]
+    shown = call("front", trained.path, *flags)
+    assert shown.code == 0, shown.err
+    assert "divergence 0.0" in shown.out
+
+
 def test_runs_of_other_networks_data_or_devices_are_refused(trained: Trained, other: Path, tmp_path: Path) -> None:
     def other_network(result: Answer) -> None:
         result["fingerprint"] = "0" * 64

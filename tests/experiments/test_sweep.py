@@ -218,8 +218,8 @@ def test_members_of_a_sweep_that_is_gone_are_waited_for(tmp_path: Path, monkeypa
         held = folder.locked(Progress())
         held.__enter__()
     timer = threading.Timer(0.5, held.__exit__, (None, None, None))
-    timer.start()
     started = time.monotonic()
+    timer.start()
     with folder.locked(Progress()):
         assert time.monotonic() - started >= 0.4
     timer.join()

@@ -37,7 +37,7 @@ def test_it_is_least_squares_on_each_rows_own_support(density: float, fill: floa
         assert torch.equal(found[~free], torch.full_like(found[~free], fill))
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60, deadline=None, derandomize=True)
 @given(st.floats(0, 1), st.integers(0, 1000), st.sampled_from([0.0, -0.05]))
 def test_its_error_is_never_above_the_unrepaired_one(density: float, seed: int, fill: float) -> None:
     theta, kept, matrix = problem(5, 9, density, seed)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import functools
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -19,9 +20,10 @@ from rlprune.pruning.treatment import PlanTensors, treated_layers
 from rlprune.pruning.weight_repair import WeightRepair
 from rlprune.pruning.weights import WeightRule, mean_of_removed
 from rlprune.space import Decisions, Space
-from rlprune.tasks import load_task
+from rlprune.tasks import Split, load_task
 from rlprune.zoo import resolve_network
 from tests.mixed import NETWORKS, Prepared, prepare, row_of
+from tests.models import images
 
 PREPARED = functools.cache(prepare)
 Pair = tuple[torch.Tensor, torch.Tensor | None]
@@ -138,6 +140,29 @@ def test_the_refit_is_least_squares_on_what_a_cut_layer_reads() -> None:
         solved = torch.linalg.lstsq(design[:, columns], targets[:, row, None], driver="gelsd").solution
         least.append((design[:, columns] @ solved - targets[:, row, None]).square().mean())
     torch.testing.assert_close(errors, torch.stack(least), rtol=0.05, atol=1e-5)
+
+
+def test_every_group_of_a_convolution_may_have_fewer_channels() -> None:
+    """Four groups of six inputs and nine outputs, of which four and five are left."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(
+            nn.Conv2d(1, 24, 3), nn.ReLU(), nn.Conv2d(24, 36, 1, groups=4), nn.Conv2d(36, 5, 1)
+        ).eval()
+    calibration = Split(images(64, 1), torch.zeros(64, dtype=torch.long))
+    network = Network(model, images(1, 0), multiple=1)
+    tables, widths = PruningTables(network, calibration), np.array([4, 5])
+    layer = next(each for each in network.layers if each.groups == 4)
+    weight, bias = (tables.tensors(widths)[f"{layer.name}.{name}"] for name in ("weight", "bias"))
+    mask = random_mask(weight)
+    repaired = WeightRepair(tables, [layer], calibration).repaired(layer, weight, bias, mask, 0.0, widths)
+    with torch.no_grad():
+        read = tables.permuted[:2](*calibration.tensors).unflatten(1, (4, 6))[:, :, :4].flatten(1, 2)  # type: ignore[index]
+    wanted, cut, got = (
+        nn.functional.conv2d(read, *pair, groups=4) for pair in ((weight, bias), (weight * mask, bias), repaired)
+    )
+    assert (got - wanted).square().mean() < 0.5 * (cut - wanted).square().mean()
+    assert not repaired[0][~mask].any()
 
 
 def test_removed_entries_hold_what_they_are_filled_with() -> None:

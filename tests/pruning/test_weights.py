@@ -124,7 +124,7 @@ def test_thresholds() -> None:
     weight = torch.tensor([[0.5, -1.0], [0.0, 0.2]])
     assert mask_of_threshold(weight, 0.2, "layer").tolist() == [[True, True], [False, False]]
     assert mask_of_threshold(weight, 0, "layer").tolist() == [[True, True], [False, True]]
-    for threshold in (1.0, 2.0, math.inf):
+    for threshold in (math.nextafter(1.0, 0), 1.0, 2.0, math.inf):  # the first is 1 in float32
         with pytest.raises(PlanError, match=r"'stem'.*largest magnitude is 1. Choose a threshold below"):
             mask_of_threshold(weight, threshold, "stem")
     for threshold in (-0.1, math.nan):

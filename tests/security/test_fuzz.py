@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
 import shutil
 import warnings
 from collections.abc import Callable
@@ -45,6 +46,7 @@ from rlprune.tasks.idx import read_idx
 from rlprune.tasks.idx_images import PARTS
 from rlprune.zoo import resolve_network
 from tests.security.mutations import CANARY, spoilt_bytes, spoilt_settings, spoilt_table, spoilt_tree
+from tests.security.recording import LEFT_OUT, RECORDED, keys_of
 
 EFFORT = pytest.mark.parametrize("effort", [1, pytest.param(10, marks=pytest.mark.slow)], ids=["quick", "long"])
 Read = Callable[[], None]
@@ -98,9 +100,9 @@ def network(here: Path) -> Network:
 
 
 @pytest.fixture
-def run(trained: Any, here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
-    """A copy of a finished run, in a working folder of its own."""
-    shutil.copytree(trained.path, tmp_path / "run")
+def run(here: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> RunFolder:
+    """A copy of the recorded run, in a working folder of its own."""
+    shutil.copytree(RECORDED, tmp_path / "run")
     monkeypatch.chdir(tmp_path)
     return RunFolder.open("run")
 
@@ -114,6 +116,20 @@ def promises(profile: DeviceProfile, network: Network) -> None:
     for values in (latency, energy, *(tail(latency) for tail in profile.tails.values())):
         assert np.isfinite(values).all()
         assert (values > 0).all()
+
+
+def test_the_recorded_run_is_like_one_of_today(trained: Any) -> None:
+    """Else: ``python -m tests.security.recording``."""
+    files = {path.name for path in trained.path.iterdir() if not any(path.match(left) for left in LEFT_OUT)}
+    assert {path.name for path in RECORDED.iterdir()} == files
+    for name in ("policy.json", "profile.json", "result.json", "sessions.json", "status.json"):
+        recorded, today = (json.loads((folder / name).read_bytes()) for folder in (RECORDED, trained.path))
+        assert keys_of(recorded) == keys_of(today), name
+    for name in ("episodes-ddpg.csv", "config.yaml"):
+        recorded, today = (
+            re.findall(r"^[a-z][^:\n]*", (folder / name).read_text(), re.M) for folder in (RECORDED, trained.path)
+        )
+        assert recorded == today, name
 
 
 @EFFORT
@@ -372,7 +388,7 @@ def test_status(run: RunFolder, effort: int) -> None:
 def test_idx_files(tmp_path: Path, effort: int, zipped: bool) -> None:
     path = tmp_path / "images"
     content = bytes((0, 0, 8, 3)) + np.array([3, 2, 2], ">u4").tobytes() + bytes(range(12))
-    path.write_bytes(gzip.compress(content) if zipped else content)
+    path.write_bytes(gzip.compress(content, mtime=0) if zipped else content)
 
     def read() -> None:
         images = read_idx(path, 3)

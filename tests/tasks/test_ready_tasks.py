@@ -173,6 +173,10 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: made(RegressionTask).divergence(torch.rand(4), torch.ones(4)), "answers the same to each"),
     (lambda: made(RegressionTask).divergence(torch.rand(4), torch.ones(4, 1)), "dense network's shape"),
     (lambda: made(RegressionTask).score(torch.full((4,), math.nan), torch.rand(4)), "gave NaN"),
+    (
+        lambda: made(RegressionTask).score(torch.rand(4), torch.tensor([1, 2, math.nan, 4])),
+        "must be finite; the targets",
+    ),
     (lambda: made(RankingTask, metric="map"), "Unknown metric of a RankingTask 'map'"),
     (lambda: made(RankingTask, k=0), "at least 1; 0 came"),
     (lambda: made(RankingTask).score(torch.zeros(4, 9), LABELS), "at least k = 10 items"),
@@ -180,6 +184,7 @@ REFUSED: list[tuple[Callable[[], object], str]] = [
     (lambda: made(RankingTask).score(torch.zeros(4, 10), LABELS + 10), r"Labels must be in \[0, 10\)"),
     (lambda: made(RankingTask).score(torch.zeros(4, 10), torch.zeros(4, 11)), r"relevances \[N, 10\]"),
     (lambda: made(RankingTask).score(torch.zeros(4, 10), -torch.ones(4, 10)), "at least 0; the targets"),
+    (lambda: made(RankingTask).score(torch.zeros(4, 10), torch.full((4, 10), math.inf)), "must be finite; the targets"),
     (
         lambda: made(RankingTask).score(torch.zeros(2, 10), torch.tensor([[1.0] * 10, [0.0] * 10])),
         "Every query needs a relevant item; query 1 of the targets of task 'mine' has none",

@@ -23,6 +23,28 @@ SETTINGS = Topic(
             "greedy needs at least 6 episodes here; 2 came. Use --episodes 300, say.",
         ),
         BadInput(
+            "a pattern where no weights are decided",
+            "train … --pattern 2:4",
+            "--pattern needs weights among what is decided; --decide has channels. Add it, or leave --pattern out.",
+        ),
+        BadInput(
+            "bits where none are decided",
+            "train … --decide channels,weights --bits 4,8",
+            "--bits needs bits among what is decided; --decide has channels, weights. Add it, or leave --bits out.",
+        ),
+        BadInput(
+            "no density but the full one",
+            "train … --decide weights --density 100",
+            "Some density must be below 100, at which all of a weight remains; [100] came. Name lower ones, or leave "
+            "weights out of --decide.",
+        ),
+        BadInput(
+            "density zero",
+            "train … --decide weights --density 0,50",
+            "Densities are whole percents of a weight that remain, from 1 to 100; [0, 50] came. To remove all of a "
+            "layer, decide depth or channels.",
+        ),
+        BadInput(
             "no samples",
             "train … --samples 0",
             "--samples must be at least 1; 0 came.",
