@@ -1,13 +1,14 @@
 """How long networks take whose layers compute in int8 or in float, and which layers it pays for.
 
-    T(S) = float + sum over layers l in S of (factor[kind] - 1) * float[l] + element_ms[kind] * elements[l]
-                                             + fixed_ms[kind]
+    T(S) = float + sum over layers l in S of (factor[kind] - 1) * float[l] + mac_ms[kind] * macs[l]
+                                             + element_ms[kind] * elements[l] + fixed_ms[kind]
                  + C(S)
 
 ``S`` are the layers in int8, ``float[l]`` is a layer's part of a profile's latency, and ``elements`` what it reads and
-answers. ``C(S)`` is what conversions between float and int8 cost on the links of :mod:`rlprune.pruning.int8_links`
-whose ends differ: a fixed part each, and a part for each element. What lies between layers is in int8 or not, as it
-costs least. Of the layers that may, those compute in int8 with which ``T`` is least.
+answers. ``macs`` are its multiply-adds with channels rounded up to whole blocks: kernels of int8 fill up to others than
+those of float. ``C(S)`` is what conversions between float and int8 cost on the links of
+:mod:`rlprune.pruning.int8_links` whose ends differ: a fixed part each, and a part for each element. What lies between
+layers is in int8 or not, as it costs least. Of the layers that may, those compute in int8 with which ``T`` is least.
 
 Factors lie in [0, 1] and the other constants are not negative, so each ``T(S)`` never falls when a width rises, and
 neither does the least of them; and it never rises when more layers may compute in int8. A dropped layer is like what
@@ -16,17 +17,16 @@ lies between layers: it takes no time, in int8 or not. So dropping a block never
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from rlprune.devices.labelling import Labelling
+from rlprune.devices.conversions import Conversions
 from rlprune.devices.predictor import LatencyPredictor, LayerFeatures
 from rlprune.layers import Layer
 from rlprune.network import FloatArray, IntArray, Network
-from rlprune.pruning.int8_links import find_links
 from rlprune.space import BoolArray
 
 
@@ -37,6 +37,8 @@ class KindInInt8:
     factor: float
     element_ms: float
     fixed_ms: float
+    mac_ms: float = 0.0
+    block: int = 1
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,9 @@ class Conversion:
     fixed_ms: float
 
 
+BLOCKS = (1, 4, 8, 16, 32, 64)
+"""Channels that kernels may pad to."""
+Converted = Callable[[FloatArray, BoolArray, BoolArray], tuple[FloatArray, FloatArray]]
 FEW_CHANNELS = 8
 IMAGE = "image conv"
 """Convolutions that read fewer channels: in int8 they take far longer for their products than others."""
@@ -80,64 +85,17 @@ class LayerTimes:
         times[:, self._of_network] = self._by_layer(widths) * self._shares
         return times
 
+    def macs(self, widths: IntArray, blocks: IntArray) -> FloatArray:
+        """Multiply-adds with channels rounded up to ``blocks`` ``[L]``; ``[N, G] -> [N, L]``, 0 for untimed layers."""
+        macs = np.zeros((len(widths), len(self.names)))
+        macs[:, self._of_network] = self._features.macs_in_blocks(widths, blocks[self._of_network])
+        return macs
+
     def elements(self, widths: IntArray) -> FloatArray:
         """Elements answered and elements read, ``[N, G] -> [N, L, 2]``; 0 for untimed layers."""
         elements = np.zeros((len(widths), len(self.names), 2))
         elements[:, self._of_network] = self._features(widths)[:, :, 1:3]
         return elements
-
-
-class Conversions:
-    """Where values are converted between float and int8; see the module.
-
-    Args:
-        names: of all layers of the network, L of them.
-    """
-
-    def __init__(self, network: Network, names: Sequence[str]) -> None:
-        found = find_links(network)
-        self._labelling = Labelling(len(found.nodes), [link.ends for link in found.links])
-        self._ends = np.array([link.ends for link in found.links], dtype=np.int64).reshape(-1, 2)
-        self._nodes = len(found.nodes)
-        self._own = np.array([place for place, node in enumerate(found.nodes) if node is not None], dtype=np.int64)
-        self._layers = np.array([names.index(node) for node in found.nodes if node is not None], dtype=np.int64)
-        self._sources = np.array([names.index(link.layer) for link in found.links], dtype=np.int64)
-        self._sides = np.array([0 if link.answered else 1 for link in found.links], dtype=np.int64)
-
-    def elements(self, elements: FloatArray) -> FloatArray:
-        """Elements on each link, from those that layers answer and read; ``[N, L, 2] -> [N, E]``."""
-        return np.asarray(elements[:, self._sources, self._sides])
-
-    def least(
-        self, changes: FloatArray, links: FloatArray, must: BoolArray, present: BoolArray
-    ) -> tuple[BoolArray, FloatArray]:
-        """Which nodes are in int8 where that costs least, ``[N, V]``, and what it costs, ``[N]``.
-
-        Args:
-            changes: what each layer costs more in int8 than in float, ``[N, L]``; infinite where it must be in float.
-            links: what a conversion on each link costs, ``[N, E]``.
-            must: layers that are in int8 whatever it costs, ``[N, L]``.
-            present: the other layers are dropped, ``[N, L]``.
-        """
-        nodes = np.zeros((len(changes), self._nodes, 2))
-        there = present[:, self._layers]
-        nodes[:, self._own, 0] = np.where(there & must[:, self._layers], np.inf, 0.0)
-        nodes[:, self._own, 1] = np.where(there, changes[:, self._layers], 0.0)
-        return self._labelling(nodes, links)
-
-    def of_layers(self, nodes: BoolArray, layers: int) -> BoolArray:
-        """Labels of the layers, ``[N, V] -> [N, L]``."""
-        found = np.zeros((len(nodes), layers), dtype=bool)
-        found[:, self._layers] = nodes[:, self._own]
-        return found
-
-    def converted(self, elements: FloatArray, in_int8: BoolArray, present: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Of the layers ``in_int8`` ``[N, L]`` the elements that are converted, and on how many links; ``[N]`` each."""
-        links = self.elements(elements)
-        nodes, _ = self.least(np.where(in_int8, 0.0, np.inf), links, in_int8, present)
-        ends = np.hstack([nodes, np.zeros((len(nodes), 1), dtype=bool)])[:, self._ends]
-        differ = ends[..., 0] != ends[..., 1]
-        return (links * differ).sum(axis=1), differ.sum(axis=1) * 1.0
 
 
 class Int8Rule:
@@ -163,7 +121,8 @@ class Int8Rule:
         found = {layer.name: kinds.get(kind_of(layer), kinds.get(layer.kind)) for layer in network.layers}
         self._names = frozenset(name for name in candidates if found.get(name) is not None)
         rows = [row or KindInInt8(1.0, 0.0, 0.0) for row in found.values()]
-        self._constants = np.array([[row.factor, row.element_ms, row.fixed_ms] for row in rows]).T
+        self._constants = np.array([[row.factor, row.mac_ms, row.element_ms, row.fixed_ms] for row in rows]).T
+        self._blocks = np.array([row.block for row in rows], dtype=np.int64)
         self._may = np.array([name in self._names for name in self._times.names])
         self._conversion = conversion
         self._conversions = Conversions(network, self._times.names) if self._names else None
@@ -217,8 +176,9 @@ class Int8Rule:
         return found, cost
 
     def _changes(self, widths: IntArray, elements: FloatArray) -> FloatArray:
-        factor, element_ms, fixed_ms = self._constants
-        return np.asarray((factor - 1) * self._times.float_ms(widths) + element_ms * elements.sum(axis=2) + fixed_ms)
+        factor, mac_ms, element_ms, fixed_ms = self._constants
+        products = (factor - 1) * self._times.float_ms(widths) + mac_ms * self._times.macs(widths, self._blocks)
+        return np.asarray(products + element_ms * elements.sum(axis=2) + fixed_ms)
 
 
 @dataclass(frozen=True)
@@ -251,35 +211,46 @@ def fit_kinds(
     shares: Mapping[str, float],
     candidates: Collection[str],
 ) -> tuple[dict[str, KindInInt8], Conversion | None]:
-    """Constants by kind, and of conversions, of least relative error.
+    """Constants by kind, and of conversions, of least relative error; the block is the one whose fit is best.
 
     Args:
         shares, candidates: as for :class:`Int8Rule`.
     """
     times = LayerTimes(network, predictor, shares)
+    partial = plans.partial(np.array([name in candidates for name in times.names]))
+    converted = Conversions(network, times.names).converted if partial else None
+    fits = [_fit(times, plans, converted, block) for block in BLOCKS]
+    return min(fits, key=lambda fit: fit[0])[1:]
+
+
+def _fit(
+    times: LayerTimes, plans: TimedInInt8, converted: Converted | None, block: int
+) -> tuple[float, dict[str, KindInInt8], Conversion | None]:
+    """The squared error that is left, and constants; rounded, so that the first of equally good blocks is taken."""
     of_layers, elements = times.float_ms(plans.widths), times.elements(plans.widths)
+    macs = times.macs(plans.widths, np.full(len(times.names), block, dtype=np.int64))
     used = np.asarray(plans.in_int8.any(axis=0)).tolist()
     kinds = sorted({kind for kind, there in zip(times.kinds, used, strict=True) if there})
-    columns, lowest = [], np.tile([-1.0, 0.0, 0.0], len(kinds))
+    columns, lowest = [], np.tile([-1.0, 0.0, 0.0, 0.0], len(kinds))
     for kind in kinds:
         own = plans.in_int8 & np.array([each == kind for each in times.kinds])
-        columns += [(of_layers * own).sum(axis=1), (elements.sum(axis=2) * own).sum(axis=1), own.sum(axis=1) * 1.0]
-    partial = plans.partial(np.array([name in candidates for name in times.names]))
-    if partial:
-        columns += Conversions(network, times.names).converted(elements, plans.in_int8, plans.present)
+        columns += [(part * own).sum(axis=1) for part in (of_layers, macs, elements.sum(axis=2), 1.0)]
+    if converted is not None:
+        columns += converted(elements, plans.in_int8, plans.present)
         lowest = np.append(lowest, [0.0, 0.0])
     matrix = np.stack(columns, axis=1) / plans.latency_ms[:, None]
-    found = _bounded(matrix, 1.0 - plans.base_ms / plans.latency_ms, lowest)
+    found, error = _bounded(matrix, 1.0 - plans.base_ms / plans.latency_ms, lowest)
     constants = {
-        kind: KindInInt8(float(np.clip(1 + a, 0, 1)), max(float(e), 0.0), max(float(c), 0.0))
-        for kind, (a, e, c) in zip(kinds, found[: 3 * len(kinds)].reshape(-1, 3), strict=True)
+        kind: KindInInt8(float(np.clip(1 + a, 0, 1)), max(float(e), 0.0), max(float(c), 0.0), max(float(m), 0.0), block)
+        for kind, (a, m, e, c) in zip(kinds, found[: 4 * len(kinds)].reshape(-1, 4), strict=True)
     }
-    conversion = Conversion(*np.maximum(found[-2:], 0.0).tolist()) if partial else None
-    return constants, conversion
+    conversion = None if converted is None else Conversion(*np.maximum(found[-2:], 0.0).tolist())
+    return round(error, 9), constants, conversion
 
 
-def _bounded(matrix: FloatArray, wanted: FloatArray, lowest: FloatArray) -> FloatArray:
-    """Least squares within ``lowest`` and 0 where that is negative, else not negative."""
+def _bounded(matrix: FloatArray, wanted: FloatArray, lowest: FloatArray) -> tuple[FloatArray, float]:
+    """Least squares within ``lowest`` and 0 where that is negative, else not negative; and the error that is left."""
     scale = np.maximum(np.abs(matrix).max(axis=0), 1e-30)
     low, high = lowest * scale, np.where(lowest < 0, 1e-12, np.inf)
-    return np.asarray(lsq_linear(matrix / scale, wanted, bounds=(low, high)).x / scale)
+    found = lsq_linear(matrix / scale, wanted, bounds=(low, high))
+    return np.asarray(found.x / scale), float(found.cost)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
 from itertools import product
@@ -30,6 +31,8 @@ ALL: tuple[Kind, ...] = ("depth", "channels", "weights", "bits")
 PAYS = {"conv": KindInInt8(0.3, 1e-8, 1e-4), "linear": KindInInt8(0.4, 2e-8, 1e-4)}
 COSTS = {"conv": KindInInt8(0.9, 1e-5, 0.01), "linear": KindInInt8(1.0, 1e-5, 0.01)}
 """Constants of int8: always faster, and never."""
+PADDED = {"conv": KindInInt8(0.1, 1e-7, 1e-4, 5e-7, 8), "linear": KindInInt8(0.2, 1e-7, 1e-4, 5e-7, 8)}
+"""Kernels that fill up channels."""
 SOMETIMES = {"conv": KindInInt8(0.3, 2e-6, 1e-3), "linear": KindInInt8(0.5, 2e-6, 1e-3)}
 CONVERSION = Conversion(5e-7, 2e-4)
 
@@ -121,8 +124,14 @@ def promised_ms(truth: MixedLatency, space: Space, predictor: LatencyPredictor, 
         if layer.name in computed:
             kind, part = truth.kinds[layer.kind], own[layer.name] * share.get(layer.name, 1.0)
             elements = sum(_elements(layer, out[index], into[index]))
-            latency -= part - (kind.factor * part + kind.element_ms * elements + kind.fixed_ms)
+            macs = _filled(out[index], kind) * _filled(into[index], kind) * layer.macs_per_pair
+            in_int8 = kind.factor * part + kind.mac_ms * macs + kind.element_ms * elements + kind.fixed_ms
+            latency -= part - in_int8
     return latency + converting_ms(truth.conversion, space, row)
+
+
+def _filled(channels: float, kind: KindInInt8) -> float:
+    return math.ceil(channels / kind.block) * kind.block
 
 
 def _elements(layer: Layer, out: float, into: float) -> tuple[float, float]:

@@ -23,6 +23,7 @@ from rlprune.space import Decisions, Space
 from .mixed_truth import (
     CONVERSION,
     COSTS,
+    PADDED,
     PAYS,
     SOMETIMES,
     measured,
@@ -34,7 +35,7 @@ from .mixed_truth import (
 )
 
 NETWORKS = ("tower", "resnet-basic", "encoder-pre-norm")
-RULES = {"pays": PAYS, "costs": COSTS, "sometimes": SOMETIMES}
+RULES = {"pays": PAYS, "costs": COSTS, "sometimes": SOMETIMES, "padded": PADDED}
 MIXED: tuple[Kind, ...] = ("depth", "channels", "bits")
 NOTHING = ErrorSummary(0.0, 0.0, 0.0, 0)
 
@@ -115,6 +116,15 @@ def test_the_fit_finds_what_is_true(name: str) -> None:
     assert found.conversion.fixed_ms == pytest.approx(CONVERSION.fixed_ms, abs=1e-4)
     told = np.array([plan.promised_ms or np.nan for plan in found.measured])
     assert np.nanmax(np.abs(told / [plan.latency_ms for plan in plans] - 1)) < 0.005
+
+
+def test_the_fit_finds_the_block_that_kernels_fill_up_to() -> None:
+    space = space_for_fit("tower")
+    truth = truth_of(space, PADDED)
+    found = fitted(space, measured(truth, space, rows_for_fit(space, 80), held_out=12), truth.layers)
+    assert {kind.block for kind in found.kinds.values()} == {8}
+    assert found.kinds["conv"].mac_ms == pytest.approx(PADDED["conv"].mac_ms, rel=0.3)
+    assert found.held_out.worst < 0.005
 
 
 def test_the_held_out_error_is_of_plans_that_the_fit_never_saw() -> None:
