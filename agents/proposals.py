@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
+import numpy.typing as npt
 
 from rlprune.choices import INT8_BITS
 from rlprune.completion import FITS, FloatArray, IntArray
@@ -12,9 +13,9 @@ from rlprune.problem import PruningProblem
 
 Worth = Callable[[IntArray], FloatArray]
 PRECISION = 0.1
-"""Share of proposals that change the precision of all layers at once."""
+"""Share of proposals that change the precision of many layers at once: half of them of all, half of a run."""
 SETTLING = 8
-"""Further changes at most that bring a plan back to the budget after all layers changed their precision."""
+"""Further changes at most that bring a plan back to the budget after many layers changed their precision."""
 
 
 class Neighbourhood:
@@ -58,20 +59,29 @@ class Neighbourhood:
         return plans[(used <= FITS) & (used >= self._planner.target)]
 
     def _change_precision(self, places: IntArray) -> None:
-        """In some rows give all layers that may compute in int8 at most 8 bits, or full precision: all or none do."""
+        """In some rows give all layers that may compute in int8, or a run of them, at most 8 bits or full precision."""
         rows = np.flatnonzero(self._random.random(len(places)) < PRECISION)
         low = self._random.random(len(rows)) < 0.5
         own = self._in_int8
         eight = self._counts[own] - 1 - (self._levels[own] > INT8_BITS).sum(axis=1)
-        fewer = np.minimum(places[np.ix_(rows, own)], eight)
-        places[np.ix_(rows, own)] = np.where(low[:, None], fewer, self._counts[own] - 1)
+        before = places[np.ix_(rows, own)]
+        changed = np.where(low[:, None], np.minimum(before, eight), self._counts[own] - 1)
+        places[np.ix_(rows, own)] = np.where(self._runs(len(rows)), changed, before)
         places[rows] = self._settled(places[rows])
+
+    def _runs(self, rows: int) -> npt.NDArray[np.bool_]:
+        """All layers that may compute in int8, or those from a random one to another, ``[N, L]``."""
+        count = len(self._in_int8)
+        ends = np.sort(self._random.integers(0, count, (rows, 2)), axis=1)
+        ends[self._random.random(rows) < 0.5] = 0, count - 1
+        layers = np.arange(count)
+        return np.asarray((layers >= ends[:, :1]) & (layers <= ends[:, 1:]))
 
     def _plans(self, places: IntArray) -> IntArray:
         return self._space.canonical(self._levels[np.arange(places.shape[1]), places])
 
     def _settled(self, places: IntArray) -> IntArray:
-        """Rows that a change of all layers has led over the budget, or far below it, brought back at random."""
+        """Rows that a change of many layers has led over the budget, or far below it, brought back at random."""
         used = self._planner.usage(self._plans(places))
         for _ in range(SETTLING):
             off = np.flatnonzero((used > FITS) | (used < self._planner.target))

@@ -87,7 +87,7 @@ class BudgetPlanner:
         """Choices that change no limited cost, wherever the others stand: lowering them can only harm.
 
         Tried are all others at their lowest, all untouched, and only those of the same kind at their lowest, because
-        layers compute in int8 all or none. Without budgets none is idle.
+        layers compute in int8 where their neighbours do. Without budgets none is idle.
         """
         return [place for place in range(len(self.choices)) if self.limits and self._is_idle(place)]
 

@@ -72,7 +72,7 @@ class Choice:
         """What a neutral plan gives back first when it has something to spend: the smaller number.
 
         Blocks come before anything else, then weights of eight bits; widths and densities rise together, and only then
-        precision: a layer of more bits would end int8 for all.
+        precision: eight bits harm least, and a layer of more cannot compute in int8.
         """
         if self.kind == "depth":
             return -1.0
@@ -82,18 +82,22 @@ class Choice:
 
 
 class Int8Where(Protocol):
-    """Which layers of a network compute in int8 once the weights of all of them have at most 8 bits.
-
-    All or none: between two layers in int8 nothing is rounded twice, and one alone mostly is slower than in float.
-    """
+    """Which layers of a network compute in int8, of those whose weights have at most 8 bits."""
 
     @property
     def names(self) -> frozenset[str]:
-        """The layers."""
+        """The layers that may."""
         ...
 
-    def pays(self, widths: npt.NDArray[np.int64], present: npt.NDArray[np.bool_]) -> npt.NDArray[np.bool_]:
-        """Whether they do at widths ``[N, G]``, where only the layers ``present`` ``[N, L]`` are left; ``[N]``."""
+    def chosen(
+        self, widths: npt.NDArray[np.int64], permitted: npt.NDArray[np.bool_], present: npt.NDArray[np.bool_]
+    ) -> npt.NDArray[np.bool_]:
+        """Those of the layers ``permitted`` that do at widths ``[N, G]``; ``[N, L]``.
+
+        Args:
+            permitted: layers with at most 8 bits, ``[N, L]``.
+            present: layers that are left, ``[N, L]``.
+        """
         ...
 
 

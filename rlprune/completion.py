@@ -72,7 +72,7 @@ class WidthSearch:
 
         Where that uses less than ``enough`` and only channels are decided, a stronger search (every plan if they are
         few, else swaps and random chains) looks for the plan nearest to it that does, or else for the one that uses
-        most. Of several kinds costs rise in leaps, such as the end of int8, and a plan below them is a good one.
+        most. Of several kinds costs rise in leaps, where a layer leaves int8, and a plan below them is a good one.
         """
         empty = np.empty((1, 0), dtype=np.int64)
         start = self._along_chain(empty, self._chains[0])[0][0]

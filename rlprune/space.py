@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishing_groups, vanishing_layers
-from rlprune.choices import FULL_BITS, KINDS, Choice, Int8Where, Kind, Unit
+from rlprune.choices import FULL_BITS, INT8_BITS, KINDS, Choice, Int8Where, Kind, Unit
 from rlprune.decisions import Decisions
 from rlprune.errors import ConfigError
 from rlprune.groups import matches
@@ -27,12 +27,12 @@ FEWEST_ENTRIES = 64
 
 @dataclass(frozen=True)
 class _Named:
-    """Layers that compute in int8 at any widths."""
+    """Layers that compute in int8 wherever they may."""
 
     names: frozenset[str]
 
-    def pays(self, widths: IntArray, present: BoolArray) -> BoolArray:
-        return np.ones(len(widths), dtype=bool)
+    def chosen(self, widths: IntArray, permitted: BoolArray, present: BoolArray) -> BoolArray:
+        return permitted
 
 
 class Space:
@@ -41,8 +41,8 @@ class Space:
     Args:
         network: with the widths that are allowed.
         decisions: what may be decided; channels where nothing is said.
-        int8: which layers compute in int8 once the weights of all of them have at most 8 bits, by name or by a rule;
-            the others only store them so.
+        int8: which layers compute in int8 where their weights have at most 8 bits, by name or by a rule; the others
+            only store them so.
         blocks: those that may be dropped, where they are known already.
 
     Attributes:
@@ -248,15 +248,20 @@ class Space:
         computed = self.in_int8(row[None])[0]
         return tuple(layer.name for layer, so in zip(self.network.layers, computed, strict=True) if so)
 
-    def in_int8(self, levels: IntArray) -> BoolArray:
-        """Whether each layer computes in int8, ``[N, K] -> [N, L]``."""
+    def permitted_in_int8(self, levels: IntArray) -> BoolArray:
+        """Whether each layer may compute in int8, ``[N, K] -> [N, L]``: it is left, and has at most 8 bits."""
         if not self.int8.names or "bits" not in self.kinds:
             return np.zeros((len(levels), len(self.network.layers)), dtype=bool)
         candidates = np.array([layer.name in self.int8.names for layer in self.network.layers])
-        present = self.present(levels)
-        together = ((self.bits(levels) <= 8) | ~present | ~candidates).all(axis=1)
-        together &= self.int8.pays(self.effective_widths(self.widths(levels), self.kept(levels)), present)
-        return np.asarray(together[:, None] & present & candidates)
+        return np.asarray((self.bits(levels) <= INT8_BITS) & self.present(levels) & candidates)
+
+    def in_int8(self, levels: IntArray) -> BoolArray:
+        """Whether each layer computes in int8, ``[N, K] -> [N, L]``."""
+        permitted = self.permitted_in_int8(levels)
+        if not permitted.any():
+            return permitted
+        widths = self.effective_widths(self.widths(levels), self.kept(levels))
+        return self.int8.chosen(widths, permitted, self.present(levels))
 
     def named(self, row: IntArray) -> Mapping[str, Mapping[Kind, int]]:
         """Name -> kind -> level of a plan ``[K]``, in forward order."""

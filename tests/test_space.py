@@ -138,11 +138,11 @@ def test_a_moot_choice_changes_no_cost_and_no_answer(prepared: Prepared, space: 
     assert (evaluator.evaluations, evaluator.cache_hits) == (1, 1)
 
 
-def test_layers_compute_in_int8_together(prepared: Prepared) -> None:
+def test_layers_that_are_named_compute_in_int8_where_they_have_few_bits(prepared: Prepared) -> None:
     space = prepared.space(int8=("block1.conv1", "block2.conv1"))
     few = {"bits:block1.conv1": 4, "bits:block2.conv1": 8, "bits:head": 8}
     assert space.computed_in_int8(row_of(space, few)) == ("block1.conv1", "block2.conv1")
-    assert space.computed_in_int8(row_of(space, few | {"bits:block1.conv1": 32})) == ()
+    assert space.computed_in_int8(row_of(space, few | {"bits:block1.conv1": 32})) == ("block2.conv1",)
     dropped = row_of(space, few | {"bits:block1.conv1": 32, "depth:block1": 0})
     assert space.computed_in_int8(dropped) == ("block2.conv1",)
     assert prepared.space().computed_in_int8(row_of(space, few)) == ()

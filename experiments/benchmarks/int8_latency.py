@@ -2,7 +2,8 @@
 
 Latency: float32 with BatchNorms folded, all layers in int8, each layer alone in int8, weights stored in 8 bits. All
 variants run in turn, each round in another order; given is the ratio of shortest runs to that of float32. Accuracy: of
-trained networks, on validation images: in ONNX Runtime and as simulated in torch.
+trained networks, on validation images: in ONNX Runtime and as simulated in torch. Runs of layers: parts of the layers
+in int8, at the first batch; with ``--profile`` (of the same network, with measured mixes) beside what it promises.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ import torch
 from torch import nn
 
 from rlprune.devices.host import LoadWatch, cpu_model
+from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.runtimes.onnx_runtime import OnnxRuntime
 from rlprune.devices.timing import minima, rounds_for, time_round
 from rlprune.errors import ConfigError
 from rlprune.experiments.benchmarks.int8_networks import TRAINED, UNTRAINED, network_named
+from rlprune.experiments.benchmarks.int8_runs import measured_runs, show_runs
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.setup import load_material
@@ -40,7 +43,7 @@ from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches
 from rlprune.weight_only_export import weight_only_onnx
 
-SCHEMA = "rlprune-int8-latency/1"
+SCHEMA = "rlprune-int8-latency/2"
 BATCH = 100
 CALIBRATION = 512
 CPU = torch.device("cpu")
@@ -125,8 +128,10 @@ def measure(name: str, options: argparse.Namespace) -> dict[str, Any]:
     with LoadWatch() as watch:
         for batch in options.batch:
             row["latency_ms"][batch] = latencies(network, batch, options.samples, options.seed)
+        profile = None if options.profile is None else DeviceProfile.load(options.profile).for_network(network)
+        row["runs"] = measured_runs(network, profile, options.batch[0], options.samples, options.seed)
     row["other_load"] = watch.other_load
-    if task is not None:
+    if task is not None and options.images:
         row["accuracy"] = accuracies(network, task, options.images)
     return row
 
@@ -142,6 +147,7 @@ def show(row: dict[str, Any]) -> None:
             f"{ratios['weights 8']:.2f}; one layer in int8 {alone[0]:.2f} to {alone[-1]:.2f}, "
             f"below 0.98: {sum(ratio < 0.98 for ratio in alone)} of {len(alone)}"
         )
+    show_runs(row["runs"])
     for name, told in row["accuracy"].items():
         print(
             f"  {name:26} {told['score']:.2%}  divergence {told['divergence']:.5f}  as int8 "
@@ -154,14 +160,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--network", nargs="+", default=[*TRAINED, *UNTRAINED], help="names")
     parser.add_argument("--batch", nargs="+", type=int, default=[1, 64])
     parser.add_argument("--samples", type=int, default=200, help="timed runs of each variant")
-    parser.add_argument("--images", type=int, default=4000, help="validation images")
+    parser.add_argument("--images", type=int, default=4000, help="validation images; 0 leaves accuracy out")
+    parser.add_argument("--profile", default=None, help="profile of the network, where one is named")
     parser.add_argument("--seed", type=int, default=0)
 
 
 def execute(options: argparse.Namespace) -> dict[str, Any]:
     """Run, print, and return the report."""
-    if min(*options.batch, options.samples, options.images) < 1:
-        raise ConfigError("Batches, samples and images must be at least 1. Raise --batch, --samples or --images.")
+    if min(*options.batch, options.samples, options.images + 1) < 1:
+        raise ConfigError(
+            "Batches and samples must be at least 1, images at least 0. Raise --batch, --samples or --images."
+        )
     rows = []
     for name in options.network:
         rows.append(measure(name, options))

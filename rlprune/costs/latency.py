@@ -9,7 +9,7 @@ from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.records import QUANTILES
 from rlprune.errors import ProfileError, unknown_name
 from rlprune.network import FloatArray, IntArray, Network
-from rlprune.space import Space
+from rlprune.space import BoolArray, Space
 
 
 class LatencyCost:
@@ -34,6 +34,7 @@ class LatencyCost:
         mixed = profile.mixed or MixedLatency()
         self._dropped_ms = mixed.dropped_ms(self._space, profile.predictor)
         self._int8 = mixed.rule(self._space, profile.predictor)
+        self._is_chosen_by_it = self._space.int8 == self._int8
 
     def __call__(self, levels: IntArray) -> FloatArray:
         space = self._space
@@ -46,8 +47,14 @@ class LatencyCost:
         latency = self._predict(widths)
         if space.blocks:
             latency = latency - (self._dropped_ms(widths) * ~space.kept(levels)).sum(axis=1)
-        in_int8 = space.in_int8(levels)
-        return latency - self._int8.savings(widths, in_int8) if in_int8.any() else latency
+        permitted = space.permitted_in_int8(levels)
+        return latency - self._saved(widths, permitted, space.present(levels)) if permitted.any() else latency
+
+    def _saved(self, widths: IntArray, permitted: BoolArray, present: BoolArray) -> FloatArray:
+        """Milliseconds that int8 saves, ``[N]``."""
+        if self._is_chosen_by_it:
+            return self._int8.best(widths, permitted, present)[1]
+        return self._int8.savings(widths, self._space.int8.chosen(widths, permitted, present), present)
 
     def _refuse_extrapolation(self, widths: IntArray) -> None:
         below = widths < self._lowest

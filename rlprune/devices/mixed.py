@@ -20,7 +20,7 @@ from scipy.optimize import lsq_linear
 
 from rlprune.blocks import Blocks
 from rlprune.devices.fields import ADVICE, Fields
-from rlprune.devices.int8_model import Int8Rule, KindInInt8, fit_kinds
+from rlprune.devices.int8_model import Conversion, Int8Rule, KindInInt8, TimedInInt8, fit_kinds
 from rlprune.devices.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.records import ErrorSummary
 from rlprune.errors import ProfileError
@@ -57,6 +57,8 @@ class MixedLatency:
         shares: block -> share of its time at its narrowest that goes with it.
         layers: those that may compute in int8.
         kinds: what int8 takes, by kind of layer.
+        conversion: what converting between float and int8 takes; None where only all layers in int8 were measured, or
+            none.
         layer_ms: that each layer of a dropped block saves by not being called.
         held_out: error on plans the fit never saw.
         measured: all plans.
@@ -70,10 +72,12 @@ class MixedLatency:
     held_out: ErrorSummary = field(default_factory=lambda: ErrorSummary(0.0, 0.0, 0.0, 0))
     measured: tuple[MixedPlan, ...] = ()
     int8_ratio: float | None = None
+    conversion: Conversion | None = None
 
     def rule(self, space: Space, predictor: LatencyPredictor) -> Int8Rule:
         """Which layers compute in int8, and what that saves."""
-        return Int8Rule(space.network, predictor, self.layers, self.kinds, self._share_of_layers(space))
+        shares = self._share_of_layers(space)
+        return Int8Rule(space.network, predictor, self.layers, self.kinds, self.conversion, shares)
 
     def _share_of_layers(self, space: Space) -> dict[str, float]:
         """A layer saves in int8 at most what it saves by being dropped."""
@@ -103,6 +107,7 @@ class MixedLatency:
                 for p in self.measured
             ],
             "int8_ratio": self.int8_ratio,
+            **({} if self.conversion is None else {"conversion": asdict(self.conversion)}),
         }
 
     @classmethod
@@ -121,6 +126,7 @@ class MixedLatency:
             ErrorSummary(error.number("median"), error.number("p90"), error.number("worst"), error.integer("plans")),
             tuple(_plan(item) for item in fields.objects("measured")),
             fields.optional("int8_ratio"),
+            _conversion(fields.inner("conversion")) if fields.has("conversion") else None,
         )
         if max([*found.shares.values(), *(kind.factor for kind in found.kinds.values())], default=0.0) > 1:
             raise ProfileError(f"Shares of blocks and factors of int8 lie in [0, 1]. {ADVICE}")
@@ -128,7 +134,12 @@ class MixedLatency:
 
 
 def _kind(fields: Fields) -> KindInInt8:
-    return KindInInt8(fields.number("factor"), fields.number("element_ms"), fields.number("fixed_ms"))
+    macs = (fields.number("mac_ms"), fields.integer("block")) if fields.has("mac_ms") else ()
+    return KindInInt8(fields.number("factor"), fields.number("element_ms"), fields.number("fixed_ms"), *macs)
+
+
+def _conversion(fields: Fields) -> Conversion:
+    return Conversion(fields.number("element_ms"), fields.number("fixed_ms"))
 
 
 def _plan(fields: Fields) -> MixedPlan:
@@ -169,7 +180,7 @@ def fit_mixed(
 
     Args:
         space: its blocks are those that may be dropped.
-        layers: that may compute in int8; in the plans, all that are left do, or none.
+        layers: that may compute in int8.
     """
     widths = np.array([plan.widths for plan in plans], dtype=np.int64)
     latency = np.array([plan.latency_ms for plan in plans])
@@ -183,14 +194,14 @@ def fit_mixed(
     mixed = _fit_drops(space, predictor, own, widths[chosen], dropped[chosen], base[chosen], latency[chosen])
     mixed = replace(mixed, layers=tuple(layers))
     base = base - (mixed.dropped_ms(space, predictor)(widths) * dropped).sum(axis=1)
-    if (fitted := seen & in_int8).any():
-        int8 = [plan.int8 for plan, used in zip(plans, fitted, strict=True) if used]
-        shares = mixed._share_of_layers(space)
-        kinds = fit_kinds(space.network, predictor, widths[fitted], int8, base[fitted], latency[fitted], shares)
-        mixed = replace(mixed, kinds=kinds)
     names = [layer.name for layer in space.network.layers]
-    present = _membership(names, [plan.int8 for plan in plans]) > 0
-    promised = base - mixed.rule(space, predictor).savings(widths, present)
+    computed = _membership(names, [plan.int8 for plan in plans]) > 0
+    present = np.asarray(dropped @ space.inside == 0)
+    if (fitted := seen & in_int8).any():
+        timed = TimedInInt8(widths[fitted], computed[fitted], present[fitted], base[fitted], latency[fitted])
+        kinds, conversion = fit_kinds(space.network, predictor, timed, mixed._share_of_layers(space), layers)
+        mixed = replace(mixed, kinds=kinds, conversion=conversion)
+    promised = base - mixed.rule(space, predictor).savings(widths, computed, present)
     told = ~in_int8 | (promised < base)
     error = ErrorSummary.of((promised / latency - 1)[~seen & told])
     return replace(mixed, held_out=error, measured=tuple(map(_with_promise, plans, promised, told)))

@@ -1,6 +1,8 @@
 """Measures what dropped blocks and layers in int8 change, and adds it to a profile.
 
-Probes compute all layers in int8 at random widths; further plans mix widths and dropped blocks, half of them in int8.
+Probes compute layers in int8 at random widths, a third of them all layers and the others random runs of layers; further
+plans mix widths and dropped blocks, half of them with such layers in int8. Then layers are measured in int8 as the fit
+so far would choose them: it chooses what it promises too well, which only such plans show. The last are held out.
 """
 
 from __future__ import annotations
@@ -11,7 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from rlprune.choices import Kind
+from rlprune.choices import FULL_BITS, INT8_BITS, Kind
+from rlprune.devices.int8_model import Int8Rule
 from rlprune.devices.measuring import Effort, Stage, Timed
 from rlprune.devices.mixed import MixedPlan, fit_mixed, int8_ratio
 from rlprune.devices.partial import PartialProfile
@@ -25,7 +28,13 @@ from rlprune.space import Decisions, Space
 
 DROPS = 6
 """Different sets of dropped blocks that are measured: some runtimes export the network anew for each."""
-PLANS, CHECKS, PROBES = 32, 12, 24
+PLANS, CHECKS, PROBES = 32, 12, 30
+ROUNDS, CHOSEN = 3, 24
+"""Times that chosen layers are measured before the last one, and plans each time."""
+WHOLE = 1 / 3
+"""Share of the plans in int8 that have all layers in int8."""
+LENGTHS = (1, 2, 4, 8)
+"""Mean lengths of runs of layers, in forward order."""
 
 
 @dataclass(frozen=True)
@@ -50,14 +59,15 @@ class Mixes:
         kinds = tuple(kind for kind, there in wanted.items() if there)
         others = [f"bits:{c.name}" for c in space.choices if c.kind == "bits" and c.name not in layers]
         exclude = others if layers else []
-        decisions = Decisions(kinds, bits=(8, 32), exclude=exclude)
+        decisions = Decisions(kinds, bits=(INT8_BITS, FULL_BITS), exclude=exclude)
         return cls(Space(network, decisions, int8=layers, blocks=space.blocks), layers)
 
     def rows(self, count: int, seed: int, drop: bool) -> IntArray:
         """The dense network, and ``count`` random rows, the first of full widths; ``[count + 1, K]``.
 
         Args:
-            drop: whether blocks are dropped and half of the rows are in float; else no block is, and all are in int8.
+            drop: whether blocks are dropped and half of the rows are in float; else no block is, and all are in int8,
+                the first with all layers.
         """
         space, random = self.space, np.random.default_rng(seed)
         widths = choose_plans(space.network, count, seed)
@@ -66,15 +76,41 @@ class Mixes:
         drops = random.random((DROPS, len(space.blocks))) < 0.5
         for number, row in enumerate(rows[1:], start=1):
             dropped = dict(zip(space.blocks.names, drops[number % DROPS], strict=True)) if drop else {}
-            in_int8 = not drop or bool(random.random() < 0.5)
+            in_int8 = self._in_int8(random, in_float=0.5 if drop else 0.0) if drop or number > 1 else self.layers
             for place, choice in enumerate(space.choices):
                 if choice.kind == "channels":
                     row[place] = widths[(number - 1) % len(widths), groups[choice.name]]
                 elif choice.kind == "depth":
                     row[place] = 0 if dropped.get(choice.name, False) else 1
                 else:
-                    row[place] = 8 if in_int8 else 32
+                    row[place] = INT8_BITS if choice.name in in_int8 else FULL_BITS
         return space.canonical(rows)
+
+    def _in_int8(self, random: np.random.Generator, in_float: float) -> tuple[str, ...]:
+        """None with probability ``in_float``, else all, or runs of random length in turn with such in float."""
+        if random.random() < in_float:
+            return ()
+        if random.random() < WHOLE:
+            return self.layers
+        switches = random.random(len(self.layers)) < 1 / random.choice(LENGTHS)
+        inside = (np.cumsum(switches) + random.integers(2)) % 2 == 1
+        return tuple(name for name, own in zip(self.layers, inside, strict=True) if own)
+
+    def chosen(self, rule: Int8Rule, count: int, seed: int) -> IntArray:
+        """The dense network, and ``count`` random rows without dropped blocks; ``[count + 1, K]``.
+
+        Half of them have widths drawn one by one. Of their layers in int8 only those stay that the rule chooses.
+        """
+        space, rows, random = self.space, self.rows(count, seed, drop=False), np.random.default_rng([seed])
+        for place, choice in enumerate(space.choices):
+            if choice.kind == "channels":
+                rows[2::2, place] = random.choice(choice.levels, count // 2)
+        in_int8 = space.on(space.network, rule).in_int8(rows)
+        names = [layer.name for layer in space.network.layers]
+        for place, choice in enumerate(space.choices):
+            if choice.kind == "bits":
+                rows[:, place] = np.where(in_int8[:, names.index(choice.name)], INT8_BITS, FULL_BITS)
+        return rows
 
     def plans(self, timed: Timed, scale: float, held_out: Sequence[bool]) -> list[MixedPlan]:
         """Measured rows as records."""
@@ -125,7 +161,10 @@ def add_mixes(
     check_present(runtime)
     profile.check(space.network)
     mixes = Mixes.of(space, profile, runtime)
-    key = {"mixes": [profile.created, list(mixes.space.blocks.names), list(mixes.layers)], "effort": effort.key()}
+    key = {
+        "mixes": [profile.created, list(mixes.space.blocks.names), list(mixes.layers), PROBES],
+        "effort": effort.key(),
+    }
     stored = PartialProfile(path, key)
     stage = Stage(space.network, runtime, stored, effort, progress)
 
@@ -138,6 +177,10 @@ def add_mixes(
     rows = mixes.rows(PLANS + CHECKS, effort.seed + 3, drop=True)
     plans = [*probed, *measured("mixes", rows, CHECKS)]
     mixed = fit_mixed(mixes.space, profile.predictor, plans, mixes.layers)
+    for number in range(ROUNDS + 1 if mixes.layers else 0):
+        rows = mixes.chosen(mixed.rule(mixes.space, profile.predictor), CHOSEN, effort.seed + 4 + number)
+        plans += measured(f"chosen {number}", rows, CHOSEN if number == ROUNDS else 0)
+        mixed = fit_mixed(mixes.space, profile.predictor, plans, mixes.layers)
     mixed = replace(mixed, int8_ratio=int8_ratio(mixes.space.network, profile.predictor, probed))
     profile = replace(profile, mixed=mixed)
     if path is not None:

@@ -76,6 +76,11 @@ class LayerFeatures:
         channels = self.channels(widths)
         return np.concatenate([self._plain(channels), self._plain(self.rounded(channels))], axis=2)
 
+    def macs_in_blocks(self, widths: IntArray, blocks: IntArray) -> FloatArray:
+        """Multiply-adds with the channels of each layer rounded up to whole blocks ``[T]``; ``[N, T]``."""
+        sides = np.concatenate([blocks, blocks])
+        return np.asarray(self._plain(np.ceil(self.channels(widths) / sides) * sides)[:, :, 0])
+
     def _plain(self, channels: FloatArray) -> FloatArray:
         out, into = np.split(channels, 2, axis=1)
         pairs = out * np.where(self.paired, into, 1.0)

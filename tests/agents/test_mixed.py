@@ -25,6 +25,7 @@ from rlprune.envs import LayerPruningEnv
 from rlprune.envs.slots import slots_of
 from rlprune.errors import PolicyError
 from rlprune.problem import PruningProblem
+from rlprune.pruning.quantization import int8_layers
 from tests.mixed import prepare, random_rows
 
 PREPARED = functools.cache(prepare)
@@ -146,6 +147,18 @@ def test_neighbours_are_plans_within_the_budget(name: str) -> None:
         assert set(column.tolist()) <= set(choice.levels)
     changed = {c.kind for i, c in enumerate(problem.space.choices) if (rows[:, i] != problem.planner.uniform[i]).any()}
     assert changed >= {"channels", "weights", "bits"}
+
+
+def test_some_neighbours_change_the_precision_of_all_layers_or_of_a_run() -> None:
+    prepared = PREPARED("residual")
+    space = prepared.space("bits", int8=int8_layers(prepared.network))
+    problem = PruningProblem(space, prepared.evaluator(space), {"size": SizeCost(space)}, [])
+    few = Neighbourhood(problem, np.random.default_rng(0), most=1).of(space.full) <= 8
+    counts, ends = few.sum(axis=1), np.diff(few.astype(int), axis=1, prepend=0, append=0)
+    runs = (ends > 0).sum(axis=1)
+    assert (counts == few.shape[1]).any()
+    assert ((counts > 2) & (counts < few.shape[1]) & (runs == 1)).any()
+    assert runs.max() <= 2  # the run, and the one choice that changes anyway
 
 
 def test_the_additive_loss_never_rises_with_a_level() -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -11,11 +13,13 @@ import torch
 from torch import nn
 
 from rlprune.choices import Kind
-from rlprune.devices.int8_model import KindInInt8
+from rlprune.devices.int8_model import Conversion, KindInInt8
 from rlprune.devices.mixed import MixedLatency, MixedPlan
 from rlprune.devices.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
+from rlprune.layers import Layer
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.pruning.int8_links import Link, find_links
 from rlprune.pruning.quantization import int8_layers
 from rlprune.space import Decisions, Space
 from rlprune.tasks.base import Split, Task
@@ -27,7 +31,10 @@ ALL: tuple[Kind, ...] = ("depth", "channels", "weights", "bits")
 PAYS = {"conv": KindInInt8(0.3, 1e-8, 1e-4), "linear": KindInInt8(0.4, 2e-8, 1e-4)}
 COSTS = {"conv": KindInInt8(0.9, 1e-5, 0.01), "linear": KindInInt8(1.0, 1e-5, 0.01)}
 """Constants of int8: always faster, and never."""
+PADDED = {"conv": KindInInt8(0.1, 1e-7, 1e-4, 5e-7, 8), "linear": KindInInt8(0.2, 1e-7, 1e-4, 5e-7, 8)}
+"""Kernels that fill up channels."""
 SOMETIMES = {"conv": KindInInt8(0.3, 2e-6, 1e-3), "linear": KindInInt8(0.5, 2e-6, 1e-3)}
+CONVERSION = Conversion(5e-7, 2e-4)
 
 
 class Tower(nn.Module):
@@ -82,7 +89,9 @@ def predictor_of(net: Network) -> LatencyPredictor:
 def truth_of(space: Space, kinds: dict[str, KindInInt8], layers: Sequence[str] | None = None) -> MixedLatency:
     """Shares that differ, and every layer a candidate for int8."""
     shares = {name: 0.5 + 0.4 * number / len(space.blocks) for number, name in enumerate(space.blocks.names)}
-    return MixedLatency(shares, int8_layers(space.network) if layers is None else tuple(layers), kinds, 0.002)
+    return MixedLatency(
+        shares, int8_layers(space.network) if layers is None else tuple(layers), kinds, 0.002, conversion=CONVERSION
+    )
 
 
 def random_rows(space: Space, count: int, seed: int = 0) -> IntArray:
@@ -114,10 +123,40 @@ def promised_ms(truth: MixedLatency, space: Space, predictor: LatencyPredictor, 
     for index, layer in enumerate(net.layers):
         if layer.name in computed:
             kind, part = truth.kinds[layer.kind], own[layer.name] * share.get(layer.name, 1.0)
-            strides = float(np.prod(layer.stride)) if layer.stride else 1.0
-            elements = layer.positions * (float(out[index]) + strides * float(into[index]))
-            latency -= part - (kind.factor * part + kind.element_ms * elements + kind.fixed_ms)
-    return latency
+            elements = sum(_elements(layer, out[index], into[index]))
+            macs = _filled(out[index], kind) * _filled(into[index], kind) * layer.macs_per_pair
+            in_int8 = kind.factor * part + kind.mac_ms * macs + kind.element_ms * elements + kind.fixed_ms
+            latency -= part - in_int8
+    return latency + converting_ms(truth.conversion, space, row)
+
+
+def _filled(channels: float, kind: KindInInt8) -> float:
+    return math.ceil(channels / kind.block) * kind.block
+
+
+def _elements(layer: Layer, out: float, into: float) -> tuple[float, float]:
+    """Answered and read."""
+    strides = float(np.prod(layer.stride)) if layer.stride else 1.0
+    return layer.positions * float(out), layer.positions * strides * float(into)
+
+
+def converting_ms(conversion: Conversion | None, space: Space, row: IntArray) -> float:
+    """The least of all ways to have sums and dropped layers in int8 or not."""
+    net, found, computed = space.network, find_links(space.network), space.computed_in_int8(row)
+    if not computed or conversion is None:
+        return 0.0
+    widths = space.effective_widths(space.widths(row[None]), space.kept(row[None]))
+    out, into = (axis[0] for axis in net.axis_widths(widths))
+    elements = {layer.name: _elements(layer, out[i], into[i]) for i, layer in enumerate(net.layers)}
+    left = dict(zip((layer.name for layer in net.layers), space.present(row[None])[0], strict=True))
+    ways = [(node in computed,) if node and left[node] else (False, True) for node in found.nodes]
+    sizes = [elements[link.layer][0 if link.answered else 1] for link in found.links]
+    costs = [conversion.element_ms * size + conversion.fixed_ms for size in sizes]
+    return min(_converted([*way, False], found.links, costs) for way in product(*ways))
+
+
+def _converted(in_int8: Sequence[bool], links: Sequence[Link], costs: Sequence[float]) -> float:
+    return sum(cost for link, cost in zip(links, costs, strict=True) if in_int8[link.ends[0]] != in_int8[link.ends[1]])
 
 
 class FormulaRuntime(Runtime):

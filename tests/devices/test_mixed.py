@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import combinations
 
 import numpy as np
 import pytest
 
 from rlprune.choices import Kind
 from rlprune.costs.latency import LatencyCost
-from rlprune.devices.int8_model import KindInInt8
+from rlprune.devices.int8_model import Conversion, KindInInt8
 from rlprune.devices.mixed import MixedLatency, MixedPlan, fit_mixed, int8_ratio, refit_mixed, timed_counts
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.records import EnergyModel, ErrorSummary, MeasuredPlan, Session, TailModel
@@ -20,7 +21,9 @@ from rlprune.pruning.quantization import int8_layers
 from rlprune.space import Decisions, Space
 
 from .mixed_truth import (
+    CONVERSION,
     COSTS,
+    PADDED,
     PAYS,
     SOMETIMES,
     measured,
@@ -32,7 +35,7 @@ from .mixed_truth import (
 )
 
 NETWORKS = ("tower", "resnet-basic", "encoder-pre-norm")
-RULES = {"pays": PAYS, "costs": COSTS, "sometimes": SOMETIMES}
+RULES = {"pays": PAYS, "costs": COSTS, "sometimes": SOMETIMES, "padded": PADDED}
 MIXED: tuple[Kind, ...] = ("depth", "channels", "bits")
 NOTHING = ErrorSummary(0.0, 0.0, 0.0, 0)
 
@@ -45,11 +48,13 @@ def space_for_fit(name: str) -> Space:
     return Space(net, Decisions(MIXED, bits=(8,), exclude=others), int8=layers)
 
 
-def rows_for_fit(space: Space, count: int) -> IntArray:
-    """All layers with 8 bits in every other row, all with 32 in the rest."""
+def rows_for_fit(space: Space, count: int, partial: bool = True) -> IntArray:
+    """All layers with 32 bits in every other row; in the rest all with 8, or in half of them any."""
     rows = random_rows(space, count)
     bits = np.array([choice.kind == "bits" for choice in space.choices])
-    rows[::2, bits], rows[1::2, bits] = 8, 32
+    rows[1::2, bits], rows[::4, bits] = 32, 8
+    any_bits = np.random.default_rng(7).choice([8, 32], rows[2::4][:, bits].shape)
+    rows[2::4, bits] = any_bits if partial else 8
     return space.canonical(rows)
 
 
@@ -85,10 +90,12 @@ def profile_of(space: Space, mixed: MixedLatency | None) -> DeviceProfile:
     )
 
 
-def true_profile(name: str, rule: str, kinds: tuple[Kind, ...] = MIXED) -> tuple[Space, DeviceProfile]:
+def true_profile(
+    name: str, rule: str, kinds: tuple[Kind, ...] = MIXED, conversion: Conversion | None = CONVERSION
+) -> tuple[Space, DeviceProfile]:
     """A space over the widths that pay, and a profile whose mixes are the truth."""
     free = Space(network(name), Decisions(kinds, densities=(5, 30, 60)))
-    profile = profile_of(free, truth_of(free, RULES[rule]))
+    profile = profile_of(free, replace(truth_of(free, RULES[rule]), conversion=conversion))
     return profile.restrict(free), profile
 
 
@@ -98,15 +105,26 @@ def test_the_fit_finds_what_is_true(name: str) -> None:
     truth = truth_of(space, PAYS)
     plans = measured(truth, space, rows_for_fit(space, 80), held_out=12)
     found = fitted(space, plans, truth.layers)
-    assert found.held_out.plans == 12
+    assert found.held_out.plans > 9  # nothing is promised of parts that int8 makes slower
     assert found.held_out.worst < 0.005
     for block, share in truth.shares.items():
         assert found.shares[block] == pytest.approx(share, abs=0.02)
     kind = "linear" if name == "encoder-pre-norm" else "conv"  # a small head alone cannot be told from the rest
     assert found.kinds[kind].factor == pytest.approx(truth.kinds[kind].factor, abs=0.1)
     assert found.layer_ms == pytest.approx(truth.layer_ms, rel=0.1)
+    assert found.conversion is not None
+    assert found.conversion.fixed_ms == pytest.approx(CONVERSION.fixed_ms, abs=1e-4)
     told = np.array([plan.promised_ms or np.nan for plan in found.measured])
     assert np.nanmax(np.abs(told / [plan.latency_ms for plan in plans] - 1)) < 0.005
+
+
+def test_the_fit_finds_the_block_that_kernels_fill_up_to() -> None:
+    space = space_for_fit("tower")
+    truth = truth_of(space, PADDED)
+    found = fitted(space, measured(truth, space, rows_for_fit(space, 80), held_out=12), truth.layers)
+    assert {kind.block for kind in found.kinds.values()} == {8}
+    assert found.kinds["conv"].mac_ms == pytest.approx(PADDED["conv"].mac_ms, rel=0.3)
+    assert found.held_out.worst < 0.005
 
 
 def test_the_held_out_error_is_of_plans_that_the_fit_never_saw() -> None:
@@ -134,6 +152,16 @@ def test_constants_lie_where_costs_cannot_fall() -> None:
     assert all(0 <= kind.factor <= 1 and kind.element_ms >= 0 and kind.fixed_ms >= 0 for kind in found.kinds.values())
     most = predictor_of(space.network).intercept_ms / sum(timed_counts(space))
     assert 0 <= found.layer_ms <= most
+
+
+def test_plans_with_all_layers_in_int8_or_none_do_not_tell_what_converting_costs() -> None:
+    """As profiles were measured once: nothing is promised of a part of the layers."""
+    space = space_for_fit("tower")
+    truth = replace(truth_of(space, PAYS), conversion=None)
+    plans = measured(truth, space, rows_for_fit(space, 80, partial=False), held_out=12)
+    found = fitted(space, plans, truth.layers)
+    assert found.conversion is None
+    assert found.held_out.worst < 0.005
 
 
 def test_nothing_is_promised_where_int8_does_not_pay() -> None:
@@ -222,8 +250,8 @@ def test_latency_stays_positive_where_the_file_says_that_calls_take_more_than_th
     assert (LatencyCost(space, greedy)(nothing) > 0).all()
 
 
-def test_layers_compute_in_int8_only_all_together_and_where_it_pays() -> None:
-    space, profile = true_profile("tower", "pays")
+def test_of_a_profile_without_runs_layers_compute_in_int8_all_together_and_where_it_pays() -> None:
+    space, profile = true_profile("tower", "pays", conversion=None)
     assert profile.mixed is not None
     places = {(c.kind, c.name): number for number, c in enumerate(space.choices)}
     row = space.full.copy()
@@ -241,11 +269,50 @@ def test_layers_compute_in_int8_only_all_together_and_where_it_pays() -> None:
     assert dear.computed_in_int8(row) == ()
 
 
-def test_a_layer_that_may_not_be_quantised_keeps_all_in_float() -> None:
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("conversion", [Conversion(0, 0), CONVERSION, Conversion(2e-6, 1e-3), Conversion(1e-5, 0)])
+def test_layers_compute_in_int8_where_that_takes_least_of_all_subsets(rule: str, conversion: Conversion) -> None:
+    """Every subset of them is costed by the formula."""
+    space, profile = true_profile("tower", rule, conversion=conversion)
+    assert profile.mixed is not None
+    for row in random_rows(space, 6, seed=4):
+        bits = space.bits(row[None])[0] <= 8
+        may = [layer.name for layer, few in zip(space.network.layers, bits, strict=True) if few]
+        named = [subset for size in range(len(may) + 1) for subset in combinations(may, size)]
+        spaces = [space.on(space.network, int8=subset) for subset in named]
+        times = [promised_ms(profile.mixed, each, profile.predictor, row) for each in spaces]
+        assert LatencyCost(space, profile)(row[None]) == pytest.approx([min(times)], rel=1e-9)
+        chosen = spaces[int(np.argmin(times))].computed_in_int8(row)
+        assert space.computed_in_int8(row) == chosen or np.sort(times)[1] == pytest.approx(min(times), rel=1e-9)
+
+
+def test_a_part_of_the_layers_computes_in_int8_where_the_others_may_not() -> None:
+    space, profile = true_profile("tower", "pays")
+    assert profile.mixed is not None
+    places = {(c.kind, c.name): number for number, c in enumerate(space.choices)}
+    row = space.full.copy()
+    for name in profile.mixed.layers:
+        row[places["bits", name]] = 8
+    assert space.computed_in_int8(row) == profile.mixed.layers
+    row[places["bits", "stem"]] = row[places["bits", "head"]] = 32
+    assert space.computed_in_int8(row) == profile.mixed.layers[1:-1]
+
+
+def test_more_layers_that_may_compute_in_int8_never_take_longer() -> None:
+    for rule in RULES:
+        space, profile = true_profile("tower", rule)
+        cost, random = LatencyCost(space, profile), np.random.default_rng(2)
+        rows = random_rows(space, 300, seed=3)
+        bits = np.array([choice.kind == "bits" for choice in space.choices])
+        fewer = np.where(bits & (random.random(rows.shape) < 0.3), 4, rows)
+        assert (cost(fewer) <= cost(rows) + 1e-12).all()
+
+
+def test_a_layer_that_may_not_be_quantised_keeps_only_itself_in_float() -> None:
     free = Space(network("tower"), Decisions(MIXED, exclude=["bits:head"]))
     space = profile_of(free, truth_of(free, PAYS)).restrict(free)
     lowest = np.array([choice.levels[0] if choice.kind == "bits" else choice.full for choice in space.choices])
-    assert space.computed_in_int8(lowest) == ()
+    assert space.computed_in_int8(lowest) == int8_layers(space.network)[:-1]
 
 
 def test_without_measured_mixes_a_block_takes_its_layers_time_and_nothing_computes_in_int8() -> None:

@@ -12,7 +12,7 @@ from rlprune.choices import Kind
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.mixed_profiler import CHECKS, PLANS, PROBES, Mixes, add_mixes, is_unfinished
+from rlprune.devices.mixed_profiler import CHECKS, CHOSEN, PLANS, PROBES, ROUNDS, Mixes, add_mixes, is_unfinished
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.profiler import build_profile, extend_profile
 from rlprune.devices.runtimes import OnnxRuntime, OpenVinoCpu, Runtime, TorchCpu
@@ -49,8 +49,9 @@ def mixed(space: Space, plain: DeviceProfile) -> DeviceProfile:
 def test_what_is_promised_is_true_on_a_device_that_obeys_the_formula(space: Space, mixed: DeviceProfile) -> None:
     assert mixed.mixed is not None
     assert mixed.mixed.layers == int8_layers(space.network)
-    assert len(mixed.mixed.measured) == PROBES + 1 + PLANS + CHECKS + 1
-    assert mixed.mixed.held_out.plans == CHECKS
+    assert len(mixed.mixed.measured) == PROBES + 1 + PLANS + CHECKS + 1 + (ROUNDS + 1) * (CHOSEN + 1)
+    assert sum(plan.held_out for plan in mixed.mixed.measured) == CHECKS + CHOSEN
+    assert mixed.mixed.held_out.plans > CHECKS + CHOSEN / 2
     assert mixed.mixed.held_out.worst < 0.05
     assert mixed.mixed.int8_ratio is not None
     assert 0.3 < mixed.mixed.int8_ratio < 1
@@ -76,11 +77,28 @@ def test_rows_start_dense_drop_blocks_and_are_half_in_int8(space: Space, plain: 
     for each in (probes, rows):
         assert (each[0] == mixes.space.full).all()
         assert (mixes.space.widths(each[1:2]) == mixes.space.network.dense_widths).all()
-    assert all(mixes.space.computed_in_int8(row) == mixes.layers for row in probes[1:])
+    counts = [len(mixes.space.computed_in_int8(row)) for row in probes[1:]]
+    assert counts[0] == len(mixes.layers)
+    assert 1 < counts.count(len(mixes.layers)) < len(counts) / 2
+    assert len(set(counts)) > 4
     assert mixes.space.kept(probes).all()
     assert not mixes.space.kept(rows[1:]).all()
     computed = [bool(mixes.space.computed_in_int8(row)) for row in rows[1:]]
     assert 0 < sum(computed) < len(computed)
+
+
+def test_what_the_fit_would_choose_is_measured(space: Space, plain: DeviceProfile) -> None:
+    """Of rows with random layers in 8 bits only those stay in 8 bits that the rule chooses."""
+    mixes = Mixes.of(space, plain, formula(space))
+    rule = formula(space).truth.rule(mixes.space, plain.predictor)
+    offered, rows = mixes.rows(20, 3, drop=False), mixes.chosen(rule, 20, 3)
+    assert (rows[0] == mixes.space.full).all()
+    bits = np.array([choice.kind == "bits" for choice in mixes.space.choices])
+    assert (rows[:, bits] >= offered[:, bits]).all()
+    offered[:, ~bits] = rows[:, ~bits]
+    wanted = mixes.space.on(mixes.space.network, rule).in_int8(offered)
+    assert wanted.any()
+    assert (mixes.space.in_int8(rows) == wanted).all()
 
 
 @pytest.mark.parametrize("stops_after", [1, 40, 60])

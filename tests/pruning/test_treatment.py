@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlprune.choices import Kind
+from rlprune.choices import FULL_BITS, Kind
 from rlprune.delivery import Delivered
 from rlprune.evaluation import Evaluator
 from rlprune.network import IntArray
@@ -144,8 +144,9 @@ def test_what_was_computed_lately_is_kept_and_never_changed() -> None:
 
 
 def rows_in_int8(space: Space, count: int) -> IntArray:
-    """Random rows; every third has few bits only."""
+    """Random rows; every third has few bits only, and every third full precision."""
     rows = random_rows(space, count)
+    rows[1::3, [choice.kind == "bits" for choice in space.choices]] = FULL_BITS
     computed = space.in_int8(rows).any(axis=1)
     assert computed.any()
     assert not computed.all()
@@ -169,7 +170,7 @@ def test_what_computes_in_int8_is_the_same_in_search_delivery_and_plan(name: str
 
 
 def test_the_search_rounds_inputs_exactly_where_layers_compute_in_int8() -> None:
-    """With all in 8 bits, answers differ from those of a space in which nothing computes in int8; else they agree."""
+    """With some in int8, answers differ from those of a space in which nothing computes in int8; else they agree."""
     kinds: tuple[Kind, ...] = ("channels", "bits")
     computing, storing = evaluator_of("residual", kinds, int8=True), evaluator_of("residual", kinds)
     for row in rows_in_int8(computing.space, 9):
