@@ -222,7 +222,7 @@ def test_what_is_not_comparable_stands_apart(
         ({"bits": "8,32"}, "--bits (none against 32, 8)"),
         ({"pattern": "2:4"}, "--pattern (none against 2:4)"),
         ({"removed": "mean"}, "--removed (zero against mean)"),
-        ({"exclude": ["bits:head"]}, "--exclude (none against bits:head)"),
+        ({"decide": ["channels,bits"], "exclude": ["bits:head"]}, "--exclude (none against bits:head)"),
     ],
 )
 def test_runs_that_decide_otherwise_stand_apart(
