@@ -79,12 +79,11 @@ def profile_of(network: Network, device: Device, path: Path, effort: Effort) -> 
 def problem_of(
     material: Material, evaluator: Evaluator, profile: DeviceProfile | None, budget: Budget, kinds: str
 ) -> PruningProblem | None:
-    """The problem of a set of kinds; None where they cannot meet the budget.
-
-    Raises:
-        ConfigError: the network has nothing to decide of a kind.
-    """
-    space = Space(material.network, Decisions(kinds_of(kinds)))
+    """The problem of a set of kinds; None where they cannot meet the budget, or no block can be dropped."""
+    wanted = kinds_of(kinds)
+    if "depth" in wanted and not find_blocks(material.network):
+        return None
+    space = Space(material.network, Decisions(wanted))
     try:
         return make_problem(replace(material, space=space), evaluator, profile, [budget], "agreement")
     except BudgetError:

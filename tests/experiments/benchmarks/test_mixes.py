@@ -8,8 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from rlprune.budget import Budget
 from rlprune.experiments.benchmarks import mixes
 from rlprune.experiments.benchmarks.mixes_report import HEADS, cells, mean_curve
+from rlprune.experiments.config import NetworkConfig
+from rlprune.experiments.setup import load_material, make_evaluator
+from rlprune.pruning.droppable import find_blocks
 
 DIGITS = ["--network", "digits-resnet", "--samples", "64", "--episodes", "4"]
 
@@ -31,6 +35,14 @@ def test_a_kind_that_cannot_meet_a_budget_is_told(tmp_path: Path, capsys: pytest
     assert picture.stat().st_size > 1000
     assert "| depth | - | cannot |" in tables.read_text()
     assert "digits-resnet, size=0.2" in capsys.readouterr().out
+
+
+def test_where_no_block_can_be_dropped_depth_cannot(here: Path) -> None:
+    material = load_material(NetworkConfig(network="tiny_networks:network", task="tiny_networks:task"), 8)
+    evaluator, budget = make_evaluator(material, 32, 0), Budget.parse("size=0.5")
+    assert not find_blocks(material.network)
+    assert mixes.problem_of(material, evaluator, None, budget, "channels,depth") is None
+    assert mixes.problem_of(material, evaluator, None, budget, "channels") is not None
 
 
 @pytest.mark.slow
