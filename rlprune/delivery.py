@@ -51,8 +51,8 @@ class Delivered:
     def onnx(self, example_inputs: Any, calibration: Split, *, batch: int = 1) -> bytes:
         """A serialised ``ModelProto``; layers in int8 as ONNX Runtime's quantizer writes them.
 
-        Weights in few bits stand in it so, where no layer is in int8 and the exporter left them as they are, and compute
-        in float; beside layers in int8 they stand as float32.
+        Weights in few bits stand in it so, where no layer is in int8 and the exporter left them as they are, and
+        compute in float; beside layers in int8 they stand as float32.
 
         Args:
             calibration: tells the ranges of what layers in int8 answer.
