@@ -40,7 +40,10 @@ class Neighbourhood:
             self._place[index, list(choice.levels)] = np.arange(len(choice.levels))
         self._free = np.flatnonzero(self._counts > 1)
         names = self._space.int8.names
-        alike = [choice.kind == "bits" and choice.name in names and len(choice.levels) > 1 for choice in choices]
+        alike = [
+            choice.kind == "bits" and choice.name in names and min(choice.levels) <= INT8_BITS < max(choice.levels)
+            for choice in choices
+        ]
         self._in_int8 = np.flatnonzero(alike)
 
     def of(self, plan: IntArray) -> IntArray:

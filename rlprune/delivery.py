@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -18,7 +17,6 @@ from rlprune.storage import Stored, compact_bytes
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
 
-CALIBRATION_FEEDS = 64
 INT8_TOLERANCE = 0.25
 """Layers in int8 round their outputs too, which torch does not imitate; and noise is no image."""
 
@@ -53,7 +51,8 @@ class Delivered:
     def onnx(self, example_inputs: Any, calibration: Split, *, batch: int = 1) -> bytes:
         """A serialised ``ModelProto``; layers in int8 as ONNX Runtime's quantizer writes them.
 
-        Weights in few bits stand in it so, where the exporter left them as they are, and compute in float.
+        Weights in few bits stand in it so, where no layer is in int8 and the exporter left them as they are, and
+        compute in float; beside layers in int8 they stand as float32.
 
         Args:
             calibration: tells the ranges of what layers in int8 answer.
@@ -82,5 +81,5 @@ class Delivered:
 
 
 def _feeds(model: bytes, calibration: Split, batch: int) -> Iterator[Feed]:
-    for inputs in itertools.islice(batches(calibration, batch, torch.device("cpu")), CALIBRATION_FEEDS):
+    for inputs in batches(calibration, batch, torch.device("cpu")):
         yield input_arrays(model, inputs, batch)

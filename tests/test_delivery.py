@@ -8,17 +8,19 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from torch import nn
 
 from rlprune.choices import Kind
 from rlprune.delivery import INT8_TOLERANCE, Delivered
 from rlprune.evaluation import Evaluator
 from rlprune.export import TOLERANCE, input_arrays, run_onnx, verify_onnx
 from rlprune.network import IntArray, Network
+from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.quantization import int8_layers
 from rlprune.pruning.tables import PruningTables
 from rlprune.space import Decisions, Space
 from rlprune.storage import load_compact
-from rlprune.tasks import load_task
+from rlprune.tasks import Split, load_task
 from rlprune.zoo import resolve_network
 from tests.mixed import NETWORKS, RULES, prepare, random_rows, row_of
 from tests.saturation import needs_exact_int8
@@ -115,6 +117,23 @@ def test_int8_onnx_follows_the_simulation() -> None:
     assert set(delivered.ranges) == set(int8_layers(prepared.network))
     assert delivered.tolerance == INT8_TOLERANCE
     assert agreement(delivered, prepared.network, prepared.task.validation.tensors[0], prepared.task.calibration) > 0.9
+
+
+@needs_exact_int8
+def test_every_calibration_sample_tells_the_ranges_of_int8_onnx() -> None:
+    """The last of a hundred samples alone has large answers."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model, inputs = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2)).eval(), torch.randn(100, 4)
+    inputs[-1] = 20
+    calibration, network = Split(inputs, torch.zeros(100, dtype=torch.long)), Network(model, inputs[:1], multiple=1)
+    space = Space(network, Decisions(("bits",)), int8=("0",))
+    row = np.array([8 if choice.name == "0" else 32 for choice in space.choices])
+    delivered = PlanBuilder(PruningTables(network, calibration), space, calibration).delivered(row)
+    exported = delivered.onnx(inputs[:1], calibration)
+    (answers,) = run_onnx(exported, input_arrays(exported, inputs[-1:], 1))
+    with torch.no_grad():
+        torch.testing.assert_close(torch.from_numpy(answers), delivered.module(inputs[-1:]), rtol=0.05, atol=0.05)
 
 
 def agreement(delivered: Delivered, network: Network, images: torch.Tensor, calibration: object) -> float:

@@ -27,6 +27,7 @@ from rlprune.devices.conversions import Conversions
 from rlprune.devices.predictor import LatencyPredictor, LayerFeatures
 from rlprune.layers import Layer
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.pruning.quantization import int8_layers
 from rlprune.space import BoolArray
 
 
@@ -119,7 +120,8 @@ class Int8Rule:
     ) -> None:
         self._times = LayerTimes(network, predictor, shares)
         found = {layer.name: kinds.get(kind_of(layer), kinds.get(layer.kind)) for layer in network.layers}
-        self._names = frozenset(name for name in candidates if found.get(name) is not None)
+        named = [name for name in candidates if found.get(name) is not None]
+        self._names = frozenset(named).intersection(int8_layers(network) if named else ())
         rows = [row or KindInInt8(1.0, 0.0, 0.0) for row in found.values()]
         self._constants = np.array([[row.factor, row.mac_ms, row.element_ms, row.fixed_ms] for row in rows]).T
         self._blocks = np.array([row.block for row in rows], dtype=np.int64)

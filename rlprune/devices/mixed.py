@@ -134,7 +134,7 @@ class MixedLatency:
 
 
 def _kind(fields: Fields) -> KindInInt8:
-    macs = (fields.number("mac_ms"), fields.integer("block")) if fields.has("mac_ms") else ()
+    macs = (fields.number("mac_ms"), fields.positive("block")) if fields.has("mac_ms") else ()
     return KindInInt8(fields.number("factor"), fields.number("element_ms"), fields.number("fixed_ms"), *macs)
 
 

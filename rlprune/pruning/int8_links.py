@@ -66,9 +66,6 @@ def find_links(network: Network) -> Int8Links:
         answer = call(model, as_inputs(network.example_inputs))
     for tensor in tensors_in(answer):
         follower.end(tensor)
-    for name in layers:
-        if name not in follower.nodes:
-            follower.stands_alone(name)
     links = _without_sums_read_in_float(follower.nodes, follower.links)
     return Int8Links(tuple(follower.nodes), tuple(link for link in links if link.ends[0] != link.ends[1]))
 
@@ -131,12 +128,6 @@ class _Follower(TorchDispatchMode):
         value = self._values.get(tensor)
         if value is not None:
             self.links.append(self._from(value, FLOAT))
-
-    def stands_alone(self, name: str) -> None:
-        """A layer whose module was not called: it reads and answers float."""
-        self.nodes.append(name)
-        node = len(self.nodes) - 1
-        self.links += [Link((FLOAT, node), name, answered=False), Link((node, FLOAT), name, answered=True)]
 
     @staticmethod
     def _from(value: _Value, reader: int) -> Link:

@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from rlprune.errors import NetworkError, PlanError
-from rlprune.inputs import Inputs, call
+from rlprune.inputs import Inputs, as_inputs, call
 from rlprune.layers import Layer
 from rlprune.network import Network
 from rlprune.pruning.codes import dequantize, halve, quantize
@@ -62,8 +62,15 @@ class InputCodes(NamedTuple):
 
 
 def int8_layers(network: Network) -> tuple[str, ...]:
-    """Layers that can be computed in int8, in forward order: plain convolutions and linear layers of one weight."""
-    return tuple(layer.name for layer in network.layers if _is_int8(layer, network.model))
+    """Layers that can be computed in int8, in forward order: plain convolutions and linear layers of one weight.
+
+    Those whose weight is used without a call of their module are left out: nothing could observe what they read.
+    """
+    names = [layer.name for layer in network.layers if _is_int8(layer, network.model)]
+    called: set[str] = set()
+    with _watched(network.model, names, lambda name, _values: called.add(name)), torch.no_grad():
+        call(network.model, as_inputs(network.example_inputs))
+    return tuple(name for name in names if name in called)
 
 
 def _is_int8(layer: Layer, model: nn.Module) -> bool:

@@ -94,11 +94,17 @@ class PlanTensors:
         for layer, treatment in self.treatments(row):
             pair = self._untreated(layer, tensors)
             place = (layer.name, self._tables.kept_of(layer.name, widths), treatment)
-            made = self._known.get(place, partial(self._treated, layer, pair, treatment, widths))
+            make = partial(self._treated, layer, pair, treatment, widths)
+            made = pair if treatment == WeightTreatment() else self._known.get(place, make)
             tensors[layer.weight or ""] = made[0]
             if layer.bias is not None and made[1] is not None:
                 tensors[layer.bias] = made[1]
         return tensors
+
+    @property
+    def bytes(self) -> int:
+        """What is kept; at most twice ``CACHE_BYTES``."""
+        return self._known.bytes + self._refits.bytes
 
     def _untreated(self, layer: Layer, tensors: Mapping[str, torch.Tensor]) -> Pair:
         keys = (layer.weight or "", layer.bias)
@@ -107,8 +113,8 @@ class PlanTensors:
         return weight, bias
 
     def _treated(self, layer: Layer, pair: Pair, treatment: WeightTreatment, widths: IntArray) -> Pair:
-        if treatment == WeightTreatment():
-            return pair
+        if treatment.density == 1:  # nothing to refit; to keep its views would keep the tables' tensors alive
+            return treated(pair[0], treatment.stored(layer, pair[0], self._space.decisions.rule)), pair[1]
         place = (layer.name, self._tables.kept_of(layer.name, widths), treatment.density)
         weight, bias, mask = self._refits.get(place, partial(self._refitted, layer, pair, treatment, widths))
         return treated(weight, treatment.stored_with(mask, layer, self._space.decisions.rule)), bias

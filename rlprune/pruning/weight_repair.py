@@ -100,11 +100,12 @@ class WeightRepair:
             filled = torch.where(mask, weight, torch.as_tensor(fill, dtype=weight.dtype))
             return filled, bias
         sides = layer.tensors[layer.weight or ""]
-        own = Coefficients(weight, bias, sides.index("out"), sides.index("in"), layer.groups)
+        groups = self._groups_left(layer, widths)
+        own = Coefficients(weight, bias, sides.index("out"), sides.index("in"), len(groups))
         whole = moments.coefficients
         inputs = self._tables.positions(layer.name, "in", widths, whole.inputs)
         columns = torch.cat([whole.constant, whole.columns_of(inputs)])
-        left = moments.matrix if layer.groups == 1 else moments.matrix[self._groups_left(layer, widths)]
+        left = moments.matrix if layer.groups == 1 else moments.matrix[groups]
         fitted = self._refit(own.theta(), columns_kept(own, mask), submatrix(left, columns), fill)
         new_weight, new_bias = own.stored(fitted)
         return new_weight.to(weight.device), None if new_bias is None else new_bias.to(weight.device)

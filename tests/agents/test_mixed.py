@@ -26,6 +26,7 @@ from rlprune.envs.slots import slots_of
 from rlprune.errors import PolicyError
 from rlprune.problem import PruningProblem
 from rlprune.pruning.quantization import int8_layers
+from rlprune.space import Decisions, Space
 from tests.mixed import prepare, random_rows
 
 PREPARED = functools.cache(prepare)
@@ -159,6 +160,16 @@ def test_some_neighbours_change_the_precision_of_all_layers_or_of_a_run() -> Non
     assert (counts == few.shape[1]).any()
     assert ((counts > 2) & (counts < few.shape[1]) & (runs == 1)).any()
     assert runs.max() <= 2  # the run, and the one choice that changes anyway
+
+
+def test_neighbours_have_levels_of_theirs_where_no_precision_permits_int8() -> None:
+    prepared = PREPARED("residual")
+    decisions = Decisions(("channels", "bits"), bits=(16,))
+    space = Space(prepared.network, decisions, int8=int8_layers(prepared.network))
+    problem = PruningProblem(space, prepared.evaluator(space), {"size": SizeCost(space)}, [])
+    rows = Neighbourhood(problem, np.random.default_rng(0)).of(space.full)
+    for column, choice in zip(rows.T, space.choices, strict=True):
+        assert set(column.tolist()) <= set(choice.levels)
 
 
 def test_the_additive_loss_never_rises_with_a_level() -> None:

@@ -101,6 +101,7 @@ BAD = {
     "a negative factor": (setting("kinds", "conv", "factor", value=-1), "factor"),
     "elements that give time back": (setting("kinds", "conv", "element_ms", value=-1e-9), "element_ms"),
     "layers that give time back": (setting("kinds", "conv", "fixed_ms", value=-1e-9), "fixed_ms"),
+    "a block of no channels": (setting("kinds", "conv", "block", value=0), "block"),
     "infinite time": (setting("kinds", "conv", "fixed_ms", value=float("inf")), "fixed_ms"),
     "no number": (setting("layer_ms", value=float("nan")), "layer_ms"),
     "true for a number": (setting("layer_ms", value=True), "layer_ms"),

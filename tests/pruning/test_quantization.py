@@ -50,6 +50,26 @@ def test_only_modules_that_are_called_are_computed_in_int8(mixed: Network) -> No
     assert int8_layers(mixed) == ("hidden", "head")
 
 
+class Called(nn.Module):
+    """A linear layer whose weight is used without a call of the layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(6, 8), nn.Linear(8, 8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        hidden = nn.functional.linear(torch.relu(self.first(x)), self.second.weight, self.second.bias)
+        answer: torch.Tensor = self.head(torch.relu(hidden))
+        return answer
+
+
+def test_a_layer_whose_module_is_not_called_is_not_computed_in_int8() -> None:
+    network = Network(Called().eval(), torch.zeros(1, 6))
+    assert [layer.name for layer in network.layers] == ["first", "second", "head"]
+    assert int8_layers(network) == ("first", "head")
+    assert not network.model.second._forward_pre_hooks
+
+
 def test_every_matrix_can_be_stored_along_its_output_channels(mixed: Network) -> None:
     places = storable_layers(mixed)
     assert places["words"] == ("words.weight", 1)

@@ -131,6 +131,23 @@ def test_masks_are_chosen_among_the_entries_that_the_channels_leave() -> None:
             assert int(weight.count_nonzero()) == max(round(weight.numel() * treatment.density), 1)
 
 
+def test_what_is_only_cut_or_rounded_keeps_no_repaired_weight_alive() -> None:
+    """A view counts as what it shows, and would keep all of the weight that it was cut from."""
+    evaluator = evaluator_of("residual", ("channels", "bits"))
+    space, tensors = evaluator.space, PlanTensors(evaluator.tables, evaluator.space)
+    full = np.array([choice.kind == "bits" for choice in space.choices])
+    for row in random_rows(space, 3):
+        tensors(np.where(full, FULL_BITS, row))
+    assert tensors.bytes == 0
+    for row in random_rows(space, 3):
+        rounded = tensors(row)
+        for layer, treatment in tensors.treatments(row):
+            weight = rounded[layer.weight or ""]
+            own = weight.untyped_storage().nbytes() == weight.numel() * weight.itemsize
+            assert own or treatment.bits == FULL_BITS
+    assert tensors.bytes > 0
+
+
 def test_what_was_computed_lately_is_kept_and_never_changed() -> None:
     evaluator = evaluator_of("depthwise", ("channels", "weights", "bits"))
     rows = random_rows(evaluator.space, 5)

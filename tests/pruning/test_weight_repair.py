@@ -165,6 +165,28 @@ def test_every_group_of_a_convolution_may_have_fewer_channels() -> None:
     assert not repaired[0][~mask].any()
 
 
+def test_whole_groups_of_a_convolution_may_go() -> None:
+    """Eight groups of two inputs and two outputs, of which five are left."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3, groups=8), nn.Conv2d(16, 5, 1))
+    calibration = Split(images(64, 1), torch.zeros(64, dtype=torch.long))
+    network = Network(model.eval(), images(1, 0), multiple=1)
+    tables, widths = PruningTables(network, calibration), np.array([5])
+    layer = next(each for each in network.layers if each.groups == 8)
+    weight, bias = (tables.tensors(widths)[f"{layer.name}.{name}"] for name in ("weight", "bias"))
+    mask = random_mask(weight)
+    with torch.no_grad():
+        read = tables.permuted[:2](*calibration.tensors)[:, : 2 * 5]  # type: ignore[index]
+    repair = WeightRepair(tables, [layer], calibration)
+    for each in (repair, repair.roughly()):
+        repaired = each.repaired(layer, weight, bias, mask, 0.0, widths)
+        wanted, cut, got = (
+            nn.functional.conv2d(read, *pair, groups=5) for pair in ((weight, bias), (weight * mask, bias), repaired)
+        )
+        assert (got - wanted).square().mean() < 0.5 * (cut - wanted).square().mean()
+
+
 def test_removed_entries_hold_what_they_are_filled_with() -> None:
     prepared = PREPARED("residual")
     widths = prepared.network.dense_widths
