@@ -62,10 +62,13 @@ def print_report(report: Mapping[str, Any], path: str | None) -> None:
 def draw(report: Mapping[str, Any], path: str) -> None:
     """Best divergence so far against evaluations, a panel for each case: geometric means over seeds."""
     figure, places = new_figure(len(report["cases"]), 4.2 * len(report["cases"]), 3.8)
+    seen = dict.fromkeys(row["kinds"] for case in report["cases"] for row in case["rows"])
+    colours = {kinds: f"C{number % 10}" for number, kinds in enumerate(seen)}
     for axes, case in zip(places, report["cases"], strict=True):
         for (kinds,), own in groups(case["rows"], "kinds").items():
             if "cannot" not in own[0]:
-                axes.plot(*mean_curve([row["curve"] for row in own]), label=kinds, linewidth=2 if "," in kinds else 1)
+                width, colour = 2 if "," in kinds else 1, colours[kinds]
+                axes.plot(*mean_curve([row["curve"] for row in own]), label=kinds, linewidth=width, color=colour)
         axes.set_yscale("log")
         axes.set_title(f"{case['network']}, {case['budget']}", fontsize=9)
         axes.set_xlabel("evaluations")
