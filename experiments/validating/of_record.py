@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,19 +11,22 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
+from rlprune.delivery import Delivered
 from rlprune.devices import DeviceProfile
 from rlprune.errors import RunError
 from rlprune.experiments.cost import FILE, read_sessions
-from rlprune.experiments.run_folder import PROFILE
+from rlprune.experiments.run_folder import COMPACT, ONNX, PROFILE, TENSORS
 from rlprune.experiments.scoring import digest, weights
 from rlprune.experiments.setup import labelled
 from rlprune.experiments.validating.claims import EXACT, Claims, Tolerance
 from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.tolerances import LATER, Tolerances
 from rlprune.export import verify_onnx
+from rlprune.storage import load_compact
 from rlprune.tasks.base import APART
 from rlprune.tasks.overlap import split_digest
 
+Read = Callable[[Path, int], dict[str, torch.Tensor]]
 EARLIER = "the run is of an rlprune that did not record it"
 SETTINGS = ("network", "agent", "episodes", "seed", "reward")
 LIBRARIES = ("rlprune", "commit", "python", "torch", "numpy", "onnxruntime")
@@ -106,16 +109,17 @@ def check_files(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> Non
     result = rebuilt.result
     row = next((row for row in result["rows"] if row["name"] == result["winner"]), None)
     if row is None or rebuilt.impossible(row["widths"]) is not None:
-        claims.unchecked("network", "pruned.safetensors", None, "the winner's channels fit no network")
+        claims.unchecked("network", TENSORS, None, "the winner's channels fit no network")
         return
-    module = rebuilt.candidate(row["widths"], row["role"]).module
-    _check_weights(claims, rebuilt.run.path / "pruned.safetensors", module, tolerances)
-    _check_onnx(claims, rebuilt, module, row["batch"])
+    delivered = rebuilt.candidate(row["widths"], row["role"]).delivered
+    for name, read in ((TENSORS, _tensors), (COMPACT, _compact_tensors))[: 2 if delivered.stored else 1]:
+        _check_weights(claims, rebuilt.run.path / name, read, delivered.module, tolerances)
+    _check_onnx(claims, rebuilt, delivered, row["batch"])
 
 
-def _check_weights(claims: Claims, path: Path, module: nn.Module, tolerances: Tolerances) -> None:
+def _check_weights(claims: Claims, path: Path, read: Read, module: nn.Module, tolerances: Tolerances) -> None:
     with claims.reading("weights", path.name, "those of the plan"):
-        claimed, found = _tensors(path, len(weights(module))), module.state_dict()
+        claimed, found = read(path, len(weights(module))), module.state_dict()
         shapes = {name: list(tensor.shape) for name, tensor in claimed.items()}
         wanted = {name: list(tensor.shape) for name, tensor in found.items()}
         if shapes != wanted:
@@ -131,6 +135,11 @@ def _tensors(path: Path, expected: int) -> dict[str, torch.Tensor]:
         return load(_content(path, expected))
     except SafetensorError as reason:
         raise RunError(f"{path.name} cannot be read: {reason}.") from reason
+
+
+def _compact_tensors(path: Path, expected: int) -> dict[str, torch.Tensor]:
+    _content(path, expected)
+    return load_compact(path)
 
 
 def _content(path: Path, expected: int) -> bytes:
@@ -150,12 +159,13 @@ def _apart(claimed: torch.Tensor, found: torch.Tensor) -> float:
     return float((claimed.double() - found.double().cpu()).abs().max()) / scale
 
 
-def _check_onnx(claims: Claims, rebuilt: Rebuilt, module: nn.Module, batch: int) -> None:
-    path = rebuilt.run.path / "pruned.onnx"
+def _check_onnx(claims: Claims, rebuilt: Rebuilt, delivered: Delivered, batch: int) -> None:
+    path = rebuilt.run.path / ONNX
     if not path.is_file():
         claims.unchecked("outputs", path.name, None, "the run wrote none: the network could not be exported")
         return
     with claims.reading("outputs", path.name, "those of the plan"):
-        content = _content(path, len(weights(module)))
-        verify_onnx(content, module, rebuilt.network.example_inputs, batch=batch)
+        content = _content(path, len(weights(delivered.module)))
+        inputs, allowed = rebuilt.network.example_inputs, delivered.tolerance
+        verify_onnx(content, delivered.module, inputs, batch=batch, tolerance=allowed)
         claims.equal("outputs", path.name, "those of the plan", "those of the plan", "compared on one input")

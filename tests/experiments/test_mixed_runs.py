@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rlprune.devices.int8_model import Conversion, KindInInt8
+from rlprune.devices.mixed import MixedLatency
+from rlprune.devices.profile import DeviceProfile
 from rlprune.errors import RunError
 from rlprune.experiments.fronting.plans import Source, measured_plans, searched_plans
 from rlprune.experiments.report import episode_tables
 from rlprune.experiments.run_folder import RESULT, RunFolder
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
+from rlprune.pruning.quantization import int8_layers
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import TINY, call, inside
 
@@ -39,6 +45,35 @@ def source(mixed: Path) -> Source:
 def test_every_claim_of_it_holds(mixed: Path, here: Path) -> None:
     called = call("validate", mixed, *TINY[:4], "--json", "--no-timing")
     assert [claim for claim in called.json["claims"] if claim["verdict"] == "differs"] == []
+
+
+def test_a_compact_file_of_other_weights_is_found_out(mixed: Path, here: Path, tmp_path: Path) -> None:
+    spoilt = shutil.copytree(mixed, tmp_path / "spoilt")
+    path = spoilt / "pruned.compact.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 0x11
+    path.write_bytes(content)
+    claims = call("validate", spoilt, *TINY[:4], "--json", "--no-timing").json["claims"]
+    differing = [claim["subject"] for claim in claims if claim["verdict"] == "differs"]
+    assert differing == ["pruned.compact.safetensors"]
+
+
+def test_a_run_in_int8_holds_its_onnx_network_too(here: Path) -> None:
+    """On a profile that says of all layers that int8 is faster."""
+    loaded = resolve_network("tiny_networks:network")
+    network = Network(loaded.model, loaded.example_inputs, multiple=2)
+    kinds = {kind: KindInInt8(0.3, 0.0, 0.0) for kind in ("conv", "image conv", "linear")}
+    mixed = MixedLatency(layers=int8_layers(network), kinds=kinds, conversion=Conversion(0.0, 0.0))
+    replace(DeviceProfile.load("profile.json"), mixed=mixed).save("faster.json")
+    search = ("--decide", "bits", "--budget", "latency=0.9", "--episodes", "4", "--out", "in-int8")
+    called = call("train", *TINY, "--device", "faster.json", "--profile-samples", "10", *search)
+    assert called.code == 0, called.err
+    decisions = json.loads(Path("in-int8/plan.json").read_text())["decisions"].values()
+    assert any(decision.get("activations") == 8 for decision in decisions)
+    validated = call("validate", "in-int8", *TINY[:4], "--json", "--no-timing").json
+    assert [claim for claim in validated["claims"] if claim["verdict"] == "differs"] == []
+    outputs = [claim for claim in validated["claims"] if claim["subject"] == "pruned.onnx"]
+    assert [claim["verdict"] for claim in outputs] == ["holds"]
 
 
 def test_the_size_in_the_table_is_what_the_budget_counts(mixed: Path) -> None:
