@@ -24,6 +24,9 @@ from rlprune.network import Network
 from rlprune.problem import PruningProblem
 from rlprune.space import Space
 
+MUCH = 0.05
+"""How far a measured latency may be above the promised one before a run says what to do."""
+
 
 def new_profile(
     network: Network, device: Device, config: ProblemConfig, progress: Progress, path: Path | None = None
@@ -186,12 +189,20 @@ def _timing_notes(pruned: Sequence[Candidate], timings: PlanTimings, dense: floa
     if dense is None:
         return notes
     drift = timings.dense.latency_ms / dense - 1
-    found = [
-        f"{item.name} {item.corrected_ms / item.costs['latency'] - 1:+.1%}"
+    off = {
+        item.name: item.corrected_ms / item.costs["latency"] - 1
         for item in pruned
         if item.corrected_ms is not None and "latency" in item.costs
-    ]
+    }
+    found = [f"{name} {share:+.1%}" for name, share in off.items()]
     words = (
         f"The dense network ran {abs(drift):.1%} {'slower' if drift > 0 else 'faster'} than when the profile was made"
     )
-    return [*notes, f"{words}; with that taken out, measured against promised: {', '.join(found)}."]
+    notes.append(f"{words}; with that taken out, measured against promised: {', '.join(found)}.")
+    slower = [name for name, share in off.items() if share > MUCH]
+    if any(item.name in slower and item.delivered.ranges for item in pruned):
+        notes.append(
+            f"Promises of networks with layers in int8 are less sure than others: {', '.join(slower)} missed them by more "
+            f"than {MUCH:.0%}. Where the limit is hard, ask for a budget that is smaller by as much."
+        )
+    return notes

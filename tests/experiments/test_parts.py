@@ -8,25 +8,31 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from torch import nn
 
 from rlprune.agents.search import Episode
+from rlprune.delivery import Delivered
+from rlprune.devices.promise import PlanTiming, PlanTimings
 from rlprune.devices.records import EnergyModel, ErrorSummary, TailModel
 from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation import Quality
 from rlprune.experiments.cli.arguments import parse
 from rlprune.experiments.cli.demo import free_folder
 from rlprune.experiments.config import as_dict, from_dict
+from rlprune.experiments.device import _timing_notes
 from rlprune.experiments.device_facts import DeviceFacts, energy_note
 from rlprune.experiments.episodes import read_csv, to_csv
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.rows import Row, columns, in_kilobytes
 from rlprune.experiments.run_config import ReportConfig, TrainConfig
 from rlprune.experiments.run_folder import RunFolder
+from rlprune.experiments.scoring import Candidate
 from rlprune.experiments.searches import methods
 from rlprune.experiments.tables import markdown_rows
 from rlprune.experiments.verdict import collapse, verdict
 from rlprune.experiments.versions import versions
 from rlprune.problem import Outcome
+from rlprune.pruning.quantization import Range
 
 
 def settings(*argv: str) -> TrainConfig:
@@ -200,3 +206,20 @@ def test_versions_name_what_a_run_stands_on() -> None:
 @pytest.mark.parametrize(("size", "text"), [(11_733.6, "11.7"), (99_940, "99.9"), (308_100.4, "308")])
 def test_small_sizes_have_a_decimal(size: float, text: str) -> None:
     assert in_kilobytes(size) == text
+
+
+@pytest.mark.parametrize(
+    ("corrected", "ranges", "warned"),
+    [(1.10, True, True), (1.04, True, False), (1.10, False, False), (0.8, True, False)],
+)
+def test_a_network_in_int8_that_is_slower_than_promised_is_told_with_what_to_do(
+    corrected: float, ranges: bool, warned: bool
+) -> None:
+    delivered = Delivered(nn.Identity(), ranges={"conv": Range(0.0, 1.0)} if ranges else {})
+    quality = Quality(0.9, 0.1)
+    item = Candidate("ddpg", "learned", np.array([4]), {"latency": 2.0}, quality, delivered, quality)
+    item.corrected_ms = 2.0 * corrected
+    timing = PlanTiming(1.0, {"p99": 1.0}, 1.0, 1.0)
+    notes = _timing_notes([item], PlanTimings(timing, (timing,), 0.01), dense=1.0)
+    assert f"ddpg {corrected - 1:+.1%}" in notes[1]
+    assert (len(notes) == 3 and "ask for a budget that is smaller" in notes[-1]) == warned
