@@ -202,7 +202,7 @@ def _timing_notes(pruned: Sequence[Candidate], timings: PlanTimings, dense: floa
     slower = [name for name, share in off.items() if share > MUCH]
     if any(item.name in slower and item.delivered.ranges for item in pruned):
         notes.append(
-            f"Promises of networks with layers in int8 are less sure than others: {', '.join(slower)} missed them by more "
-            f"than {MUCH:.0%}. Where the limit is hard, ask for a budget that is smaller by as much."
+            f"Promises of networks with layers in int8 are less sure than others: {', '.join(slower)} missed them by "
+            f"more than {MUCH:.0%}. Where the limit is hard, ask for a budget that is smaller by as much."
         )
     return notes

@@ -216,7 +216,7 @@ def test_a_network_in_int8_that_is_slower_than_promised_is_told_with_what_to_do(
     corrected: float, ranges: bool, warned: bool
 ) -> None:
     delivered = Delivered(nn.Identity(), ranges={"conv": Range(0.0, 1.0)} if ranges else {})
-    quality = Quality(0.9, 0.1)
+    quality = Quality(0.9, 0.1, 100)
     item = Candidate("ddpg", "learned", np.array([4]), {"latency": 2.0}, quality, delivered, quality)
     item.corrected_ms = 2.0 * corrected
     timing = PlanTiming(1.0, {"p99": 1.0}, 1.0, 1.0)
