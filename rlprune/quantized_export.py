@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 LAYERS = ("Conv", "Gemm", "MatMul")
 ACTIVATIONS = ("Relu", "Clip")
 """Become part of the rounding of the layer before them: uint8 from zero up is a ReLU."""
+PASSING = ("Flatten", "Identity", "MaxPool", "Reshape", "Squeeze", "Transpose", "Unsqueeze")
+"""Keep the range of what they read; between layers in int8 ONNX Runtime runs them in int8 if both ends round alike."""
 ANY_RANGE = Range(0.0, 1.0)
 """As behind a ReLU, whose work the rounding then does; with a negative end ONNX Runtime would keep it."""
 
@@ -63,6 +65,7 @@ class _Int8Graph:
     Attributes:
         layers: layer name -> its nodes.
         rounded: tensors that are rounded to uint8.
+        origins: each of them -> the first one whose values it has, by pooling or reshapes, or itself.
     """
 
     def __init__(self, model: bytes, layers: Collection[str]) -> None:
@@ -81,13 +84,17 @@ class _Int8Graph:
         self.nodes = [node for nodes in self.layers.values() for node in nodes]
         self.nodes += _followers(self.model.graph, self.nodes)
         self.rounded = sorted({name for node in self.nodes for name in (node.input[0], node.output[0])})
+        self.origins = _origins(self.model.graph, self.rounded)
 
     def quantized(self, ranges: Mapping[str, Range]) -> bytes:
         """The graph with every layer between roundings; ``ranges`` holds those of all ``rounded``."""
         if not self.nodes:
             return bytes(self.model.SerializeToString())
         quantization = _quantization()
-        limits = {name: (np.float32(low), np.float32(high)) for name, (low, high) in ranges.items()}
+        joined: dict[str, Range] = {}
+        for name, origin in self.origins.items():
+            joined[origin] = ranges[name].joined(joined.get(origin, ranges[name]))
+        limits = {name: tuple(map(np.float32, joined[origin])) for name, origin in self.origins.items()}
         kinds = quantization.QuantType
         with quiet():
             quantizer = quantization.QDQQuantizer(
@@ -104,6 +111,17 @@ class _Int8Graph:
             )
             quantizer.quantize_model()
             return bytes(quantizer.model.model.SerializeToString())
+
+
+def _origins(graph: GraphProto, rounded: Collection[str]) -> dict[str, str]:
+    before = {node.output[0]: node.input[0] for node in graph.node if node.op_type in PASSING}
+    origins = {}
+    for name in rounded:
+        origin = tensor = name
+        while (tensor := before.get(tensor, "")) != "":
+            origin = tensor if tensor in rounded else origin
+        origins[name] = origin
+    return origins
 
 
 def _quantization() -> Any:

@@ -6,9 +6,11 @@ import copy
 import functools
 from collections import Counter
 from collections.abc import Collection
+from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from onnx import numpy_helper
@@ -57,6 +59,10 @@ def with_noise(model: nn.Module) -> nn.Module:
 def residual() -> Network:
     torch.manual_seed(1)
     return Network(with_noise(build("residual")), images(2, seed=0))
+
+
+def noise(count: int, seed: int, channels: int) -> torch.Tensor:
+    return torch.randn(count, channels, 16, 16, generator=torch.Generator().manual_seed(seed))
 
 
 class Encoder(nn.Module):
@@ -147,6 +153,23 @@ def scales_of_inputs(model: bytes) -> list[float]:
     values = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
     nodes = [node for node in graph.node if node.op_type == "QuantizeLinear"]
     return [float(values[node.input[1]]) for node in nodes]
+
+
+def test_pooling_and_reshapes_between_layers_in_int8_convert_nothing(tmp_path: Path) -> None:
+    """Ranges before and after pooling come from two libraries, and differ in their last bits."""
+    torch.manual_seed(0)
+    convs = (nn.Conv2d(8, 16, 3, padding=1), nn.ReLU(), nn.MaxPool2d(2), nn.Conv2d(16, 16, 3), nn.ReLU())
+    network = Network(nn.Sequential(*convs, nn.MaxPool2d(2), nn.Flatten(), nn.Linear(144, 4)).eval(), noise(4, 0, 8))
+    layers = int8_layers(network)
+    ranges = measure_ranges(network.model, layers, [(noise(4, seed, 8),) for seed in range(4)])
+    ranges = {name: Range(low, high * (1 + 1e-6)) for name, (low, high) in ranges.items()}
+    model = export_onnx_bytes(network.model, network.example_inputs, optimize=False)
+    feeds = [input_arrays(model, noise(1, seed, 8), 1) for seed in range(4)]
+    options = onnxruntime.SessionOptions()
+    options.optimized_model_filepath = str(tmp_path / "optimised.onnx")
+    onnxruntime.InferenceSession(quantize_onnx(model, layers, feeds, ranges), options)
+    operators = Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
+    assert (operators["QuantizeLinear"], operators["DequantizeLinear"]) == (1, 1)
 
 
 def test_only_the_layers_asked_for_are_in_int8(residual: Network) -> None:
