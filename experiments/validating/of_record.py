@@ -112,8 +112,9 @@ def check_files(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> Non
         claims.unchecked("network", TENSORS, None, "the winner's channels fit no network")
         return
     delivered = rebuilt.candidate(row["widths"], row["role"]).delivered
-    for name, read in ((TENSORS, _tensors), (COMPACT, _compact_tensors))[: 2 if delivered.stored else 1]:
-        _check_weights(claims, rebuilt.run.path / name, read, delivered.module, tolerances)
+    _check_weights(claims, rebuilt.run.path / TENSORS, _tensors, delivered.module, tolerances)
+    if delivered.stored:
+        _check_weights(claims, rebuilt.run.path / COMPACT, _compact_tensors, delivered.module, tolerances)
     _check_onnx(claims, rebuilt, delivered, row["batch"])
 
 
