@@ -25,8 +25,8 @@ class Exploration:
     """Where the plans of a search come from. Each part can be switched off.
 
     Attributes:
-        warm_start: the first episodes are the uniform plan and the sensitivity plan (the best one by the groups'
-            reconstruction errors alone); else ``random_episodes`` episodes of random changes.
+        warm_start: the first episodes are the filled uniform plan and the sensitivity plan (the best one by the
+            groups' reconstruction errors alone); else ``random_episodes`` episodes of random changes.
         model: proposals are screened by the return model; else the first one that is new is taken.
         prior_weight: see :class:`AdditiveLoss`.
         residuals: whether the model learns which decisions matter together.
@@ -122,7 +122,7 @@ class Explorer:
         number = self._begun[at]
         self._begun[at] += 1
         if number == 0:
-            return self.problems[at].planner.uniform
+            return self.problems[at].planner.filled
         if number >= self._settings.warmup and self._random.random() < self._settings.on_policy:
             return None
         known = self._losses.keys() | pending
@@ -135,7 +135,7 @@ class Explorer:
     def _start(self, at: int, number: int) -> IntArray:
         problem = self.problems[at]
         if number < self._settings.warmup or not self._losses:
-            return problem.planner.uniform
+            return problem.planner.filled
         if self._random.random() < self._settings.restarts:
             return self._random_plan(problem)
         if self.policy is not None and self._random.random() < self._settings.actor:
@@ -143,12 +143,12 @@ class Explorer:
         return self._elite(problem)
 
     def _elite(self, problem: PruningProblem) -> IntArray:
-        """One of the best plans that meet this budget and make use of it; else the uniform one."""
+        """One of the best plans that meet this budget and make use of it; else the filled one."""
         plans, losses = self._table()
         used = problem.planner.usage(plans)
         fitting = np.flatnonzero((used <= 1.0) & (used >= problem.planner.target))
         if not len(fitting):
-            return problem.planner.uniform
+            return problem.planner.filled
         rank = min(int(self._random.exponential(self._settings.elites)), len(fitting) - 1)
         return np.asarray(plans[fitting[np.argsort(losses[fitting], kind="stable")[rank]]])
 

@@ -22,7 +22,8 @@ Settings = TypeVar("Settings", OffPolicySettings, PPOSettings, ThresholdSettings
 Changes = Mapping[str, Any]
 
 BASELINES: dict[str, Callable[[], Searcher]] = {
-    "uniform": UniformSearcher,
+    "uniform": lambda: UniformSearcher("uniform"),
+    "filled": lambda: UniformSearcher("filled"),
     "random": RandomSearcher,
     "evolutionary": lambda: OptunaSearcher("evolutionary"),
     "tpe": lambda: OptunaSearcher("tpe"),

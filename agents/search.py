@@ -33,6 +33,8 @@ class Episode:
 
 
 EpisodeCallback = Callable[[Episode], None]
+MOST_REPEATED = 50
+"""After so many known plans in a row, and at least as many episodes as were asked for, a search has no new ones."""
 
 
 @dataclass(frozen=True)
@@ -44,14 +46,18 @@ class SearchResult:
 
 
 class Searcher(Protocol):
-    """A way to search: the same environment, the same number of episodes, one evaluation an episode at most."""
+    """A way to search: the same environment, the same number of new plans that may be evaluated.
+
+    Agents and methods that plan ahead end after so many episodes, which repeat few plans. Those that draw at random go
+    on until they evaluated as many new plans (:meth:`EpisodeLog.goes_on`).
+    """
 
     name: str
 
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """Run ``episodes`` episodes. The same seed gives the same plans on one machine.
+        """Evaluate ``episodes`` new plans at most. The same seed gives the same plans on one machine.
 
         Raises:
             ConfigError: fewer episodes than :meth:`fewest_episodes`.
@@ -89,6 +95,14 @@ class EpisodeLog:
         self._start = self.problem.evaluator.clock()
         self._evaluations = self.problem.evaluations
         self._hits = self.problem.cache_hits
+        self._repeated = 0
+
+    def goes_on(self, evaluations: int) -> bool:
+        """Whether a method that draws plans at random, and some of them again, draws another one."""
+        if not self.episodes:
+            return True
+        exhausted = len(self.episodes) >= evaluations and self._repeated >= MOST_REPEATED
+        return self.episodes[-1].evaluations < evaluations and not exhausted
 
     def add(self, outcome: Outcome) -> None:
         """Record the plan with which an episode ended."""
@@ -99,6 +113,8 @@ class EpisodeLog:
             evaluations=self.problem.evaluations - self._evaluations,
             cache_hits=self.problem.cache_hits - self._hits,
         )
+        known = episode.evaluations == (self.episodes[-1].evaluations if self.episodes else 0)
+        self._repeated = self._repeated + 1 if known else 0
         self.episodes.append(episode)
         if self.callback is not None:
             self.callback(episode)

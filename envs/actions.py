@@ -1,10 +1,10 @@
 """Actions: what numbers in [-1, 1] mean for a unit.
 
-An action is a vector with one entry for each kind of decision. The mapping is piecewise linear around the uniform
-plan's own choice: -1 is the harshest level, 0 what the uniform plan has, +1 the level that changes nothing. So the zero
-action is the uniform plan at any budget, and exploring around it is exploring on both sides of the budget; AMC's
-actions are sparsities of the dense network, and random ones stay far below it. Where a unit has no choice of a kind the
-entry does nothing: it is masked, and executed as 0.
+An action is a vector with one entry for each kind of decision. The mapping is piecewise linear around the filled
+uniform plan's own choice: -1 is the harshest level, 0 what the filled plan has, +1 the level that changes nothing. So
+the zero action is the filled plan at any budget, and exploring around it is exploring on both sides of the budget;
+AMC's actions are sparsities of the dense network, and random ones stay far below it. Where a unit has no choice of a
+kind the entry does nothing: it is masked, and executed as 0.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ def decode(entry: float, low: float, centre: float) -> float:
     Args:
         entry: in [-1, 1].
         low: share of the harshest level.
-        centre: the uniform plan's share, in [low, 1].
+        centre: the filled plan's share, in [low, 1].
     """
     return centre + entry * ((1.0 - centre) if entry > 0 else (centre - low))
 
@@ -74,7 +74,7 @@ def decode(entry: float, low: float, centre: float) -> float:
 def encode(share: float, low: float, centre: float) -> float:
     """The entry that :func:`decode` reads as ``share``; its inverse.
 
-    Where the uniform plan keeps as little as is allowed, or everything, one side of the box means the same share as 0,
+    Where the filled plan keeps as little as is allowed, or everything, one side of the box means the same share as 0,
     and 0 is given.
     """
     room = (1.0 - centre) if share > centre else (centre - low)

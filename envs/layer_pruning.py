@@ -31,12 +31,12 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     ## Action space
     `Box(-1, 1, (kinds,), float32)`: one entry for each kind of decision, in this order.
 
-    | Kind     | Action     | -1                              | 0                              | 1                     |
-    |----------|------------|---------------------------------|--------------------------------|-----------------------|
-    | depth    | keep_block | the block is dropped            | what the uniform plan has here | the block stays       |
-    | channels | keep_ratio | the smallest allowed keep ratio | what the uniform plan has here | keep all (1.0)        |
-    | weights  | density    | the smallest allowed density    | what the uniform plan has here | every entry remains   |
-    | bits     | precision  | the fewest bits                 | what the uniform plan has here | the weight as it is   |
+    | Kind     | Action     | -1                              | 0                             | 1                     |
+    |----------|------------|---------------------------------|-------------------------------|-----------------------|
+    | depth    | keep_block | the block is dropped            | what the filled plan has here | the block stays       |
+    | channels | keep_ratio | the smallest allowed keep ratio | what the filled plan has here | keep all (1.0)        |
+    | weights  | density    | the smallest allowed density    | what the filled plan has here | every entry remains   |
+    | bits     | precision  | the fewest bits                 | what the filled plan has here | the weight as it is   |
 
     Linear between these points. Where a unit has no choice of a kind, the entry is masked: it does nothing, and 0 is
     executed. What was executed may differ from what was asked: see `info`.
@@ -54,13 +54,13 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     ## Reward
     0 until the last unit, then the problem's reward (`rlprune.rewards`):
 
-    | Name       | Reward of the plan                                                                         |
-    |------------|--------------------------------------------------------------------------------------------|
-    | agreement  | log(divergence of the uniform plan / divergence of the plan), from the dense outputs        |
-    | accuracy   | validation score                                                                           |
-    | amc        | -(1 - score)                                                                               |
-    | amc-cost   | -(1 - score) log(cost)                                                                     |
-    | weighted   | w_a score - w_l latency / dense latency - w_e energy / dense energy                        |
+    | Name       | Reward of the plan                                                                          |
+    |------------|---------------------------------------------------------------------------------------------|
+    | agreement  | log(divergence of the filled uniform plan / divergence of the plan), from the dense outputs |
+    | accuracy   | validation score                                                                            |
+    | amc        | -(1 - score)                                                                                |
+    | amc-cost   | -(1 - score) log(cost)                                                                      |
+    | weighted   | w_a score - w_l latency / dense latency - w_e energy / dense energy                         |
 
     Episodes are short and of equal length, so returns need no discount.
 

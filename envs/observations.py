@@ -142,18 +142,18 @@ def _of_kind(problem: PruningProblem, unit: Unit, kind: Kind) -> Choice | None:
 
 
 def _ends(problem: PruningProblem, unit: Unit, kind: Kind) -> list[float]:
-    """Shares of the harshest level and of the uniform plan's."""
+    """Shares of the harshest level and of the filled plan's."""
     place = unit.places[kind]
     choice = problem.space.choices[place]
-    return [choice.lowest, choice.share(float(problem.planner.uniform[place]))]
+    return [choice.lowest, choice.share(float(problem.planner.filled[place]))]
 
 
 def _losses(problem: PruningProblem, unit: Unit, kind: Kind) -> list[float]:
-    """What the harshest level and the uniform plan's lose alone, as slots."""
+    """What the harshest level and the filled plan's lose alone, as slots."""
     place = unit.places[kind]
     choice = problem.space.choices[place]
     curve = problem.evaluator.error_curve(choice)
-    errors = curve[[0, choice.levels.index(int(problem.planner.uniform[place]))]]
+    errors = curve[[0, choice.levels.index(int(problem.planner.filled[place]))]]
     return [float(error) for error in _as_slots(errors)]
 
 
@@ -207,13 +207,13 @@ def _shares(problem: PruningProblem, metrics: Sequence[str]) -> npt.NDArray[np.f
 
 
 def _errors(problem: PruningProblem) -> npt.NDArray[np.float64]:
-    """The error slots of each unit: at 1/8 ... 7/8 of its width, then at the uniform plan's, ``[U, 8]``."""
+    """The error slots of each unit: at 1/8 ... 7/8 of its width, then at the filled plan's, ``[U, 8]``."""
     rows = np.zeros((len(problem.space.units), CURVE_POINTS))
     for index, unit in enumerate(problem.space.units):
         choice = _of_kind(problem, unit, "channels")
         if choice is not None:
             widths, errors = problem.evaluator.tables.error_curve(choice.name)
-            uniform = problem.planner.uniform[unit.places["channels"]]
+            uniform = problem.planner.filled[unit.places["channels"]]
             at = [*(choice.full * k / CURVE_POINTS for k in range(1, CURVE_POINTS)), uniform]
             rows[index] = _as_slots(np.interp(at, widths, errors))
     return rows

@@ -51,7 +51,7 @@ STATIC_SLOTS: tuple[Slot, ...] = (
     ),
     *(Slot(f"{m}_budget", f"limit on {m} / dense {m}; 1 if there is none") for m in METRICS),
     Slot("lowest_keep", "smallest allowed keep ratio"),
-    Slot("uniform_keep", "keep ratio of the uniform plan here"),
+    Slot("uniform_keep", "keep ratio of the filled plan here"),
     *(
         Slot(
             f"error_at_{k}_{CURVE_POINTS}",
@@ -59,7 +59,7 @@ STATIC_SLOTS: tuple[Slot, ...] = (
         )
         for k in range(1, CURVE_POINTS)
     ),
-    Slot("error_at_uniform", "the same at the uniform plan's width"),
+    Slot("error_at_uniform", "the same at the filled plan's width"),
     Slot("error_above_mean", "error_at_uniform minus its mean over the groups", -1.0),
 )
 DYNAMIC_SLOTS: tuple[Slot, ...] = (
@@ -85,9 +85,9 @@ def mixed_static(kinds: Sequence[Kind]) -> list[Slot]:
         slots += [
             Slot(f"{kind}_here", f"1 if {kind} is decided here"),
             Slot(f"{kind}_lowest", f"share of the harshest level of {kind}; 1 where it is not decided"),
-            Slot(f"{kind}_uniform", f"share of the uniform plan's level of {kind}; 1 where it is not decided"),
+            Slot(f"{kind}_uniform", f"share of the filled plan's level of {kind}; 1 where it is not decided"),
             Slot(f"{kind}_error_lowest", f"what the harshest level of {kind} loses alone: 1 + log10(error + 1e-4) / 4"),
-            Slot(f"{kind}_error_uniform", f"the same at the uniform plan's level of {kind}"),
+            Slot(f"{kind}_error_uniform", f"the same at the filled plan's level of {kind}"),
         ]
     return slots
 

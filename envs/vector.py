@@ -111,7 +111,7 @@ class PruningVecEnv(VecEnv):
         wanted, spare = self._walks[: self._left], self._walks[self._left :]
         qualities = self.problems[0].evaluator.many([walk.walk.levels for walk in wanted])
         found = [walk.problem.judged(walk.walk.levels, q) for walk, q in zip(wanted, qualities, strict=True)]
-        return found + [walk.problem.uniform for walk in spare]
+        return found + [walk.problem.filled for walk in spare]
 
     def _reward(self, outcome: Outcome) -> float:
         """A plan without a reward earns the lowest that there was: algorithms without ranks feel the scale."""

@@ -78,7 +78,7 @@ class PlanWalk:
     def _anchors(self, place: int) -> tuple[float, float]:
         """Shares that the entries -1 and 0 mean at a choice."""
         choice = self.problem.space.choices[place]
-        return choice.lowest, choice.share(float(self.problem.planner.uniform[place]))
+        return choice.lowest, choice.share(float(self.problem.planner.filled[place]))
 
     def _entry(self, place: int, level: int) -> float:
         return encode(self.problem.space.choices[place].share(level), *self._anchors(place))

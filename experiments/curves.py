@@ -29,8 +29,8 @@ class Curves(Protocol):
         """The scalars of an episode; ``best`` is the outcome of highest reward so far."""
         ...
 
-    def uniform(self) -> Scalars:
-        """The same for uniform pruning, which needs no search."""
+    def level(self, name: str) -> Scalars:
+        """The same for a plan that needs no search: ``uniform`` or ``filled``."""
         ...
 
 
@@ -44,7 +44,7 @@ class BudgetCurves:
 
     def __init__(self, problem: PruningProblem) -> None:
         self._metric = problem.evaluator.task.metric
-        self._uniform = problem.uniform
+        self._problem = problem
         self._objectives = ObjectiveVolume(problem)
 
     def of(self, episode: Episode, best: Outcome) -> Scalars:
@@ -52,10 +52,10 @@ class BudgetCurves:
         volume = {OBJECTIVE_VOLUME: self._objectives.after(episode.outcome)}
         return self._search(best) | self._tried(episode.outcome) | volume | {"run/evaluations": episode.evaluations}
 
-    def uniform(self) -> Scalars:
+    def level(self, name: str) -> Scalars:
         """See :class:`Curves`."""
-        volume = {OBJECTIVE_VOLUME: self._objectives.of([self._uniform])}
-        return self._search(self._uniform) | self._tried(self._uniform) | volume
+        outcome = self._problem.unsearched[name]
+        return self._search(outcome) | self._tried(outcome) | {OBJECTIVE_VOLUME: self._objectives.of([outcome])}
 
     def _search(self, best: Outcome) -> Scalars:
         return {f"run/best_{name}": value for name, value in self._worth(best).items()}
@@ -75,7 +75,7 @@ class FrontCurves:
 
     def __init__(self, problems: Sequence[PruningProblem]) -> None:
         self._corner = Corner.of(problems, problems[-1].planner.budgets[0].metric)
-        self._uniform = [problem.uniform for problem in problems]
+        self._problems = list(problems)
         self._front: list[Outcome] = []
         self._objectives = ObjectiveVolume(problems[-1])
 
@@ -85,9 +85,10 @@ class FrontCurves:
         volume = {OBJECTIVE_VOLUME: self._objectives.after(episode.outcome)}
         return self._volume(self._front) | volume | {"run/evaluations": episode.evaluations}
 
-    def uniform(self) -> Scalars:
+    def level(self, name: str) -> Scalars:
         """See :class:`Curves`."""
-        return self._volume(self._uniform) | {OBJECTIVE_VOLUME: self._objectives.of(self._uniform)}
+        outcomes = [problem.unsearched[name] for problem in self._problems]
+        return self._volume(outcomes) | {OBJECTIVE_VOLUME: self._objectives.of(outcomes)}
 
     def _volume(self, outcomes: Sequence[Outcome]) -> Scalars:
         return {"run/hypervolume": self._corner.volume(outcomes)}

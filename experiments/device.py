@@ -196,9 +196,10 @@ def _timing_notes(pruned: Sequence[Candidate], timings: PlanTimings, dense: floa
     }
     found = [f"{name} {share:+.1%}" for name, share in off.items()]
     words = (
-        f"The dense network ran {abs(drift):.1%} {'slower' if drift > 0 else 'faster'} than when the profile was made"
+        f"The dense network ran {abs(drift):.1%} {'slower' if drift > 0 else 'faster'} than when the profile was made "
+        f"({timings.dense.latency_ms:.4g} against {dense:.4g} ms)"
     )
-    notes.append(f"{words}; with that taken out, measured against promised: {', '.join(found)}.")
+    notes.append(f"{words}; as shares of it, measured against promised: {', '.join(found)}.")
     slower = [name for name, share in off.items() if share > MUCH]
     if any(item.name in slower and item.delivered.ranges for item in pruned):
         notes.append(

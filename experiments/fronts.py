@@ -17,9 +17,10 @@ from rlprune.experiments.hypervolume import Corner
 from rlprune.experiments.job import Job
 from rlprune.experiments.options import parse_preferences
 from rlprune.experiments.outputs import Facts
+from rlprune.experiments.rows import UNSEARCHED
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate
-from rlprune.experiments.searches import UNIFORM, Finalist, Search, finalists
+from rlprune.experiments.searches import Finalist, Search, finalists, ranked, role_of
 from rlprune.experiments.verdict import hypervolume_text
 from rlprune.network import FloatArray
 from rlprune.plan import PruningPlan
@@ -74,12 +75,13 @@ class FrontJob(Job):
         cheaper: dict[str, list[Outcome]] = {}
         with self.progress.phase("finalists", f"Scoring the front on {len(self.material.task.validation)} images"):
             for problem in problems:
-                self._add(UNIFORM, UNIFORM, problem, [problem.uniform])
+                for name, outcome in problem.unsearched.items():
+                    self._add(name, name, problem, [outcome])
                 for name, search in searches.items():
-                    role = "learned" if name == self.config.agent else "baseline"
+                    role = role_of(name, self.config.agent)
                     # What was best for less is allowed here too: more budget is never worse.
                     outcomes = [*_best_within(search, problem), *cheaper.get(name, [])]
-                    cheaper[name] = [self._add(name, role, problem, outcomes)]
+                    cheaper[name] = [self._add(name, role, problem, outcomes, search.evaluations)]
             policy = searches[self.config.agent].policy
             if policy is not None:
                 self._replay(policy, problems)
@@ -89,17 +91,23 @@ class FrontJob(Job):
         for problem in problems:
             self._add(POLICY, POLICY, problem, [replay(policy, problem)])
 
-    def _add(self, method: str, role: str, problem: PruningProblem, outcomes: Sequence[Outcome]) -> Outcome:
+    def _add(
+        self,
+        method: str,
+        role: str,
+        problem: PruningProblem,
+        outcomes: Sequence[Outcome],
+        evaluations: int | None = None,
+    ) -> Outcome:
         """Score plans on all validation images, where they were not yet, and take the best for a point."""
         new = [outcome for outcome in outcomes if tuple(outcome.levels.tolist()) not in self._scored]
         for finalist in finalists(new, self.problem.evaluator):
             self._scored[tuple(finalist.outcome.levels.tolist())] = finalist
-        known = [self._scored[tuple(outcome.levels.tolist())] for outcome in outcomes]
-        ranked = sorted(known, key=lambda item: (-item.quality.score, item.quality.divergence))
+        found = ranked([self._scored[tuple(outcome.levels.tolist())] for outcome in outcomes])
         budget = problem.planner.budgets[0]
-        item = candidate(f"{method} {budget}", role, ranked, self.problem.evaluator)
+        item = candidate(f"{method} {budget}", role, found, self.problem.evaluator, evaluations)
         self.points.append(Point(method, budget, item))
-        return ranked[0].outcome
+        return found[0].outcome
 
     def _facts(self, power: DeviceFacts, searches: dict[str, Search], candidates: list[Candidate]) -> Facts:
         facts = super()._facts(power, searches, candidates)
@@ -150,14 +158,14 @@ class FrontJob(Job):
 
 
 def _best_within(search: Search, problem: PruningProblem) -> list[Outcome]:
-    """The plans of least loss that meet a budget, whatever budget they were made for; uniform where there is none."""
+    """The plans of least loss that meet a budget, whatever budget they were made for; filled where there is none."""
     outcomes = [episode.outcome for episode in search.episodes if episode.outcome.defined]
     if not outcomes:
-        return [problem.uniform]
+        return [problem.filled]
     used = problem.planner.usage(np.stack([outcome.levels for outcome in outcomes]))
     fitting = [outcome for outcome, share in zip(outcomes, used, strict=True) if share <= FITS]
     distinct = {tuple(outcome.levels.tolist()): outcome for outcome in sorted(fitting, key=lambda item: item.loss)}
-    return list(distinct.values())[:FINALISTS] or [problem.uniform]
+    return list(distinct.values())[:FINALISTS] or [problem.filled]
 
 
 def _objective(item: Candidate, name: str) -> float:
@@ -175,12 +183,13 @@ def _losses(points: Sequence[Point], names: Sequence[str]) -> FloatArray:
 def volumes_of(
     problems: Sequence[PruningProblem], metric: str, found: Mapping[str, Sequence[Outcome]]
 ) -> dict[str, float]:
-    """Hypervolume of each method's outcomes; uniform's are the uniform plans of all budgets.
+    """Hypervolume of each method's outcomes; of those that search nothing the plans of all budgets.
 
     Args:
         problems: the budgets, lowest first; see :class:`Corner`.
         metric: the cost that counts.
     """
     corner = Corner.of(problems, metric)
-    every = {UNIFORM: [problem.uniform for problem in problems], **found}
+    plain = {name: [problem.unsearched[name] for problem in problems] for name in UNSEARCHED}
+    every = {**plain, **found}
     return {name: corner.volume(outcomes) for name, outcomes in every.items()}

@@ -20,7 +20,7 @@ class Corner:
         metric: the cost that counts.
         dense_cost: what the dense network has of it.
         most_cost: the highest budget, as a share of that.
-        most_loss: the worst loss of a uniform plan.
+        most_loss: the worst loss of a filled uniform plan.
     """
 
     metric: str
@@ -32,7 +32,7 @@ class Corner:
     def of(cls, problems: Sequence[PruningProblem], metric: str) -> Corner:
         """The corner of several budgets, lowest first."""
         dense = problems[0].dense_costs[metric]
-        worst = max(problem.uniform.loss for problem in problems)
+        worst = max(problem.filled.loss for problem in problems)
         return cls(metric, dense, problems[-1].planner.limits[metric] / dense, worst)
 
     def volume(self, outcomes: Iterable[Outcome]) -> float:

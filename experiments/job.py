@@ -19,10 +19,18 @@ from rlprune.experiments.episodes import to_csv
 from rlprune.experiments.interruption import Interrupted
 from rlprune.experiments.journal import Journal
 from rlprune.experiments.progress import Progress
+from rlprune.experiments.rows import UNSEARCHED
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RunFolder
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
-from rlprune.experiments.searches import UNIFORM, BrokenSearch, Search, finalists, methods, run_search
+from rlprune.experiments.searches import (
+    BrokenSearch,
+    Search,
+    finalists,
+    methods,
+    role_of,
+    run_search,
+)
 from rlprune.experiments.setup import Material
 from rlprune.experiments.tensorboard import EpisodeWriter, quiet_writers
 from rlprune.experiments.trust import how_to_continue
@@ -98,8 +106,10 @@ class Job:
         shutil.rmtree(self.run.path / "tensorboard", ignore_errors=True)  # of a session that was broken off
         with quiet_writers(), ExitStack() as stack:
             problems = self.budgeted(self.config, self.problem)
-            writers = {name: stack.enter_context(self._writer(name, problems)) for name in [UNIFORM, *self._methods()]}
-            writers[UNIFORM].add_uniform(self.config.episodes)
+            names = [*UNSEARCHED, *self._methods()]
+            writers = {name: stack.enter_context(self._writer(name, problems)) for name in names}
+            for name in UNSEARCHED:
+                writers[name].add_level(name, self.config.episodes)
             searches = self._searches(writers)
             candidates = self._candidates(searches)
             with self.progress.phase("measure"):
@@ -165,15 +175,16 @@ class Job:
         return " ".join([*found, how_to_continue(path, self.config)])
 
     def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
-        """Dense, uniform, and the best finalist of each method, in the order of the table."""
+        """Dense, uniform, filled, and the best finalist of each method, in the order of the table."""
         evaluator = self.problem.evaluator
         chosen = [dense_candidate(self.problem)]
         with self.progress.phase(
             "finalists", f"Scoring finalists on {len(self.material.task.validation)} validation images"
         ):
-            chosen.append(candidate(UNIFORM, UNIFORM, finalists([self.problem.uniform], evaluator), evaluator))
+            for name, outcome in self.problem.unsearched.items():
+                chosen.append(candidate(name, name, finalists([outcome], evaluator), evaluator))
             for name, search in searches.items():
-                role = "learned" if name == self.config.agent else "baseline"
-                ranked = finalists(search.best(self.config.finalists), evaluator)
-                chosen.append(candidate(name, role, ranked, evaluator))
+                found = finalists(search.best(self.config.finalists), evaluator)
+                item = candidate(name, role_of(name, self.config.agent), found, evaluator, search.evaluations)
+                chosen.append(item)
         return chosen

@@ -17,19 +17,20 @@ from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.report import write_report
 from rlprune.experiments.result_shape import SCHEMA
-from rlprune.experiments.rows import Row, finalist_name
+from rlprune.experiments.rows import FILLED, Row, finalist_name
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS, RunFolder
-from rlprune.experiments.scoring import Candidate, digest, weights
+from rlprune.experiments.scoring import Candidate, digest, table, weights
 from rlprune.experiments.searches import Search
 from rlprune.experiments.setup import choices_of, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
-from rlprune.experiments.verdict import blind, collapse, ranked, verdict
+from rlprune.experiments.verdict import Case, ranked, verdict
 from rlprune.export import verify_onnx
 from rlprune.files import write_atomic
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
+from rlprune.resampling import LEVEL, SEED, draws_of
 from rlprune.tasks.base import APART
 from rlprune.tasks.overlap import split_digest
 
@@ -54,7 +55,7 @@ class Facts:
 
     def rows(self) -> list[Row]:
         """The table."""
-        return [item.row(self.problem, self.power) for item in self.candidates]
+        return table(self.candidates, self.problem, self.power)
 
 
 def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter], progress: Progress) -> dict[str, Any]:
@@ -148,6 +149,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "rows": [row.as_dict() for row in rows],
         "details": details_of(task, {item.name: item.details for item in facts.candidates}),
         "winner": ranked(rows)[0].name,
+        "noise": {"draws": draws_of(len(task.validation)), "seed": SEED, "level": LEVEL},
         "front": facts.front,
         "verdict": _verdict(facts, rows),
         "notes": _notes(facts),
@@ -167,15 +169,29 @@ def _profile_series(facts: Facts) -> dict[str, Any]:
 
 
 def _verdict(facts: Facts, rows: list[Row]) -> str:
-    config, problem = facts.config, facts.problem
-    budgets = [str(budget) for budget in problem.planner.budgets]
-    words = verdict(config.agent, problem.evaluator.task.metric, budgets, rows)
-    words += f" `plan.json` is the plan of {facts.winner(rows).name}."
-    if facts.front is not None:
-        words = f"{facts.front['verdict']} Chosen on it: {facts.front['chosen']}. {words}"
-    search = facts.searches[config.agent]
-    words += collapse(config.agent, config.episodes, search.best(1)[0].reward, problem.uniform.reward)
-    return words if search.policy is None else words + blind(config.agent, action_spread(search.policy, problem))
+    config, problem, front = facts.config, facts.problem, facts.front
+    policy = facts.searches[config.agent].policy
+    return verdict(
+        Case(
+            agent=config.agent,
+            metric=problem.evaluator.task.metric,
+            budgets=[str(budget) for budget in problem.planner.budgets],
+            rows=rows,
+            rewards={FILLED: problem.filled.reward, **_best_rewards(facts)},
+            plans=problem.planner.count(config.episodes),
+            used=problem.planner.target,
+            front="" if front is None else f"{front['verdict']} Chosen on it: {front['chosen']}.",
+            spread=None if policy is None or len(problem.space.units) < 2 else action_spread(policy, problem),
+        )
+    )
+
+
+def _best_rewards(facts: Facts) -> dict[str, float]:
+    """The best reward of each method; over a range, what the plan in the table earns at its budget."""
+    if facts.front is None:
+        return {name: search.best(1)[0].reward for name, search in facts.searches.items()}
+    searched = [item for item in facts.candidates if item.name in facts.searches]
+    return {item.name: facts.problem.judged(item.levels, item.searched).reward for item in searched}
 
 
 def _notes(facts: Facts) -> list[str]:
@@ -206,6 +222,7 @@ def _finalists(item: Candidate) -> list[dict[str, Any]]:
             "reward": finalist.outcome.reward,
             "score_validation": finalist.quality.score,
             "divergence": finalist.quality.divergence,
+            "behind": None if finalist.behind is None else list(finalist.behind),
         }
         for finalist in item.finalists
     ]

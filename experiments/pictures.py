@@ -12,7 +12,8 @@ import numpy as np
 from rlprune.errors import RunError
 from rlprune.experiments.episodes import EpisodeTable
 from rlprune.experiments.plan_picture import plan_bars
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import FILLED, UNSEARCHED, Row
+from rlprune.experiments.rows import UNIFORM as UNIFORM_PLAN
 from rlprune.files import write_atomic
 
 if TYPE_CHECKING:
@@ -21,7 +22,10 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart.
 DENSE, UNIFORM, LEARNED = "#000000", "#6f6f6f", "#0072b2"
+FILLED_GREY = "#a3a3a3"
 LIMIT = "#d55e00"
+LINES = {UNIFORM_PLAN: ":", FILLED: "--", "policy": ":"}
+"""Lines of what is not searched."""
 OTHERS = ("#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442")
 # Cost to the label of its axis, and what it is divided by.
 AXES = {
@@ -53,7 +57,7 @@ def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, Episo
 
 
 def learning_curve(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:
-    """Reward of each episode, and the best so far, against evaluations; uniform is a line."""
+    """Reward of each episode, and the best so far, against evaluations; what was not searched is a line."""
     figure, (axes,) = new_figure(1, WIDTH, 4.4)
     for name, table in tables.items():
         colour = colour_of(name, result)
@@ -62,10 +66,11 @@ def learning_curve(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]
         axes.step(
             counts, np.maximum.accumulate(rewards), where="post", color=colour, lw=2, label=f"{name}, best so far"
         )
-    uniform = result["marks"]["uniform"]["reward"]
+    levels = [(row, float(result["marks"][row["name"]]["reward"])) for row in unsearched(result)]
     axes.plot([], [], ".", color=UNIFORM, label="single plans")
-    axes.axhline(uniform, color=UNIFORM, ls="--", lw=1.5, label="uniform")
-    axes.set_ylim(*_span([table["reward"] for table in tables.values()], uniform))
+    for row, level in levels:
+        axes.axhline(level, color=colour_of(row["name"], result), ls=LINES[row["role"]], lw=1.5, label=row["name"])
+    axes.set_ylim(*_span([table["reward"] for table in tables.values()], min(level for _, level in levels)))
     axes.set_xlim(left=0)
     axes.set_xlabel("plans evaluated")
     axes.set_ylabel(f"reward: {result['reward']}, higher is better")
@@ -74,12 +79,17 @@ def learning_curve(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]
     return figure
 
 
-def _span(rewards: Sequence[np.ndarray], uniform: float) -> tuple[float, float]:
+def unsearched(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """The rows of plans that need no search."""
+    return [row for row in result["rows"] if row["role"] in UNSEARCHED]
+
+
+def _span(rewards: Sequence[np.ndarray], least: float) -> tuple[float, float]:
     """Limits of the reward axis: the very worst episodes may fall below it."""
-    together = np.concatenate([*rewards, [uniform]])
+    together = np.concatenate([*rewards, [least]])
     low, high = float(np.quantile(together, 0.02)), float(together.max())
     margin = 0.08 * max(high - low, 1e-6)
-    return min(low, uniform) - margin, high + margin
+    return min(low, least) - margin, high + margin
 
 
 def promise_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
@@ -164,7 +174,7 @@ def front(result: Mapping[str, Any]) -> Figure:
     for method in dict.fromkeys(point["method"] for point in found["points"]):
         points = [point for point in found["points"] if point["method"] == method]
         own = sorted((point["budget_cost"] / unit, point["score_validation"]) for point in points)
-        style = ":" if method == "policy" else "--" if method == "uniform" else "-"
+        style = LINES.get("policy" if method == "policy" else points[0].get("role", method), "-")
         colour = LIMIT if method == "policy" else colour_of(method, result)
         title = "policy alone, no search" if method == "policy" else method
         axes.plot(*zip(*own, strict=True), style, marker="o", ms=4, color=colour, label=title)
@@ -205,15 +215,16 @@ def _scatter(axes: Axes, result: Mapping[str, Any], tables: Mapping[str, Episode
 
 
 def _mark(axes: Axes, name: str, x: float, y: float, result: Mapping[str, Any]) -> None:
-    """The uniform plan as a diamond, the plan chosen of a method as a star."""
-    shape, size, label = ("D", 9, name) if name == "uniform" else ("*", 16, f"{name}, chosen plan")
+    """Plans that need no search as diamonds and squares, the plan chosen of a method as a star."""
+    plain = {UNIFORM_PLAN: "D", FILLED: "s"}
+    shape, size, label = (plain[name], 9, name) if name in plain else ("*", 16, f"{name}, chosen plan")
     colour = colour_of(name, result)
     axes.plot(x, y, shape, color=colour, label=label, markeredgecolor="black", markersize=size, zorder=5)
 
 
 def colour_of(name: str, result: Mapping[str, Any]) -> str:
     """The same colour for a method in every picture."""
-    fixed = {"dense": DENSE, "uniform": UNIFORM, result["agent"]: LEARNED}
+    fixed = {"dense": DENSE, "uniform": UNIFORM, FILLED: FILLED_GREY, result["agent"]: LEARNED}
     others = [method for method in result["searches"] if method not in fixed]
     return fixed.get(name) or OTHERS[others.index(name) % len(OTHERS)]
 

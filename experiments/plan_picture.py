@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import AGENT, UNSEARCHED, Row
 from rlprune.network import FloatArray
 
 if TYPE_CHECKING:
@@ -23,13 +23,13 @@ PANELS = {
 
 
 def plan_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
-    """What each layer keeps, in forward order from the top, of the uniform, the learned and the best plan."""
+    """What each layer keeps, in forward order from the top, of the uniform plans, the agent's and the best one."""
     from rlprune.experiments.pictures import legend_below, new_figure, plain
 
     choices = [{"kind": "channels", "of": choice["name"], **choice} for choice in result["groups"]]
     names = list(dict.fromkeys(choice["of"] for choice in choices))
     kinds = [kind for kind in PANELS if any(choice["kind"] == kind for choice in choices)]
-    shown = [row for row in rows if row.role in ("uniform", "learned") or row.name == result["winner"]]
+    shown = [row for row in rows if row.role in (*UNSEARCHED, AGENT) or row.name == result["winner"]]
     width = 4.6 + 2.8 * len(kinds)
     figure, panels = new_figure(len(kinds), width, 1.9 + 0.19 * len(names) * len(shown))
     for axes, kind in zip(panels, kinds, strict=True):

@@ -51,7 +51,7 @@ class Bar:
     def __init__(self, bar: tqdm[Any]) -> None:
         self._bar = bar
 
-    def step(self, best: str) -> None:
-        """One step further; ``best`` tells the best so far and what it costs."""
+    def step(self, best: str, steps: int = 1) -> None:
+        """``steps`` further; ``best`` tells the best so far and what it costs."""
         self._bar.set_postfix_str(best, refresh=False)
-        self._bar.update(1)
+        self._bar.update(steps)

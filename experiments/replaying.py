@@ -1,4 +1,4 @@
-"""A learned policy on another network: one walk, one evaluation, beside uniform at the same budget."""
+"""A learned policy on another network: one walk, one evaluation, beside uniform plans at the same budget."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from rlprune.experiments.device import measure
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.progress import Progress
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import LEARNED, Row
 from rlprune.experiments.run_config import ReplayConfig, TrainConfig
 from rlprune.experiments.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
-from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test
-from rlprune.experiments.searches import UNIFORM, finalists
+from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test, table
+from rlprune.experiments.searches import finalists
 from rlprune.experiments.setup import labelled, load_material
 from rlprune.experiments.tables import print_rows
 from rlprune.experiments.training import prepare
 from rlprune.experiments.trust import refuse_code
-from rlprune.experiments.verdict import verdict
+from rlprune.experiments.verdict import Case, verdict
 from rlprune.files import write_json
 from rlprune.network import Network
 from rlprune.plan import PruningPlan
@@ -112,12 +112,11 @@ def _device(run: RunFolder, config: ReplayConfig, settings: TrainConfig, network
 def _candidates(agent: str, policy: Policy, problem: PruningProblem) -> list[Candidate]:
     evaluator = problem.evaluator
     outcome = replay(policy, problem)
-    uniform = finalists([problem.uniform], evaluator)
-    replayed = finalists([outcome], evaluator)
+    plain = problem.unsearched.items()
     return [
         dense_candidate(problem),
-        candidate(UNIFORM, UNIFORM, uniform, evaluator),
-        candidate(agent, "learned", replayed, evaluator),
+        *(candidate(name, name, finalists([one], evaluator), evaluator) for name, one in plain),
+        candidate(agent, LEARNED, finalists([outcome], evaluator), evaluator),
     ]
 
 
@@ -129,7 +128,7 @@ def _result(
     candidates: Sequence[Candidate],
     power: DeviceFacts,
 ) -> dict[str, Any]:
-    rows = [item.row(problem, power) for item in candidates]
+    rows = table(candidates, problem, power)
     task, budgets = problem.evaluator.task, [str(budget) for budget in problem.planner.budgets]
     return {
         "schema": "rlprune-replay/1",
@@ -147,7 +146,7 @@ def _result(
             label: choice.share(level)
             for (label, choice), level in zip(labelled(problem.space), rows[-1].widths, strict=True)
         },
-        "verdict": verdict(settings.agent, task.metric, budgets, rows),
+        "verdict": verdict(Case(settings.agent, task.metric, budgets, rows, kept=False)),
         "notes": ["The policy was replayed as it is: one walk, one evaluation, no fine-tuning.", *power.notes],
         "out": config.out,
     }

@@ -7,13 +7,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from rlprune.experiments.document import Block, Bullets, Figure, Figures, Section, Words
-from rlprune.experiments.rows import Row, score_text
-from rlprune.experiments.verdict import ranked
+from rlprune.experiments.rows import UNSEARCHED, Row, score_text
+from rlprune.experiments.verdict import COLLAPSE, listed, ranked, winners
 from rlprune.limits import Budget, cost_name, format_cost
 
 Result = Mapping[str, Any]
 
-COLLAPSE = " **Collapse:**"
 NAMES = {
     "macs": "multiply-adds (MACs)",
     "params": "parameters",
@@ -25,8 +24,6 @@ NAMES = {
     "latency_p99": "latency in 99 of 100 inferences",
     "energy": "energy",
 }
-DRIFT = 0.02
-"""Relative change of the dense network's latency from which on it is told."""
 
 
 def rows_of(result: Result) -> list[Row]:
@@ -119,16 +116,24 @@ def short(value: float) -> str:
 
 
 def _found_by(result: Result) -> str:
-    best, agent = winner_of(result), result["agent"]
-    who = {
-        "learned": f"the agent **{best.name}**",
-        "uniform": f"**{best.name}** pruning, without any search. The agent {agent} found nothing better",
-    }.get(best.role, f"the baseline **{best.name}**, not by the agent {agent}")
+    best, who = winner_of(result), _finders(result)
     where = "`plan.json` is this plan, `pruned.onnx` the network"
     levels = zip(result["groups"], best.widths, strict=False)
     if any(choice.get("kind") in ("weights", "bits") and level < choice["width"] for choice, level in levels):
         where += ", `pruned.compact.safetensors` its weights as stored"
     return f"**Found by** {who}; chosen by the validation images. {where}."
+
+
+def _finders(result: Result) -> str:
+    """All methods that came to the kept plan."""
+    found, agent = winners(rows_of(result)), result["agent"]
+    names = listed([f"**{row.name}**" for row in found])
+    searchers = [row.name for row in found if row.role not in UNSEARCHED]
+    if not searchers:
+        return f"{names}, without any search: {agent} found nothing better"
+    if len(found) > 1:
+        return f"{names}: the same plan"
+    return names if searchers == [agent] else f"{names}, not by {agent}"
 
 
 def certainty(result: Result) -> Section:
@@ -168,60 +173,52 @@ def _binomial(share: float, count: int) -> float:
 
 
 def _margin(result: Result) -> str:
-    """How far the best plan is ahead of the second, beside what chance does."""
-    order, counts = ranked(rows_of(result)), result.get("images")
-    if len(order) < 2 or counts is None or result["metric"] != "accuracy":
+    """How far the best score is ahead of the next, beside what chance does."""
+    order = sorted(ranked(rows_of(result)), key=lambda row: -row.score_validation)
+    best = order[0]
+    others = [row for row in order if row.widths != best.widths]
+    if not others or others[0].standing.behind is None:
         return ""
-    first, second = (row.score_validation for row in order[:2])
-    if first == second:
-        return f"{order[0].name} and {order[1].name} are equal on the validation images; divergence decided."
-    images = round((first - second) * counts["validation"])
-    noise = math.hypot(*(_binomial(score, counts["validation"]) for score in (first, second)))
-    meaning = "more than chance explains" if first - second > 2 * noise else "which may be chance"
+    first, low_high = others[0], others[0].standing.behind
+    lead, metric = best.score_validation - first.score_validation, result["metric"]
+    bounds = " to ".join(difference_text(value, best.score_validation) for value in low_high)
+    meaning = "which may be chance: divergence decided" if low_high[0] <= 0 else "more than chance explains"
+    noise = result["noise"]
     return (
-        f"{order[0].name} is {images} of {counts['validation']} validation images ahead of {order[1].name}, {meaning} "
-        f"(two standard errors of the difference are {score_text(2 * noise)} at most)."
+        f"The best validation {metric}, of {best.name}, is {difference_text(lead, best.score_validation)} ahead of the "
+        f"next, of {first.name}, {meaning}. ({noise['level']:.0%} of {noise['draws']} sets of validation samples drawn "
+        f"again, the same for both: {bounds}.)"
     )
+
+
+def difference_text(value: float, score: float) -> str:
+    """A difference of scores for people: in points where the score is a percentage."""
+    return f"{100 * value:+.2f} points" if 0 <= score <= 1 else f"{value:+.4f}"
 
 
 def _promises(result: Result) -> list[str]:
-    """The profile's own error, and every limited cost as it was measured."""
+    """The profile's own error, and every limited latency as it was measured."""
     error = (result["device"] or {}).get("profile error")
     found = [] if error is None else [f"How far the profile's promises of latency were off: {error}."]
-    best = winner_of(result)
-    if "latency_ms" in result["limits"] and best.latency_measured_ms is not None:
-        found.append(_held("latency", result["limits"]["latency_ms"], best.latency_measured_ms))
-        found += _drift(dense_of(result), best, result["limits"]["latency_ms"])
-    if "latency_p99_ms" in result["limits"] and best.latency_p99_measured_ms is not None:
-        found.append(_held(NAMES["latency_p99"], result["limits"]["latency_p99_ms"], best.latency_p99_measured_ms))
+    best, dense = winner_of(result), dense_of(result)
+    for text in result["budgets"]:
+        budget = Budget.parse(text)
+        measured = {"latency": best.latency_measured_ms, "latency_p99": best.latency_p99_measured_ms}.get(budget.metric)
+        if measured is None:
+            continue
+        if budget.metric == "latency" and budget.unit is None and dense.latency_measured_ms is not None:
+            share = measured / dense.latency_measured_ms
+            words = f"{share:.1%} of the dense network's {NAMES[budget.metric]}, timed beside it"
+            found.append(_held(words, f"{budget.value:.3g}", share / budget.value))
+        else:
+            limit = result["limits"][cost_name(budget.metric)]
+            found.append(_held(f"{measured:.4g} ms ({NAMES[budget.metric]})", f"{limit:.4g} ms", measured / limit))
     return found
 
 
-def _held(name: str, limit: float, measured: float) -> str:
-    return (
-        f"The budget limits what the profile promises, {limit:.4g} ms. The measured {name} of {measured:.4g} ms is "
-        f"{_beside(measured, limit)} that."
-    )
-
-
-def _drift(dense: Row, best: Row, limit: float) -> list[str]:
-    """The same with the machine's drift since the profile taken out, where it matters."""
-    if dense.latency_promised_ms is None or dense.latency_measured_ms is None or best.latency_corrected_ms is None:
-        return []
-    drift = dense.latency_measured_ms / dense.latency_promised_ms - 1
-    if abs(drift) < DRIFT:
-        return []
-    longer = "longer" if drift > 0 else "less"
-    return [
-        f"The machine changed since the profile: the dense network took {abs(drift):.1%} {longer} than promised. "
-        f"With that taken out, {best.latency_corrected_ms:.4g} ms is {_beside(best.latency_corrected_ms, limit)} the "
-        "limit."
-    ]
-
-
-def _beside(value: float, reference: float) -> str:
-    ratio = value / reference - 1
-    return f"{ratio:.1%} over" if ratio > 0 else f"{-ratio:.1%} below"
+def _held(took: str, limit: str, used: float) -> str:
+    beside = f"{used - 1:.1%} over" if used > 1 else f"{1 - used:.1%} below"
+    return f"Measured at the end: the kept network took {took}, {beside} the budget of {limit}."
 
 
 def _seeds(result: Result) -> str:

@@ -9,13 +9,15 @@ from typing import Any
 
 from rlprune.experiments import profile_pictures, report_objectives
 from rlprune.experiments.document import Block, Code, Folded, Picture, Section, Table, Terms, Words
-from rlprune.experiments.report_outcome import COLLAPSE, Result, rows_of, short
+from rlprune.experiments.pictures import unsearched
+from rlprune.experiments.report_outcome import Result, rows_of, short
 from rlprune.experiments.rows import Row, columns, score_text
 from rlprune.experiments.run_config import TrainConfig
+from rlprune.experiments.verdict import COLLAPSE
 
 CAPTIONS = {
-    "learning-curve": "The best reward so far against plans evaluated; dots are single plans, the dashed line is the "
-    "uniform plan.",
+    "learning-curve": "The best reward so far against plans evaluated; dots are single plans, the lines uniform plans, "
+    "plain and filled.",
     "keep-ratios": "What each layer, or group of layers, keeps; the numbers at the bars are channels, percent or bits.",
     "tried-plans": "What every plan that was tried keeps of each group, in the order of the search.",
     "front": "The best plan of each method at every budget of the range, and the policy's own, made without search.",
@@ -28,10 +30,11 @@ GLOSSARY = (
     ("plan", "what is kept: channels of each group of layers, or entries and bits of weights, and blocks"),
     ("group", "layers that can only lose the same channels together"),
     ("keep ratio", "the share of its channels that a group keeps"),
-    ("uniform", "the plan that keeps the same share everywhere and just meets the budget"),
+    ("uniform", "the largest share that all layers can keep alike within the budget, rounded down to allowed widths"),
+    ("filled", "the same filled up layer by layer until nothing more fits: shares are then not quite equal"),
     ("divergence", "how far the answers are from the dense network's on the same images; 0 is no difference"),
-    ("reward", "what the search maximises within the budget; 0 is the uniform plan, unless another reward was set"),
-    ("evaluation", "one plan scored on the validation images of the search"),
+    ("reward", "what the search maximises within the budget; 0 is the filled plan, unless another reward was set"),
+    ("evaluation", "one new plan scored on the validation images of the search; one that comes again costs none"),
     ("hypervolume", "how much of the space between the objectives plans dominate, up to a reference point"),
     ("knee", "the plan at which a front bends most: less of one thing begins to cost much of another"),
     ("promised", "predicted by the device profile, which rests on measurements of other plans"),
@@ -218,7 +221,7 @@ def _facts(result: Result) -> dict[str, object]:
         "seed": result["seed"],
         "reward": result["reward"],
         "validation images of one evaluation": result["samples"],
-        "reward of the uniform plan": f"{result['marks']['uniform']['reward']:.4f}",
+        **{f"reward of {row['name']}": f"{result['marks'][row['name']]['reward']:.4f}" for row in unsearched(result)},
         **{LABELS.get(name, name): value for name, value in (result["device"] or {}).items()},
     }
     if result.get("fingerprint") is not None:

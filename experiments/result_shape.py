@@ -7,7 +7,7 @@ from typing import Any
 
 from rlprune.errors import RunError
 from rlprune.experiments import details
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import AGENT, BASELINE, DENSE, FILLED, LEARNED, UNIFORM, UNSEARCHED, Row
 from rlprune.experiments.shapes import mismatches
 from rlprune.files import plain_name
 
@@ -15,7 +15,7 @@ MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, StopIter
 """What values that are each of their kind but do not belong together can lead to."""
 SCHEMA = "rlprune-result/1"
 NUMBER = (float, None)
-SEARCHED = ("uniform", "baseline", "learned")
+REWARDED = (*UNSEARCHED, BASELINE, AGENT)
 COUNTS = {
     "episodes": int,
     "evaluations": int,
@@ -27,13 +27,14 @@ COUNTS = {
 MARK = {"score": float, "divergence": float, "costs": {str: float}, "reward": NUMBER}
 POINT = {
     "name": str,
+    "role?": str,
     "method": str,
     "budget": str,
     "budget_cost": float,
     "score_validation": float,
     **dict.fromkeys(("latency_measured_ms", "latency_promised_ms", "energy_mj"), NUMBER),
 }
-FRONT = {"range": str, "cost": str, "best": [str], "points": [POINT]}
+FRONT = {"range": str, "cost": str, "best": [str], "points": [POINT], "hypervolume?": {str: float}}
 SURFACE = {"groups": [str], "widths": [[int]], "paying": [[int]], "latency_ms": [[float]]}
 DEVICE = {"device": str, "runtime": str}
 SUMMARY = {"median": float, "p90": float, "worst": float, "plans": int}
@@ -79,11 +80,26 @@ def checked_result(result: dict[str, Any], path: Path) -> dict[str, Any]:
     if result.get("schema") != SCHEMA:
         raise RunError(f"{path} must have schema {SCHEMA!r}; {result.get('schema')!r:.80} came. Train again.")
     try:
-        wrong = next(mismatches(result, RESULT), None) or _disagreement(result)
+        wrong = next(mismatches(result, RESULT), None) or _disagreement(_renewed(result))
     except RunError as reason:
         raise RunError(f"{path}: {reason}") from reason
     if wrong is not None:
         raise RunError(f"{path} does not hold the result of a run: {wrong:.200}. Train again.")
+    return result
+
+
+def _renewed(result: dict[str, Any]) -> dict[str, Any]:
+    """``result`` with today's roles: once the filled plan was called uniform, and the agent's row learned."""
+    front = result.get("front") or {}
+    rows = [*result["rows"], *front.get("points", [])]
+    once = {LEARNED: AGENT}
+    if not any(row.get("role") == FILLED for row in rows):
+        once[UNIFORM] = FILLED
+        volumes = front.get("hypervolume", {})
+        if UNIFORM in volumes:
+            volumes[FILLED] = volumes.pop(UNIFORM)
+    for row in rows:
+        row["role"] = once.get(row.get("role"), row.get("role"))
     return result
 
 
@@ -97,9 +113,9 @@ def _disagreement(result: dict[str, Any]) -> str | None:
     rows = [Row.from_dict(row) for row in result["rows"]]
     if any(len(row.widths) != len(groups) for row in rows):
         return f"every row must have {len(groups)} widths, one a group"
-    if not any(row.role == "dense" for row in rows):
+    if not any(row.role == DENSE for row in rows):
         return "rows must have the dense network"
-    if any(row.role in SEARCHED and row.reward is None for row in rows):
+    if any(row.role in REWARDED and row.reward is None for row in rows):
         return "every row that was searched must have a reward"
     if "details" in result and (wrong := details.wrong_details(result["details"], [row.name for row in rows])):
         return wrong

@@ -8,7 +8,12 @@ from typing import Any
 
 from rlprune.errors import RunError
 from rlprune.experiments.options import fits
+from rlprune.experiments.ranking import Standing
 
+DENSE, UNIFORM, FILLED, BASELINE, AGENT, LEARNED = "dense", "uniform", "filled", "baseline", "agent", "learned"
+"""Roles. The agent is the method that a run is about; what is learned was decided by a learned policy by itself."""
+UNSEARCHED = (UNIFORM, FILLED)
+"""Methods that search nothing: they stand in every run."""
 SHORTEST_MS = 1e-9
 """Less than a tick of any clock; its reciprocal is still a number."""
 
@@ -18,8 +23,8 @@ class Row:
     """A network in the table.
 
     Attributes:
-        name: dense, uniform, or the method that found it.
-        role: dense, uniform, baseline, learned or plan.
+        name: dense, uniform, filled, or the method that found it.
+        role: dense, uniform, filled, baseline, agent, learned (decided by a learned policy alone), policy or plan.
         score_test: the task's metric on the test images; None where they were not touched.
         score_validation: on all validation images, BatchNorm re-estimated.
         divergence: from the dense network's outputs on the same images.
@@ -37,6 +42,9 @@ class Row:
         size_bytes: of all tensors as stored, which is what a budget on size counts; the header of a file comes on top.
         widths: channels of each group.
         reward: in the search; None where the row was not searched.
+        evaluations: new plans that the method evaluated; None where nothing was searched.
+        behind_low, behind_high: 95% interval of how far the validation score is behind the best one's of the table;
+            None where it is not known.
     """
 
     name: str
@@ -59,6 +67,16 @@ class Row:
     peak_bytes: int | None = None
     batch: int = 1
     reward: float | None = None
+    evaluations: int | None = None
+    behind_low: float | None = None
+    behind_high: float | None = None
+
+    @property
+    def standing(self) -> Standing:
+        """What the row is ranked by."""
+        known = self.behind_low is not None and self.behind_high is not None
+        behind = (self.behind_low, self.behind_high) if known else None
+        return Standing(self.score_validation, self.divergence, behind)  # type: ignore[arg-type]
 
     @property
     def latency_ms(self) -> float | None:
@@ -119,7 +137,8 @@ class Column:
 def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
     """The columns of the table; those without any value are left out, except the measured ones."""
     found = [
-        Column("network", "", lambda row: row.name if row.role != "learned" else f"{row.name} (learned)"),
+        Column("network", "", lambda row: row.name if row.role != LEARNED else f"{row.name} (learned)"),
+        Column("plans", "evaluated", lambda row: _number(row.evaluations, "d")),
         Column(metric, "test", lambda row: score_text(row.score_test)),
         Column(metric, "validation", lambda row: score_text(row.score_validation)),
         Column("latency", "promised, ms", lambda row: _number(row.latency_promised_ms, ".3f")),

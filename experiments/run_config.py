@@ -110,7 +110,9 @@ class TrainConfig(SearchSettings):
     agent: str = option("ddpg", "what learns: ddpg, td3, sac, tqc or ppo; or any other method of rlprune search")
     baselines: list[str] = field(
         default_factory=lambda: ["random"],
-        metadata=described("searcher run for comparison (uniform is always there); repeatable; [] for none"),
+        metadata=described(
+            "searcher run for comparison (uniform and filled are always there); repeatable; [] for none"
+        ),
     )
 
     def folder(self) -> str:

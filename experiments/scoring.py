@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from safetensors.torch import save
 from torch import nn
@@ -13,6 +13,7 @@ from rlprune.delivery import Delivered
 from rlprune.evaluation import Evaluator, Quality
 from rlprune.experiments.details import Splits, splits_of
 from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.ranking import standings
 from rlprune.experiments.rows import Row
 from rlprune.experiments.searches import Finalist
 from rlprune.inputs import as_batch
@@ -34,6 +35,7 @@ class Candidate:
         quality: on all validation images.
         delivered: the network itself, repaired as it is handed over.
         reward: in the search; None for the dense network.
+        evaluations: new plans that the method evaluated; None where nothing was searched.
         searched: quality on the images of the search.
         finalists: the plans it was chosen from, best first.
         score_test: on the test images, once they were touched.
@@ -53,6 +55,7 @@ class Candidate:
     delivered: Delivered
     searched: Quality
     reward: float | None = None
+    evaluations: int | None = None
     finalists: Sequence[Finalist] = field(default_factory=list)
     score_test: float | None = None
     details_test: Details | None = None
@@ -99,7 +102,18 @@ class Candidate:
             peak_bytes=self.peak_bytes or peak_of(self.module, problem.network, facts.batch),
             batch=facts.batch,
             reward=self.reward,
+            evaluations=self.evaluations,
         )
+
+
+def table(candidates: Sequence[Candidate], problem: PruningProblem, facts: DeviceFacts) -> list[Row]:
+    """The finished table, every pruned network beside the best."""
+    rows = [item.row(problem, facts) for item in candidates]
+    pruned = [place for place, item in enumerate(candidates) if item.role != "dense"]
+    for place, one in zip(pruned, standings([candidates[place].quality for place in pruned]), strict=True):
+        if one.behind is not None:
+            rows[place] = replace(rows[place], behind_low=one.behind[0], behind_high=one.behind[1])
+    return rows
 
 
 def dense_candidate(problem: PruningProblem) -> Candidate:
@@ -111,8 +125,10 @@ def dense_candidate(problem: PruningProblem) -> Candidate:
     return Candidate("dense", "dense", full, problem.dense_costs, quality, Delivered(module), evaluator.dense)
 
 
-def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evaluator) -> Candidate:
-    """The best finalist of a method."""
+def candidate(
+    name: str, role: str, ranked: Sequence[Finalist], evaluator: Evaluator, evaluations: int | None = None
+) -> Candidate:
+    """The best finalist of a method, which evaluated so many new plans."""
     outcome = ranked[0].outcome
     return Candidate(
         name,
@@ -123,6 +139,7 @@ def candidate(name: str, role: str, ranked: Sequence[Finalist], evaluator: Evalu
         evaluator.delivered(outcome.levels),
         searched=outcome.quality,
         reward=outcome.reward,
+        evaluations=evaluations,
         finalists=ranked,
     )
 

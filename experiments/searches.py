@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from rlprune.agents import Episode, Policy, Searcher, best_outcomes, search_range
 from rlprune.budget import format_cost
@@ -11,10 +11,11 @@ from rlprune.errors import RewardError, RunError
 from rlprune.evaluation import Evaluator, Quality
 from rlprune.experiments.journal import SearchMemory
 from rlprune.experiments.progress import Bar, Progress
+from rlprune.experiments.ranking import best_first, standings
+from rlprune.experiments.rows import AGENT, BASELINE, UNSEARCHED
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.problem import Outcome, PruningProblem
-
-UNIFORM = "uniform"
+from rlprune.resampling import Interval
 
 
 @dataclass(frozen=True)
@@ -33,6 +34,11 @@ class Search:
     policy: Policy | None
     inference_seconds: float
 
+    @property
+    def evaluations(self) -> int:
+        """New plans that were evaluated."""
+        return self.episodes[-1].evaluations
+
     def best(self, count: int) -> list[Outcome]:
         """The ``count`` different plans of highest reward."""
         return best_outcomes(self.episodes, count)
@@ -40,16 +46,28 @@ class Search:
 
 @dataclass(frozen=True, eq=False)
 class Finalist:
-    """A plan scored again on all validation images, BatchNorm re-estimated."""
+    """A plan scored again on all validation images, BatchNorm re-estimated.
+
+    Attributes:
+        outcome: in the search.
+        quality: on all validation images.
+        behind: see :class:`rlprune.experiments.ranking.Standing`; among the finalists it was ranked with.
+    """
 
     outcome: Outcome
     quality: Quality
+    behind: Interval | None = None
 
 
 def methods(agent: str, baselines: Sequence[str]) -> list[str]:
-    """The searchers to run: baselines first, the agent last, each once; uniform needs no search."""
+    """The searchers to run: baselines first, the agent last, each once; uniform and filled need no search."""
     names = dict.fromkeys([*baselines, agent])
-    return [name for name in names if name not in (UNIFORM, agent)] + ([] if agent == UNIFORM else [agent])
+    return [name for name in names if name not in (*UNSEARCHED, agent)] + ([] if agent in UNSEARCHED else [agent])
+
+
+def role_of(name: str, agent: str) -> str:
+    """What a method that was searched with is in a run."""
+    return AGENT if name == agent else BASELINE
 
 
 def run_search(
@@ -80,7 +98,7 @@ def run_search(
     if len(memory):
         progress.note(f"{name}: {len(memory)} evaluations are known; repeating the search up to there")
     with progress.bar(f"{name:>8}", episodes) as bar:
-        follower = _Follower(bar, writer, problems[-1], memory, heard)
+        follower = _Follower(bar, episodes, writer, problems[-1], memory, heard)
         try:
             result = search_range(searcher, problems, episodes, seed, follower)
         except RewardError as reason:
@@ -115,12 +133,14 @@ class _Follower:
     def __init__(
         self,
         bar: Bar,
+        total: int,
         writer: EpisodeWriter,
         problem: PruningProblem,
         memory: SearchMemory,
         heard: Callable[[Episode], None],
     ) -> None:
-        self._bar, self._writer, self._memory, self._heard = bar, writer, memory, heard
+        self._bar, self._left = bar, total
+        self._writer, self._memory, self._heard = writer, memory, heard
         self._metric = next(iter(problem.planner.limits), "macs")
         self._score = problem.evaluator.task.metric
         self._best: Outcome | None = None
@@ -131,7 +151,9 @@ class _Follower:
         if self._best is None or episode.outcome.reward > self._best.reward:
             self._best = episode.outcome
         self._writer.add(episode, self._best, self._memory.wall_time())
-        self._bar.step(self._describe(self._best))
+        new = min(episode.evaluations - (self.episodes[-2].evaluations if len(self.episodes) > 1 else 0), self._left)
+        self._left -= new
+        self._bar.step(self._describe(self._best), new)
         self._heard(episode)
 
     def _describe(self, best: Outcome) -> str:
@@ -141,15 +163,11 @@ class _Follower:
 
 
 def finalists(outcomes: Sequence[Outcome], evaluator: Evaluator) -> list[Finalist]:
-    """Score plans again on all validation images; the best comes first.
-
-    Higher score first, then smaller divergence from the dense network, then higher reward in the search.
-    """
-    scored = [Finalist(outcome, evaluator.finalist(outcome.levels)) for outcome in outcomes]
-    return sorted(scored, key=rank)
+    """Score plans again on all validation images; the best comes first, see :func:`ranked`."""
+    return ranked([Finalist(outcome, evaluator.finalist(outcome.levels)) for outcome in outcomes])
 
 
-def rank(finalist: Finalist) -> tuple[float, float, float]:
-    """Sort key: the better finalist has the smaller one."""
-    quality = finalist.quality
-    return -quality.score, quality.divergence, -finalist.outcome.reward
+def ranked(scored: Sequence[Finalist]) -> list[Finalist]:
+    """Finalists by :mod:`rlprune.experiments.ranking`; of what is alike in score and divergence, the first."""
+    found = standings([one.quality for one in scored])
+    return [replace(scored[place], behind=found[place].behind) for place in best_first(found)]

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.rows import Row, columns
+from rlprune.experiments.rows import AGENT, LEARNED, Row, columns
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -14,12 +14,12 @@ if TYPE_CHECKING:
 
 
 def print_rows(title: str, metric: str, rows: Sequence[Row]) -> None:
-    """Print the table on stdout; the learned row stands out.
+    """Print the table on stdout; the row of the agent or its policy stands out.
 
     Of a table that is too wide for the terminal, columns that can be spared are left out; reports have them all.
     """
     shown = columns(metric, rows)
-    bold = [row.role == "learned" for row in rows]
+    bold = [row.role in (AGENT, LEARNED) for row in rows]
     console, spare = _console(), max(column.spare for column in shown)
     while True:
         heads = [f"{column.head}\n{column.unit}" if column.unit else column.head for column in shown]

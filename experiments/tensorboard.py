@@ -68,10 +68,10 @@ class EpisodeWriter:
         """
         self._write(self._curves.of(episode, best), episode.number, wall_time)
 
-    def add_uniform(self, episodes: int) -> None:
-        """Write uniform pruning, which needs no search, as level lines over all episodes."""
+    def add_level(self, name: str, episodes: int) -> None:
+        """Write a plan that needs no search, ``uniform`` or ``filled``, as level lines over all episodes."""
         for step in sorted({1, episodes}):
-            self._write(self._curves.uniform(), step, None)
+            self._write(self._curves.level(name), step, None)
 
     def _write(self, scalars: Scalars, step: int, wall_time: float | None) -> None:
         self._steps = max(self._steps, step)

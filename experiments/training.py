@@ -22,9 +22,9 @@ from rlprune.experiments.interruption import Interrupted
 from rlprune.experiments.job import Job, searcher_of
 from rlprune.experiments.journal import Journal, read_journal
 from rlprune.experiments.progress import Progress
+from rlprune.experiments.rows import UNSEARCHED
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PROFILE, RESUMABLE, RunFolder
-from rlprune.experiments.searches import UNIFORM
 from rlprune.experiments.setup import (
     Material,
     costs_of,
@@ -177,8 +177,10 @@ def check_searchers(config: TrainConfig) -> None:
     """
     check_known("method", [config.agent], METHODS)
     check_known("baseline", config.baselines, METHODS)
-    if config.agent == UNIFORM:
-        raise ConfigError("--agent must search; uniform does not, and is compared in every run. Choose ddpg or random.")
+    if config.agent in UNSEARCHED:
+        raise ConfigError(
+            f"--agent must search; {config.agent} does not, and is compared in every run. Choose ddpg or random."
+        )
     if config.agent not in TUNABLE and (config.preset != "default" or config.setting):
         raise ConfigError(f"{config.agent} has no presets and no settings. Leave --preset and --setting out.")
     searcher_of(config.agent, config)

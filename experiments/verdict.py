@@ -3,59 +3,150 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
-from rlprune.experiments.rows import Row, score_text
+from rlprune.experiments.ranking import best_first, leaders
+from rlprune.experiments.rows import DENSE, FILLED, Row, score_text
+
+COLLAPSE = " **Collapse:**"
+SAME_ACTION = 0.01
+SAME_REWARD = 1e-9
+Rewards = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class Case:
+    """All that a verdict speaks of.
+
+    Attributes:
+        agent: the method that the run is about.
+        metric: of the task.
+        budgets: that the plans keep to.
+        rows: of the table; the dense network says nothing here.
+        rewards: the best reward of each method in the search, and the filled plan's; empty without a search.
+        plans: how many plans a search could find at all; None where they are more than a search tries.
+        used: share of a budget that such plans use at least.
+        front: what was said of a range, if it was one.
+        kept: whether ``plan.json`` is one of these plans.
+        spread: of the actions of the agent's policy over the units of the network; None without one.
+    """
+
+    agent: str
+    metric: str
+    budgets: Sequence[str]
+    rows: Sequence[Row]
+    rewards: Rewards = field(default_factory=dict)
+    plans: int | None = None
+    used: float = 0.97
+    front: str = ""
+    kept: bool = True
+    spread: float | None = None
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
-    """The pruned networks, best first: by validation score, then by divergence; of equals, the first stays first."""
-    return sorted((row for row in rows if row.role != "dense"), key=_worth)
+    """The pruned networks, best first; see :mod:`rlprune.experiments.ranking`."""
+    pruned = [row for row in rows if row.role != DENSE]
+    return [pruned[place] for place in best_first([row.standing for row in pruned])]
 
 
-def _worth(row: Row) -> tuple[float, float]:
-    return -row.score_validation, row.divergence
+def winners(rows: Sequence[Row]) -> list[Row]:
+    """Those whose plan is the best, in the order of the table: more than one where methods found the same plan."""
+    best = ranked(rows)[0]
+    return [row for row in rows if row.role != DENSE and row.widths == best.widths]
 
 
-def verdict(agent: str, metric: str, budgets: Sequence[str], rows: Sequence[Row]) -> str:
-    """Which method won and by how much, decided on the validation images: the test images only report."""
-    order = ranked(rows)
-    first = [row.name for row in order if _worth(row) == _worth(order[0])]
-    if first == [agent]:
-        begin = f"{agent} wins"
-    elif agent in first:
-        begin = f"{' and '.join(first)} are equal"
-    else:
-        begin = f"{' and '.join(first)} wins, not {agent}"
+def verdict(case: Case) -> str:
+    """Which plan is the best, by what, and what is wrong with it: decided on the validation images alone."""
+    sentences = [case.front, _outcome(case), _kept(case), _few(case), _nothing_better(case)]
+    return " ".join(sentence for sentence in sentences if sentence) + _collapse(case) + _blind(case)
+
+
+def listed(names: Sequence[str]) -> str:
+    """Names in a sentence."""
+    return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
+
+
+def _outcome(case: Case) -> str:
+    order, first = ranked(case.rows), winners(case.rows)
+    standings = [row.standing for row in order]
+    equals = [order[place] for place in leaders(standings)]
+    others = [row for row in equals if row.widths != order[0].widths]
     shown = ", ".join(f"{row.name} {score_text(row.score_validation)} ({row.divergence:.4f})" for row in order)
-    measure = f"by validation {metric} (in brackets: divergence from the dense network)"
-    return f"Within {', '.join(budgets)}, **{begin}** {measure}: {shown}."
+    measure = f"validation {case.metric}"
+    if not others:
+        unknown = any(one.behind is None for row, one in zip(order, standings, strict=True) if row not in first)
+        alone = len(first) == len(order)
+        reason = f" by {measure}{'' if unknown or alone else ', beyond its noise'}"
+        reason = "" if alone and len(first) > 1 else reason
+    elif all(row.score_validation == order[0].score_validation for row in equals):
+        reason = f": of the same {measure} as {listed([row.name for row in others])}, and of the smallest divergence"
+    else:
+        names = listed([row.name for row in others])
+        reason = (
+            f": its {measure} differs from that of {names} by no more than the noise, its divergence is the smallest"
+        )
+    legend = "in brackets: divergence from the dense network"
+    return f"Within {', '.join(case.budgets)}, **{_who(case, first)}**{reason} ({legend}): {shown}."
 
 
-def collapse(agent: str, episodes: int, best_reward: float, uniform_reward: float) -> str:
-    """A warning where the agent found nothing that earns more than the uniform plan; else nothing."""
-    if best_reward > uniform_reward + 1e-9:
+def _who(case: Case, first: Sequence[Row]) -> str:
+    names = [row.name for row in first]
+    if len(names) > 1:
+        return f"{listed(names)} {'win with' if len(names) < len(ranked(case.rows)) else 'are'} the same plan"
+    return f"{names[0]} wins" if names == [case.agent] else f"{names[0]} wins, not {case.agent}"
+
+
+def _kept(case: Case) -> str:
+    if not case.kept:
         return ""
+    names = [row.name for row in winners(case.rows)]
+    return f"`plan.json` is {'that plan' if len(names) > 1 else f'the plan of {names[0]}'}."
+
+
+def _few(case: Case) -> str:
+    if case.plans is None:
+        return ""
+    plans = "Only one plan is" if case.plans == 1 else f"Only {case.plans} plans are"
+    use = "uses" if case.plans == 1 else "use"
+    return f"{plans} within {', '.join(case.budgets)} and {use} at least {100 * case.used:.3g}% of it."
+
+
+def _better(case: Case) -> list[str]:
+    """Methods that found what earns more than the filled plan."""
+    filled = case.rewards[FILLED]
+    return [name for name, reward in case.rewards.items() if reward > filled + SAME_REWARD]
+
+
+def _nothing_better(case: Case) -> str:
+    """That no search got beyond the filled plan, where there was more than a few plans to find."""
+    if not case.rewards or _better(case) or case.plans is not None:
+        return ""
+    if any(row.role == FILLED for row in winners(case.rows)):
+        return "No search found a better plan than filled."
+    return "On the images of the search no plan earned more than filled; the order is that of all validation images."
+
+
+def _collapse(case: Case) -> str:
+    """A warning where the agent missed what another method found."""
+    first = {row.name for row in winners(case.rows)}
+    if case.agent in first or case.agent not in case.rewards or case.agent in (found := _better(case)) or not found:
+        return ""
+    best = max(found, key=lambda name: case.rewards[name])
     return (
-        f" **Collapse:** in {episodes} episodes {agent} found no plan that earns more than the uniform one "
-        f"(reward {best_reward:.4f} against {uniform_reward:.4f}). "
-        "Give it more episodes, another seed or another reward."
+        f"{COLLAPSE} {case.agent} found no plan that earns more than filled (reward {case.rewards[case.agent]:.4f} "
+        f"against {case.rewards[FILLED]:.4f}), and {best} did ({case.rewards[best]:.4f}). Give it more episodes, "
+        "another seed or another reward."
     )
 
 
-SAME_ACTION = 0.01
-
-
-def blind(agent: str, spread: float) -> str:
-    """A warning where a policy takes the same action whatever it observes; else nothing.
-
-    Args:
-        spread: standard deviation of its actions over the groups of the network.
-    """
-    if spread >= SAME_ACTION:
+def _blind(case: Case) -> str:
+    """A warning where a policy takes the same action whatever it observes."""
+    if case.spread is None or case.spread >= SAME_ACTION:
         return ""
     return (
-        f" **Collapse:** the policy of {agent} takes the same action at every group (they spread by {spread:.4f}): it "
-        "ignores what it observes and will not carry over. Give it more episodes, or another agent or seed."
+        f"{COLLAPSE} the policy of {case.agent} takes the same action at every group (they spread by "
+        f"{case.spread:.4f}): it ignores what it observes and will not carry over. Give it more episodes, or another "
+        "agent or seed."
     )
 
 

@@ -26,6 +26,7 @@ __all__ = ["Budget", "BudgetPlanner", "Walk", "cost_name", "format_cost"]
 
 MIN_USAGE = 0.97
 _CACHED_STEPS = 4096
+_COUNTED_PREFIXES = 20_000
 
 
 @dataclass(frozen=True)
@@ -45,7 +46,7 @@ class BudgetPlanner:
     """Leads every walk over the groups to a plan that is within all budgets and uses one of them.
 
     Guaranteed, for costs that never fall when a width rises: no plan of a walk costs more than any limit; and it uses
-    at least ``target`` of one limit, where ``target`` is 0.97, or what the uniform plan uses if that is less because
+    at least ``target`` of one limit, where ``target`` is 0.97, or what the filled plan uses if that is less because
     the widths are too coarse. It holds because every option comes with a plan that was costed (a *witness*).
 
     Args:
@@ -56,7 +57,10 @@ class BudgetPlanner:
     Attributes:
         limits: metric to absolute limit, in the order of ``budgets``.
         dense_costs: metric to the dense network's cost, for every cost model.
-        uniform: the most equal keep ratios that meet the budgets, filled up, ``[G]``.
+        uniform: the largest equal keep ratio that meets the budgets, each width rounded down to an allowed one,
+            ``[G]``.
+        filled: the most equal keep ratios that meet the budgets, filled up layer by layer until nothing more fits,
+            ``[G]``; what walks complete plans by.
         target: the usage that every walk reaches.
 
     Raises:
@@ -73,8 +77,10 @@ class BudgetPlanner:
         self.limits = {b.metric: b.limit(self.dense_costs[b.metric]) for b in self._checked(self.budgets)}
         for metric in self.limits:
             self._refuse_impossible(metric)
-        self.uniform, used = self._search.uniform(MIN_USAGE if self.limits else 0.0)
-        self.uniform.setflags(write=False)
+        self.filled, used = self._search.filled(MIN_USAGE if self.limits else 0.0)
+        self.uniform = self._search.uniform()
+        for plan in (self.filled, self.uniform):
+            plan.setflags(write=False)
         self.target = min(MIN_USAGE, used)
         self._steps: OrderedDict[tuple[int, ...], Step] = OrderedDict()
 
@@ -99,8 +105,26 @@ class BudgetPlanner:
         used = np.stack([self.costs[metric](ends) for metric in self.limits])
         return bool(np.allclose(used[:, ::2], used[:, 1::2], rtol=1e-12, atol=0))
 
+    def count(self, most: int) -> int | None:
+        """How many plans there are that walks can end at; None where it is more than ``most``, or cannot be told.
+
+        Prefixes of plans are put together choice by choice, without those that no rest brings into the budgets or up
+        to ``target``.
+        """
+        heads = np.empty((1, 0), dtype=np.int64)
+        for levels in self._search.allowed:
+            if len(heads) * len(levels) > _COUNTED_PREFIXES:
+                return None
+            heads = np.column_stack([np.repeat(heads, len(levels), axis=0), np.tile(levels, len(heads))])
+            least, full = (
+                self.usage(np.hstack([heads, np.tile(ends[heads.shape[1] :], (len(heads), 1))]))
+                for ends in (self.lowest, self.full)
+            )
+            heads = heads[(least <= FITS) & (full >= self.target)]
+        return len(heads) if len(heads) <= most else None
+
     def start(self) -> Walk:
-        """A new walk, at the first group, with the uniform plan as its witness."""
+        """A new walk, at the first group, with the filled plan as its witness."""
         return Walk(self)
 
     def step(self, decided: tuple[int, ...], witness: IntArray) -> Step:
@@ -192,7 +216,7 @@ class Walk:
     def __init__(self, planner: BudgetPlanner) -> None:
         self._planner = planner
         self.index = 0
-        self.levels = planner.uniform.copy()
+        self.levels = planner.filled.copy()
         self._course: IntArray | None = None
         self._step = planner.step((), self.levels)
 

@@ -44,8 +44,9 @@ class WidthSearch:
         self.full = np.array([choice[-1] for choice in self.allowed], dtype=np.int64)
         self.usage = usage
         self._mixed = any(choice.kind != "channels" for choice in choices)
-        steps = [(choice.priority(w), g, w) for g, choice in enumerate(choices) for w in choice.levels[1:]]
-        self._steps = np.array([(g, w) for _, g, w in sorted(steps)], dtype=np.int64).reshape(-1, 2)
+        steps = sorted((choice.priority(w), g, w) for g, choice in enumerate(choices) for w in choice.levels[1:])
+        self._steps = np.array([(g, w) for _, g, w in steps], dtype=np.int64).reshape(-1, 2)
+        self._ratios = np.array([ratio for ratio, _, _ in steps])
         self._chains = [self._chain(self._steps[self._steps[:, 0] >= first]) for first in range(len(self.allowed) + 1)]
         self._next = np.tile(self.full[:, None], int(self.full.max(initial=0)) + 1)  # [group, width] -> next width
         for group, choice in enumerate(self.allowed):
@@ -67,8 +68,18 @@ class WidthSearch:
         rows, used = self._along_chain(heads, self._chains[heads.shape[1]])
         return self._fill(rows, used, heads.shape[1], enough)
 
-    def uniform(self, enough: float) -> tuple[IntArray, float]:
-        """The plan with the most equal keep ratios that fits, filled up in the chain's order.
+    def uniform(self) -> IntArray:
+        """The largest equal keep ratio that fits, each choice rounded down to a level; everything lowest if none does.
+
+        Of several kinds widths and densities share the ratio; :meth:`rlprune.choices.Choice.priority` says where blocks
+        and bits stand on its scale.
+        """
+        whole_ratios = np.append(True, np.append(np.diff(self._ratios) > 0, True)[: len(self._steps)])
+        rows, _ = self._along_chain(np.empty((1, 0), dtype=np.int64), self._chains[0][whole_ratios])
+        return np.asarray(rows[0])
+
+    def filled(self, enough: float) -> tuple[IntArray, float]:
+        """The plan with the most equal keep ratios that fits, filled up layer by layer in the chain's order.
 
         Where that uses less than ``enough`` and only channels are decided, a stronger search (every plan if they are
         few, else swaps and random chains) looks for the plan nearest to it that does, or else for the one that uses

@@ -25,6 +25,7 @@ from rlprune.pruning.depth import BlockSwitch
 from rlprune.pruning.quantization import Int8Inputs
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.verification import plan_is_wrong
+from rlprune.resampling import resampled_scores
 from rlprune.space import Space
 from rlprune.tasks.answers import as_number, rows_of
 from rlprune.tasks.base import Split, Task
@@ -52,12 +53,14 @@ class Quality:
             most 1e6.
         samples: how many samples both were measured on.
         details: what the task tells beside the score; empty for evaluations of the search.
+        resampled: the score on samples drawn again, see :mod:`rlprune.resampling`; of finalists alone.
     """
 
     score: float
     divergence: float
     samples: int
     details: Details = field(default_factory=dict, compare=False, repr=False)
+    resampled: FloatArray | None = field(default=None, compare=False, repr=False)
 
 
 Measured = tuple[Quality, float]
@@ -269,16 +272,22 @@ class Evaluator:
         if plan_is_wrong(self.tables.network, self.space.widths(row[None])[0]) is not None:
             return Quality(self.task.worst_score, WORST_DIVERGENCE, len(self.task.validation))
         model = self.repaired(row)
-        return self.on(layout.to_channels_last(model) if self.tables.channels_last else model, self.task.validation)
+        model = layout.to_channels_last(model) if self.tables.channels_last else model
+        return self.on(model, self.task.validation, resampled=True)
 
     def error_curve(self, choice: Choice) -> FloatArray:
         """What each level of a choice is expected to lose alone, in [0, 1]; known before any evaluation."""
         return self.builder.error_curve(choice)
 
-    def on(self, model: nn.Module, split: Split) -> Quality:
-        """Quality of any network with the same outputs on any split; BatchNorms use their running statistics."""
+    def on(self, model: nn.Module, split: Split, *, resampled: bool = False) -> Quality:
+        """Quality of any network with the same outputs on any split; BatchNorms use their running statistics.
+
+        Args:
+            resampled: whether the score is also computed on resampled samples, so that its noise is known.
+        """
         outputs = self._outputs(model, split)
-        return replace(self._quality(outputs, split, self._reference(split)), details=self._details(outputs, split))
+        quality = replace(self._quality(outputs, split, self._reference(split)), details=self._details(outputs, split))
+        return replace(quality, resampled=resampled_scores(self.task, outputs, split.targets)) if resampled else quality
 
     def score(self, model: nn.Module, split: Split) -> float:
         """The task's metric of any network on any split; the dense network is not run."""

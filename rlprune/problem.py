@@ -63,12 +63,12 @@ class PruningProblem:
         space: what is decided; of several kinds, choices that change no limited cost stay untouched.
         planner: keeps plans within the budgets.
         dense_costs: metric to the dense network's cost.
-        uniform: outcome of the uniform plan at these budgets; evaluated once, here.
+        filled: outcome of the filled uniform plan at these budgets; evaluated once, here.
 
     Raises:
         BudgetError: a budget that cannot be met.
         ConfigError: an unknown reward or ``on_nan``, or a reward that needs a cost that is not there.
-        RewardError: the reward of the uniform plan is NaN or infinite.
+        RewardError: the reward of the filled uniform plan is NaN or infinite.
     """
 
     def __init__(
@@ -95,11 +95,11 @@ class PruningProblem:
             self.planner = BudgetPlanner(self.space.choices, costs, budgets)
         self.dense_costs = self.planner.dense_costs
         metric = next(iter(self.planner.limits), "macs")
-        quality = self.evaluator(self.planner.uniform)
+        quality = self.evaluator(self.planner.filled)
         self._reference = Reference(quality, self.dense_costs, metric)
-        self.uniform = self._outcome(self.planner.uniform, quality)
-        if not self.uniform.defined:
-            raise RewardError(f"The reward of the uniform plan must be a finite number. {_told(self.uniform)}")
+        self.filled = self._outcome(self.planner.filled, quality)
+        if not self.filled.defined:
+            raise RewardError(f"The reward of the filled uniform plan must be a finite number. {_told(self.filled)}")
 
     def within(self, budgets: Sequence[Budget]) -> PruningProblem:
         """The same problem at other budgets; what was evaluated stays known.
@@ -113,6 +113,16 @@ class PruningProblem:
         """The same problem with nothing evaluated yet, so that no method profits from what another one tried."""
         evaluator = self.evaluator.fresh()
         return PruningProblem(self._asked, evaluator, self.costs, self.planner.budgets, self.reward, self.on_nan)
+
+    @property
+    def uniform(self) -> Outcome:
+        """What the plain uniform plan does at these budgets; evaluated when it is first asked for."""
+        return self.outcome(self.planner.uniform)
+
+    @property
+    def unsearched(self) -> dict[str, Outcome]:
+        """The plans that need no search, by the name of their method."""
+        return {"uniform": self.uniform, "filled": self.filled}
 
     def outcome(self, levels: IntArray) -> Outcome:
         """Quality, costs and reward of a plan, ``[K]``. Nothing is evaluated twice.

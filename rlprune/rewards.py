@@ -40,12 +40,12 @@ class Reference:
     """What a plan is compared with.
 
     Attributes:
-        uniform: quality of the uniform plan at the same budget.
+        filled: quality of the filled uniform plan at the same budget.
         dense_costs: metric to cost of the dense network.
         metric: the cost that counts where a reward takes one: the first budget's, or "macs".
     """
 
-    uniform: Quality
+    filled: Quality
     dense_costs: Mapping[str, float]
     metric: str = "macs"
 
@@ -70,8 +70,8 @@ RewardFunction = Callable[["Quality", Mapping[str, float], Reference], Reward]
 
 
 def agreement(quality: Quality, costs: Mapping[str, float], reference: Reference) -> Reward:
-    """``log(divergence of uniform / divergence of the plan)``: 0 for uniform, 1 for e times closer to dense."""
-    gain = math.log((reference.uniform.divergence + EPSILON) / (quality.divergence + EPSILON))
+    """``log(divergence of filled / divergence of the plan)``: 0 for the filled uniform plan, 1 for e times closer."""
+    gain = math.log((reference.filled.divergence + EPSILON) / (quality.divergence + EPSILON))
     return Reward(gain, _terms(quality), quality.divergence + EPSILON)
 
 

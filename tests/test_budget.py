@@ -165,7 +165,8 @@ def test_an_impossible_budget_names_the_cheapest_cost_and_the_largest_group() ->
 
 def test_the_smallest_possible_budget_leaves_one_plan() -> None:
     planner = BudgetPlanner(two_choices(), {"macs": TEN_AND_ONE}, [Budget.parse("macs=42M")])
-    assert planner.uniform.tolist() == [4, 2]
+    assert planner.filled.tolist() == planner.uniform.tolist() == [4, 2]
+    assert planner.count(10) == 1
     assert random_walk(planner, np.random.default_rng(0), within=False).levels.tolist() == [4, 2]
 
 
@@ -255,7 +256,7 @@ def test_without_budgets_everything_is_an_option() -> None:
     choices = [make_choice("a", (2, 4, 8)), make_choice("b", (1, 3))]
     planner = BudgetPlanner(choices, {"macs": SyntheticCost(choices, np.random.default_rng(0))}, [])
     assert planner.limits == {}
-    assert planner.uniform.tolist() == [8, 3]
+    assert planner.filled.tolist() == [8, 3]
     walk = planner.start()
     assert walk.options().tolist() == [2, 4, 8]
     walk.decide(2)
@@ -267,7 +268,7 @@ def test_a_budget_over_the_dense_cost_is_the_dense_cost() -> None:
     cost = SyntheticCost(choices, np.random.default_rng(0))
     planner = BudgetPlanner(choices, {"macs": cost}, [Budget.parse("macs=1G")])
     assert planner.limits == planner.dense_costs
-    assert planner.uniform.tolist() == [8, 3]
+    assert planner.filled.tolist() == [8, 3]
 
 
 def test_the_tighter_of_two_budgets_binds() -> None:
@@ -292,7 +293,7 @@ def test_decide_takes_the_nearest_option_and_follows_the_uniform_plan() -> None:
         assert executed == walk.levels[index]
         assert abs(executed - asked) == np.abs(options - asked).min()
     follower = planner.start()
-    for width in planner.uniform:
+    for width in planner.filled:
         assert follower.decide(int(width)) == width
 
 
@@ -319,10 +320,77 @@ def test_uniform_keeps_equal_shares_and_nothing_more_fits() -> None:
     choices = [make_choice(f"g{i}", range(1, 65)) for i in range(6)]
     cost = SyntheticCost(choices, np.random.default_rng(1))
     planner = BudgetPlanner(choices, {"macs": cost}, [Budget("macs", 0.5)])
-    keep = planner.uniform / 64
+    keep = planner.filled / 64
     assert keep.max() - keep.min() <= 2 / 64
-    wider = planner.uniform + np.eye(6, dtype=np.int64)
+    wider = planner.filled + np.eye(6, dtype=np.int64)
     assert (cost(wider) > planner.limits["macs"]).all()
+
+
+def kinds_of(widths: Sequence[int]) -> list[Choice]:
+    densities, bits = Choice("w", "weights", (25, 50, 100), "w"), Choice("b", "bits", (4, 8, 32), "w")
+    return [*(make_choice(f"g{i}", range(8, w + 1, 8)) for i, w in enumerate(widths)), densities, bits,
+            Choice("d", "depth", (0, 1), "w")]  # fmt: skip
+
+
+class PlainCost:
+    """A price for each level: full is ``sum(prices)``."""
+
+    metric, unit = "macs", "macs"
+
+    def __init__(self, choices: Sequence[Choice], prices: Sequence[float]) -> None:
+        self._full, self._prices = np.array([choice.full for choice in choices]), np.array(prices)
+
+    def __call__(self, levels: Levels) -> npt.NDArray[np.float64]:
+        return np.asarray(levels / self._full @ self._prices)
+
+
+@pytest.mark.parametrize(
+    ("widths", "budget", "uniform"),
+    [
+        ((64, 64, 64), 0.5, [32, 32, 32]),
+        ((64, 64, 64), 0.55, [32, 32, 32]),  # where 40 does not fit anywhere it is given to nobody
+        ((64, 24, 64), 0.58, [40, 8, 40]),  # each width is rounded down: 0.625 of 24 is 15
+        ((64, 24, 64), 0.65, [40, 16, 40]),
+        ((64, 24, 64), 0.99, [56, 16, 56]),
+    ],
+)
+def test_uniform_is_one_ratio_rounded_down_and_nothing_is_filled_up(
+    widths: tuple[int, ...], budget: float, uniform: list[int]
+) -> None:
+    choices = [make_choice(f"g{i}", range(8, width + 1, 8)) for i, width in enumerate(widths)]
+    planner = BudgetPlanner(choices, {"macs": PlainCost(choices, widths)}, [Budget("macs", budget)])
+    assert planner.uniform.tolist() == uniform
+    assert (planner.filled >= planner.uniform).all()
+
+
+@pytest.mark.parametrize(
+    ("budget", "uniform"),
+    [
+        (0.33, [8, 8, 25, 4, 1]),  # a block before all else
+        (0.4, [16, 16, 25, 8, 1]),  # then eight bits, then widths and densities together
+        (0.56, [32, 32, 50, 8, 1]),
+        (0.86, [64, 64, 100, 8, 1]),
+        (1.0, [64, 64, 100, 32, 1]),  # full precision last
+    ],
+)
+def test_uniform_of_a_mix_gives_each_kind_the_same_share_of_its_scale(budget: float, uniform: list[int]) -> None:
+    choices = kinds_of((64, 64))
+    planner = BudgetPlanner(choices, {"macs": PlainCost(choices, [1, 1, 1, 1, 1])}, [Budget("macs", budget)])
+    assert planner.uniform.tolist() == uniform
+
+
+@given(st.integers(0, 10_000), st.floats(0.2, 1.0))
+@settings(max_examples=40, deadline=None)
+def test_plans_are_counted_as_all_of_them_tell(seed: int, share: float) -> None:
+    random = np.random.default_rng(seed)
+    choices = random_choices(random, 4, 5)
+    cost = SyntheticCost(choices, random)
+    low, full = (float(cost(np.array([[c.levels[end] for c in choices]]))[0]) for end in (0, -1))
+    planner = BudgetPlanner(choices, {"macs": cost}, [Budget("macs", min(1.0, (low + share * (full - low)) / full))])
+    used = planner.usage(every_plan(choices))
+    there = int(((used <= ROUNDING) & (used >= planner.target)).sum())
+    assert planner.count(625) == there
+    assert planner.count(there - 1) is None
 
 
 def test_a_walk_repeats_exactly() -> None:

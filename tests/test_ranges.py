@@ -70,10 +70,10 @@ def test_other_budgets_share_what_was_evaluated(tables: tuple[PruningTables, Tas
     other = problem.within([Budget("macs", 0.7)])
     assert other.evaluator is problem.evaluator
     assert other.planner.limits["macs"] == pytest.approx(problem.planner.limits["macs"] * 7 / 5)
-    plan = problem.planner.uniform
+    plan = problem.planner.filled
     assert other.outcome(plan).loss == problem.outcome(plan).loss
     assert other.outcome(plan).reward != problem.outcome(plan).reward
-    assert not problem.fresh().evaluator.known(other.planner.uniform)
+    assert not problem.fresh().evaluator.known(other.planner.filled)
 
 
 def test_a_walk_that_follows_a_plan_ends_in_it(tables: tuple[PruningTables, Task]) -> None:
@@ -94,8 +94,8 @@ def test_a_walk_that_follows_a_plan_ends_in_it(tables: tuple[PruningTables, Task
 def test_a_walk_may_leave_the_plan_it_follows(tables: tuple[PruningTables, Task]) -> None:
     planner = make(tables).planner
     walk = planner.start()
-    walk.follow(planner.uniform)
-    other = next(int(width) for width in walk.options() if width != planner.uniform[0])
+    walk.follow(planner.filled)
+    other = next(int(width) for width in walk.options() if width != planner.filled[0])
     assert walk.decide(other) == other
     while not walk.done:
         walk.decide(int(walk.options()[0]))
@@ -121,8 +121,8 @@ def test_a_loss_is_positive_and_falls_as_the_reward_rises(name: str, tables: tup
 
 
 def undefined(quality: Any, costs: Any, reference: Any) -> Reward:
-    """NaN for all but the uniform plan."""
-    known = quality == reference.uniform
+    """NaN for all but the filled plan."""
+    known = quality == reference.filled
     return Reward(0.0 if known else math.nan, {"score": quality.score}, 1.0)
 
 

@@ -18,8 +18,8 @@ class GreedySearcher:
 
     In a round every group in turn gives up as many channels as the round's share of the cost asks for, alone; each such
     plan is evaluated, and the best is kept. There are as many rounds as the evaluations allow, at most twelve. All
-    plans but the last are over the budget, so only the uniform plan and the last one are episodes; the others count as
-    evaluations.
+    plans but the last are over the budget, so only the filled uniform plan and the last one are episodes; the others
+    count as evaluations.
     """
 
     name = "greedy"
@@ -40,7 +40,7 @@ class GreedySearcher:
         choices = len(problem.space.choices)
         require_episodes(episodes, self, [problem])
         log = EpisodeLog(problem, callback)
-        log.add(problem.outcome(problem.planner.uniform))
+        log.add(problem.outcome(problem.planner.filled))
         plan = problem.planner.full.copy()
         first = float(problem.planner.usage(plan[None])[0])
         rounds = min(max((episodes - 2) // choices, 1), MOST_ROUNDS)

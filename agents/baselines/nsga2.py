@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import optuna
 
-from rlprune.agents.baselines.optuna_search import quiet, walked
+from rlprune.agents.baselines.optuna_search import ends_with, quiet, walked
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
 from rlprune.problem import PruningProblem
@@ -39,7 +39,7 @@ class NSGA2Searcher:
         sampler = optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION)
         with quiet():
             study = optuna.create_study(directions=["minimize", "minimize"], sampler=sampler)
-            study.optimize(lambda trial: _objectives(trial, envs, log), n_trials=episodes)
+            study.optimize(lambda trial: _objectives(trial, envs, log), callbacks=[ends_with(log, episodes)])
         return SearchResult(log.episodes)
 
 

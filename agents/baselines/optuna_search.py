@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import numpy as np
@@ -40,7 +40,7 @@ class OptunaSearcher:
         log = EpisodeLog(env.problem, callback)
         with quiet():
             study = optuna.create_study(direction="maximize", sampler=self._sampler(seed))
-            study.optimize(lambda trial: _episode(trial, env, log), n_trials=episodes)
+            study.optimize(lambda trial: _episode(trial, env, log), callbacks=[ends_with(log, episodes)])
         return SearchResult(log.episodes)
 
 
@@ -53,6 +53,11 @@ def quiet() -> Iterator[None]:
         yield
     finally:
         optuna.logging.set_verbosity(previous)
+
+
+def ends_with(log: EpisodeLog, evaluations: int) -> Callable[[optuna.Study, optuna.trial.FrozenTrial], None]:
+    """Ends a study whose log needs no further episode."""
+    return lambda study, _: None if log.goes_on(evaluations) else study.stop()
 
 
 def _episode(trial: optuna.Trial, env: LayerPruningEnv, log: EpisodeLog) -> float:

@@ -24,7 +24,7 @@ class RandomSearcher:
         require_episodes(episodes, self, [env.problem])
         log = EpisodeLog(env.problem, callback)
         random = np.random.default_rng(seed)
-        for _ in range(episodes):
+        while log.goes_on(episodes):
             env.reset(seed=seed)
             terminated = False
             while not terminated:

@@ -39,11 +39,11 @@ class SensitivitySearcher:
         require_episodes(episodes, self, [problem])
         log = EpisodeLog(problem, callback)
         before = problem.evaluations
-        log.add(problem.outcome(problem.planner.uniform))
+        log.add(problem.outcome(problem.planner.filled))
         tables = measure_alone(problem, episodes // 2)
-        known = {tuple(problem.planner.uniform.tolist())}
+        known = {tuple(problem.planner.filled.tolist())}
         near = Neighbourhood(problem, np.random.default_rng(seed), ROWS)
-        best = problem.planner.uniform
+        best = problem.planner.filled
         while problem.evaluations - before < episodes:
             plan = climb(best, near, lambda plans: _sum(tables, plans), known, ROUNDS)
             if plan is None:

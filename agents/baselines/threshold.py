@@ -65,8 +65,8 @@ class ThresholdSearcher:
     square of all weights, channels whose norm and blocks whose root mean square is below so many times the mean; each
     choice takes the allowed level nearest to what is left. Bits stay as they are, since no threshold tells them apart.
 
-    A round is one evaluation, and an episode where its plan is within the budgets. The uniform plan is recorded first.
-    Where no round ended the loop, the last episode is the plan that came nearest, moved within the budgets.
+    A round is one evaluation, and an episode where its plan is within the budgets. The filled uniform plan is recorded
+    first. Where no round ended the loop, the last episode is the plan that came nearest, moved within the budgets.
     """
 
     name = "threshold"
@@ -85,7 +85,7 @@ class ThresholdSearcher:
         problem = env.problem
         require_episodes(episodes, self, [problem])
         log = EpisodeLog(problem, callback)
-        log.add(problem.outcome(problem.planner.uniform))
+        log.add(problem.outcome(problem.planner.filled))
         nearest = self._loop(problem, log, rounds=episodes - 2)
         if nearest is not None:
             log.add(problem.outcome(_walked(problem, nearest)))

@@ -1,17 +1,20 @@
-"""The uniform plan: the same keep ratio everywhere, as far as the widths allow, filled up to the budget."""
+"""Uniform plans: the same keep ratio everywhere, plain or filled up to the budget."""
 
 from __future__ import annotations
-
-import numpy as np
 
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
 
 
 class UniformSearcher:
-    """Walks the environment once with the neutral action; more episodes would only repeat it."""
+    """Evaluates one plan; more episodes would only repeat it.
 
-    name = "uniform"
+    Args:
+        name: ``uniform``, the largest equal keep ratio that fits, or ``filled``, the same filled up layer by layer.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
 
     def fewest_episodes(self, choices: int) -> int:
         """One."""
@@ -23,9 +26,5 @@ class UniformSearcher:
         """See :class:`rlprune.agents.search.Searcher`."""
         require_episodes(episodes, self, [env.problem])
         log = EpisodeLog(env.problem, callback)
-        env.reset(seed=seed)
-        terminated = False
-        while not terminated:
-            _, _, terminated, _, info = env.step(np.zeros(len(env.problem.space.kinds), dtype=np.float32))
-        log.add(info["outcome"])
+        log.add(env.problem.unsearched[self.name])
         return SearchResult(log.episodes)

@@ -79,7 +79,7 @@ def problem_of(space: Space, evaluator: Evaluator, budget: Budget) -> PruningPro
 def tight(problem: PruningProblem) -> PruningProblem:
     """The same problem; its plans use at least what the uniform one does, up to 99% of the budget."""
     planner = problem.planner
-    planner.target = min(EQUAL, float(planner.usage(planner.uniform[None])[0]))
+    planner.target = min(EQUAL, float(planner.usage(planner.filled[None])[0]))
     return problem
 
 

@@ -11,5 +11,5 @@ EXAMPLE = "rlprune search --method evolutionary --network fashion-resnet20 --bud
 
 
 def run(config: SearchConfig, command: str) -> RunAnswer:
-    """Search with one method; uniform stands beside it."""
+    """Search with one method; uniform and filled stand beside it."""
     return train(config.as_training(), command)

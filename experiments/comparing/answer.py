@@ -27,7 +27,7 @@ PICTURES = {
 }
 FILES = ("compare.md", "compare.json", "compare.csv", *(f"{name}.png" for name in PICTURES))
 SEEDLESS_NOTE = (
-    "The dense network and the plan of uniform do not depend on the seed; the samples on which uniform is repaired "
+    "The dense network and the uniform plans do not depend on the seed; the samples on which they are repaired "
     "may. Where nothing of a line was drawn, it has no number of seeds and no interval."
 )
 

@@ -10,12 +10,13 @@ import numpy as np
 
 from rlprune.agents import AGENTS
 from rlprune.experiments.comparing.front import CommonFront, Point
-from rlprune.experiments.comparing.reading import DENSE, SEEDLESS, UNIFORM
+from rlprune.experiments.comparing.reading import SEEDLESS
 from rlprune.experiments.comparing.sections import Line, Section
 from rlprune.experiments.fronts import POLICY
 from rlprune.experiments.pictures import DENSE as BLACK
 from rlprune.experiments.pictures import LEARNED, LIMIT, OTHERS, new_figure
 from rlprune.experiments.pictures import UNIFORM as GREY
+from rlprune.experiments.rows import DENSE, FILLED, UNIFORM
 from rlprune.network import FloatArray
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def styles_of(lines: Sequence[Line]) -> Styles:
     )
     labels = enumerate(dict.fromkeys(line.label for line in searched))
     styles = {label: (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]) for place, label in labels}
-    return {DENSE: (BLACK, "*"), UNIFORM: (GREY, "X"), POLICY: (LIMIT, "x"), **styles}
+    return {DENSE: (BLACK, "*"), UNIFORM: (GREY, "X"), FILLED: (GREY, "P"), POLICY: (LIMIT, "x"), **styles}
 
 
 def draw_fronts(fronts: Sequence[CommonFront], styles: Styles) -> Figure:
@@ -102,7 +103,7 @@ def _cost_label(front: CommonFront, cost: str) -> str:
 
 
 def draw_learning_curves(sections: Sequence[Section], styles: Styles) -> Figure:
-    """Best reward against evaluations, a panel for each section: mean and range over seeds; uniform is a line."""
+    """Best reward against evaluations, a panel for each section: mean and range over seeds; uniform plans are lines."""
     across = min(ACROSS, len(sections))
     down = math.ceil(len(sections) / across)
     figure, panels = new_figure(across, 2.0 + 5.2 * across, 0.8 + 3.9 * down, rows=down)

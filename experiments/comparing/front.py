@@ -10,10 +10,9 @@ from typing import Any
 import numpy as np
 
 from rlprune.experiments.comparing.conditions import SCENE, key_of
-from rlprune.experiments.comparing.reading import DENSE
 from rlprune.experiments.comparing.sections import Section
 from rlprune.experiments.fronting.pareto import undominated
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import DENSE, Row
 
 COSTS = ("latency_ms", "energy_mj", "macs")
 

@@ -17,12 +17,11 @@ from rlprune.experiments.free_folder import STATUS
 from rlprune.experiments.fronts import POLICY
 from rlprune.experiments.report import episode_tables
 from rlprune.experiments.result_shape import MALFORMED
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import DENSE, FILLED, UNSEARCHED, Row
 from rlprune.experiments.run_folder import RESULT, RunFolder
 from rlprune.network import FloatArray
 
-DENSE, UNIFORM = "dense", "uniform"
-SEEDLESS = (DENSE, UNIFORM)
+SEEDLESS = (DENSE, *UNSEARCHED)
 """Methods that search nothing, and so need no word when they stand in several runs."""
 MOST_EVALUATIONS = 10_000_000
 
@@ -93,14 +92,15 @@ class Read:
     def _entry(self, row: Row) -> Entry:
         table = self.tables.get(row.name)
         curve = None if table is None else best_so_far(table["evaluations"], table["reward"])
-        settings = self.settings.get(row.name, {})
-        return Entry(self.path, row.name, self.result["seed"], settings, row, self._searched(row, table), curve)
+        method = FILLED if row.role == FILLED else row.name  # older runs call it uniform
+        settings = self.settings.get(method, {})
+        return Entry(self.path, method, self.result["seed"], settings, row, self._searched(method, row, table), curve)
 
-    def _searched(self, row: Row, table: EpisodeTable | None) -> dict[str, float]:
+    def _searched(self, method: str, row: Row, table: EpisodeTable | None) -> dict[str, float]:
         front = self.result.get("front") or {}
-        found = {"hypervolume": front.get("hypervolume", {}).get(row.name)}
+        found = {"hypervolume": front.get("hypervolume", {}).get(method)}
         if table is not None:
-            counts = self.result["searches"][row.name]
+            counts = self.result["searches"][method]
             found |= {"evaluations": counts["evaluations"], "search_seconds": counts["seconds"]}
             found["evaluations_to_best"] = evaluations_until(table, row)
         return {name: float(value) for name, value in found.items() if value is not None}

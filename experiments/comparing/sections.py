@@ -13,8 +13,9 @@ import numpy as np
 from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import Spread, spread
 from rlprune.experiments.comparing.conditions import Conditions, differences, key_of
-from rlprune.experiments.comparing.reading import DENSE, SEEDLESS, UNIFORM, Entry, Read, malformed
+from rlprune.experiments.comparing.reading import SEEDLESS, Entry, Read, malformed
 from rlprune.experiments.result_shape import MALFORMED
+from rlprune.experiments.rows import DENSE, UNSEARCHED
 from rlprune.experiments.run_config import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())
@@ -37,9 +38,9 @@ class Line:
 
     @property
     def seedless(self) -> bool:
-        """Whether seeds are no repetitions: for dense, and for uniform where no repair was drawn either."""
+        """Whether seeds are no repetitions: for dense, and for uniform plans where no repair was drawn either."""
         same = len({entry.row.divergence for entry in self.entries}) == 1
-        return self.method == DENSE or (self.method == UNIFORM and same)
+        return self.method == DENSE or (self.method in UNSEARCHED and same)
 
     def values(self, name: str) -> dict[int, float]:
         """Seed to value; seeds without one are missing."""

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlprune.experiments.comparing.bootstrap import FEWEST, Difference, paired_difference
-from rlprune.experiments.comparing.reading import UNIFORM
 from rlprune.experiments.comparing.sections import Line, Section
+from rlprune.experiments.rows import FILLED
 
 MEASURES = {"score_test": "{metric}, test", "divergence": "divergence", "reward": "reward"}
 
@@ -37,16 +37,16 @@ class Trial:
 
 
 def trials_of(section: Section) -> list[Trial]:
-    """The best method, by validation, against each other one, and each one against uniform; every pair once."""
+    """The best method, by validation, against each other one, and each one against filled; every pair once."""
     return [_trial(first, second) for first, second in _pairs(section)]
 
 
 def _pairs(section: Section) -> Iterator[tuple[Line, Line]]:
     best, *others = section.searched
     yield from ((best, other) for other in others)
-    for uniform in section.searched:
-        if uniform.method == UNIFORM and uniform is not best:
-            yield from ((line, uniform) for line in others if line is not uniform)
+    for filled in section.searched:
+        if filled.method == FILLED and filled is not best:
+            yield from ((line, filled) for line in others if line is not filled)
 
 
 def _trial(first: Line, second: Line) -> Trial:

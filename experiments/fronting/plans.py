@@ -12,10 +12,9 @@ import numpy as np
 from rlprune.errors import RunError
 from rlprune.experiments.episodes import EpisodeTable
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE, loss_of
-from rlprune.experiments.rows import Row, finalist_name
+from rlprune.experiments.rows import DENSE, UNSEARCHED, Row, finalist_name
 from rlprune.plan import Decision, PruningPlan
 
-DENSE, UNIFORM = "dense", "uniform"
 MEASURED, SEARCHED = "measured", "searched"
 
 
@@ -100,7 +99,7 @@ def measured_plans(source: Source) -> list[Plan]:
 def searched_plans(source: Source) -> list[Plan]:
     """Every plan that was evaluated in the search, on its samples and with promised costs; each once a method."""
     found: dict[tuple[str, tuple[int, ...]], Plan] = {}
-    for plan in (*_uniform_mark(source), *_episodes(source)):
+    for plan in (*_unsearched(source), *_episodes(source)):
         found.setdefault((plan.method, plan.choices), plan)
     return list(found.values())
 
@@ -173,11 +172,11 @@ def _promised_dense(source: Source) -> dict[str, float]:
     }
 
 
-def _uniform_mark(source: Source) -> Iterator[Plan]:
+def _unsearched(source: Source) -> Iterator[Plan]:
     for row in map(Row.from_dict, source.result["rows"]):
-        if row.role == UNIFORM:
-            values = _promised_of(source, UNIFORM)
-            yield Plan(source, UNIFORM, row.widths, values, _promised_dense(source), "searched", False)
+        if row.role in UNSEARCHED:
+            values = _promised_of(source, row.name)
+            yield Plan(source, row.name, row.widths, values, _promised_dense(source), "searched", False)
 
 
 def _episodes(source: Source) -> Iterator[Plan]:

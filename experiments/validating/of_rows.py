@@ -8,10 +8,9 @@ from typing import Any
 
 from rlprune.budget import cost_name
 from rlprune.completion import FITS
-from rlprune.experiments.rows import Row
+from rlprune.experiments.rows import UNSEARCHED, Row
 from rlprune.experiments.run_folder import PLAN
 from rlprune.experiments.scoring import score_on_test
-from rlprune.experiments.searches import UNIFORM
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
 from rlprune.experiments.validating.tolerances import Tolerances
@@ -126,8 +125,9 @@ def _check_reward(claims: Claims, rebuilt: Rebuilt, item: Listed, tolerances: To
         return
     found = rebuilt.outcome(item.widths, claimed).reward
     claims.near("reward", item.subject, claimed, found, tolerances.reward)
-    if item.values["role"] == UNIFORM:
-        claims.equal("channels are the planner's", item.subject, item.widths, item.problem.planner.uniform.tolist())
+    if (role := item.values["role"]) in UNSEARCHED:
+        planned = item.problem.unsearched[role].levels
+        claims.equal("channels are the planner's", item.subject, item.widths, planned.tolist())
 
 
 def check_choice(claims: Claims, rebuilt: Rebuilt) -> None:
@@ -135,7 +135,7 @@ def check_choice(claims: Claims, rebuilt: Rebuilt) -> None:
     result = rebuilt.result
     rows = [Row.from_dict(row) for row in result["rows"]]
     best = ranked(rows)[0].name
-    claims.equal("winner", "by validation score, then divergence", result["winner"], best)
+    claims.equal("winner", "by validation score, within its noise by divergence", result["winner"], best)
     kept = next((row for row in result["rows"] if row["name"] == result["winner"]), None)
     if kept is not None:
         _check_plan(claims, rebuilt, PLAN, result["winner"], list(kept["widths"]))

@@ -14,6 +14,7 @@ from rlprune.evaluation import Quality
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.fronts import POLICY, volumes_of
 from rlprune.experiments.progress import Progress
+from rlprune.experiments.ranking import Standing, best_first
 from rlprune.experiments.run_config import ValidateConfig
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
@@ -55,8 +56,8 @@ def check_marks(claims: Claims, rebuilt: Rebuilt, tables: Mapping[str, EpisodeTa
 
 
 def _borrowed(rebuilt: Rebuilt, widths: list[int]) -> bool:
-    """Over a range, a method without a plan at a budget has the uniform one."""
-    return any(problem.planner.uniform.tolist() == widths for problem in rebuilt.levels)
+    """Over a range, a method without a plan at a budget has the filled uniform one."""
+    return any(problem.planner.filled.tolist() == widths for problem in rebuilt.levels)
 
 
 def _stands(table: EpisodeTable, row: Mapping[str, Any]) -> str:
@@ -128,13 +129,19 @@ def check_finalists(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances, pr
     result = rebuilt.result
     rows = {row["name"]: row for row in result["rows"]}
     for name, listed in result["finalists"].items():
-        best = min(listed, key=lambda item: (-item["score_validation"], item["divergence"]))
-        claims.equal("row is the best finalist", name, rows[name]["widths"], best["widths"], "score, then divergence")
+        best = listed[best_first([_standing(item) for item in listed])[0]]
+        why = "score, within its noise divergence"
+        claims.equal("row is the best finalist", name, rows[name]["widths"], best["widths"], why)
     winner = result["finalists"].get(result["winner"], [])
     with progress.bar("finalists", len(winner)) as bar:
         for place, item in enumerate(winner, start=1):
             _check_finalist(claims, rebuilt, f"finalist {place} of {result['winner']}", item, tolerances)
             bar.step("")
+
+
+def _standing(item: Mapping[str, Any]) -> Standing:
+    behind = item.get("behind")
+    return Standing(item["score_validation"], item["divergence"], None if behind is None else tuple(behind))
 
 
 def _check_finalist(

@@ -6,6 +6,8 @@ import itertools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import torch
 
 from rlprune.errors import TaskError
@@ -171,6 +173,21 @@ class Task:
         """
         self._check_same(outputs, dense_outputs)
         return kl_divergence(outputs, dense_outputs)
+
+    def sample_terms(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """What each sample adds to the two sums whose ratio is :meth:`score`, float64 [N, 2]: right answers, and all.
+
+        It makes the uncertainty of a score quick to compute. Whoever overrides :meth:`score` may override this too;
+        else the score itself is computed on every resampled set of samples.
+        """
+        right = (outputs.argmax(dim=1) == targets.to(outputs.device)).double().reshape(len(outputs), -1)
+        return torch.stack([right.sum(dim=1), torch.full_like(right[:, 0], right.shape[1])], dim=1)
+
+    def terms_of(self, outputs: torch.Tensor, targets: torch.Tensor) -> npt.NDArray[np.float64] | None:
+        """:meth:`sample_terms` where they are of the class that the score is of; else None."""
+        if _owner(self, "score") is not _owner(self, "sample_terms"):
+            return None
+        return np.asarray(self.sample_terms(outputs, targets).cpu().numpy(), dtype=np.float64)
 
     def details(self, outputs: torch.Tensor, targets: torch.Tensor) -> Details:
         """What reports show beside the score: for classes all of :func:`rlprune.tasks.measures.class_details`.

@@ -66,8 +66,16 @@ class RankingTask(Task):
     def details(self, outputs: torch.Tensor, targets: torch.Tensor) -> Details:
         """NDCG and hit rate of the first ``k`` places, and the mean reciprocal rank."""
         self._check_pair(outputs, targets)
-        ranked = ranked_relevance(outputs, _relevance(outputs, targets))
-        k = self.k
+        return {name: float(values.mean()) for name, values in self._measures(outputs, targets).items()}
+
+    def sample_terms(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """The metric of each query, and one, float64 [N, 2]."""
+        values = self._measures(outputs, targets)[self.metric]
+        return torch.stack([values, torch.ones_like(values)], dim=1)
+
+    def _measures(self, outputs: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+        """Every metric of each query, float64 [N]."""
+        ranked, k = ranked_relevance(outputs, _relevance(outputs, targets)), self.k
         return {f"ndcg@{k}": ndcg(ranked, k), f"hit_rate@{k}": hit_rate(ranked, k), "mrr": reciprocal_rank(ranked)}
 
     def _check_outputs(self, outputs: torch.Tensor) -> None:
@@ -123,8 +131,8 @@ def ranked_relevance(scores: torch.Tensor, relevance: torch.Tensor) -> torch.Ten
     return relevance.gather(1, worst_first.gather(1, order))
 
 
-def ndcg(ranked: torch.Tensor, k: int) -> float:
-    """Mean over queries of the gain of the first ``k`` places, as a share of the best there could be.
+def ndcg(ranked: torch.Tensor, k: int) -> torch.Tensor:
+    """Of each query, float64 [N], the gain of the first ``k`` places, as a share of the best there could be.
 
     Relevance counts as gain as it is, discounted by log2(1 + place); Jarvelin and Kekalainen, "Cumulated Gain-Based
     Evaluation of IR Techniques", TOIS 2002.
@@ -134,15 +142,15 @@ def ndcg(ranked: torch.Tensor, k: int) -> float:
     """
     discount = 1 / torch.arange(2, k + 2, dtype=torch.float64, device=ranked.device).log2()
     best = ranked.sort(dim=1, descending=True).values[:, :k] @ discount
-    return float((ranked[:, :k] @ discount / best).mean())
+    return ranked[:, :k] @ discount / best
 
 
-def hit_rate(ranked: torch.Tensor, k: int) -> float:
-    """Share of the queries with a relevant item in the first ``k`` places."""
-    return float((ranked[:, :k] > 0).any(dim=1).double().mean())
+def hit_rate(ranked: torch.Tensor, k: int) -> torch.Tensor:
+    """Of each query whether a relevant item is in the first ``k`` places, float64 [N]."""
+    return (ranked[:, :k] > 0).any(dim=1).double()
 
 
-def reciprocal_rank(ranked: torch.Tensor) -> float:
-    """Mean over queries of one over the place of the first relevant item."""
+def reciprocal_rank(ranked: torch.Tensor) -> torch.Tensor:
+    """Of each query one over the place of the first relevant item, float64 [N]."""
     place = (ranked > 0).to(torch.uint8).argmax(dim=1) + 1
-    return float((1 / place.double()).mean())
+    return 1 / place.double()

@@ -39,6 +39,13 @@ class TokenTask(Task):
         """
         return top_k(*self._counted(outputs, targets), 1)
 
+    def sample_terms(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """Positions of each sample that are right, and those that count, float64 [N, 2]."""
+        labels = targets.to(outputs.device)
+        counted = labels != IGNORED
+        right = (outputs.argmax(dim=1) == labels) & counted
+        return torch.stack([right.flatten(1).sum(dim=1), counted.flatten(1).sum(dim=1)], dim=1).double()
+
     def details(self, outputs: torch.Tensor, targets: torch.Tensor) -> Details:
         """All that is told about classes, and the perplexity: the exponential of the log loss."""
         found = class_details(*self._counted(outputs, targets))

@@ -17,7 +17,7 @@ def test_greedy_counts_the_plans_on_its_way(make_env: MakeEnv) -> None:
     env = make_env()
     groups = len(env.problem.network.groups)
     uniform, last = make_searcher("greedy").search(env, 60, 0).episodes
-    assert uniform.outcome.levels.tolist() == env.problem.planner.uniform.tolist()
+    assert uniform.outcome.levels.tolist() == env.problem.planner.filled.tolist()
     assert groups < last.evaluations <= 60
     assert env.problem.planner.target * 0.9 <= env.problem.planner.usage(last.outcome.levels[None])[0] <= FITS
 
@@ -56,7 +56,8 @@ def test_a_range_of_budgets_is_searched_with_one_count(name: str, make_env: Make
     problem = make_env().problem
     problems = [problem.within([Budget("macs", share)]) for share in (0.4, 0.5, 0.6)]
     episodes = search_range(make_searcher(name), problems, 30, 0).episodes
-    assert [episode.number for episode in episodes] == list(range(1, 31))
+    assert [episode.number for episode in episodes] == list(range(1, len(episodes) + 1))
+    assert len(episodes) == 30 or (name in ("random", "nsga2") and len(episodes) > 30)
     costs = np.array([episode.outcome.costs["macs"] for episode in episodes]) / problem.dense_costs["macs"]
     assert costs.max() <= 0.6 * FITS
     assert costs.min() <= 0.4 * FITS

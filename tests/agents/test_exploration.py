@@ -76,7 +76,7 @@ def test_what_was_tried_is_known_better_than_what_was_not(problem: PruningProble
 
 def test_neighbours_fit_and_use_the_budget(problem: PruningProblem) -> None:
     planner = problem.planner
-    rows = Neighbourhood(problem, np.random.default_rng(0)).of(planner.uniform)
+    rows = Neighbourhood(problem, np.random.default_rng(0)).of(planner.filled)
     assert len(rows) > 5
     used = planner.usage(rows)
     assert (used <= FITS).all()
@@ -87,13 +87,13 @@ def test_neighbours_fit_and_use_the_budget(problem: PruningProblem) -> None:
 def test_climbing_goes_downhill_and_ends_in_a_plan_that_is_new(problem: PruningProblem) -> None:
     planner, near = problem.planner, Neighbourhood(problem, np.random.default_rng(0))
     loss = lambda rows: made_up(problem, rows)  # noqa: E731
-    known = {tuple(planner.uniform.tolist())}
+    known = {tuple(planner.filled.tolist())}
     for _ in range(5):
-        found = climb(planner.uniform, near, loss, known, rounds=6)
+        found = climb(planner.filled, near, loss, known, rounds=6)
         assert found is not None
         assert tuple(found.tolist()) not in known
         known.add(tuple(found.tolist()))
-    assert min(loss(np.array(list(known)))) < loss(planner.uniform[None])[0]
+    assert min(loss(np.array(list(known)))) < loss(planner.filled[None])[0]
 
 
 def played(explorer: Explorer, rounds: int) -> list[tuple[int, ...]]:
@@ -123,7 +123,7 @@ def possible(problem: PruningProblem) -> set[tuple[int, ...]]:
 
 def test_the_first_plan_is_uniform_and_all_there_are_are_found(problem: PruningProblem) -> None:
     plans, every = played(Explorer([problem], Exploration(), 0), 40), possible(problem)
-    assert plans[0] == tuple(problem.planner.uniform.tolist())
+    assert plans[0] == tuple(problem.planner.filled.tolist())
     assert len(every) > 5
     assert len(set(plans[:5])) == 5
     assert set(plans) == every

@@ -20,8 +20,10 @@ from rlprune.zoo import load_zoo, zoo_entry
 from tests.agents.conftest import MakeEnv
 
 LEARNERS = list(AGENTS)
-SPARSE = ("uniform", "greedy", "sensitivity", "threshold")
+SPARSE = ("uniform", "filled", "greedy", "sensitivity", "threshold")
 """Those that evaluate plans which are no episodes, or have fewer episodes than asked for."""
+DRAWING = ("random", "evolutionary", "tpe", "nsga2")
+"""Those that go on where they draw a plan again."""
 
 
 @pytest.mark.parametrize("name", METHODS)
@@ -32,14 +34,14 @@ def test_every_searcher_stays_within_the_budget_and_counts(name: str, make_env: 
     limit = env.problem.planner.limits["macs"]
     assert seen == result.episodes
     if name not in SPARSE:
-        assert len(seen) == 12
+        assert len(seen) >= 12 if name in DRAWING else len(seen) == 12
     assert [episode.number for episode in seen] == list(range(1, len(seen) + 1))
     assert all(episode.outcome.costs["macs"] <= limit * (1 + 1e-9) for episode in seen)
     last = seen[-1]
     assert last.evaluations <= 12
     if name not in SPARSE:
         assert last.evaluations + last.cache_hits == len(seen)
-        distinct = {tuple(episode.outcome.levels) for episode in seen} - {tuple(env.problem.uniform.levels)}
+        distinct = {tuple(episode.outcome.levels) for episode in seen} - {tuple(env.problem.filled.levels)}
         assert last.evaluations == len(distinct)
 
 
@@ -68,11 +70,24 @@ def test_learning_leaves_the_global_generators_alone(name: str, make_env: MakeEn
     assert (torch.rand(1), np.random.rand(), random.random()) == wanted  # noqa: NPY002
 
 
-def test_uniform_is_the_planner_s_uniform_plan(make_env: MakeEnv) -> None:
+@pytest.mark.parametrize("name", ["uniform", "filled"])
+def test_uniform_and_filled_are_the_planner_s_plans(name: str, make_env: MakeEnv) -> None:
     env = make_env()
-    [episode] = make_searcher("uniform").search(env, 5, 0).episodes
-    np.testing.assert_array_equal(episode.outcome.levels, env.problem.planner.uniform)
-    assert episode.outcome.reward == pytest.approx(0)
+    [episode] = make_searcher(name).search(env, 5, 0).episodes
+    np.testing.assert_array_equal(episode.outcome.levels, getattr(env.problem.planner, name))
+    assert name == "uniform" or episode.outcome.reward == pytest.approx(0)
+
+
+@pytest.mark.parametrize("name", DRAWING)
+def test_methods_that_draw_end_where_there_are_no_new_plans(name: str, make_env: MakeEnv) -> None:
+    env = make_env()
+    plans = env.problem.planner.count(100)
+    assert plans == 8
+    episodes = make_searcher(name).search(env, 60, 0).episodes
+    assert episodes[-1].evaluations < plans  # the filled plan is known before
+    assert 60 <= len(episodes) < 60 + 50 * plans
+    known = [tuple(episode.outcome.levels.tolist()) for episode in episodes]
+    assert set(known[-50:]) <= set(known[:-50])
 
 
 @pytest.mark.parametrize("name", LEARNERS)
@@ -119,4 +134,4 @@ def test_the_agent_beats_uniform_clearly_on_a_trained_network() -> None:
         )
         episodes = make_searcher("ddpg").search(LayerPruningEnv(problem), 60, seed).episodes
         [best] = best_outcomes(episodes, 1)
-        assert best.quality.divergence < 0.75 * problem.uniform.quality.divergence
+        assert best.quality.divergence < 0.75 * problem.filled.quality.divergence

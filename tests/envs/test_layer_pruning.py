@@ -65,8 +65,8 @@ def test_is_registered_on_import_and_the_core_does_without_gymnasium() -> None:
 def test_zero_actions_are_exactly_the_uniform_plan(make_env: MakeEnv, budgets: tuple[str, ...]) -> None:
     env = make_env(*budgets)
     total, infos = play(env, lambda: 0.0)
-    assert infos[-1]["plan_levels"].tolist() == env.problem.planner.uniform.tolist()
-    assert total == env.problem.uniform.reward == 0.0
+    assert infos[-1]["plan_levels"].tolist() == env.problem.planner.filled.tolist()
+    assert total == env.problem.filled.reward == 0.0
     assert [info["executed_action"].tolist() for info in infos] == [[0.0]] * len(infos)
 
 
@@ -147,7 +147,7 @@ def test_render(make_env: MakeEnv) -> None:
     lines = (env.render() or "").splitlines()
     names = [group.name for group in env.problem.network.groups]
     assert [line.split()[0] for line in lines] == names
-    assert lines[0].split()[1:4] == [str(env.problem.planner.uniform[0]), "/", "16"]
+    assert lines[0].split()[1:4] == [str(env.problem.planner.filled[0]), "/", "16"]
     assert lines[1].split()[1:4] == ["-", "/", "32"]
     assert LayerPruningEnv(env.problem).render() is None
     with pytest.raises(ConfigError, match="ansi"):

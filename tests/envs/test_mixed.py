@@ -130,9 +130,9 @@ def test_an_episode_is_the_outcome_of_its_levels() -> None:
 def test_zero_actions_are_exactly_the_uniform_plan(budgets: tuple[str, ...]) -> None:
     env = make(*budgets)
     _, infos = play(env, lambda: np.zeros(4, np.float32))
-    uniform = env.problem.space.canonical(env.problem.planner.uniform[None])[0]
+    uniform = env.problem.space.canonical(env.problem.planner.filled[None])[0]
     assert infos[-1]["plan_levels"].tolist() == uniform.tolist()
-    assert infos[-1]["outcome"].reward == env.problem.uniform.reward == 0.0
+    assert infos[-1]["outcome"].reward == env.problem.filled.reward == 0.0
     assert not np.any([info["executed_action"] for info in infos])
 
 
@@ -147,7 +147,7 @@ def test_slots_have_names_of_their_own_and_tell_what_is_decided_where() -> None:
         assert {kind for kind in KINDS if before[f"{kind}_here"]} == set(unit.places)
         assert before["size_budget"] == pytest.approx(0.4)
         for kind, place in unit.places.items():
-            choice, uniform = env.problem.space.choices[place], env.problem.planner.uniform[place]
+            choice, uniform = env.problem.space.choices[place], env.problem.planner.filled[place]
             assert before[f"{kind}_lowest"] == pytest.approx(choice.lowest)
             assert before[f"{kind}_uniform"] == pytest.approx(choice.share(float(uniform)))
             assert after[f"{kind}_previous"] == pytest.approx(choice.share(info["levels"][kind]))

@@ -105,7 +105,7 @@ def test_the_same_relative_budget_reads_the_same(make_env: MakeEnv) -> None:
 def test_errors_fall_along_the_curve_and_are_the_tables(make_env: MakeEnv) -> None:
     env = make_env("macs=0.5")
     seen = at_each_group(env)[:-1]
-    for group, uniform, slots in zip(env.problem.network.groups, env.problem.planner.uniform, seen, strict=True):
+    for group, uniform, slots in zip(env.problem.network.groups, env.problem.planner.filled, seen, strict=True):
         curve = [slots[f"error_at_{k}_8"] for k in range(1, 8)]
         assert curve == sorted(curve, reverse=True)
         widths, errors = env.problem.evaluator.tables.error_curve(group.name)

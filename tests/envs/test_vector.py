@@ -105,7 +105,7 @@ def test_several_budgets_take_turns(make_env: MakeEnv) -> None:
     assert not np.array_equal(observations[0], observations[1])
     _, infos, _ = play_round(vector, np.zeros((len(problem.network.groups), 2)))
     for info, own in zip(infos, problems, strict=True):
-        np.testing.assert_array_equal(info["plan_levels"], own.planner.uniform)
+        np.testing.assert_array_equal(info["plan_levels"], own.planner.filled)
 
 
 def test_a_plan_without_a_reward_earns_the_lowest_so_far(make_env: MakeEnv) -> None:

@@ -39,7 +39,7 @@ def test_plans_that_need_no_search_use_the_whole_budget(subject: Subject, make: 
 
 def test_searches_must_use_as_much(subject: Subject) -> None:
     assert subject.coarse.planner.target == pytest.approx(
-        min(0.99, used(subject.coarse, subject.coarse.planner.uniform))
+        min(0.99, used(subject.coarse, subject.coarse.planner.filled))
     )
     assert tight(subject.coarse) is subject.coarse
 

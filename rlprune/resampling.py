@@ -1,0 +1,69 @@
+"""How much of a difference between two networks is chance: a paired bootstrap over samples.
+
+Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. The score is computed anew on samples drawn
+with replacement, the same draws for every network, so that what is hard for all of them cancels in a difference.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from rlprune.network import FloatArray
+from rlprune.tasks.answers import as_number
+
+if TYPE_CHECKING:
+    from rlprune.tasks.base import Task
+
+SEED = 0
+LEVEL = 0.95
+MOST, FEWEST = 1000, 200
+SAMPLES = 1_000_000
+"""Samples in all draws together: of many samples there are fewer draws."""
+
+Interval = tuple[float, float]
+
+
+def draws_of(samples: int) -> int:
+    """How often so many samples are drawn again."""
+    return min(MOST, max(FEWEST, SAMPLES // max(samples, 1)))
+
+
+def resampled_scores(task: Task, outputs: torch.Tensor, targets: torch.Tensor) -> FloatArray:
+    """The task's score on every draw, ``[draws]``; NaN where it is not defined on a draw, such as an AUC of one class.
+
+    Args:
+        outputs, targets: of all samples, as :meth:`rlprune.tasks.base.Task.score` takes them.
+    """
+    count, random = len(outputs), np.random.default_rng(SEED)
+    rows = (random.integers(0, count, count) for _ in range(draws_of(count)))
+    terms = task.terms_of(outputs, targets)
+    if terms is not None:
+        sums = np.array([terms[row].sum(axis=0) for row in rows])
+        return np.asarray(sums[:, 0] / np.where(sums[:, 1] > 0, sums[:, 1], np.nan))
+    return np.array([_score(task, outputs, targets, torch.from_numpy(row)) for row in rows])
+
+
+def _score(task: Task, outputs: torch.Tensor, targets: torch.Tensor, row: torch.Tensor) -> float:
+    try:
+        score = task.score(outputs[row.to(outputs.device)], targets[row.to(targets.device)])
+        return as_number(score, "score", task.name, strict=False)
+    except Exception:  # anybody's score; on the samples themselves it was computed without one
+        return float("nan")
+
+
+def paired_interval(first: FloatArray | None, second: FloatArray | None) -> Interval | None:
+    """Where 95% of the differences ``first - second`` lie; None where they are unknown in more than half of the draws.
+
+    Args:
+        first, second: :func:`resampled_scores` of two networks on the same samples.
+    """
+    if first is None or second is None or first.shape != second.shape:
+        return None
+    differences = (first - second)[np.isfinite(first) & np.isfinite(second)]
+    if 2 * len(differences) < len(first):
+        return None
+    low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
