@@ -142,12 +142,12 @@ ROWS = [
     row("dense", "dense", 0.99, 0.0),
     row("uniform", "uniform", 0.90, 0.3),
     row("random", "baseline", 0.95, 0.2),
-    row("ddpg", "learned", 0.95, 0.1),
+    row("ddpg", "agent", 0.95, 0.1),
 ]
 
 
 def test_speed_is_one_over_latency() -> None:
-    measured = row("a", "learned", 0.9, 0.1, latency_promised_ms=3.0, latency_measured_ms=2.0, energy_mj=30.0, batch=4)
+    measured = row("a", "agent", 0.9, 0.1, latency_promised_ms=3.0, latency_measured_ms=2.0, energy_mj=30.0, batch=4)
     assert measured.images_per_second == pytest.approx(4 / 0.002)
     unknown = dataclasses.replace(measured, latency_measured_ms=None, latency_promised_ms=None)
     assert unknown.images_per_second is None
@@ -171,14 +171,14 @@ def test_columns_without_values_are_left_out_and_scores_are_percentages() -> Non
     assert [column.head for column in columns("accuracy", ROWS)] == ["network", "accuracy", "MACs", "params", "size"]
     text = markdown_rows("accuracy", ROWS)
     assert "| ddpg (learned) | 95.00% | 2.00 | 3.0 | 12.0 |" in text
-    assert "-3.1000" in markdown_rows("r2", [row("a", "learned", -3.1, 0.1)])
+    assert "-3.1000" in markdown_rows("r2", [row("a", "agent", -3.1, 0.1)])
 
 
 def test_the_verdict_names_the_winner_even_where_it_is_not_the_agent() -> None:
     assert "**ddpg wins**" in verdict("ddpg", "accuracy", ["macs=0.5"], ROWS)  # equal score, smaller divergence
-    worse = [*ROWS[:3], row("ddpg", "learned", 0.80, 0.5)]
+    worse = [*ROWS[:3], row("ddpg", "agent", 0.80, 0.5)]
     assert "**random wins, not ddpg**" in verdict("ddpg", "accuracy", ["macs=0.5"], worse)
-    alike = [*ROWS[:3], row("ddpg", "learned", 0.95, 0.2)]
+    alike = [*ROWS[:3], row("ddpg", "agent", 0.95, 0.2)]
     assert "**random and ddpg are equal**" in verdict("ddpg", "accuracy", ["macs=0.5"], alike)
 
 
@@ -217,7 +217,7 @@ def test_a_network_in_int8_that_is_slower_than_promised_is_told_with_what_to_do(
 ) -> None:
     delivered = Delivered(nn.Identity(), ranges={"conv": Range(0.0, 1.0)} if ranges else {})
     quality = Quality(0.9, 0.1, 100)
-    item = Candidate("ddpg", "learned", np.array([4]), {"latency": 2.0}, quality, delivered, quality)
+    item = Candidate("ddpg", "agent", np.array([4]), {"latency": 2.0}, quality, delivered, quality)
     item.corrected_ms = 2.0 * corrected
     timing = PlanTiming(1.0, {"p99": 1.0}, 1.0, 1.0)
     notes = _timing_notes([item], PlanTimings(timing, (timing,), 0.01), dense=1.0)
