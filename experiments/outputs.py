@@ -149,7 +149,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "rows": [row.as_dict() for row in rows],
         "details": details_of(task, {item.name: item.details for item in facts.candidates}),
         "winner": ranked(rows)[0].name,
-        "noise": {"draws": draws_of(len(task.validation)), "seed": SEED, "level": LEVEL},
+        "noise": {"draws": draws_of(task, len(task.validation)), "seed": SEED, "level": LEVEL},
         "front": facts.front,
         "verdict": _verdict(facts, rows),
         "notes": _notes(facts),

@@ -67,7 +67,7 @@ def plan_table(result: Mapping[str, Any], rows: Sequence[Row]) -> str:
 def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
     """The report; its pictures are drawn on the way, and the run's own front is written."""
     tables = episode_tables(run, result)
-    fronts = fronts_of([Source(run.path.name, result, tables)], Wishes())
+    fronts = fronts_of([Source(run.path.name, result, tables)], Wishes(kept=True))
     run.write_json(FRONT, fronts.as_dict())
     pictures = _draw(run, result, tables, fronts)
     versions = run.path / "versions.json"

@@ -31,10 +31,11 @@ def section(fronts: Fronts, pictures: Mapping[str, Path]) -> Section:
 
 
 def _more(fronts: Fronts) -> str:
+    front = fronts.fronts[0]
     return (
-        f"The knee of the measured front: {fronts.chosen[1].plan.label}. `plan.json` is the most accurate plan within "
-        "the budget. `rlprune front RUN` chooses another: within limits, by preferences, or among several runs. "
-        "All figures: `front.json`."
+        f"The knee of the measured front: {front.plans[front.knee.row].label}. `plan.json`, called chosen here, is of "
+        f"{fronts.chosen[1].plan.method}. `rlprune front RUN` chooses another: within limits, by preferences, or among "
+        "several runs. All figures: `front.json`."
     )
 
 

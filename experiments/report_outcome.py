@@ -8,7 +8,7 @@ from typing import Any
 
 from rlprune.experiments.document import Block, Bullets, Figure, Figures, Section, Words
 from rlprune.experiments.rows import UNSEARCHED, Row, score_text
-from rlprune.experiments.verdict import COLLAPSE, listed, ranked, winners
+from rlprune.experiments.verdict import COLLAPSE, listed, ranked, same_plan
 from rlprune.limits import Budget, cost_name, format_cost
 
 Result = Mapping[str, Any]
@@ -126,7 +126,7 @@ def _found_by(result: Result) -> str:
 
 def _finders(result: Result) -> str:
     """All methods that came to the kept plan."""
-    found, agent = winners(rows_of(result)), result["agent"]
+    found, agent = same_plan(rows_of(result), winner_of(result)), result["agent"]
     names = listed([f"**{row.name}**" for row in found])
     searchers = [row.name for row in found if row.role not in UNSEARCHED]
     if not searchers:

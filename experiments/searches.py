@@ -104,6 +104,7 @@ def run_search(
         except RewardError as reason:
             told = f"Episode {len(follower.episodes) + 1} of {name}: {reason}"
             raise BrokenSearch(name, follower.episodes, told) from reason
+        follower.end()
     if not any(episode.outcome.defined for episode in result.episodes):
         told = f"A search needs a plan with a finite reward; {name} found none in {len(result.episodes)} episodes."
         raise BrokenSearch(name, result.episodes, f"{told} Correct the task or the reward.")
@@ -155,6 +156,11 @@ class _Follower:
         self._left -= new
         self._bar.step(self._describe(self._best), new)
         self._heard(episode)
+
+    def end(self) -> None:
+        """Fill the bar: what is left of the evaluations was not needed."""
+        if self._best is not None:
+            self._bar.step(self._describe(self._best), self._left)
 
     def _describe(self, best: Outcome) -> str:
         quality = f"{self._score} {best.quality.score:.4f}, divergence {best.quality.divergence:.4f}"

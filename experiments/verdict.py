@@ -51,8 +51,12 @@ def ranked(rows: Sequence[Row]) -> list[Row]:
 
 def winners(rows: Sequence[Row]) -> list[Row]:
     """Those whose plan is the best, in the order of the table: more than one where methods found the same plan."""
-    best = ranked(rows)[0]
-    return [row for row in rows if row.role != DENSE and row.widths == best.widths]
+    return same_plan(rows, ranked(rows)[0])
+
+
+def same_plan(rows: Sequence[Row], plan: Row) -> list[Row]:
+    """The pruned networks that keep the same as one of them."""
+    return [row for row in rows if row.role != DENSE and row.widths == plan.widths]
 
 
 def verdict(case: Case) -> str:

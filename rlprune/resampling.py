@@ -19,16 +19,16 @@ if TYPE_CHECKING:
 
 SEED = 0
 LEVEL = 0.95
-MOST, FEWEST = 1000, 200
+FEWEST = 200
 SAMPLES = 1_000_000
 """Samples in all draws together: of many samples there are fewer draws."""
 
 Interval = tuple[float, float]
 
 
-def draws_of(samples: int) -> int:
+def draws_of(task: Task, samples: int) -> int:
     """How often so many samples are drawn again."""
-    return min(MOST, max(FEWEST, SAMPLES // max(samples, 1)))
+    return min(task.resamples, max(FEWEST, SAMPLES // max(samples, 1)))
 
 
 def resampled_scores(task: Task, outputs: torch.Tensor, targets: torch.Tensor) -> FloatArray:
@@ -38,10 +38,10 @@ def resampled_scores(task: Task, outputs: torch.Tensor, targets: torch.Tensor) -
         outputs, targets: of all samples, as :meth:`rlprune.tasks.base.Task.score` takes them.
     """
     count, random = len(outputs), np.random.default_rng(SEED)
-    rows = (random.integers(0, count, count) for _ in range(draws_of(count)))
+    rows = (random.integers(0, count, count) for _ in range(draws_of(task, count)))
     terms = task.terms_of(outputs, targets)
     if terms is not None:
-        sums = np.array([terms[row].sum(axis=0) for row in rows])
+        sums = np.array([terms[row].sum(axis=0) for row in rows]).reshape(-1, 2)
         return np.asarray(sums[:, 0] / np.where(sums[:, 1] > 0, sums[:, 1], np.nan))
     return np.array([_score(task, outputs, targets, torch.from_numpy(row)) for row in rows])
 
@@ -63,7 +63,7 @@ def paired_interval(first: FloatArray | None, second: FloatArray | None) -> Inte
     if first is None or second is None or first.shape != second.shape:
         return None
     differences = (first - second)[np.isfinite(first) & np.isfinite(second)]
-    if 2 * len(differences) < len(first):
+    if 2 * len(differences) < max(len(first), 1):
         return None
     low, high = np.quantile(differences, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return float(low), float(high)

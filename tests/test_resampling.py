@@ -62,7 +62,7 @@ def test_every_metric_is_computed_on_the_samples_that_were_drawn(name: str) -> N
     kind, more, outputs, targets = CASES[name]
     task = task_of(kind, targets, **more)
     scores = resampled_scores(task, outputs, targets)
-    assert scores.shape == (draws_of(SAMPLES),)
+    assert scores.shape == (draws_of(task, SAMPLES),)
     random = np.random.default_rng(0)
     for found in scores[:5]:
         row = torch.from_numpy(random.integers(0, SAMPLES, SAMPLES))
@@ -110,4 +110,13 @@ def test_draws_on_which_a_score_is_not_defined_are_left_out() -> None:
 
 @pytest.mark.parametrize(("samples", "draws"), [(1, 1000), (360, 1000), (4000, 250), (10_000, 200), (50_000, 200)])
 def test_of_many_samples_there_are_fewer_draws(samples: int, draws: int) -> None:
-    assert draws_of(samples) == draws
+    assert draws_of(task_of(Task, labels(SAMPLES, classes=4)), samples) == draws
+
+
+def test_a_slow_score_may_do_without() -> None:
+    outputs, targets = draw(SAMPLES, 4), labels(SAMPLES, classes=4)
+    task = task_of(OwnScore, targets)
+    task.resamples = 0
+    drawn = resampled_scores(task, outputs, targets)
+    assert len(drawn) == 0
+    assert paired_interval(drawn, drawn) is None

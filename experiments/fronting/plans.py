@@ -16,6 +16,8 @@ from rlprune.experiments.rows import DENSE, UNSEARCHED, Row, finalist_name
 from rlprune.plan import Decision, PruningPlan
 
 MEASURED, SEARCHED = "measured", "searched"
+FINAL = "final plan"
+"""Where a row of the table was found."""
 
 
 @dataclass(frozen=True)
@@ -107,7 +109,7 @@ def searched_plans(source: Source) -> list[Plan]:
 def _rows(source: Source) -> Iterator[Plan]:
     for row in map(Row.from_dict, source.result["rows"]):
         if row.role != DENSE:
-            yield _of_row(source, row, "final plan")
+            yield _of_row(source, row, FINAL)
 
 
 def _points(source: Source) -> Iterator[Plan]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rlprune.errors import ConfigError, RunError, unknown_name
 from rlprune.experiments.fronting.answer import Fronts
-from rlprune.experiments.fronting.choosing import KNEE, Limit, choose, parse_limits
+from rlprune.experiments.fronting.choosing import KNEE, Chosen, Limit, choose, parse_limits
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import (
     FEWEST,
@@ -16,7 +16,7 @@ from rlprune.experiments.fronting.objectives import (
     default_objectives,
     parse_objectives,
 )
-from rlprune.experiments.fronting.plans import MEASURED, SEARCHED, Plan, Source, measured_plans, searched_plans
+from rlprune.experiments.fronting.plans import FINAL, MEASURED, SEARCHED, Plan, Source, measured_plans, searched_plans
 from rlprune.experiments.options import parse_preferences
 from rlprune.experiments.run_config import FrontConfig
 
@@ -31,6 +31,7 @@ class Wishes:
         objectives: names; none for the usual ones.
         among: the front that a plan is chosen of.
         limits, way, weights: see :func:`rlprune.experiments.fronting.choosing.choose`.
+        kept: take the plan that the first run keeps as its ``plan.json``, whatever else is asked.
     """
 
     objectives: tuple[str, ...] = ()
@@ -38,6 +39,7 @@ class Wishes:
     limits: Sequence[Limit] = ()
     way: str = KNEE
     weights: Mapping[str, float] = field(default_factory=dict)
+    kept: bool = False
 
     @classmethod
     def of(cls, config: FrontConfig) -> Wishes:
@@ -82,9 +84,23 @@ def fronts_of(sources: Sequence[Source], wishes: Wishes, notes: Sequence[str] = 
     if (fewer := fronts[-1].objectives) != names:
         told.append(f"Searches knew nothing of {', '.join(name for name in names if name not in fewer)}.")
     front = fronts[-1] if wishes.among == SEARCHED else fronts[0]
-    chosen = choose(front, wishes.limits, wishes.way, wishes.weights)
+    chosen = _kept(front, sources[0]) if wishes.kept else choose(front, wishes.limits, wishes.way, wishes.weights)
     first, paths = sources[0].result, [source.path for source in sources]
     return Fronts(first["network"], first["metric"], paths, fronts, (front.kind, chosen), told + _samples(sources), out)
+
+
+def _kept(front: Front, source: Source) -> Chosen:
+    """The plan that a run keeps.
+
+    Raises:
+        RunError: the run has no such plan.
+    """
+    places = [row for row, plan in enumerate(front.plans) if plan.source is source and plan.where == FINAL]
+    winner = source.result["winner"]
+    row = next((row for row in places if front.plans[row].method == winner), None)
+    if row is None:
+        raise RunError(f"The front of {source.path} lacks its kept plan, of {winner}. Train again.")
+    return Chosen(front.plans[row], row, "plan.json")
 
 
 def _usual(sources: Sequence[Source], measured: Sequence[Plan]) -> tuple[str, ...]:

@@ -21,15 +21,15 @@ from rlprune.network import FloatArray, IntArray, Network
 BLOCKS = (1, 8, 16)
 PENALTIES = tuple(10.0**power for power in range(-5, 2))
 FOLDS = 5
-DENSE_WEIGHT = 3.0
-"""The dense plan, first of the rows, counts more: budgets are fractions of its latency."""
+DENSE_WEIGHT = 1000.0
+"""The fit goes through the dense plan, first of the rows: budgets are fractions of its latency."""
 PAYS = 0.5
 """A width pays when the step down to it saves at least this share of what it would save without blocks."""
 
 
 @dataclass(frozen=True)
 class Fit:
-    """A predictor and its relative errors on plans that were left out in turn, ``[P]``."""
+    """A predictor and its relative errors on plans that were left out in turn, ``[P - 1]``: all but the dense one."""
 
     predictor: LatencyPredictor
     errors: FloatArray
@@ -51,7 +51,7 @@ class _Design:
 
 @dataclass(frozen=True)
 class _Trial:
-    """One choice of block and penalty, and the signed relative errors of plans left out in turn."""
+    """One choice of block and penalty, and the signed relative errors of plans left out in turn, ``[P - 1]``."""
 
     design: _Design
     penalty: float
@@ -61,7 +61,7 @@ class _Trial:
 def fit_predictor(
     network: Network, widths: IntArray, latency_ms: FloatArray, seed: int = 0, *, steps: bool = True
 ) -> Fit:
-    """Fit to plans ``[P, G]`` that took ``[P]`` milliseconds; the first is the dense network.
+    """Fit to plans ``[P, G]`` that took ``[P]`` milliseconds; the first is the dense network, which is met exactly.
 
     Args:
         steps: try steps of single groups as well.
@@ -71,7 +71,7 @@ def fit_predictor(
     """
     if len(widths) < 2 or not (np.isfinite(latency_ms).all() and (latency_ms > 0).all()):
         raise DeviceError("A predictor needs at least two plans with positive latencies. Measure more plans.")
-    folds = np.random.default_rng(seed).permutation(len(widths)) % min(FOLDS, len(widths))
+    folds = np.random.default_rng(seed).permutation(len(widths) - 1) % min(FOLDS, len(widths) - 1)
     trials = [
         _Trial(design, penalty, _cross_validate(design, latency_ms, penalty, folds))
         for design in _designs(network, widths, steps)
@@ -79,6 +79,7 @@ def fit_predictor(
     ]
     best = min(trials, key=lambda trial: float(np.mean(trial.errors**2)))
     solution = _solve(best.design, latency_ms, best.penalty, np.arange(len(widths)))
+    solution *= latency_ms[0] / (best.design.columns[0] @ solution)  # what the weight left of the dense plan's error
     return Fit(_predictor(best.design, solution), np.abs(best.errors))
 
 
@@ -131,13 +132,13 @@ def _solve(design: _Design, latency: FloatArray, penalty: float, rows: IntArray)
 
 
 def _cross_validate(design: _Design, latency: FloatArray, penalty: float, folds: IntArray) -> FloatArray:
-    """Signed relative errors of plans left out fold by fold, ``[P]``."""
+    """Signed relative errors of plans left out fold by fold, ``[P - 1]``; the dense one, first of all, never is."""
     errors = np.zeros(len(latency))
     for fold in range(int(folds.max()) + 1):
-        out = np.flatnonzero(folds == fold)
-        solution = _solve(design, latency, penalty, np.flatnonzero(folds != fold))
-        errors[out] = design.columns[out] @ solution / latency[out] - 1
-    return errors
+        out = 1 + np.flatnonzero(folds == fold)
+        kept = np.setdiff1d(np.arange(len(latency)), out)
+        errors[out] = design.columns[out] @ _solve(design, latency, penalty, kept) / latency[out] - 1
+    return errors[1:]
 
 
 def _predictor(design: _Design, solution: FloatArray) -> LatencyPredictor:

@@ -61,6 +61,8 @@ class Task:
     """Names in :meth:`details` of which less is better."""
     worst_score: float = 0.0
     """What a network counts as that computes something wrong: no more than any that works."""
+    resamples: int = 1000
+    """How often :meth:`score` is computed on resampled samples at most, to know its noise; 0 where it is too slow."""
 
     def __init__(
         self,

@@ -70,7 +70,7 @@ def test_recovers_a_device_of_its_own_family(depthwise_network: Network, block: 
     fit = fit_predictor(depthwise_network, plans[:100], latency[:100])
     errors = np.abs(fit.predictor.bind(depthwise_network)(plans[100:]) / latency[100:] - 1)
     assert errors.max() < 2e-3
-    assert fit.errors.shape == (100,)
+    assert fit.errors.shape == (99,)  # the dense plan is never left out
     assert np.median(fit.errors) < 2e-3
 
 

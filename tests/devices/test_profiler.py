@@ -10,7 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlprune.costs import EnergyCost
+from rlprune.budget import Budget, BudgetPlanner
+from rlprune.costs import EnergyCost, LatencyCost
 from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.meters.base import PowerMeter, Window
@@ -18,10 +19,13 @@ from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.profiler import build_profile, extend_profile, refit
 from rlprune.devices.recorded import RecordedRuntime, Recorder
+from rlprune.devices.ready import FOLDER
 from rlprune.devices.records import EnergyModel
 from rlprune.devices.runtimes.base import Inference
 from rlprune.errors import DeviceError, ProfileError
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.space import Space
+from rlprune.zoo import load_zoo, zoo_entry
 
 from .conftest import true_latency
 
@@ -60,6 +64,41 @@ def test_states_its_error_when_the_device_obeys_no_rule(residual_network: Networ
     profile = build(residual_network, RecordedRuntime(recording().identity, "Chaos", chaos))
     assert profile.held_out.worst > 0.05
     assert profile.cross_validated.p90 > 0.05
+    assert promised_dense(profile, residual_network) == pytest.approx(profile.dense_latency_ms, rel=1e-9)
+
+
+def promised_dense(profile: DeviceProfile, network: Network) -> float:
+    return float(LatencyCost(network, profile)(network.dense_widths[None])[0])
+
+
+@pytest.mark.parametrize("factor", [0.7, 1.0, 1.35])
+def test_the_dense_network_has_one_latency(residual_network: Network, recording: Make, factor: float) -> None:
+    """As measured beside the others, promised by the fit, and of which budgets are fractions, whatever the others say."""
+    plans = choose_plans(residual_network, 10_000, seed=0)
+    times = true_latency(residual_network, plans)
+    dense = (plans == residual_network.dense_widths).all(axis=1)
+    odd = {
+        tuple(int(w) for w in plan): [float(ms) * (factor if own else 1.0)]
+        for plan, ms, own in zip(plans, times, dense, strict=True)
+    }
+    profile = build(residual_network, RecordedRuntime(recording().identity, "Odd", odd))
+    measured = factor * float(true_latency(residual_network, residual_network.dense_widths)[0])
+    assert profile.dense_latency_ms == pytest.approx(measured)
+    assert promised_dense(profile, residual_network) == pytest.approx(measured, rel=1e-9)
+    half = BudgetPlanner(
+        Space(residual_network).choices, {"latency": LatencyCost(residual_network, profile)}, [Budget("latency", 0.9)]
+    )
+    assert half.limits["latency"] == pytest.approx(0.9 * measured)
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_ready_profiles_promise_the_dense_latency_they_measured(path: Path) -> None:
+    name = path.stem.split("--")[1]
+    if name == "layers":
+        pytest.skip("a promise is made of its layers")
+    network = Network(load_zoo(name), zoo_entry(name).example_inputs())
+    profile = DeviceProfile.load(path)
+    assert promised_dense(profile, network) == pytest.approx(profile.dense_latency_ms, rel=1e-9)
 
 
 def test_spread_is_seen(residual_network: Network, recording: Make) -> None:

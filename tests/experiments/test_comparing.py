@@ -80,7 +80,7 @@ def row_of(section: dict[str, Any], label: str) -> dict[str, Any]:
 
 def test_search_runs_any_method(searched: Path) -> None:
     result = json.loads((searched / "result.json").read_text())
-    assert [row["name"] for row in result["rows"]] == ["dense", "uniform", "evolutionary"]
+    assert [row["name"] for row in result["rows"]] == ["dense", "uniform", "filled", "evolutionary"]
     assert result["agent"] == "evolutionary"
     assert not (searched / "policy.json").exists()
 
@@ -97,7 +97,7 @@ def test_methods_of_different_runs_stand_in_one_table(call: Call, searched: Path
     called = call("compare", "run", "--out", "compared", "searched", "--json")
     assert called.code == 0, called.err
     (section,) = called.json["sections"]
-    assert {row["label"] for row in section["rows"]} == {"dense", "uniform", "random", "ddpg", "evolutionary"}
+    assert {row["label"] for row in section["rows"]} == {"dense", "uniform", "filled", "random", "ddpg", "evolutionary"}
     assert section["rows"][0]["label"] == "dense"
     found = row_of(section, "evolutionary")
     assert 1 <= found["evaluations_to_best"]["mean"] <= found["evaluations"]["mean"] <= 12
@@ -131,7 +131,7 @@ def test_a_mean_over_seeds_has_an_interval(call: Call, variant: Variant) -> None
     against = pairs[frozenset(("ddpg", "random"))]
     assert abs(against["mean"]) == pytest.approx(0.16)
     assert (against["seeds"], against["p"]) == (4, 0.125)
-    assert frozenset(("ddpg", "uniform")) in pairs
+    assert frozenset(("ddpg", "filled")) in pairs
     assert not any("dense" in pair for pair in pairs)
 
 
@@ -175,7 +175,7 @@ def test_settings_of_an_agent_are_lines_of_their_own(call: Call, variant: Varian
     called = call("compare", *runs, "--json")
     (section,) = called.json["sections"]
     labels = {row["label"] for row in section["rows"]}
-    assert labels == {"dense", "uniform", "random", "ddpg", "ddpg preset=no-model setting=optimism=2"}
+    assert labels == {"dense", "uniform", "filled", "random", "ddpg", "ddpg preset=no-model setting=optimism=2"}
     assert row_of(section, "random")["seeds"] == [0, 1]
 
 

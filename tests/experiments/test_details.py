@@ -286,7 +286,7 @@ def test_apply_and_replay_tell_the_details(call: Any, copied: Path, tmp_path: Pa
     assert applied["pruned"]["test"] == told(result)[result["winner"]]
     replayed = call("replay", copied, *TINY[:4], "--json")
     assert replayed.code == 0, replayed.err
-    assert set(replayed.json["details"]["networks"]) == {"dense", "uniform", "ddpg"}
+    assert set(replayed.json["details"]["networks"]) == {"dense", "uniform", "filled", "ddpg"}
 
 
 def test_of_many_classes_the_report_lists_mistakes(result: dict[str, Any]) -> None:

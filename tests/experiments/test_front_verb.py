@@ -55,7 +55,7 @@ def test_it_joins_every_plan_of_every_run(trained: Trained, other: Path) -> None
     assert [objective["name"] for objective in found["objectives"]] == ["accuracy", "latency", "energy", "macs"]
     episodes = [read_csv(path).widths.tolist() for run in (trained.path, other) for path in run.glob("episodes-*.csv")]
     distinct = sum(len({tuple(widths) for widths in table}) for table in episodes)
-    assert found["fronts"]["searched"]["plans"] == distinct + 2  # and the uniform plan of each run
+    assert found["fronts"]["searched"]["plans"] == distinct + 4  # and the uniform and the filled plan of each run
     rows = [json.loads((run / "result.json").read_text())["rows"] for run in (trained.path, other)]
     assert found["fronts"]["measured"]["plans"] >= sum(map(len, rows)) - 2
     assert {plan["run"] for plan in found["fronts"]["searched"]["best"]} <= {str(trained.path), str(other)}

@@ -29,7 +29,6 @@ from rlprune.experiments.run_folder import RunFolder
 from rlprune.experiments.scoring import Candidate
 from rlprune.experiments.searches import methods
 from rlprune.experiments.tables import markdown_rows
-from rlprune.experiments.verdict import collapse, verdict
 from rlprune.experiments.versions import versions
 from rlprune.problem import Outcome
 from rlprune.pruning.quantization import Range
@@ -170,25 +169,14 @@ def test_energy_is_metered_where_it_can_be_else_power_times_time() -> None:
 def test_columns_without_values_are_left_out_and_scores_are_percentages() -> None:
     assert [column.head for column in columns("accuracy", ROWS)] == ["network", "accuracy", "MACs", "params", "size"]
     text = markdown_rows("accuracy", ROWS)
-    assert "| ddpg (learned) | 95.00% | 2.00 | 3.0 | 12.0 |" in text
+    assert "| ddpg | 95.00% | 2.00 | 3.0 | 12.0 |" in text
+    walked = markdown_rows("accuracy", [row("ddpg", "learned", 0.9, 0.1)])
+    assert "| ddpg (learned) | 90.00%" in walked  # a policy decided it, without a search
     assert "-3.1000" in markdown_rows("r2", [row("a", "agent", -3.1, 0.1)])
 
 
-def test_the_verdict_names_the_winner_even_where_it_is_not_the_agent() -> None:
-    assert "**ddpg wins**" in verdict("ddpg", "accuracy", ["macs=0.5"], ROWS)  # equal score, smaller divergence
-    worse = [*ROWS[:3], row("ddpg", "agent", 0.80, 0.5)]
-    assert "**random wins, not ddpg**" in verdict("ddpg", "accuracy", ["macs=0.5"], worse)
-    alike = [*ROWS[:3], row("ddpg", "agent", 0.95, 0.2)]
-    assert "**random and ddpg are equal**" in verdict("ddpg", "accuracy", ["macs=0.5"], alike)
-
-
-def test_collapse_is_told_in_words() -> None:
-    assert collapse("ddpg", 10, best_reward=0.1, uniform_reward=0.0) == ""
-    assert "found no plan that earns more than the uniform one" in collapse("ddpg", 10, 0.0, 0.0)
-
-
 def test_every_method_runs_once_and_the_agent_last() -> None:
-    assert methods("ddpg", ["uniform", "random", "ddpg", "random", "tpe"]) == ["random", "tpe", "ddpg"]
+    assert methods("ddpg", ["uniform", "filled", "random", "ddpg", "random", "tpe"]) == ["random", "tpe", "ddpg"]
     assert methods("random", []) == ["random"]
 
 

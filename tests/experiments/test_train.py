@@ -53,6 +53,7 @@ def test_the_run_folder_is_complete(trained: Any) -> None:
         "report.md",
         "report.html",
         "plans/uniform.json",
+        "plans/filled.json",
         "plans/random.json",
         "plans/ddpg.json",
         "pictures/learning-curve.png",
@@ -77,8 +78,9 @@ def test_rows_are_dense_uniform_baseline_learned_and_within_the_budget(result: d
     assert [(row["name"], row["role"]) for row in rows] == [
         ("dense", "dense"),
         ("uniform", "uniform"),
+        ("filled", "filled"),
         ("random", "baseline"),
-        ("ddpg", "learned"),
+        ("ddpg", "agent"),
     ]
     assert rows[0]["score_test"] == rows[0]["score_validation"] == 1.0  # the labels are the dense network's own
     for row in rows[1:]:
@@ -130,7 +132,7 @@ def test_the_plan_and_the_pruned_files_are_the_learned_row(trained: Any, result:
 def test_the_report_shows_table_pictures_plan_and_command(trained: Any, result: dict[str, Any]) -> None:
     report = (trained.path / "report.md").read_text()
     assert result["verdict"].split(" **Collapse")[0] in report
-    assert "ddpg (learned)" in report
+    assert "(learned)" not in report  # its plan is of a search, not of a policy
     assert all(f"pictures/{path.name}" in report for path in (trained.path / "pictures").iterdir())
     assert "rlprune train" in report
 
@@ -149,7 +151,7 @@ def test_the_same_seed_gives_the_same_run(trained: Any, train: Any, tmp_path: Pa
     assert plans[0] == plans[1]
     tables = [without_seconds(path / "episodes-ddpg.csv") for path in (trained.path, tmp_path / "again")]
     assert tables[0] == tables[1]
-    assert "learned" in again.out
+    assert "evaluated" in again.out
     assert "tensorboard --logdir" in again.out
 
 
@@ -185,7 +187,7 @@ def test_yaml_gives_the_same_settings_and_flags_win(trained: Any, call: Any, her
     assert called.json["budgets"] == ["macs=0.6"]
     assert called.json["episodes"] == 2
     rows = called.json["rows"]
-    assert [row["name"] for row in rows] == ["dense", "uniform", "random"]
+    assert [row["name"] for row in rows] == ["dense", "uniform", "filled", "random"]
     assert all(row["latency_measured_ms"] > 0 and row["latency_promised_ms"] is None for row in rows)
 
 

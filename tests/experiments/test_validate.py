@@ -302,7 +302,7 @@ def test_what_was_measured_is_measured_again(call: Any, here: Path, tmp_path: Pa
     assert made.code == 0, made.err
     claims = call("validate", out, *TINY[:4], "--json").json["claims"]
     again = [claim for claim in claims if claim["name"] == "latency, share of dense"]
-    assert [claim["subject"] for claim in again] == ["uniform", "random"]
+    assert [claim["subject"] for claim in again] == ["uniform", "filled", "random"]
     assert all(claim["found"] > 0 and claim["tolerance"] > 0 for claim in again)
     assert {claim["topic"] for claim in claims if claim["verdict"] == "differs"} <= {"measured"}  # it may be busy here
     skipped = call("validate", out, *TINY[:4], "--json", "--no-timing", "--evaluations", "0")
@@ -319,7 +319,12 @@ def test_every_level_of_a_range_is_checked(call: Any, here: Path, tmp_path: Path
     claims = called.json["claims"]
     assert {"hypervolume", "plan of the policy"} <= {claim["name"] for claim in claims}
     subjects = {claim["subject"] for claim in claims}
-    assert {"ddpg at latency=0.5", "policy at latency=0.7", "uniform at latency=0.9"} <= subjects
+    assert {
+        "ddpg at latency=0.5",
+        "policy at latency=0.7",
+        "uniform at latency=0.9",
+        "filled at latency=0.9",
+    } <= subjects
     edit_json(out / "result.json", policy_point)
     called = call("validate", out, *TINY[:4], "--json", "--evaluations", "0")
     assert ("plan of the policy", "at latency=0.5") in verdicts(called, "differs")

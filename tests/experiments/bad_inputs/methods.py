@@ -23,7 +23,7 @@ METHODS = Topic(
             "Unknown method 'evolutionry'. Did you mean 'evolutionary'? Known: ….",
         ),
         BadInput(
-            "uniform, which does not search",
+            "uniform or filled, which do not search",
             "train … --agent uniform",
             "--agent must search; uniform does not, and is compared in every run. Choose ddpg or random.",
         ),
