@@ -4,7 +4,7 @@
 
 Each method searches the whole range with the same number of episodes, all budgets together where it can. Reported is
 the hypervolume over cost and the logarithm of the divergence, and for agents how the policy itself, one walk without
-search, compares with the uniform plan at budgets that the training had not (half-way between its levels).
+search, compares with the filled plan at budgets that the training had not (half-way between its levels).
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ def run_case(network: str, options: argparse.Namespace) -> list[dict[str, Any]]:
             volumes = volumes_of(problems, wide.metric, {method: [episode.outcome for episode in result.episodes]})
             row = {"network": network, "method": method, "seed": seed, "evaluations": result.episodes[-1].evaluations}
             gains = [] if result.policy is None else policy_gains(result.policy, own, wide, options.levels)
-            rows.append({**row, "hypervolume": volumes[method], "uniform": volumes["uniform"], "policy_gains": gains})
+            rows.append({**row, "hypervolume": volumes[method], "filled": volumes["filled"], "policy_gains": gains})
     return rows
 
 
 def policy_gains(policy: Policy, problem: PruningProblem, wide: BudgetRange, levels: int) -> list[float]:
-    """log(divergence of uniform / divergence of the policy's plan) at budgets between those of the training."""
+    """log(divergence of filled / divergence of the policy's plan) at budgets between those of the training."""
     values = [level.value for level in wide.levels(levels)]
     between = [(low + high) / 2 for low, high in itertools.pairwise(values)]
     return [replay(policy, problem.within([Budget(wide.metric, value, wide.low.unit)])).reward for value in between]
@@ -84,7 +84,7 @@ def execute(options: argparse.Namespace) -> dict[str, Any]:
     for method in options.methods:
         make_searcher(method)
     rows = [row for network in options.network for row in run_case(network, options)]
-    heads = ("network", "method", "hypervolume", "/ nsga2", "policy alone beats uniform", "its KL / uniform's, median")
+    heads = ("network", "method", "hypervolume", "/ nsga2", "policy alone beats filled", "its KL / filled's, median")
     print_table(f"{options.range}, {options.episodes} evaluations, {options.seeds} seeds", heads, cells(rows))
     return {"schema": SCHEMA, "settings": vars(options), "rows": rows}
 

@@ -36,6 +36,7 @@ from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament_report import SCHEMA, read_cases, write_report
 from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.device import fitting_profile
+from rlprune.experiments.rows import UNSEARCHED
 from rlprune.experiments.setup import is_measured, load_material, make_evaluator, make_problem
 from rlprune.files import write_json
 from rlprune.finetune import FineTuning, finetune
@@ -45,7 +46,7 @@ from rlprune.threads import torch_threads
 
 NETWORKS = ("digits-resnet", "fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
 BUDGETS = ("macs=0.5", "latency=0.5", "latency=0.7", "latency=0.35", "energy=0.5")
-RIVALS = ("uniform", "random", "evolutionary", "tpe", "greedy", "sensitivity", "threshold")
+RIVALS = ("uniform", "filled", "random", "evolutionary", "tpe", "greedy", "sensitivity", "threshold")
 LEARNERS = ("ddpg", "td3", "sac", "ppo")
 ABLATIONS = tuple(f"ddpg/{preset}" for preset in PRESETS if preset != "default")
 
@@ -146,7 +147,7 @@ def run_case(case: Case) -> None:
         searches = []
         for seed in range(case.seeds):
             for method in case.methods:
-                if seed == 0 or method not in ("uniform", "greedy", "threshold"):  # nothing is drawn there
+                if seed == 0 or method not in (*UNSEARCHED, "greedy", "threshold"):  # nothing is drawn there
                     searches.append(_search(case, problem.fresh(), method, seed, outcomes))
         write_json(case.path, base | {"searches": searches}, RlpruneError)
 

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlprune.errors import RunError
-from rlprune.experiments.pictures import new_figure, save_figure
+from rlprune.experiments.pictures import LINES, UNIFORM, new_figure, save_figure
 from rlprune.experiments.tables import markdown, print_table
 from rlprune.files import read_json, write_atomic
 from rlprune.network import FloatArray
@@ -30,7 +30,7 @@ evaluations, mean and standard deviation over seeds. *To reach*: evaluations unt
 search is on average after 300; one that never is counts as all its evaluations. *Unseen*: accuracy of the best plan on
 validation images that no search saw (on the digits all were seen), BatchNorm re-estimated; *fine-tuned*: after the
 same short fine-tune. *Best*: the method that ended best in the case. *Seconds*: of one search alone, agent and
-inference. The uniform plan is known before any search begins and costs none an evaluation. Methods that draw nothing at
+inference. The filled uniform plan is known before any search begins and costs none an evaluation. Methods that draw nothing at
 random have one seed. Made by `python -m rlprune.experiments.benchmarks.tournament`."""
 
 Case = Mapping[str, Any]
@@ -199,8 +199,8 @@ def draw(case: Case, path: Path) -> None:
         if "/" in method:
             continue
         table, steps = curves(case, method, length), np.arange(1, length + 1)
-        if method == "uniform":
-            axes.axhline(float(table[0, -1]), color="#6f6f6f", ls="--", label=method)
+        if method in LINES:
+            axes.axhline(float(table[0, -1]), color=UNIFORM, ls=LINES[method], label=method)
             continue
         colour = COLOURS.get(method, "#444444")
         axes.plot(steps, table.mean(axis=0), color=colour, label=method, lw=1.8 if method in AGENTS else 1.2)

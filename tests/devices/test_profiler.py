@@ -18,8 +18,8 @@ from rlprune.devices.meters.base import PowerMeter, Window
 from rlprune.devices.plans import choose_plans
 from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.profiler import build_profile, extend_profile, refit
-from rlprune.devices.recorded import RecordedRuntime, Recorder
 from rlprune.devices.ready import FOLDER
+from rlprune.devices.recorded import RecordedRuntime, Recorder
 from rlprune.devices.records import EnergyModel
 from rlprune.devices.runtimes.base import Inference
 from rlprune.errors import DeviceError, ProfileError
@@ -73,7 +73,7 @@ def promised_dense(profile: DeviceProfile, network: Network) -> float:
 
 @pytest.mark.parametrize("factor", [0.7, 1.0, 1.35])
 def test_the_dense_network_has_one_latency(residual_network: Network, recording: Make, factor: float) -> None:
-    """As measured beside the others, promised by the fit, and of which budgets are fractions, whatever the others say."""
+    """As measured beside the others, promised by the fit, and what budgets are fractions of."""
     plans = choose_plans(residual_network, 10_000, seed=0)
     times = true_latency(residual_network, plans)
     dense = (plans == residual_network.dense_widths).all(axis=1)

@@ -63,8 +63,8 @@ CASES: dict[str, tuple[list[Row], dict[str, Any], str]] = {
     "within the noise the smaller divergence decides": (
         [UNIFORM, FILLED, row("random", 0.96, 0.10, BEST), row("ddpg", 0.95, 0.05, NOISE)],
         {"rewards": FOUND},
-        "Within macs=0.5, **ddpg wins**: its validation accuracy differs from that of random by no more than the noise, "
-        f"its divergence is the smallest {LEGEND}: ddpg 95.00% (0.0500), random 96.00% (0.1000), {PLAIN}. `plan.json` "
+        "Within macs=0.5, **ddpg wins**: its validation accuracy differs from that of random by no more than the noise,"
+        f" its divergence is the smallest {LEGEND}: ddpg 95.00% (0.0500), random 96.00% (0.1000), {PLAIN}. `plan.json` "
         "is the plan of ddpg.",
     ),
     "within the noise of three": (
@@ -83,8 +83,8 @@ CASES: dict[str, tuple[list[Row], dict[str, Any], str]] = {
     "two methods found the same plan": (
         [UNIFORM, FILLED, row("random", 0.95, 0.05, BEST, plan=7), row("ddpg", 0.95, 0.05, BEST, plan=7)],
         {"rewards": FOUND},
-        f"Within macs=0.5, **random and ddpg win with the same plan** by validation accuracy, beyond its noise {LEGEND}:"
-        f" random 95.00% (0.0500), ddpg 95.00% (0.0500), {PLAIN}. `plan.json` is that plan.",
+        f"Within macs=0.5, **random and ddpg win with the same plan** by validation accuracy, beyond its noise "
+        f"{LEGEND}: random 95.00% (0.0500), ddpg 95.00% (0.0500), {PLAIN}. `plan.json` is that plan.",
     ),
     "all of a space with one plan": (
         [row(name, 0.9, 0.3, BEST, plan=7) for name in ("uniform", "filled", "random", "ddpg")],
@@ -110,8 +110,8 @@ CASES: dict[str, tuple[list[Row], dict[str, Any], str]] = {
     "the agent wins with what earned less in the search": (
         [UNIFORM, FILLED, row("evolutionary", 0.95, 0.05, BEST, role="agent")],
         {"agent": "evolutionary", "rewards": {"filled": 0.0, "evolutionary": -0.1}},
-        f"Within macs=0.5, **evolutionary wins** by validation accuracy, beyond its noise {LEGEND}: evolutionary 95.00% "
-        f"(0.0500), {PLAIN}. `plan.json` is the plan of evolutionary. On the images of the search no plan earned more "
+        f"Within macs=0.5, **evolutionary wins** by validation accuracy, beyond its noise {LEGEND}: evolutionary "
+        f"95.00% (0.0500), {PLAIN}. `plan.json` is the plan of evolutionary. On the images of the search no plan earned more "
         "than filled; the order is that of all validation images.",
     ),
     "collapse where another method found what the agent missed": (
@@ -125,8 +125,8 @@ CASES: dict[str, tuple[list[Row], dict[str, Any], str]] = {
     "no collapse where the agent wins all the same": (
         [UNIFORM, FILLED, row("random", 0.90, 0.30, BEYOND, plan=9), DDPG],
         {"rewards": {"filled": 0.0, "random": 0.5, "ddpg": -0.25}},
-        f"Within macs=0.5, **ddpg wins** by validation accuracy, beyond its noise {LEGEND}: ddpg 95.00% (0.0500), filled "
-        "92.00% (0.2000), uniform 90.00% (0.3000), random 90.00% (0.3000). `plan.json` is the plan of ddpg.",
+        f"Within macs=0.5, **ddpg wins** by validation accuracy, beyond its noise {LEGEND}: ddpg 95.00% (0.0500), "
+        "filled 92.00% (0.2000), uniform 90.00% (0.3000), random 90.00% (0.3000). `plan.json` is the plan of ddpg.",
     ),
     "a policy that is blind": (
         [UNIFORM, FILLED, DDPG],
@@ -144,8 +144,8 @@ CASES: dict[str, tuple[list[Row], dict[str, Any], str]] = {
             "front": "Hypervolume: more. Chosen on it: macs=0.5.",
             "rewards": {"filled": 0.0, "ddpg": 0.7},
         },
-        "Hypervolume: more. Chosen on it: macs=0.5. Within macs=0.5, params=0.4, **ddpg wins** by validation r2, beyond "
-        f"its noise {LEGEND}: ddpg -1.5000 (0.0500), filled -2.5000 (0.2000). `plan.json` is the plan of ddpg.",
+        "Hypervolume: more. Chosen on it: macs=0.5. Within macs=0.5, params=0.4, **ddpg wins** by validation r2, "
+        f"beyond its noise {LEGEND}: ddpg -1.5000 (0.0500), filled -2.5000 (0.2000). `plan.json` is the plan of ddpg.",
     ),
 }
 
