@@ -30,8 +30,8 @@ evaluations, mean and standard deviation over seeds. *To reach*: evaluations unt
 search is on average after 300; one that never is counts as all its evaluations. *Unseen*: accuracy of the best plan on
 validation images that no search saw (on the digits all were seen), BatchNorm re-estimated; *fine-tuned*: after the
 same short fine-tune. *Best*: the method that ended best in the case. *Seconds*: of one search alone, agent and
-inference. The filled uniform plan is known before any search begins and costs none an evaluation. Methods that draw nothing at
-random have one seed. Made by `python -m rlprune.experiments.benchmarks.tournament`."""
+inference. The filled uniform plan is known before any search begins and costs none an evaluation. Methods that draw
+nothing at random have one seed. Made by `python -m rlprune.experiments.benchmarks.tournament`."""
 
 Case = Mapping[str, Any]
 

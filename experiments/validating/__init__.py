@@ -15,7 +15,7 @@ from rlprune.experiments.validating.claims import DIFFERS, HOLDS, UNCHECKED, Cla
 from rlprune.experiments.validating.of_details import check_details
 from rlprune.experiments.validating.of_measured import check_measured
 from rlprune.experiments.validating.of_record import check_cost, check_files, check_inputs, check_settings
-from rlprune.experiments.validating.of_rows import check_choice, check_networks, check_test, listed
+from rlprune.experiments.validating.of_rows import check_choice, check_networks, check_noise, check_test, listed
 from rlprune.experiments.validating.of_search import (
     check_evaluations,
     check_finalists,
@@ -153,6 +153,7 @@ def _check(
     claims.topic = "networks"
     with progress.phase("networks", f"Rebuilding and scoring {len(networks)} networks"):
         check_networks(claims, rebuilt, networks, tolerances)
+        check_noise(claims, rebuilt, tolerances)
         check_choice(claims, rebuilt)
     with progress.phase("test", "Scoring them on the test images, to check what was reported"):
         check_test(claims, rebuilt, networks, tolerances)

@@ -8,6 +8,7 @@ from typing import Any
 
 from rlprune.budget import cost_name
 from rlprune.completion import FITS
+from rlprune.experiments.ranking import standings
 from rlprune.experiments.rows import UNSEARCHED, Row
 from rlprune.experiments.run_folder import PLAN
 from rlprune.experiments.scoring import score_on_test
@@ -146,6 +147,21 @@ def check_choice(claims: Claims, rebuilt: Rebuilt) -> None:
     limits = {cost_name(metric): limit for metric, limit in problem.planner.limits.items()}
     for name in dict.fromkeys([*limits, *result["limits"]]):
         claims.near("limit", name, result["limits"].get(name), limits.get(name), SUMS)
+
+
+def check_noise(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> None:
+    """How far each row is behind the best beyond the noise, and how many plans its method evaluated."""
+    result = rebuilt.result
+    rows = [row for row in result["rows"] if row["role"] != DENSE and rebuilt.impossible(row["widths"]) is None]
+    found = standings([rebuilt.candidate(row["widths"], row["role"]).quality for row in rows])
+    samples = len(rebuilt.evaluator.task.validation)
+    for row, one in zip(rows, found, strict=True):
+        for name, value in zip(("behind_low", "behind_high"), one.behind or (None, None), strict=True):
+            if row.get(name) is not None:
+                claims.near(name, row["name"], row[name], value, tolerances.score(samples))
+        if row.get("evaluations") is not None and row["name"] in result["searches"]:
+            counted = result["searches"][row["name"]]["evaluations"]
+            claims.equal("evaluations are the search's", row["name"], row["evaluations"], counted)
 
 
 def check_test(claims: Claims, rebuilt: Rebuilt, networks: list[Listed], tolerances: Tolerances) -> None:

@@ -107,6 +107,15 @@ def result_best(run: Path) -> None:
     edit_json(run / "result.json", lambda result: result["searches"]["random"].update(best_reward=7.0))
 
 
+def result_noise(run: Path) -> None:
+    row = json.loads((run / "result.json").read_text())["rows"][3]
+    edit_json(run / "result.json", lambda result: result["rows"][3].update(behind_high=row["behind_high"] + 0.2))
+
+
+def row_evaluations(run: Path) -> None:
+    edit_json(run / "result.json", lambda result: result["rows"][3].update(evaluations=99))
+
+
 def result_cost(run: Path) -> None:
     edit_json(run / "result.json", lambda result: result["cost"].update(wall_seconds=1e4))
 
@@ -169,6 +178,8 @@ TAMPERED = [
     (result_weights, ("weights", "tiny_networks:network")),
     (result_data, ("samples", "validation")),
     (result_best, ("best reward", "random")),
+    (result_noise, ("behind_high", "random")),
+    (row_evaluations, ("evaluations are the search's", "random")),
     (result_cost, ("wall_seconds", "of the run")),
     (result_evaluations, ("evaluations", "of the run")),
     (result_policy, ("plan of the policy", "ddpg")),
