@@ -38,7 +38,7 @@ def test_every_method_has_a_plan_at_every_budget_and_the_policy_too(front: dict[
     budgets = [point["budget"] for point in points if point["method"] == "ddpg"]
     assert budgets == ["latency=0.5", "latency=0.7", "latency=0.9"]
     assert {point["method"] for point in points} == {"uniform", "filled", "nsga2", "ddpg", "policy"}
-    assert len(points) == 12
+    assert len(points) == 15
     for point in points:
         limit = float(point["budget"].partition("=")[2]) * front["front"]["dense_cost"]
         assert point["budget_cost"] <= limit * (1 + 1e-9)

@@ -225,7 +225,7 @@ def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:
     scores = {"uniform": 0.3, "filled": 0.4, "random": 0.5, "ddpg": 0.8}
     for place, row in enumerate(result["rows"][1:]):
         row["score_validation"], row["score_test"] = scores[row["name"]], 0.8
-        row["widths"] = [*row["widths"][:-1], 2 + place]  # four plans
+        row["widths"] = [2 + place] * len(row["widths"])  # four plans
         row["behind_low"], row["behind_high"] = 0.25, 0.35
     result["winner"] = "ddpg"
     text = certainty(result)
@@ -269,7 +269,7 @@ def test_budgets_in_words(result: dict[str, Any]) -> None:
 def test_who_found_the_plan(result: dict[str, Any], winner: str, alike: tuple[str, ...], words: str) -> None:
     result["winner"] = winner
     for place, row in enumerate(result["rows"]):
-        row["widths"] = [*row["widths"][:-1], 2 if row["name"] in (winner, *alike) else 3 + place]
+        row["widths"] = [2 if row["name"] in (winner, *alike) else 3 + place] * len(row["widths"])
     assert words in to_markdown(Document("", report_outcome.opening(result), []))
 
 
