@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, cast
 
+import numpy as np
 import pytest
 
+from rlprune.evaluation import Quality
 from rlprune.experiments.ranking import Standing, best_first
 from rlprune.experiments.rows import Row
+from rlprune.experiments.searches import finalists
 from rlprune.experiments.verdict import Case, ranked, verdict
+from rlprune.problem import Outcome
 
 Behind = tuple[float, float] | None
 LEGEND = "(in brackets: divergence from the dense network)"
@@ -173,3 +177,28 @@ def test_one_rule_ranks_finalists_and_rows(found: Sequence[Standing], order: lis
     assert best_first(found) == order
     rows = [row(str(place), one.score, one.divergence, one.behind, plan=place + 1) for place, one in enumerate(found)]
     assert [int(one.name) for one in ranked(rows)] == order
+
+
+class Scores:
+    """An evaluator that scores plans as it was told, by their only width."""
+
+    def __init__(self, qualities: Sequence[Quality]) -> None:
+        self._qualities = qualities
+
+    def finalist(self, levels: np.ndarray) -> Quality:
+        return self._qualities[int(levels[0])]
+
+
+def test_finalists_are_ranked_by_what_their_scores_differ_on_the_same_draws() -> None:
+    draws = np.random.default_rng(0).normal(0.7, 0.05, 500)  # each score alone is uncertain
+    jitter = np.random.default_rng(1).normal(0.0, 0.01, 500)
+    qualities = [
+        Quality(0.7174, 0.13, 500, resampled=draws),
+        Quality(0.7170, 0.01, 500, resampled=draws - 0.0004 + jitter),  # its difference is within the noise
+        Quality(0.69, 0.001, 500, resampled=draws - 0.0274),  # this one is always behind
+    ]
+    outcomes = [Outcome(np.array([place]), quality, {}, 0.0, {}, 1.0) for place, quality in enumerate(qualities)]
+    found = finalists(outcomes, cast("Any", Scores(qualities)))
+    assert [int(one.outcome.levels[0]) for one in found] == [1, 0, 2]
+    assert found[1].behind == (0.0, 0.0)
+    assert found[2].behind == pytest.approx((0.0274, 0.0274))
