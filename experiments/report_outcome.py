@@ -181,6 +181,8 @@ def _margin(result: Result) -> str:
         return ""
     first, low_high = others[0], others[0].standing.behind
     lead, metric = best.score_validation - first.score_validation, result["metric"]
+    if lead == 0:
+        return f"{best.name} and {first.name} have the same validation {metric}; divergence decided."
     bounds = " to ".join(difference_text(value, best.score_validation) for value in low_high)
     meaning = "which may be chance: divergence decided" if low_high[0] <= 0 else "more than chance explains"
     noise = result["noise"]

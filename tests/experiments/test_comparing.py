@@ -334,7 +334,7 @@ def test_twenty_runs(call: Call, variant: Variant, tmp_path: Path) -> None:
     called = call("compare", tmp_path / "runs", "--out", out)
     assert called.code == 0, called.err
     lines = list(csv.DictReader((out / "compare.csv").open()))
-    assert len(lines) == 5 * 4
+    assert len(lines) == 5 * 5
     assert {line["section"] for line in lines} == set("ABCDE")
     assert {line["seeds"] for line in lines if line["method"] == "ddpg"} == {"4"}
     assert all(float(line["score_test_low"]) <= float(line["score_test"]) for line in lines if line["score_test_low"])

@@ -237,6 +237,8 @@ def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:
     assert "80.00% ± 2.00%" in text  # sqrt(0.8 * 0.2 / 400)
     result["rows"][3]["behind_low"] = -0.01
     assert "ahead of the next, of random, which may be chance: divergence decided." in certainty(result)
+    result["rows"][3]["score_validation"] = 0.8
+    assert "have the same validation accuracy; divergence decided." in certainty(result)
 
 
 def test_a_collapse_stands_in_the_opening(
