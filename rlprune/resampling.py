@@ -6,6 +6,7 @@ with replacement, the same draws for every network, so that what is hard for all
 
 from __future__ import annotations
 
+import warnings
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -43,7 +44,9 @@ def resampled_scores(task: Task, outputs: torch.Tensor, targets: torch.Tensor) -
     if terms is not None:
         sums = np.array([terms[row].sum(axis=0) for row in rows]).reshape(-1, 2)
         return np.asarray(sums[:, 0] / np.where(sums[:, 1] > 0, sums[:, 1], np.nan))
-    return np.array([_score(task, outputs, targets, torch.from_numpy(row)) for row in rows])
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what a score says of odd draws, a thousand times
+        return np.array([_score(task, outputs, targets, torch.from_numpy(row)) for row in rows])
 
 
 def _score(task: Task, outputs: torch.Tensor, targets: torch.Tensor, row: torch.Tensor) -> float:
