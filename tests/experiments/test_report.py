@@ -281,7 +281,7 @@ def test_one_plan_is_chosen_everywhere(
     kept = report_outcome.winner_of(result)
     chosen = json.loads((trained.path / "front.json").read_text())["chosen"]
     assert (chosen["method"], chosen["how"]) == (kept.name, "plan.json")
-    assert f"`plan.json`, called chosen here, is of {kept.name}." in report(result)[1]
+    assert f"`plan.json`, called chosen here, is of {kept.name}: within the noise" in report(result)[1]
 
 
 @pytest.mark.parametrize("old", [False, True])
