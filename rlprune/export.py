@@ -177,6 +177,11 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
             )
             if program is None:
                 raise NetworkError("The exporter of torch returned nothing; a torch with dynamo export is needed.")
+            if not optimize:
+                _resolve_branches(program.model)
+                _name_apart(program.model.graph)
+            for node in program.model.graph.all_nodes():
+                node.metadata_props.clear()  # stack traces, with the paths of this machine
             return bytes(program.model_proto.SerializeToString())
     except ImportError as reason:
         raise DeviceError(f"Exporting to ONNX needs the packages onnx and onnxscript: {reason}.") from reason
@@ -186,6 +191,29 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
         raise NetworkError(
             f"The network cannot be exported to ONNX: {_cause(reason)}. Write that part with other operations."
         ) from reason
+
+
+def _resolve_branches(model: Any) -> None:
+    """Fold conditions that are constant, as behind an EmbeddingBag: ONNX Runtime crashes on those. Parameters stay."""
+    from onnxscript import optimizer
+
+    if any(node.op_type == "If" for node in model.graph):
+        parameters = set(model.graph.initializers)
+
+        def may_fold(node: Any) -> bool | None:
+            return False if any(value is not None and value.name in parameters for value in node.inputs) else None
+
+        optimizer.fold_constants_ir(model, onnx_shape_inference=True, should_fold=may_fold)
+
+
+def _name_apart(graph: Any) -> None:
+    """Rename results of operations that are named like a parameter, as torch leaves them where it does not optimise."""
+    results = [value for node in graph for value in node.outputs]
+    taken = {value.name for value in results} | set(graph.initializers)
+    for value in results:
+        if value.name in graph.initializers:
+            value.name = next(name for count in itertools.count(1) if (name := f"{value.name}_{count}") not in taken)
+            taken.add(value.name)
 
 
 def _cause(reason: BaseException) -> str:

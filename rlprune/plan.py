@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from rlprune.blocks import Block
 from rlprune.choices import BITS, DENSITIES, FULL_BITS, Kind
 from rlprune.decision import Decision, read_decision
 from rlprune.delivery import Delivered
@@ -196,9 +197,8 @@ class PruningPlan:
                 if name not in known[kind]:
                     what = {"depth": "block to drop", "weights": "layer to prune"}.get(kind, "layer to quantise")
                     raise PlanError(unknown_name(what, name, known[kind]))
-            changed = item.density is not None or item.bits is not None or item.keep_ratio not in (None, 1)
-            inside = next((b.name for b in dropped if name in b.layers or name in b.groups), None)
-            if changed and inside is not None:
+            inside = next((block.name for block in dropped if _changes_within(block, name, item)), None)
+            if inside is not None:
                 raise PlanError(
                     f"{inside} is dropped, so nothing can happen to {name} in it. Leave one of the two out."
                 )
@@ -265,6 +265,12 @@ class PruningPlan:
         places, items = storable_layers(network), self.decisions.items()
         bits = {name: item.bits for name, item in items if item.bits is not None and item.bits < FULL_BITS}
         return {name: (count, places[name]) for name, count in bits.items()}
+
+
+def _changes_within(block: Block, name: str, item: Decision) -> bool:
+    """Whether a decision changes what stands in a block alone; a group named after a layer in it may reach further."""
+    treated = item.density is not None or item.bits is not None
+    return (treated and name in block.layers) or (item.keep_ratio not in (None, 1) and name in block.groups)
 
 
 def _forward(network: Network, decisions: Mapping[str, Decision]) -> dict[str, Decision]:

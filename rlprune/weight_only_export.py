@@ -37,9 +37,11 @@ def weight_only_onnx(model: bytes, bits: Mapping[str, int], places: Mapping[str,
     """
     from onnx import version_converter
 
-    from rlprune.devices.onnx_folding import folded
+    from rlprune.devices.onnx_graph import drop_computed_biases
 
-    result = folded(parsed_onnx(model))
+    result = parsed_onnx(model)
+    drop_computed_biases(result.graph)
+    del result.graph.value_info[:]
     stored = {name: count for name, count in bits.items() if count != 32}
     if 4 in stored.values() and _opset(result) < INT4_OPSET:
         result = version_converter.convert_version(result, INT4_OPSET)

@@ -12,9 +12,6 @@ from tests.architectures import checks, convolutional, expectations, generate, p
 from tests.architectures.architecture import Architecture
 from tests.architectures.catalogue import ARCHITECTURES
 
-QUICKLY_EXPORTED = (
-    "resnet-option-a", "shufflenet-v2", "convnext", "attention-packed", "lstm-two-layers", "dlrm",
-)  # fmt: skip
 NOT_IN_ONNX = {
     "volumes": "_adaptive_avg_pool3d", "transformer-complete": "data-dependent", "hf-mixtral": "data-dependent",
     "lstm-projected": "initial_c", "lstm-packed": "zeros",
@@ -100,17 +97,6 @@ def test_the_page_of_architectures_is_current(network: Network, architecture: Ar
 def test_the_page_shows_what_there_is() -> None:
     assert PAGE[-len(ARCHITECTURES) - 1].startswith("| ---")
     assert [line.split(" | ")[0] for line in PAGE[-len(ARCHITECTURES) :]] == [f"| {name}" for name in ARCHITECTURES]
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        name if name in QUICKLY_EXPORTED else pytest.param(name, marks=pytest.mark.slow)
-        for name in ARCHITECTURES if name not in NOT_IN_ONNX
-    ],
-)  # fmt: skip
-def test_pruned_networks_compute_the_same_in_onnx(name: str) -> None:
-    checks.check_onnx(checks.network_of(architecture_of(name)))
 
 
 @pytest.mark.slow

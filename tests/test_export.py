@@ -37,6 +37,7 @@ def test_computes_what_torch_computes(model: nn.Module, images: torch.Tensor, tm
     np.testing.assert_allclose(output, wanted, rtol=1e-4, atol=1e-5)
     onnx.checker.check_model(str(path))
     assert [file.name for file in path.parent.iterdir()] == ["model.onnx"]
+    assert str(Path(torch.__file__).parent).encode() not in exported
 
 
 def test_is_silent_and_leaves_the_module_alone(

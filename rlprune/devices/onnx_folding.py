@@ -47,7 +47,7 @@ def fold_batchnorms(graph: GraphProto) -> None:
 
 def readers(graph: GraphProto) -> Counter[str]:
     """How often each tensor is read; by the graph's outputs too."""
-    return Counter([name for node in graph.node for name in node.input] + [value.name for value in graph.output])
+    return Counter(onnx_graph.read_names(graph))
 
 
 def _can_fold(layer: NodeProto, norm: NodeProto, arrays: Mapping[str, Array], reads: Counter[str]) -> bool:

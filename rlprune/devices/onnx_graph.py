@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -134,9 +134,18 @@ def _constant_integers(name: str, producers: Mapping[str, NodeProto], graph: Gra
     return None if None in parts else [x for part in parts if part is not None for x in part]
 
 
+def read_names(graph: GraphProto) -> Iterator[str]:
+    """Names that the graph's nodes read, once for each reading, those of loops and branches too, and its outputs."""
+    for node in graph.node:
+        yield from node.input
+        for attribute in node.attribute:
+            yield from read_names(attribute.g)
+    yield from (value.name for value in graph.output)
+
+
 def _drop_unread(graph: GraphProto) -> None:
     while True:
-        read = {name for node in graph.node for name in node.input} | {value.name for value in graph.output}
+        read = {*read_names(graph)}
         unread = [node for node in graph.node if not any(name in read for name in node.output)]
         if not unread:
             return
