@@ -184,7 +184,7 @@ def _notes(facts: Facts) -> list[str]:
         f"Validation: all {max(sizes)} images, repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
         "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
         *facts.power.notes,
-        *untouched(facts.problem.evaluator.tables),
+        *untouched(facts.problem.evaluator),
     ]
 
 

@@ -7,7 +7,7 @@ import io
 import itertools
 import logging
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +19,7 @@ from torch import nn
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.files import write_atomic
 from rlprune.inputs import as_batch as as_batch
-from rlprune.inputs import call, telling, tensors_in
+from rlprune.inputs import call, telling, tensors_in, unknown_parts
 
 MAX_EMBEDDED_BYTES = 1 << 30
 """An ONNX file is one protocol buffer, at most 2 GB; larger networks would need external data files."""
@@ -162,7 +162,10 @@ def _evaluated(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1, optimize: bool = True) -> bytes:
-    """The same as :func:`export_onnx`, in memory. Without ``optimize`` every parameter keeps its name and tensor."""
+    """The same as :func:`export_onnx`, in memory. Without ``optimize`` every parameter keeps its name and tensor.
+
+    A tensor that has several names has the first one.
+    """
     size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     if size > MAX_EMBEDDED_BYTES:
         raise NetworkError(f"Networks of at most {MAX_EMBEDDED_BYTES} bytes can be exported; this one has {size}.")
@@ -177,15 +180,46 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
             )
             if program is None:
                 raise NetworkError("The exporter of torch returned nothing; a torch with dynamo export is needed.")
-            return bytes(program.model_proto.SerializeToString())
+            model = program.model_proto
+            if not optimize:
+                rename_tensors(model.graph, _first_names(module))
+            return bytes(model.SerializeToString())
     except ImportError as reason:
         raise DeviceError(f"Exporting to ONNX needs the packages onnx and onnxscript: {reason}.") from reason
     except NetworkError:
         raise
     except Exception as reason:
+        with _evaluated(module):
+            unknown = [f"{name or 'its answer'} is a {kind}" for name, kind in unknown_parts(call(module, inputs))]
+        if unknown:
+            raise NetworkError(
+                f"What is exported to ONNX must answer with tensors; {', '.join(unknown)}. Leave it out (of models of "
+                "transformers: config.use_cache = False), or wrap the network in a module that returns tensors."
+            ) from reason
         raise NetworkError(
             f"The network cannot be exported to ONNX: {_cause(reason)}. Write that part with other operations."
         ) from reason
+
+
+def _first_names(module: nn.Module) -> dict[str, str]:
+    """Further names of tied tensors, of which the exporter takes the last, and the first name of each."""
+    first: dict[int, str] = {}
+    state = module.state_dict(keep_vars=True)
+    return {key: name for key, tensor in state.items() if (name := first.setdefault(id(tensor), key)) != key}
+
+
+def rename_tensors(graph: Any, names: Mapping[str, str]) -> None:
+    """Give initialisers of an ONNX graph other names, wherever they are read."""
+    names = {old: new for old, new in names.items() if old in {tensor.name for tensor in graph.initializer}}
+    graphs = [graph] if names else []
+    for each in graphs:  # it grows while it is walked: graphs stand in the attributes of conditions and loops
+        for tensor in each.initializer:
+            tensor.name = names.get(tensor.name, tensor.name)
+        for node in each.node:
+            node.input[:] = [names.get(name, name) for name in node.input]
+            graphs += [
+                inner for attribute in node.attribute for inner in (*attribute.graphs, attribute.g) if inner.node
+            ]
 
 
 def _cause(reason: BaseException) -> str:
