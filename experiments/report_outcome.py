@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rlprune.experiments.document import Block, Bullets, Figure, Figures, Section, Words
 from rlprune.experiments.rows import Row, score_text
+from rlprune.experiments.run_folder import COMPACT, ONNX, TENSORS
 from rlprune.experiments.verdict import ranked
 from rlprune.limits import Budget, cost_name, format_cost
 
@@ -25,6 +26,7 @@ NAMES = {
     "latency_p99": "latency in 99 of 100 inferences",
     "energy": "energy",
 }
+DELIVERED = {ONNX: "the network", TENSORS: "its weights", COMPACT: "its weights as stored"}
 DRIFT = 0.02
 """Relative change of the dense network's latency from which on it is told."""
 
@@ -44,10 +46,14 @@ def dense_of(result: Result) -> Row:
     return next(row for row in rows_of(result) if row.role == "dense")
 
 
-def opening(result: Result) -> list[Block]:
-    """What was asked, what came out in large numbers, who found it, and what is wrong with it."""
+def opening(result: Result, files: Collection[str] = ()) -> list[Block]:
+    """What was asked, what came out in large numbers, who found it, and what is wrong with it.
+
+    Args:
+        files: of the pruned network that are there.
+    """
     warnings = [Words(f"**Collapse:**{text}", warning=True) for text in result["verdict"].split(COLLAPSE)[1:]]
-    return [Words(_asked(result)), Figures(_figures(result)), Words(_found_by(result)), *warnings]
+    return [Words(_asked(result)), Figures(_figures(result)), Words(_found_by(result, files)), *warnings]
 
 
 def _asked(result: Result) -> str:
@@ -118,16 +124,14 @@ def short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _found_by(result: Result) -> str:
+def _found_by(result: Result, files: Collection[str]) -> str:
     best, agent = winner_of(result), result["agent"]
     who = {
         "learned": f"the agent **{best.name}**",
         "uniform": f"**{best.name}** pruning, without any search. The agent {agent} found nothing better",
     }.get(best.role, f"the baseline **{best.name}**, not by the agent {agent}")
-    where = "`plan.json` is this plan, `pruned.onnx` the network"
-    levels = zip(result["groups"], best.widths, strict=False)
-    if any(choice.get("kind") in ("weights", "bits") and level < choice["width"] for choice, level in levels):
-        where += ", `pruned.compact.safetensors` its weights as stored"
+    told = [f"`{name}` {what}" for name, what in DELIVERED.items() if name in files]
+    where = ", ".join(["`plan.json` is this plan", *told])
     return f"**Found by** {who}; chosen by the validation images. {where}."
 
 

@@ -75,6 +75,21 @@ def parsed_onnx(model: bytes) -> Any:
         ) from reason
 
 
+def initializers(model: bytes) -> dict[str, tuple[str, int]]:
+    """Name -> type, such as ``float32`` or ``int4``, and bytes of every stored tensor of an ONNX network.
+
+    Raises:
+        NetworkError: the bytes are no network.
+    """
+    import onnx
+
+    def kind(code: int) -> str:
+        name: str = onnx.TensorProto.DataType.Name(code)
+        return {"FLOAT": "float32", "DOUBLE": "float64"}.get(name, name.lower())
+
+    return {tensor.name: (kind(tensor.data_type), tensor.ByteSize()) for tensor in parsed_onnx(model).graph.initializer}
+
+
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
     return np.asarray(tensor.detach().cpu().numpy())
 
@@ -217,9 +232,8 @@ def rename_tensors(graph: Any, names: Mapping[str, str]) -> None:
             tensor.name = names.get(tensor.name, tensor.name)
         for node in each.node:
             node.input[:] = [names.get(name, name) for name in node.input]
-            graphs += [
-                inner for attribute in node.attribute for inner in (*attribute.graphs, attribute.g) if inner.node
-            ]
+            for attribute in node.attribute:
+                graphs += [inner for inner in (*attribute.graphs, attribute.g) if inner.node]
 
 
 def _cause(reason: BaseException) -> str:

@@ -85,9 +85,8 @@ def replace_initializers(graph: GraphProto, changed: Mapping[str, Array]) -> Non
     """Give initialisers other values; those that are not there are added."""
     present = {tensor.name: tensor for tensor in graph.initializer}
     for name, array in changed.items():
-        (present.get(name) or graph.initializer.add()).CopyFrom(
-            numpy_helper.from_array(np.ascontiguousarray(array), name)
-        )
+        tensor = present.get(name) or graph.initializer.add()
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
 
 
 def drop_unread_initializers(graph: GraphProto) -> None:
