@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import io
 import itertools
 import logging
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +21,16 @@ from rlprune.errors import DeviceError, NetworkError
 from rlprune.files import write_atomic
 from rlprune.inputs import as_batch as as_batch
 from rlprune.inputs import call, telling, tensors_in, unknown_parts
+from rlprune.tied_names import first_names, rename_tensors
 
 MAX_EMBEDDED_BYTES = 1 << 30
 """An ONNX file is one protocol buffer, at most 2 GB; larger networks would need external data files."""
 
 TOLERANCE = 1e-3
 """Largest difference between ONNX and torch, as a share of an output's largest value: float32 sums in another order."""
+
+NEEDED = "onnx>=1.17, onnxscript>=0.6"
+"""As ``pyproject.toml`` says it; a test compares both."""
 
 Feed = dict[str, npt.NDArray[Any]]
 
@@ -197,10 +202,13 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
                 raise NetworkError("The exporter of torch returned nothing; a torch with dynamo export is needed.")
             model = program.model_proto
             if not optimize:
-                rename_tensors(model.graph, _first_names(module))
+                rename_tensors(model.graph, first_names(module))
             return bytes(model.SerializeToString())
     except ImportError as reason:
-        raise DeviceError(f"Exporting to ONNX needs the packages onnx and onnxscript: {reason}.") from reason
+        raise DeviceError(
+            f"Exporting to ONNX needs packages that fit torch {torch.__version__}: {NEEDED}; installed: {_installed()} "
+            f"({reason}). Install these."
+        ) from reason
     except NetworkError:
         raise
     except Exception as reason:
@@ -216,24 +224,15 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
         ) from reason
 
 
-def _first_names(module: nn.Module) -> dict[str, str]:
-    """Further names of tied tensors, of which the exporter takes the last, and the first name of each."""
-    first: dict[int, str] = {}
-    state = module.state_dict(keep_vars=True)
-    return {key: name for key, tensor in state.items() if (name := first.setdefault(id(tensor), key)) != key}
-
-
-def rename_tensors(graph: Any, names: Mapping[str, str]) -> None:
-    """Give initialisers of an ONNX graph other names, wherever they are read."""
-    names = {old: new for old, new in names.items() if old in {tensor.name for tensor in graph.initializer}}
-    graphs = [graph] if names else []
-    for each in graphs:  # it grows while it is walked: graphs stand in the attributes of conditions and loops
-        for tensor in each.initializer:
-            tensor.name = names.get(tensor.name, tensor.name)
-        for node in each.node:
-            node.input[:] = [names.get(name, name) for name in node.input]
-            for attribute in node.attribute:
-                graphs += [inner for inner in (*attribute.graphs, attribute.g) if inner.node]
+def _installed() -> str:
+    """Versions of the packages that export."""
+    found = []
+    for name in ("onnx", "onnxscript"):
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"no {name}")
+    return ", ".join(found)
 
 
 def _cause(reason: BaseException) -> str:
@@ -259,7 +258,7 @@ def quiet() -> Iterator[None]:
 
 
 def onnxruntime_module() -> Any:
-    """The package ``onnxruntime``.
+    """The package ``onnxruntime``, with its telemetry off.
 
     Raises:
         DeviceError: it is not installed.
@@ -268,6 +267,8 @@ def onnxruntime_module() -> Any:
         import onnxruntime
     except ImportError as reason:
         raise DeviceError("ONNX Runtime is needed to run networks on the processor: install onnxruntime.") from reason
+    if hasattr(onnxruntime, "disable_telemetry_events"):  # else its builds for Windows report their use home
+        onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 
