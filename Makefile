@@ -45,8 +45,8 @@ test-slow: $(INSTALLED)
 
 # torch is the pinned one: its lowest builds are not to be had everywhere. uv takes the installed one, once it is named.
 test-lowest:
-	test -x $(LOWEST)/bin/python || $(PYTHON) -m venv $(LOWEST)
-	$(LOWEST)/bin/python -m pip install --disable-pip-version-check uv torch -c constraints.txt
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --disable-pip-version-check --no-deps uv torch -c constraints.txt
 	$(LOWEST)/bin/python -c 'from importlib.metadata import version; print("torch==" + version("torch"))' > $(LOWEST)/torch.txt
 	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct -c $(LOWEST)/torch.txt -e '.[dev]'
 	$(LOWEST)/bin/rlprune demo --episodes 20 --out $$(mktemp -d)/demo

@@ -83,9 +83,7 @@ class Delivered:
         return {name: place for name, (_, place) in self.narrow.items() if name not in self.ranges}
 
     def wide_in(self, model: bytes) -> list[str]:
-        """Layers of few bits whose weight stands as float32 in an ONNX network: the exporter changed it, as it does
-        recurrent ones.
-        """
+        """Layers of few bits whose weight stands as float32 in an ONNX network, because the exporter rewrote it."""
         from rlprune.weight_only_export import CODES
 
         tensors = initializers(model)
