@@ -21,7 +21,7 @@ from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.reasons import alike, listed, told
 from rlprune.inputs import call
 from rlprune.network import Network
-from rlprune.outputs import names_of, whole_for
+from rlprune.outputs import everything, names_of, whole_for
 from rlprune.parallel import ParallelEvaluator, Workers
 from rlprune.problem import PruningProblem
 from rlprune.pruning.tables import PruningTables
@@ -151,11 +151,13 @@ def untouched(evaluator: Evaluator) -> list[str]:
 
 def _outputs_told(network: Network, task: Task) -> list[str]:
     """Which of several outputs hold layers though no score reads them, and which may change, as asked."""
+    if len(network.output_names) < 2:
+        return []
     with torch.no_grad():
         answer = call(network.model, network.example_inputs)
     kept, scored = names_of(network.outputs, answer), names_of(task.outputs, answer)
     held = {name: layers for name in kept if name not in scored and (layers := whole_for(network.left_whole, name))}
-    free = [name for name in network.output_names if name not in kept]
+    free = [name for name in names_of(everything, answer) if name not in kept]
     lines = [f"May lose channels and change their order, as asked: output {listed(free)}."] if kept and free else []
     if scored and held:
         whole = alike(dict.fromkeys(layer for layers in held.values() for layer in layers))

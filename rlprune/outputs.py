@@ -67,16 +67,23 @@ def whole_for(left_whole: Mapping[str, str], name: str) -> list[str]:
 def names_of(pick: Pick, answer: Any) -> list[str]:
     """Names of those tensors of an answer on which ``pick(answer)`` depends, by their gradients.
 
+    None where gradients do not tell: where it takes the largest, say, or leaves torch.
+
     Args:
         pick: such as :meth:`Task.outputs`.
-        answer: of a network, without gradients; its tensors ask for them afterwards.
+        answer: of a network, without gradients.
     """
     floating = {name: tensor for name, tensor in named_tensors_in(answer) if tensor.is_floating_point()}
-    with torch.enable_grad():
-        for tensor in floating.values():
-            tensor.requires_grad_(True)
-        picked = [tensor.sum() for tensor in tensors_in(pick(answer)) if tensor.requires_grad]
-        if not picked:
-            return []
-        slopes = torch.autograd.grad(picked, list(floating.values()), allow_unused=True)
+    plain = [tensor for tensor in floating.values() if not tensor.requires_grad]  # a buffer may be among them
+    try:
+        with torch.enable_grad():
+            for tensor in plain:
+                tensor.requires_grad_(True)
+            picked = [tensor.sum() for tensor in tensors_in(pick(answer)) if tensor.requires_grad]
+            slopes = torch.autograd.grad(picked, list(floating.values()), allow_unused=True)
+    except Exception:  # nothing was picked, or code of a user that takes no gradients
+        return []
+    finally:
+        for tensor in plain:
+            tensor.requires_grad_(False)
     return [name for name, slope in zip(floating, slopes, strict=True) if slope is not None]

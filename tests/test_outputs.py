@@ -134,3 +134,7 @@ def test_names_may_be_patterns_and_must_mean_something() -> None:
 def test_what_no_gradient_tells_is_not_guessed() -> None:
     assert names_of(lambda answer: answer[0].argmax(1), (torch.randn(2, 3), torch.randn(2, 3))) == []
     assert names_of(lambda answer: answer, SimpleNamespace()) == []
+    pair = (torch.randn(2, 3), torch.randn(2, 3))
+    assert names_of(lambda answer: torch.from_numpy(answer[0].numpy()), pair) == []
+    assert names_of(lambda answer: answer[1], pair) == ["1"]
+    assert not any(tensor.requires_grad for tensor in pair)
