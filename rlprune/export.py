@@ -19,8 +19,8 @@ from torch import nn
 
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.files import write_atomic
+from rlprune.inputs import Inputs, call, telling, tensors_in, unknown_parts
 from rlprune.inputs import as_batch as as_batch
-from rlprune.inputs import call, telling, tensors_in, unknown_parts
 from rlprune.tied_names import first_names, rename_tensors
 
 MAX_EMBEDDED_BYTES = 1 << 30
@@ -212,15 +212,20 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
     except NetworkError:
         raise
     except Exception as reason:
-        with _evaluated(module):
-            unknown = [f"{name or 'its answer'} is a {kind}" for name, kind in unknown_parts(call(module, inputs))]
-        if unknown:
-            raise NetworkError(
-                f"What is exported to ONNX must answer with tensors; {', '.join(unknown)}. Leave it out (of models of "
-                "transformers: config.use_cache = False), or wrap the network in a module that returns tensors."
-            ) from reason
+        _refuse_unknown_parts(module, inputs, reason)
         raise NetworkError(
             f"The network cannot be exported to ONNX: {_cause(reason)}. Write that part with other operations."
+        ) from reason
+
+
+def _refuse_unknown_parts(module: nn.Module, inputs: Inputs, reason: Exception) -> None:
+    """Say what of an answer is no tensor, where that may be why it cannot be exported."""
+    with _evaluated(module):
+        unknown = [f"{name or 'its answer'} is of class {kind}" for name, kind in unknown_parts(call(module, inputs))]
+    if unknown:
+        raise NetworkError(
+            f"What is exported to ONNX must answer with tensors; {', '.join(unknown)}. Leave it out (of models of "
+            "transformers: config.use_cache = False), or wrap the network in a module that returns tensors."
         ) from reason
 
 

@@ -55,8 +55,8 @@ def named_parts(value: Any) -> dict[str, Any]:
 
 
 def unknown_parts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
-    """Names and classes of what an answer holds that is neither tensors, plain values nor a nesting of these."""
-    if isinstance(value, torch.Tensor | None | bool | int | float | complex | str):
+    """Names and classes of what an answer holds that is neither tensors, None, nor a nesting of these."""
+    if isinstance(value, torch.Tensor | None):
         return
     parts = named_parts(value)
     if not parts and not isinstance(value, Mapping | tuple | list):

@@ -244,11 +244,11 @@ class Cached(nn.Module):
         self.layer = nn.Linear(4, 2)
 
     def forward(self, x: torch.Tensor) -> Any:
-        return {"logits": self.layer(x), "cache": SimpleNamespace(keys=x)}
+        return {"logits": self.layer(x), "cache": (SimpleNamespace(keys=x), 3), "none": None}
 
 
 def test_an_answer_that_is_no_tensor_is_named() -> None:
-    with pytest.raises(NetworkError, match="must answer with tensors; cache is a SimpleNamespace"):
+    with pytest.raises(NetworkError, match=r"; cache\.0 is of class SimpleNamespace, cache\.1 is of class int\."):
         export_onnx_bytes(Cached().eval(), (torch.ones(1, 4),))
 
 
