@@ -138,3 +138,21 @@ def test_what_no_gradient_tells_is_not_guessed() -> None:
     assert names_of(lambda answer: torch.from_numpy(answer[0].numpy()), pair) == []
     assert names_of(lambda answer: answer[1], pair) == ["1"]
     assert not any(tensor.requires_grad for tensor in pair)
+
+
+class Bare(nn.Module):
+    """All that could be pruned is an output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(8, 16), nn.Linear(16, 4)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        hidden = self.first(x).relu()
+        return self.second(hidden), hidden
+
+
+def test_where_outputs_leave_nothing_to_prune_the_error_says_how_to_go_on() -> None:
+    with pytest.raises(NetworkError, match="name the outputs that must stay"):
+        Network(Bare().eval(), torch.randn(2, 8))
+    assert [group.name for group in Network(Bare().eval(), torch.randn(2, 8), outputs=["0"]).groups] == ["first"]
