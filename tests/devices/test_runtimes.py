@@ -156,7 +156,7 @@ def test_openvino_names_the_operator_it_lacks() -> None:
             determinants: torch.Tensor = torch.linalg.det(matrices)
             return determinants
 
-    with pytest.raises(NetworkError, match=r"it lacks Det-[0-9]+") as caught:
+    with pytest.raises(NetworkError, match="it lacks Det") as caught:
         OpenVinoCpu().load_module(Determinant(), torch.eye(3)[None])
     assert "\n" not in str(caught.value)
 
