@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LOWEST := $(VENV)-lowest
 TESTS_OF_LOWEST := $(addprefix tests/,agents costs envs tasks test_export.py test_quantized_export.py test_storage.py \
-	devices/test_runtimes.py experiments/test_bad_input.py experiments/test_report.py zoo/test_huggingface.py)
+	devices/test_runtimes.py experiments/test_bad_input.py experiments/test_report.py)
 
 export OMP_NUM_THREADS := $(THREADS)
 export MKL_NUM_THREADS := $(THREADS)
