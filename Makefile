@@ -8,17 +8,21 @@ ARGS ?=
 
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
+LOWEST := $(VENV)-lowest
+TESTS_OF_LOWEST := $(addprefix tests/,agents costs envs tasks test_export.py test_quantized_export.py test_storage.py \
+	devices/test_runtimes.py experiments/test_bad_input.py experiments/test_report.py)
 
 export OMP_NUM_THREADS := $(THREADS)
 export MKL_NUM_THREADS := $(THREADS)
 export OPENBLAS_NUM_THREADS := $(THREADS)
 
-.PHONY: help install demo test test-slow test-all lint format
+.PHONY: help install demo test test-slow test-lowest test-all lint format
 
 help:
 	@echo "make demo       train an agent on a small network and compare it with uniform pruning"
 	@echo "make test       the quick tests, in two processes"
 	@echo "make test-slow  the tests that take more than ten seconds each"
+	@echo "make test-lowest  a small demo and some tests with the lowest versions that pyproject.toml allows"
 	@echo "make test-all   every test, with coverage"
 	@echo "make lint       ruff and mypy"
 	@echo "make format     let ruff rewrite the code"
@@ -38,6 +42,15 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(ARGS)
+
+# torch is the pinned one: its lowest builds are not to be had everywhere. uv takes the installed one, once it is named.
+test-lowest:
+	$(PYTHON) -m venv --clear $(LOWEST)
+	$(LOWEST)/bin/python -m pip install --disable-pip-version-check --no-deps uv torch -c constraints.txt
+	$(LOWEST)/bin/python -c 'from importlib.metadata import version; print("torch==" + version("torch"))' > $(LOWEST)/torch.txt
+	$(LOWEST)/bin/uv pip install --python $(LOWEST)/bin/python --resolution lowest-direct -c $(LOWEST)/torch.txt -e '.[dev]'
+	$(LOWEST)/bin/rlprune demo --episodes 20 --out $$(mktemp -d)/demo
+	$(LOWEST)/bin/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(TESTS_OF_LOWEST) $(ARGS)
 
 test-all: $(INSTALLED)
 	$(BIN)/python -m pytest --cov --cov-report=term $(ARGS)

@@ -9,8 +9,9 @@ from typing import Any
 from rlprune.delivery import Delivered
 from rlprune.devices import meter_of, resolve_device
 from rlprune.devices.promise import PlanTiming, measure_plans
-from rlprune.errors import DeviceError, RunError
+from rlprune.errors import DeviceError, NetworkError, RunError
 from rlprune.evaluation import Evaluator
+from rlprune.experiments.delivering import NetworkFiles, network_files
 from rlprune.experiments.details import Splits, details_of, print_details, splits_of
 from rlprune.experiments.device_facts import DeviceFacts, facts_here
 from rlprune.experiments.free_folder import check_free
@@ -21,14 +22,14 @@ from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.scoring import peak_of, score_of_test, weights
 from rlprune.experiments.setup import load_material, make_evaluator
 from rlprune.experiments.tables import print_rows
-from rlprune.export import verify_onnx
-from rlprune.files import write_atomic, write_json
+from rlprune.files import write_json
 from rlprune.network import IntArray
 from rlprune.plan import PruningPlan
 from rlprune.storage import data_bytes
 from rlprune.threads import torch_threads
 
 ANY_WIDTH = 1
+FILES = {"safetensors": TENSORS, "onnx": ONNX, "plan": PLAN, "result": RESULT, "compact": COMPACT}
 
 
 @dataclass(frozen=True)
@@ -78,14 +79,15 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         progress.note("Pruning" if config.no_repair else "Pruning and repairing")
         evaluator = make_evaluator(material, len(material.task.validation), config.seed).deciding(space)
         delivered = plan.cut(network) if config.no_repair else evaluator.delivered(levels)
-        onnx = delivered.onnx(network.example_inputs, material.task.calibration)
-        verify_onnx(onnx, delivered.module, network.example_inputs, tolerance=delivered.tolerance)
+        files = network_files(delivered, network, material.task.calibration)
+        if ONNX in files.missing and delivered.ranges:
+            raise NetworkError(f"Layers in int8 are computed by ONNX Runtime alone, but {files.missing[ONNX]}")
         progress.note("Measuring beside the dense network")
         meter = meter_of(device, config.watts)[0]
         timings = measure_plans(
             network,
             device.runtime,
-            [onnx if delivered.ranges else delivered.module],
+            [files.contents[ONNX] if delivered.ranges else delivered.module],
             samples=config.samples,
             seed=config.seed,
             meter=meter,
@@ -96,8 +98,11 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
             _scored("dense", space.full, Delivered(network.model), evaluator, timings.dense, power),
             _scored("pruned", levels, delivered, evaluator, timings.plans[0], power),
         ]
-    result = _result(config, evaluator, scored, power, bool(delivered.stored))
-    _write(config, plan, delivered, onnx, result)
+    result = _result(config, evaluator, scored, power, files)
+    folder = Path(config.out)
+    files.write(folder)
+    plan.save(folder / PLAN)
+    write_json(folder / RESULT, result, RunError)
     return ApplyAnswer(result)
 
 
@@ -128,12 +133,10 @@ def _scored(
 
 
 def _result(
-    config: ApplyConfig, evaluator: Evaluator, scored: list[tuple[Row, Splits]], power: DeviceFacts, compact: bool
+    config: ApplyConfig, evaluator: Evaluator, scored: list[tuple[Row, Splits]], power: DeviceFacts, files: NetworkFiles
 ) -> dict[str, Any]:
     folder = Path(config.out)
-    files = {"safetensors": TENSORS, "onnx": ONNX, "plan": PLAN, "result": RESULT}
-    if compact:
-        files["compact"] = COMPACT
+    names = {kind: name for kind, name in FILES.items() if name in (*files.contents, PLAN, RESULT)}
     return {
         "schema": "rlprune-applied/1",
         "network": config.network,
@@ -143,18 +146,8 @@ def _result(
         "repaired": not config.no_repair,
         "device": power.facts,
         "energy_source": power.source,
-        "notes": power.notes,
+        "notes": [*power.notes, *files.notes],
         "rows": [row.as_dict() for row, _ in scored],
         "details": details_of(evaluator.task, {row.name: splits for row, splits in scored}),
-        "files": {kind: str(folder / name) for kind, name in files.items()},
+        "files": {kind: str(folder / name) for kind, name in names.items()},
     }
-
-
-def _write(config: ApplyConfig, plan: PruningPlan, delivered: Delivered, onnx: bytes, result: dict[str, Any]) -> None:
-    folder = Path(config.out)
-    write_atomic(folder / TENSORS, weights(delivered.module), RunError)
-    if (compact := delivered.compact()) is not None:
-        write_atomic(folder / COMPACT, compact, RunError)
-    write_atomic(folder / ONNX, onnx, RunError)
-    plan.save(folder / PLAN)
-    write_json(folder / RESULT, result, RunError)

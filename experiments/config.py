@@ -33,6 +33,8 @@ BOUND_HELP = "measuring goes on until two halves of it agree to this (0.03 is 3%
 MINUTES_HELP = "time limit of measuring; default: three times the timings asked for at most"
 SEEDS = 2**32  # NumPy and SB3 take no larger seed
 IGNORE_HELP = "layer whose channels stay whole, or a pattern such as head*; repeatable"
+OUTPUTS_HELP = "output whose channels stay, such as logits or 0, or a pattern; repeatable; default: all outputs"
+
 ONLY_HELP = "only groups that start in this layer, or in layers of this pattern, are pruned; repeatable"
 MINIMUM_HELP = "smallest keep ratio of every group"
 RULE_HELP = "widths of some layers, such as 'layer3.*: multiple=16 minimum=0.5'; repeatable"
@@ -43,6 +45,8 @@ DECIDE_HELP = "what is decided: channels, weights, depth, bits, or several with 
 DENSITY_HELP = "percents of a weight's entries that may remain, such as 10,20,50; default: 17 of them, from 2"
 BITS_HELP = "bits that an entry of a weight may have, of 4, 8, 16, 32; default: 4,8,32"
 EXCLUDE_HELP = "kind:pattern, such as bits:head*: these layers or blocks stay as they are in that kind; repeatable"
+CHOSEN = ("ignore", "only", "outputs")
+"""Settings that say, by names in the network, what of it is pruned."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +63,7 @@ class NetworkConfig:
     data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
     ignore: list[str] = field(default_factory=list, metadata=described(IGNORE_HELP))
     only: list[str] = field(default_factory=list, metadata=described(ONLY_HELP))
+    outputs: list[str] = field(default_factory=list, metadata=described(OUTPUTS_HELP))
     seed: int = option(0, "seed of everything that is drawn at random")
     threads: int = option(1, "threads of torch, and of the runtime that is measured")
 
@@ -75,7 +80,7 @@ class NetworkConfig:
 
     def network_notes(self) -> dict[str, Any]:
         """What a plan notes about its network, for readers and for :meth:`ApplyConfig.as_planned`."""
-        return {"network": self.network, "ignore": self.ignore, "only": self.only}
+        return {"network": self.network, **{name: getattr(self, name) for name in CHOSEN}}
 
     def width_rules(self, multiple: int) -> WidthRules:
         """Which widths are allowed: every multiple of ``multiple``."""

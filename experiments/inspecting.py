@@ -16,7 +16,7 @@ from rlprune.errors import ConfigError, TaskError
 from rlprune.experiments.config import InspectConfig
 from rlprune.experiments.inspecting_blocks import BLOCK_COLUMNS, block_cells, calibration_samples, describe_blocks
 from rlprune.experiments.progress import Progress
-from rlprune.experiments.reasons import alike, grouped
+from rlprune.experiments.reasons import alike, grouped, listed
 from rlprune.experiments.setup import make_network
 from rlprune.experiments.tables import print_table
 from rlprune.files import read_json, write_json
@@ -26,7 +26,6 @@ from rlprune.threads import torch_threads
 from rlprune.zoo import LoadedNetwork, resolve_network
 
 SCHEMA = "rlprune-inspection/1"
-OUTPUT = "output of the network"
 FAILS = "the pruned network fails"
 COLUMNS = (
     *("group", "channels", "allowed widths", "producers", "consumers"),
@@ -127,6 +126,7 @@ def _result(network: Network, name: str, task: str | None) -> dict[str, Any]:
             _group(network, group, float(of_macs), float(of_params))
             for group, (of_macs, of_params) in zip(network.groups, saved, strict=True)
         ],
+        "outputs": list(network.output_names),
         "left_whole": [{"reason": reason.text, "layers": list(reason.layers)} for reason in left_whole],
         "renormalizes": sorted({name for group in network.groups for name in group.renormalizes}),
         "guessed": [_attribute(attribute) for attribute in network.attributes if not attribute.certain],
@@ -169,10 +169,10 @@ def _hints(result: dict[str, Any], task: str | None) -> list[str]:
     """What a user can do next, most particular first."""
     reasons = {item["reason"]: item["layers"] for item in result["left_whole"]}
     hints = []
-    if any(OUTPUT in reason and len(layers) > 1 for reason, layers in reasons.items()):
+    if len(result["outputs"]) > 1:
         hints.append(
-            "Several layers end in the network's outputs: where the task scores only some of these, wrap the network "
-            "in a module that returns only them, and the others become free."
+            f"Every output keeps its channels ({listed(result['outputs'])}). Where only some matter, name them, and "
+            f"the others become free: --outputs {shlex.quote(result['outputs'][0])}"
         )
     if any(FAILS in reason for reason in reasons):
         hints.append(

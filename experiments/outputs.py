@@ -9,8 +9,8 @@ from typing import Any
 from rlprune.agents.replay import action_spread, replayed_plan
 from rlprune.budget import cost_name
 from rlprune.devices import DeviceProfile
-from rlprune.errors import DeviceError, NetworkError, RunError
 from rlprune.experiments.cost import RunCost
+from rlprune.experiments.delivering import network_files
 from rlprune.experiments.details import details_of
 from rlprune.experiments.device_facts import DeviceFacts
 from rlprune.experiments.profile_pictures import profile_series
@@ -19,15 +19,13 @@ from rlprune.experiments.report import write_report
 from rlprune.experiments.result_shape import SCHEMA
 from rlprune.experiments.rows import FILLED, Row, finalist_name
 from rlprune.experiments.run_config import TrainConfig
-from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS, RunFolder
+from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, table, weights
 from rlprune.experiments.searches import Search
 from rlprune.experiments.setup import choices_of, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import Case, ranked, verdict
-from rlprune.export import verify_onnx
-from rlprune.files import write_atomic
 from rlprune.plan import PruningPlan
 from rlprune.problem import PruningProblem
 from rlprune.resampling import LEVEL, SEED, draws_of
@@ -63,8 +61,8 @@ def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter]
     rows = facts.rows()
     with progress.phase("write", f"Writing {run.path}"):
         _write_plans(run, facts, rows)
-        write_network(run, facts.winner(rows), facts.problem, facts.power.batch, progress)
-    run.write_json(RESULT, result_of(facts, rows, progress.seconds))
+        notes = write_network(run, facts.winner(rows), facts.problem, facts.power.batch, progress)
+    run.write_json(RESULT, result_of(facts, rows, progress.seconds, notes))
     result = write_report(run)
     write_summaries(run, facts.config, result, writers)
     return result
@@ -105,26 +103,25 @@ def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
     }
 
 
-def write_network(run: RunFolder, item: Candidate, problem: PruningProblem, batch: int, progress: Progress) -> None:
-    """The pruned network as safetensors (fits the module of ``plan.apply``), and as ONNX if that computes the same.
+def write_network(
+    run: RunFolder, item: Candidate, problem: PruningProblem, batch: int, progress: Progress
+) -> list[str]:
+    """The pruned network's files (:func:`rlprune.experiments.delivering.network_files`); what is to be said of them."""
+    files = network_files(item.delivered, problem.network, problem.evaluator.task.calibration, batch)
+    files.write(run.path)
+    for line in files.notes:
+        progress.note(line)
+    return files.notes
 
-    Where weights were treated, ``pruned.compact.safetensors`` holds the same in the fewest bytes.
+
+def result_of(
+    facts: Facts, rows: list[Row], seconds: Mapping[str, float], of_files: Sequence[str] = ()
+) -> dict[str, Any]:
+    """The content of ``result.json``: plain values, units in the names.
+
+    Args:
+        of_files: what :func:`write_network` said.
     """
-    write_atomic(run.path / TENSORS, weights(item.module), RunError)
-    if (compact := item.delivered.compact()) is not None:
-        write_atomic(run.path / COMPACT, compact, RunError)
-    inputs = problem.network.example_inputs
-    try:
-        model = item.delivered.onnx(inputs, problem.evaluator.task.calibration, batch=batch)
-        verify_onnx(model, item.module, inputs, batch=batch, tolerance=item.delivered.tolerance)
-    except (NetworkError, DeviceError) as reason:
-        progress.note(f"pruned.onnx is not written: {reason}")
-    else:
-        write_atomic(run.path / ONNX, model, RunError)
-
-
-def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> dict[str, Any]:
-    """The content of ``result.json``: plain values, units in the names."""
     config, problem, planner = facts.config, facts.problem, facts.problem.planner
     task = problem.evaluator.task
     return {
@@ -152,7 +149,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "noise": {"draws": draws_of(task, len(task.validation)), "seed": SEED, "level": LEVEL},
         "front": facts.front,
         "verdict": _verdict(facts, rows),
-        "notes": _notes(facts),
+        "notes": [*_notes(facts), *of_files],
         "marks": {item.name: _mark(item) for item in facts.candidates},
         "finalists": {item.name: _finalists(item) for item in facts.candidates if item.finalists},
         "searches": {name: _counts(search) for name, search in facts.searches.items()},
@@ -200,7 +197,7 @@ def _notes(facts: Facts) -> list[str]:
         f"Validation: all {max(sizes)} images, repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
         "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
         *facts.power.notes,
-        *untouched(facts.problem.evaluator.tables),
+        *untouched(facts.problem.evaluator),
     ]
 
 

@@ -46,8 +46,14 @@ def alike(names: Iterable[str]) -> str:
     for name in names:
         found[_without_numbers(name)].append(name)
     parts = [same[0] if len(same) == 1 else f"{_common(same)} ({len(same)})" for same in found.values()]
-    more = len(parts) - SHOWN
-    return ", ".join(parts[:SHOWN]) + (f" and {more} more" if more > 0 else "")
+    return listed(parts)
+
+
+def listed(names: Iterable[str]) -> str:
+    """The first few of these names."""
+    shown = list(names)
+    more = len(shown) - SHOWN
+    return ", ".join(shown[:SHOWN]) + (f" and {more} more" if more > 0 else "")
 
 
 def _without_numbers(text: str) -> str:

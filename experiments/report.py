@@ -24,7 +24,7 @@ from rlprune.experiments.page import to_html
 from rlprune.experiments.pictures import draw_all
 from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.rows import Row
-from rlprune.experiments.run_folder import FRONT, PAGE, POLICY, REPORT, RunFolder
+from rlprune.experiments.run_folder import FRONT, NETWORKS, PAGE, POLICY, REPORT, RunFolder
 from rlprune.files import read_json
 
 
@@ -73,7 +73,7 @@ def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
     versions = run.path / "versions.json"
     return Document(
         f"{result['network']} on {result['task']}, {_budgets(result)}",
-        report_outcome.opening(result),
+        report_outcome.opening(result, [name for name in NETWORKS if (run.path / name).is_file()]),
         [
             *report_sections.front(result, pictures),
             report_outcome.certainty(result),

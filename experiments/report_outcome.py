@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from rlprune.experiments.document import Block, Bullets, Figure, Figures, Section, Words
 from rlprune.experiments.rows import UNSEARCHED, Row, score_text
+from rlprune.experiments.run_folder import COMPACT, ONNX, TENSORS
 from rlprune.experiments.verdict import COLLAPSE, listed, ranked, same_plan
 from rlprune.limits import Budget, cost_name, format_cost
 
@@ -24,6 +25,7 @@ NAMES = {
     "latency_p99": "latency in 99 of 100 inferences",
     "energy": "energy",
 }
+DELIVERED = {ONNX: "the network", TENSORS: "its weights", COMPACT: "its weights as stored"}
 
 
 def rows_of(result: Result) -> list[Row]:
@@ -41,10 +43,14 @@ def dense_of(result: Result) -> Row:
     return next(row for row in rows_of(result) if row.role == "dense")
 
 
-def opening(result: Result) -> list[Block]:
-    """What was asked, what came out in large numbers, who found it, and what is wrong with it."""
+def opening(result: Result, files: Collection[str] = ()) -> list[Block]:
+    """What was asked, what came out in large numbers, who found it, and what is wrong with it.
+
+    Args:
+        files: of the pruned network that are there.
+    """
     warnings = [Words(f"**Collapse:**{text}", warning=True) for text in result["verdict"].split(COLLAPSE)[1:]]
-    return [Words(_asked(result)), Figures(_figures(result)), Words(_found_by(result)), *warnings]
+    return [Words(_asked(result)), Figures(_figures(result)), Words(_found_by(result, files)), *warnings]
 
 
 def _asked(result: Result) -> str:
@@ -115,12 +121,10 @@ def short(value: float) -> str:
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
 
 
-def _found_by(result: Result) -> str:
-    best, who = winner_of(result), _finders(result)
-    where = "`plan.json` is this plan, `pruned.onnx` the network"
-    levels = zip(result["groups"], best.widths, strict=False)
-    if any(choice.get("kind") in ("weights", "bits") and level < choice["width"] for choice, level in levels):
-        where += ", `pruned.compact.safetensors` its weights as stored"
+def _found_by(result: Result, files: Collection[str]) -> str:
+    who = _finders(result)
+    told = [f"`{name}` {what}" for name, what in DELIVERED.items() if name in files]
+    where = ", ".join(["`plan.json` is this plan", *told])
     return f"**Found by** {who}; chosen by the validation images. {where}."
 
 

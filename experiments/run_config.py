@@ -9,10 +9,12 @@ from typing import Any
 
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.experiments.config import (
+    CHOSEN,
     DEVICE_HELP,
     IGNORE_HELP,
     MINIMUM_HELP,
     ONLY_HELP,
+    OUTPUTS_HELP,
     RULE_HELP,
     NetworkConfig,
     ProblemConfig,
@@ -202,6 +204,7 @@ class ReplayConfig:
     data_dir: str | None = option(None, "folder of the task's files; default: found by itself")
     ignore: list[str] = field(default_factory=list, metadata=described(IGNORE_HELP + KEPT))
     only: list[str] = field(default_factory=list, metadata=described(ONLY_HELP + KEPT))
+    outputs: list[str] = field(default_factory=list, metadata=described(OUTPUTS_HELP + KEPT))
     minimum: float | None = option(None, MINIMUM_HELP + "; default: the run's")
     rule: list[str] = field(default_factory=list, metadata=described(RULE_HELP + KEPT))
     budget: list[str] = field(default_factory=list, metadata=described("hard limit; repeatable; default: the run's"))
@@ -230,6 +233,7 @@ class ReplayConfig:
             data_dir=self.data_dir or run.data_dir,
             ignore=self.ignore or ([] if other else run.ignore),
             only=self.only or ([] if other else run.only),
+            outputs=self.outputs or ([] if other else run.outputs),
             minimum=run.minimum if self.minimum is None else self.minimum,
             rule=self.rule or ([] if other else run.rule),
             budget=self.budget or run.budget,
@@ -255,18 +259,18 @@ class ApplyConfig(NetworkConfig):
         check_watts(self.watts)
 
     def as_planned(self, notes: Mapping[str, Any]) -> ApplyConfig:
-        """With the ``ignore`` and ``only`` that a plan's notes hold, where neither was given.
+        """With the ``ignore``, ``only`` and ``outputs`` that a plan's notes hold, where none of them was given.
 
         Raises:
             ConfigError: the notes hold something else under these names.
         """
-        if self.ignore or self.only:
+        if any(getattr(self, name) for name in CHOSEN):
             return self
-        noted = {name: notes[name] for name in ("ignore", "only") if name in notes}
+        noted = {name: notes[name] for name in CHOSEN if name in notes}
         for name, patterns in noted.items():
             if not fits(patterns, "list[str]"):
                 raise ConfigError(
-                    f"The plan's note {name!r} must be a list of layer names; {patterns!r:.80} came. Give --{name}."
+                    f"The plan's note {name!r} must be a list of names; {patterns!r:.80} came. Give --{name}."
                 )
         return dataclasses.replace(self, **noted)
 

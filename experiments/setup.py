@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import torch
 from torch import nn
 
 from rlprune.budget import Budget
@@ -16,8 +18,10 @@ from rlprune.devices import DeviceProfile
 from rlprune.errors import TaskError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.reasons import told
+from rlprune.experiments.reasons import alike, listed, told
+from rlprune.inputs import call
 from rlprune.network import Network
+from rlprune.outputs import everything, names_of, whole_for
 from rlprune.parallel import ParallelEvaluator, Workers
 from rlprune.problem import PruningProblem
 from rlprune.pruning.tables import PruningTables
@@ -74,14 +78,12 @@ def load_material(config: NetworkConfig, multiple: int) -> Material:
                 f"Network {config.network!r} gives no example inputs; name a --task that has samples of them."
             )
         examples = task.calibration.take(1).arguments
-    network = make_network(loaded.model, examples, config, multiple, task)
+    network = make_network(loaded.model, examples, config, multiple)
     return Material(config.network, Space(network, config.decisions()), task)
 
 
-def make_network(
-    model: nn.Module, examples: ExampleInputs, config: NetworkConfig, multiple: int, task: Task | None = None
-) -> Network:
-    """Find the groups, as the settings ask; of several outputs only the one that the task scores must stay.
+def make_network(model: nn.Module, examples: ExampleInputs, config: NetworkConfig, multiple: int) -> Network:
+    """Find the groups, as the settings ask.
 
     Raises:
         NetworkError: see :class:`rlprune.network.Network`.
@@ -94,7 +96,7 @@ def make_network(
         only=config.only,
         multiple=rules.multiple,
         minimum=rules.minimum,
-        outputs=None if task is None else task.outputs,
+        outputs=config.outputs,
     )
 
 
@@ -139,10 +141,29 @@ def idle_kinds(space: Space) -> list[str]:
     return [kind for kind in space.kinds if all(len(c.levels) == 1 for c in space.choices if c.kind == kind)]
 
 
-def untouched(tables: PruningTables) -> list[str]:
+def untouched(evaluator: Evaluator) -> list[str]:
     """What pruning leaves alone, with the reasons: layers left whole, and consumers that are cut but not repaired."""
-    titles = (("Left whole", tables.network.left_whole), ("Cut, not repaired", tables.unrepaired))
-    return [f"{title}: {told(reasons)}." for title, reasons in titles if reasons]
+    network, tables = evaluator.tables.network, evaluator.tables
+    titles = (("Left whole", network.left_whole), ("Cut, not repaired", tables.unrepaired))
+    lines = [f"{title}: {told(reasons)}." for title, reasons in titles if reasons]
+    return [*lines, *_outputs_told(network, evaluator.task)]
+
+
+def _outputs_told(network: Network, task: Task) -> list[str]:
+    """Which of several outputs hold layers though no score reads them, and which may change, as asked."""
+    if len(network.output_names) < 2:
+        return []
+    with torch.no_grad():
+        answer = call(network.model, network.example_inputs)
+    kept, scored = names_of(network.outputs, answer), names_of(task.outputs, answer)
+    held = {name: layers for name in kept if name not in scored and (layers := whole_for(network.left_whole, name))}
+    free = [name for name in names_of(everything, answer) if name not in kept]
+    lines = [f"May lose channels and change their order, as asked: output {listed(free)}."] if kept and free else []
+    if scored and held:
+        whole = alike(dict.fromkeys(layer for layers in held.values() for layer in layers))
+        flags = " ".join(f"--outputs {shlex.quote(name)}" for name in scored)
+        lines.append(f"Not scored, but kept whole: output {listed(held)}, and for it {whole}. {flags} makes it free.")
+    return lines
 
 
 def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:

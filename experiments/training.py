@@ -203,7 +203,7 @@ def prepared(config: ProblemConfig, material: Material, target: Device, progress
     """The evaluator with its tables; what cannot be met or exported is refused before anything takes long."""
     with progress.phase("tables", f"Preparing the tables of {len(material.network.groups)} groups"):
         evaluator = make_evaluator(material, config.samples, config.seed)
-    for line in untouched(evaluator.tables):
+    for line in untouched(evaluator):
         progress.note(line)
     _check_countable(material, config.budgets())
     if target.runtime is not None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rlprune.choices import BITS, DENSITIES, FULL_BITS, KINDS, Kind
 from rlprune.errors import ConfigError, unknown_name
-from rlprune.groups import matches
+from rlprune.patterns import matches
 from rlprune.pruning.weights import WeightRule
 
 

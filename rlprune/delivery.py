@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -10,8 +9,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rlprune.errors import NetworkError
-from rlprune.export import TOLERANCE, Feed, export_onnx_bytes, input_arrays
+from rlprune.export import TOLERANCE, Feed, export_onnx_bytes, initializers, input_arrays
 from rlprune.pruning.quantization import Int8Inputs, Range, WeightPlace
 from rlprune.storage import Stored, compact_bytes
 from rlprune.tasks.base import Split
@@ -51,8 +49,8 @@ class Delivered:
     def onnx(self, example_inputs: Any, calibration: Split, *, batch: int = 1) -> bytes:
         """A serialised ``ModelProto``; layers in int8 as ONNX Runtime's quantizer writes them.
 
-        Weights in few bits stand in it so, where no layer is in int8 and the exporter left them as they are, and
-        compute in float; beside layers in int8 they stand as float32.
+        Other weights in few bits stand in it so, where the exporter left them as they are (see :meth:`wide_in`), and
+        compute in float.
 
         Args:
             calibration: tells the ranges of what layers in int8 answer.
@@ -62,22 +60,34 @@ class Delivered:
                 :func:`rlprune.quantized_export.quantize_onnx`.
         """
         if self.rounding is None:
-            return self._in_float(example_inputs, batch)
+            plain = not self.narrow
+            return self._in_few_bits(export_onnx_bytes(self.module, example_inputs, batch=batch, optimize=plain))
         from rlprune.quantized_export import quantize_onnx  # it imports onnx, which nothing else here needs
 
         with self.rounding.off():
             model = export_onnx_bytes(self.module, example_inputs, batch=batch, optimize=False)
-        return quantize_onnx(model, list(self.ranges), _feeds(model, calibration, batch), self.ranges)
+        feeds = _feeds(model, calibration, batch)
+        return self._in_few_bits(quantize_onnx(model, list(self.ranges), feeds, self.ranges))
 
-    def _in_float(self, example_inputs: Any, batch: int) -> bytes:
-        if self.narrow:
-            from rlprune.weight_only_export import weight_only_onnx  # as above
+    def _in_few_bits(self, model: bytes) -> bytes:
+        places = self._computed_in_float()
+        tensors = initializers(model) if places else {}
+        bits = {name: self.narrow[name][0] for name, place in places.items() if place.key in tensors}
+        if not bits:
+            return model
+        from rlprune.weight_only_export import weight_only_onnx  # as above
 
-            named = export_onnx_bytes(self.module, example_inputs, batch=batch, optimize=False)
-            bits = {name: count for name, (count, _) in self.narrow.items()}
-            with contextlib.suppress(NetworkError):  # the exporter renamed a weight, as it does recurrent ones
-                return weight_only_onnx(named, bits, {name: place for name, (_, place) in self.narrow.items()})
-        return export_onnx_bytes(self.module, example_inputs, batch=batch)
+        return weight_only_onnx(model, bits, places)
+
+    def _computed_in_float(self) -> dict[str, WeightPlace]:
+        return {name: place for name, (_, place) in self.narrow.items() if name not in self.ranges}
+
+    def wide_in(self, model: bytes) -> list[str]:
+        """Layers of few bits whose weight stands as float32 in an ONNX network, because the exporter rewrote it."""
+        from rlprune.weight_only_export import CODES
+
+        tensors = initializers(model)
+        return [name for name, place in self._computed_in_float().items() if place.key + CODES not in tensors]
 
 
 def _feeds(model: bytes, calibration: Split, batch: int) -> Iterator[Feed]:

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 import torch
@@ -13,6 +12,7 @@ from torch import nn
 from rlprune.errors import NetworkError
 from rlprune.inputs import Inputs, tensors_in
 from rlprune.layers import LabelledLayer, describe_layers
+from rlprune.outputs import Pick
 from rlprune.tracing.atoms import IntArray
 from rlprune.tracing.attributes import repeated_sizes
 from rlprune.tracing.couplings import Coupling, find_couplings
@@ -57,7 +57,7 @@ class Discovery:
 
 
 def discover(
-    model: nn.Module, inputs: Inputs, outputs: Callable[[Any], Any], choices: Mapping[str, int] | None = None,
+    model: nn.Module, inputs: Inputs, outputs: Pick, choices: Mapping[str, int] | None = None,
     opaque: frozenset[str] = frozenset(), ties: Sequence[tuple[IntArray, IntArray]] = (),
 ) -> Discovery:  # fmt: skip
     """Trace a model once; a second time where a module decides on values and has layers that were not used.
@@ -68,6 +68,8 @@ def discover(
     tracer = Tracer(model, inputs, choices, opaque, outputs)
     try:
         output = tracer.run()
+    except NetworkError:
+        raise
     except Exception as reason:
         raise NetworkError(
             f"The network must accept its example inputs ({_shapes(inputs)}); its forward failed"
@@ -94,7 +96,7 @@ def _untold(trace: Trace, model: nn.Module) -> frozenset[str]:
     return frozenset(name for name, prefix in inside.items() if any(key.startswith(prefix) for key in unused))
 
 
-def explore(model: nn.Module, inputs: Inputs, outputs: Callable[[Any], Any]) -> Discovery:
+def explore(model: nn.Module, inputs: Inputs, outputs: Pick) -> Discovery:
     """The same, with another choice wherever the usual one leaves nothing to remove."""
     best = discover(model, inputs, outputs)
     while True:
@@ -121,7 +123,7 @@ def _shapes(inputs: Inputs) -> str:
     return ", ".join(str(tuple(tensor.shape)) for tensor in tensors_in(inputs)) or "no tensors"
 
 
-def _refuse_bad_output(output: object, pick: Callable[[Any], Any]) -> None:
+def _refuse_bad_output(output: object, pick: Pick) -> None:
     outputs = list(tensors_in(pick(output)))
     if not outputs:
         raise NetworkError(f"The network must answer with tensors; it returned {type(output).__name__}.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.metadata
 import io
 import itertools
 import logging
@@ -18,14 +19,18 @@ from torch import nn
 
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.files import write_atomic
+from rlprune.inputs import Inputs, call, telling, tensors_in, unknown_parts
 from rlprune.inputs import as_batch as as_batch
-from rlprune.inputs import call, telling, tensors_in
+from rlprune.tied_names import first_names, rename_tensors
 
 MAX_EMBEDDED_BYTES = 1 << 30
 """An ONNX file is one protocol buffer, at most 2 GB; larger networks would need external data files."""
 
 TOLERANCE = 1e-3
 """Largest difference between ONNX and torch, as a share of an output's largest value: float32 sums in another order."""
+
+NEEDED = "onnx>=1.17, onnxscript>=0.6"
+"""As ``pyproject.toml`` says it; a test compares both."""
 
 Feed = dict[str, npt.NDArray[Any]]
 
@@ -73,6 +78,21 @@ def parsed_onnx(model: bytes) -> Any:
         raise NetworkError(
             f"An ONNX network must be a whole protocol buffer: {str(reason).splitlines()[0]}"
         ) from reason
+
+
+def initializers(model: bytes) -> dict[str, tuple[str, int]]:
+    """Name -> type, such as ``float32`` or ``int4``, and bytes of every stored tensor of an ONNX network.
+
+    Raises:
+        NetworkError: the bytes are no network.
+    """
+    import onnx
+
+    def kind(code: int) -> str:
+        name: str = onnx.TensorProto.DataType.Name(code)
+        return {"FLOAT": "float32", "DOUBLE": "float64"}.get(name, name.lower())
+
+    return {tensor.name: (kind(tensor.data_type), tensor.ByteSize()) for tensor in parsed_onnx(model).graph.initializer}
 
 
 def _array(tensor: torch.Tensor) -> npt.NDArray[Any]:
@@ -162,7 +182,10 @@ def _evaluated(module: nn.Module) -> Iterator[nn.Module]:
 
 
 def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1, optimize: bool = True) -> bytes:
-    """The same as :func:`export_onnx`, in memory. Without ``optimize`` every parameter keeps its name and tensor."""
+    """The same as :func:`export_onnx`, in memory. Without ``optimize`` every parameter keeps its name and tensor.
+
+    A tensor that has several names has the first one.
+    """
     size = sum(tensor.numel() * tensor.element_size() for tensor in module.state_dict().values())
     if size > MAX_EMBEDDED_BYTES:
         raise NetworkError(f"Networks of at most {MAX_EMBEDDED_BYTES} bytes can be exported; this one has {size}.")
@@ -182,12 +205,19 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
                 _name_apart(program.model.graph)
             for node in program.model.graph.all_nodes():
                 node.metadata_props.clear()  # stack traces, with the paths of this machine
-            return bytes(program.model_proto.SerializeToString())
+            model = program.model_proto
+            if not optimize:
+                rename_tensors(model.graph, first_names(module))
+            return bytes(model.SerializeToString())
     except ImportError as reason:
-        raise DeviceError(f"Exporting to ONNX needs the packages onnx and onnxscript: {reason}.") from reason
+        raise DeviceError(
+            f"Exporting to ONNX needs packages that fit torch {torch.__version__}: {NEEDED}; installed: {_installed()} "
+            f"({reason}). Install these."
+        ) from reason
     except NetworkError:
         raise
     except Exception as reason:
+        _refuse_unknown_parts(module, inputs, reason)
         raise NetworkError(
             f"The network cannot be exported to ONNX: {_cause(reason)}. Write that part with other operations."
         ) from reason
@@ -216,6 +246,28 @@ def _name_apart(graph: Any) -> None:
             taken.add(value.name)
 
 
+def _refuse_unknown_parts(module: nn.Module, inputs: Inputs, reason: Exception) -> None:
+    """Say what of an answer is no tensor, where that may be why it cannot be exported."""
+    with _evaluated(module):
+        unknown = [f"{name or 'its answer'} is of class {kind}" for name, kind in unknown_parts(call(module, inputs))]
+    if unknown:
+        raise NetworkError(
+            f"What is exported to ONNX must answer with tensors; {', '.join(unknown)}. Leave it out (of models of "
+            "transformers: config.use_cache = False), or wrap the network in a module that returns tensors."
+        ) from reason
+
+
+def _installed() -> str:
+    """Versions of the packages that export."""
+    found = []
+    for name in ("onnx", "onnxscript"):
+        try:
+            found.append(f"{name} {importlib.metadata.version(name)}")
+        except importlib.metadata.PackageNotFoundError:
+            found.append(f"no {name}")
+    return ", ".join(found)
+
+
 def _cause(reason: BaseException) -> str:
     """The first line of the innermost exception: it names the operator, the outer ones only the stage that failed."""
     while reason.__cause__ is not None:
@@ -239,7 +291,7 @@ def quiet() -> Iterator[None]:
 
 
 def onnxruntime_module() -> Any:
-    """The package ``onnxruntime``.
+    """The package ``onnxruntime``, with its telemetry off.
 
     Raises:
         DeviceError: it is not installed.
@@ -248,6 +300,8 @@ def onnxruntime_module() -> Any:
         import onnxruntime
     except ImportError as reason:
         raise DeviceError("ONNX Runtime is needed to run networks on the processor: install onnxruntime.") from reason
+    if hasattr(onnxruntime, "disable_telemetry_events"):  # else its builds for Windows report their use home
+        onnxruntime.disable_telemetry_events()
     return onnxruntime
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -12,6 +11,7 @@ import numpy as np
 
 from rlprune.errors import NetworkError, nearest
 from rlprune.layers import LabelledLayer
+from rlprune.patterns import matches
 from rlprune.tracing.atoms import IntArray
 from rlprune.tracing.couplings import Coupling, Member
 
@@ -114,11 +114,6 @@ class GroupRules:
 
 def _values(given: object) -> list[object]:
     return list(given.values()) if isinstance(given, Mapping) else [given]
-
-
-def matches(name: str, pattern: str) -> bool:
-    """Whether a pattern means a layer: it itself, or what it stands in."""
-    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(name, f"{pattern}.*")
 
 
 def _looked_up(given: Number | Mapping[str, Number], layers: Sequence[str], default: Number) -> Number:

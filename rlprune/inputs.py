@@ -29,20 +29,40 @@ def call(model: nn.Module, inputs: Inputs) -> Any:
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
     """All tensors in nested tuples, lists, dicts and dataclasses, in their order."""
+    return (tensor for _, tensor in named_tensors_in(value))
+
+
+def named_tensors_in(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
+    """The same with their names: keys, fields and positions, such as ``hidden_states.2``; a tensor alone has none."""
     if isinstance(value, torch.Tensor):
-        yield value
+        yield name, value
     else:
-        for part in _parts(value):
-            yield from tensors_in(part)
+        for part, inner in named_parts(value).items():
+            yield from named_tensors_in(inner, f"{name}.{part}" if name else part)
 
 
-def _parts(value: Any) -> Iterator[Any]:
+def named_parts(value: Any) -> dict[str, Any]:
+    """The parts of a tuple, list, dict or dataclass by name or position; empty where it has none."""
     if isinstance(value, Mapping):
-        yield from value.values()
-    elif isinstance(value, tuple | list):
-        yield from value
-    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-        yield from (getattr(value, field.name) for field in dataclasses.fields(value))
+        return {str(key): item for key, item in value.items()}
+    if isinstance(value, tuple) and hasattr(value, "_asdict"):
+        return dict(value._asdict())
+    if isinstance(value, tuple | list):
+        return {str(index): item for index, item in enumerate(value)}
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {field.name: getattr(value, field.name) for field in dataclasses.fields(value)}
+    return {}
+
+
+def unknown_parts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
+    """Names and classes of what an answer holds that is neither tensors, None, nor a nesting of these."""
+    if isinstance(value, torch.Tensor | None):
+        return
+    parts = named_parts(value)
+    if not parts and not isinstance(value, Mapping | tuple | list):
+        yield name, type(value).__name__
+    for part, inner in parts.items():
+        yield from unknown_parts(inner, f"{name}.{part}" if name else part)
 
 
 def map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:

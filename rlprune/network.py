@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from rlprune.errors import NetworkError, unknown_name
 from rlprune.groups import PRODUCERS, Group, GroupRules, make_groups
 from rlprune.inputs import Inputs, as_inputs
 from rlprune.layers import Layer
+from rlprune.outputs import Pick, picked_by
 from rlprune.pruning.reference import Cut, Reference
 from rlprune.soundness import sound_groups, ties_of
 from rlprune.tracing.atoms import IntArray
@@ -61,14 +62,16 @@ class Network:
         multiple: widths are rounded to multiples of this (see :func:`rlprune.groups.allowed_widths`), or a mapping from
             patterns to multiples, with ``*`` for the rest.
         minimum: smallest keep ratio of every group, or a mapping from patterns to ratios.
-        outputs: picks from what the model answers the tensors that count, such as :meth:`Task.outputs`; their channels
-            stay. All of them, where nothing is said.
+        outputs: what the model answers keeps its channels, in their order: all of it where nothing is said; else the
+            tensors of these names (``["logits"]``, ``["0"]``; see :class:`rlprune.outputs.Named`), or those that a
+            function picks from the answer. The others may lose channels.
 
     Attributes:
         groups: in forward order.
         layers: one for each weight in use, in forward order.
         dense_widths: ``int64 [G]``.
         left_whole: layer name -> why its channels are not pruned.
+        output_names: of all tensors that the model answers with; a tensor alone has the name ``""``.
         attributes: sizes that stand in modules and follow the widths (:class:`Attribute`).
         aliases: ``state_dict`` key -> the key of the same tensor under its first name.
         decides: modules whose code decides on values they compute (``if x.mean() > 0``); only the way that the example
@@ -88,11 +91,11 @@ class Network:
         only: Sequence[str] = (),
         multiple: int | Mapping[str, int] = 8,
         minimum: float | Mapping[str, float] = 0.0,
-        outputs: Callable[[Any], Any] | None = None,
+        outputs: Pick | Sequence[str] | None = None,
     ) -> None:
         self.rules = GroupRules(ignore, only, multiple, minimum)
         self.example_inputs = as_inputs(example_inputs)
-        self.outputs = outputs or _everything
+        self.outputs = picked_by(outputs)
         self.model = accepted_copy(model)
         check_inputs(self.model, self.example_inputs)
         with torch.random.fork_rng(devices=[]):
@@ -110,15 +113,17 @@ class Network:
             reasons = (
                 "; ".join(f"{name}: {why}" for name, why in list(self.left_whole.items())[:5]) or "no layers found"
             )
+            several = "name the outputs that must stay, " if len(self.output_names) > 1 else ""
             raise NetworkError(
                 f"A network needs at least one group of channels that can be pruned; there is none ({reasons}). "
-                "Ignore less, or choose another network."
+                f"Ignore less, {several}or choose another network."
             )
 
     def _use(self, found: Discovery) -> None:
         """Take layers, groups and attributes from a discovery."""
         self._found = found
         self.aliases = dict(found.trace.aliases)
+        self.output_names = found.trace.outputs
         self.atom_roots = found.roots
         self.decides = tuple(sorted(name or "the network" for name in found.trace.deciding))
         self.layers = tuple(item.layer for item in found.layers)
@@ -317,8 +322,3 @@ def _fingerprint(groups: Sequence[Group], layers: Sequence[Layer]) -> str:
         ],
     }
     return hashlib.sha256(json.dumps(identity).encode()).hexdigest()
-
-
-def _everything(answer: Any) -> Any:
-    """The outputs that count where nothing was said."""
-    return answer

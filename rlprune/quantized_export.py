@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from rlprune.errors import DeviceError, NetworkError
-from rlprune.export import Feed, open_session, parsed_onnx, quiet
+from rlprune.export import Feed, onnxruntime_module, open_session, parsed_onnx, quiet
 from rlprune.pruning.quantization import Range
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ def _origins(graph: GraphProto, rounded: Collection[str]) -> dict[str, str]:
 
 
 def _quantization() -> Any:
+    onnxruntime_module()
     try:
         from onnxruntime import quantization
     except ImportError as reason:

@@ -13,8 +13,8 @@ from rlprune.blocks import Block, Blocks, macs_without, params_without, vanishin
 from rlprune.choices import FULL_BITS, INT8_BITS, KINDS, Choice, Int8Where, Kind, Unit
 from rlprune.decisions import Decisions
 from rlprune.errors import ConfigError
-from rlprune.groups import matches
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.patterns import matches
 from rlprune.pruning.droppable import find_blocks
 from rlprune.pruning.quantization import storable_layers
 

@@ -17,7 +17,16 @@ from rlprune.errors import ConfigError, NetworkError, unknown_name
 from rlprune.files import MAX_JSON_BYTES, parse_json, read_bytes, write_atomic
 from rlprune.packing import WIDTHS, Form, Stored, pack, sizes, treated, unpack
 
-__all__ = ["Stored", "compact_bytes", "data_bytes", "load_compact", "save_compact", "stored_bytes", "treated"]
+__all__ = [
+    "Stored",
+    "compact_bytes",
+    "data_bytes",
+    "load_compact",
+    "save_compact",
+    "stored_bytes",
+    "treated",
+    "verify_compact",
+]
 
 SCHEMA = "rlprune-compact/1"
 METADATA = "rlprune"
@@ -68,9 +77,35 @@ def save_compact(path: str | Path, state: Mapping[str, Tensor], treatment: Mappi
     """Write a network's tensors into one file, atomically; see :func:`compact_bytes`.
 
     Raises:
-        NetworkError: the file cannot be written; else as :func:`compact_bytes`.
+        NetworkError: the file would be larger than is read, or cannot be written; else as :func:`compact_bytes`.
     """
-    return write_atomic(path, compact_bytes(state, treatment), NetworkError)
+    content = compact_bytes(state, treatment)
+    verify_compact(content)
+    return write_atomic(path, content, NetworkError)
+
+
+def verify_compact(content: bytes, state: Mapping[str, Tensor] | None = None) -> None:
+    """Refuse what :func:`load_compact` would not read, and, where ``state`` is given, other tensors than these.
+
+    Raises:
+        NetworkError: there are more bytes than are read, or a tensor comes back otherwise.
+    """
+    if len(content) > MAX_FILE_BYTES:
+        raise NetworkError(
+            f"A compact file has at most {MAX_FILE_BYTES} bytes, for no more are read; this one would have "
+            f"{len(content)}. Use the plain safetensors file instead."
+        )
+    if state is None:
+        return
+    read = unpacked(content, "The compact file")
+    for key, tensor in state.items():
+        if key not in read or not _same_bits(read[key], tensor.detach().cpu()):
+            raise NetworkError(f"The compact file must hold the network's tensors; {key!r:.80} comes back otherwise.")
+
+
+def _same_bits(left: Tensor, right: Tensor) -> bool:
+    alike = (left.dtype, left.shape) == (right.dtype, right.shape)
+    return alike and torch.equal(*(each.flatten().view(torch.uint8) for each in (left, right)))
 
 
 def compact_bytes(state: Mapping[str, Tensor], treatment: Mapping[str, Stored]) -> bytes:
@@ -114,7 +149,11 @@ def load_compact(path: str | Path) -> dict[str, Tensor]:
     Raises:
         NetworkError: the file is missing, has more than 1 GiB, or does not hold what its header says.
     """
-    content = read_bytes(path, NetworkError, MAX_FILE_BYTES)
+    return unpacked(read_bytes(path, NetworkError, MAX_FILE_BYTES), path)
+
+
+def unpacked(content: bytes, path: str | Path) -> dict[str, Tensor]:
+    """The same of a file's content; ``path`` says in errors where it is from."""
     try:
         tensors = load(content)
     except Exception as reason:

@@ -13,13 +13,15 @@ from torch import nn
 from rlprune.choices import Kind
 from rlprune.delivery import INT8_TOLERANCE, Delivered
 from rlprune.evaluation import Evaluator
-from rlprune.export import TOLERANCE, input_arrays, run_onnx, verify_onnx
+from rlprune.experiments.delivering import NetworkFiles, network_files
+from rlprune.experiments.run_folder import ONNX
+from rlprune.export import TOLERANCE, initializers, input_arrays, run_onnx, verify_onnx
 from rlprune.network import IntArray, Network
 from rlprune.pruning.builder import PlanBuilder
-from rlprune.pruning.quantization import int8_layers
+from rlprune.pruning.quantization import WeightPlace, int8_layers
 from rlprune.pruning.tables import PruningTables
 from rlprune.space import Decisions, Space
-from rlprune.storage import load_compact
+from rlprune.storage import Stored, load_compact
 from rlprune.tasks import Split, load_task
 from rlprune.zoo import resolve_network
 from tests.mixed import NETWORKS, RULES, prepare, random_rows, row_of
@@ -157,3 +159,53 @@ def test_a_trained_network_in_int8_gives_the_classes_of_its_simulation(bits: int
     assert len(delivered.ranges) == len(int8_layers(network))
     assert agreement(delivered, network, task.validation.tensors[0], task.calibration) > 0.99
     assert evaluator.on(delivered.module, task.validation).score > 0.9
+
+
+class Words(nn.Module):
+    """An embedding, and a head that may be the same."""
+
+    def __init__(self, tied: bool) -> None:
+        super().__init__()
+        self.table, self.head = nn.Embedding(50, 32), nn.Linear(32, 50, bias=False)
+        self.up, self.down = nn.Linear(32, 64), nn.Linear(64, 32)
+        if tied:
+            self.head.weight = self.table.weight
+
+    def forward(self, words: torch.Tensor) -> torch.Tensor:
+        h = self.table(words)
+        h = h + self.down(torch.relu(self.up(h)))
+        out: torch.Tensor = self.head(h.mean(1))
+        return out
+
+
+def words_in_few_bits(tied: bool) -> NetworkFiles:
+    generator = torch.Generator().manual_seed(0)
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        model = Words(tied).eval()
+    words = torch.randint(0, 50, (32, 12), generator=generator)
+    network, split = Network(model, words[:1]), Split(words, torch.zeros(32, dtype=torch.long))
+    space = Space(network, Decisions(("bits",), bits=(8, 32)))
+    row = np.array([8] * len(space.choices))
+    delivered = PlanBuilder(PruningTables(network, split), space, split).delivered(row)
+    return network_files(delivered, network, split)
+
+
+def test_a_tied_weight_of_few_bits_stands_once_and_in_few_bits_in_onnx() -> None:
+    apart, tied = words_in_few_bits(False), words_in_few_bits(True)
+    assert tied.wide == apart.wide == []
+    assert tied.held["int8"] < apart.held["int8"]
+    assert tied.held["float32"] < 0.25 * tied.held["int8"]
+    assert len(tied.contents[ONNX]) < len(apart.contents[ONNX])
+    assert tied.notes[0].startswith("Weights in pruned.onnx: ")
+
+
+def test_a_weight_that_the_exporter_rewrote_is_float32_and_named_and_the_others_are_in_few_bits() -> None:
+    module = nn.Sequential(nn.Linear(8, 4)).eval()
+    narrow = {"0": (8, WeightPlace("0.weight", 0)), "gone": (8, WeightPlace("gone.weight", 0))}
+    delivered = Delivered(module, {"0.weight": Stored(8)}, narrow=narrow)
+    model = delivered.onnx((torch.zeros(1, 8),), Split(torch.zeros(1, 8), torch.zeros(1)))
+    assert delivered.wide_in(model) == ["gone"]
+    assert {kind for kind, _ in initializers(model).values()} == {"int8", "float32"}
+    notes = NetworkFiles(wide=delivered.wide_in(model)).notes
+    assert notes == ["Of few bits, but float32 in pruned.onnx, for the exporter changes them: gone."]

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import re
+import tomllib
 import warnings
 from collections.abc import Callable
+from importlib.metadata import version
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from torch import nn
 
+from rlprune import export
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.export import export_onnx, export_onnx_bytes, input_arrays, open_session, run_onnx, verify_onnx
 
@@ -229,3 +235,44 @@ def test_too_large_networks_are_refused(images: torch.Tensor, monkeypatch: pytes
 def test_broken_models_are_refused() -> None:
     with pytest.raises(DeviceError, match="cannot load"):
         open_session(b"not a model")
+
+
+class Cached(nn.Module):
+    """Answers with an object that no one can look into, as caches of transformers are."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.layer = nn.Linear(4, 2)
+
+    def forward(self, x: torch.Tensor) -> Any:
+        return {"logits": self.layer(x), "cache": (SimpleNamespace(keys=x), 3), "none": None}
+
+
+def test_an_answer_that_is_no_tensor_is_named() -> None:
+    with pytest.raises(NetworkError, match=r"; cache\.0 is of class SimpleNamespace, cache\.1 is of class int\."):
+        export_onnx_bytes(Cached().eval(), (torch.ones(1, 4),))
+
+
+def test_a_failing_import_names_the_versions(monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*arguments: object, **keywords: object) -> None:
+        raise ImportError("No module named 'onnxscript._framework_apis'")
+
+    monkeypatch.setattr(torch.onnx, "export", broken)
+    installed = f"installed: onnx {version('onnx')}, onnxscript {version('onnxscript')}"
+    with pytest.raises(DeviceError, match=re.escape(installed)) as caught:
+        export_onnx_bytes(nn.Linear(4, 2).eval(), (torch.ones(1, 4),))
+    assert export.NEEDED in str(caught.value)
+
+
+def test_the_needed_versions_are_those_of_the_project() -> None:
+    project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
+    assert set(export.NEEDED.split(", ")) <= set(project["dependencies"])
+
+
+def test_the_runtime_reports_nothing_home(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    monkeypatch.setattr(onnxruntime, "disable_telemetry_events", lambda: asked.append("off"), raising=False)
+    export.onnxruntime_module()
+    assert asked == ["off"]
+    monkeypatch.delattr(onnxruntime, "disable_telemetry_events")
+    assert export.onnxruntime_module() is onnxruntime

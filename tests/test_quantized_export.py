@@ -19,11 +19,12 @@ from torch import nn
 from rlprune.devices.onnx_folding import folded
 from rlprune.devices.template import OnnxTemplate
 from rlprune.errors import NetworkError, PlanError, TaskError
-from rlprune.export import Feed, export_onnx_bytes, input_arrays, run_onnx
+from rlprune.export import Feed, export_onnx_bytes, input_arrays, run_onnx, verify_onnx
 from rlprune.network import Network
 from rlprune.pruning.quantization import (
     Int8Inputs,
     Range,
+    WeightPlace,
     fake_quantized,
     int8_layers,
     measure_ranges,
@@ -226,7 +227,7 @@ def test_batchnorms_are_folded_only_where_nothing_else_reads_their_input() -> No
 
 
 @pytest.mark.parametrize("fixture", ["residual", "encoder"])
-@pytest.mark.parametrize(("bits", "share"), [(16, 0.6), (8, 0.4), (4, 0.3)])
+@pytest.mark.parametrize(("bits", "share"), [(16, 0.6), (8, 0.4), (4, 0.31)])
 def test_weights_in_few_bits_answer_what_rounded_ones_do(
     fixture: str, bits: int, share: float, request: pytest.FixtureRequest
 ) -> None:
@@ -293,3 +294,31 @@ def test_a_trained_network_agrees_with_its_simulation() -> None:
     got, wanted = torch.from_numpy(np.concatenate(parts)), simulated(network, ranges, layers, validation)
     assert float((got.argmax(1) == wanted.argmax(1)).float().mean()) > 0.99
     assert divergence(got, wanted) < 1e-3
+
+
+class SharedNorm(nn.Module):
+    """One BatchNorm behind two convolutions, with and without bias."""
+
+    def __init__(self, bias: bool) -> None:
+        super().__init__()
+        self.first, self.second = nn.Conv2d(3, 8, 3, bias=bias), nn.Conv2d(8, 8, 3, bias=bias)
+        self.norm, self.head = nn.BatchNorm2d(8), nn.Linear(8, 4)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        y = torch.relu(self.norm(self.second(torch.relu(self.norm(self.first(x))))))
+        out: torch.Tensor = self.head(y.mean((2, 3)))
+        return out
+
+
+@pytest.mark.parametrize("bias", [False, True])
+def test_a_norm_behind_two_convolutions_is_folded_into_both(bias: bool) -> None:
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        module = with_noise(SharedNorm(bias))
+    x = torch.randn(1, 3, 8, 8, generator=torch.Generator().manual_seed(0))
+    exported = export_onnx_bytes(module, (x,), optimize=False)
+    result = folded(onnx.load_from_string(exported))
+    assert not any(node.op_type == "BatchNormalization" for node in result.graph.node)
+    verify_onnx(result.SerializeToString(), module, (x,))
+    place = {"head": WeightPlace("head.weight", 0)}
+    verify_onnx(weight_only_onnx(exported, {"head": 8}, place), module, (x,), tolerance=0.05)

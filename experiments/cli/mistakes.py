@@ -13,11 +13,12 @@ from rlprune.experiments.run_config import TrainConfig
 
 Fields = Sequence[dataclasses.Field[Any]]
 
-UNKNOWN = re.compile(r"unrecognized arguments: (\S+)")
+# Of jsonargparse 4.40 and later, which words some of them anew.
+UNKNOWN = re.compile(r"[Uu]nrecognized arguments: (\S+)")
 WRONG_KIND = re.compile(r'Parser key "(\w+)":.* (?:Got|Given) value: (.*)')
 NO_VALUE = re.compile(r"argument (\S+): expected one argument")
 SWITCH = re.compile(r"argument (\S+): ignored explicit argument (.*)")
-MISSING = re.compile(r"the following arguments are required: (\w+)")
+MISSING = re.compile(r'(?:the following arguments are required: |Validation failed: Key ")(\w+)')
 
 
 def flag_of(name: str) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rlprune.devices.sources import is_source
-from rlprune.experiments.config import as_dict
+from rlprune.experiments.config import CHOSEN, as_dict
 from rlprune.experiments.device_config import ProfileConfig
 from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.setup import needs_profile
 from rlprune.experiments.sweeping.names import digest, shortened, word
 
-SAME = ("network", "task", "data_dir", "ignore", "only", "threads", "multiple", "minimum", "rule", "device", "watts")
+SAME = (
+    *("network", "task", "data_dir", *CHOSEN),
+    *("threads", "multiple", "minimum", "rule", "device", "watts"),
+)
 
 
 def profile_of(config: TrainConfig) -> ProfileConfig | None:

@@ -21,7 +21,10 @@ from rlprune.experiments.setup import labelled
 from rlprune.experiments.validating.claims import EXACT, Claims, Tolerance
 from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.tolerances import LATER, Tolerances
-from rlprune.export import verify_onnx
+from rlprune.export import TOLERANCE, verify_onnx
+from rlprune.inputs import Inputs, call, map_tensors, named_tensors_in
+from rlprune.network import Network
+from rlprune.pruning.verification import telling_inputs
 from rlprune.storage import load_compact
 from rlprune.tasks.base import APART
 from rlprune.tasks.overlap import split_digest
@@ -32,6 +35,7 @@ SETTINGS = ("network", "agent", "episodes", "seed", "reward")
 LIBRARIES = ("rlprune", "commit", "python", "torch", "numpy", "onnxruntime")
 MACHINE = ("operating_system", "cpu", "cores", "memory_bytes")
 WRITTEN_LATER = Tolerance(LATER, why="report and pictures are written after it was noted")
+ROUNDING = Tolerance(TOLERANCE, why="float32 sums in another order")
 ROOM = 2**26
 """Bytes that a file may have beyond the expected weights before it is not read."""
 
@@ -113,9 +117,12 @@ def check_files(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> Non
         return
     delivered = rebuilt.candidate(row["widths"], row["role"]).delivered
     _check_weights(claims, rebuilt.run.path / TENSORS, _tensors, delivered.module, tolerances)
-    if delivered.stored:
+    if delivered.stored and (reason := _not_written(rebuilt, COMPACT)) is not None:
+        claims.unchecked("weights", COMPACT, None, reason)
+    elif delivered.stored:
         _check_weights(claims, rebuilt.run.path / COMPACT, _compact_tensors, delivered.module, tolerances)
     _check_onnx(claims, rebuilt, delivered, row["batch"])
+    _check_outputs(claims, rebuilt, delivered.module)
 
 
 def _check_weights(claims: Claims, path: Path, read: Read, module: nn.Module, tolerances: Tolerances) -> None:
@@ -160,13 +167,44 @@ def _apart(claimed: torch.Tensor, found: torch.Tensor) -> float:
     return float((claimed.double() - found.double().cpu()).abs().max()) / scale
 
 
+def _not_written(rebuilt: Rebuilt, name: str) -> str | None:
+    """Why the run did not write a file, as its notes say it."""
+    return next((note for note in rebuilt.result["notes"] if note.startswith(f"{name} is not written")), None)
+
+
 def _check_onnx(claims: Claims, rebuilt: Rebuilt, delivered: Delivered, batch: int) -> None:
     path = rebuilt.run.path / ONNX
     if not path.is_file():
-        claims.unchecked("outputs", path.name, None, "the run wrote none: the network could not be exported")
+        claims.unchecked("outputs", path.name, None, _not_written(rebuilt, ONNX) or "the run has none")
         return
     with claims.reading("outputs", path.name, "those of the plan"):
         content = _content(path, len(weights(delivered.module)))
         inputs, allowed = rebuilt.network.example_inputs, delivered.tolerance
         verify_onnx(content, delivered.module, inputs, batch=batch, tolerance=allowed)
-        claims.equal("outputs", path.name, "those of the plan", "those of the plan", "compared on one input")
+        claims.equal("outputs", path.name, "those of the plan", "those of the plan", "all of them, on one input")
+
+
+def _check_outputs(claims: Claims, rebuilt: Rebuilt, module: nn.Module) -> None:
+    """Every output that stays has the dense network's shape, and its channels are in the dense network's order.
+
+    Order is that of the permuted network, of which all plans are cut: uncut it computes what the dense one does.
+    """
+    network = rebuilt.network
+    inputs = telling_inputs(network, seed=0)
+    models = {"dense": network.model, "permuted": rebuilt.evaluator.tables.permuted, "cut": module}
+    answers = {which: _answers(network, model, inputs) for which, model in models.items()}
+    for name, dense in answers["dense"].items():
+        subject = name or "the only one"
+        cut, permuted = answers["cut"].get(name), answers["permuted"][name]
+        claims.equal("shape of output", subject, list(dense.shape), None if cut is None else list(cut.shape))
+        if dense.is_floating_point():
+            apart = _apart(permuted, dense)
+            claims.near("output uncut, largest difference", subject, 0.0, apart, ROUNDING)
+
+
+def _answers(network: Network, model: nn.Module, inputs: Inputs) -> dict[str, torch.Tensor]:
+    """Outputs that stay, by name."""
+    device = next(model.parameters()).device
+    with torch.no_grad():
+        answer = call(model, map_tensors(lambda tensor: tensor.to(device), inputs))
+    return {name: tensor.cpu() for name, tensor in named_tensors_in(network.outputs(answer))}

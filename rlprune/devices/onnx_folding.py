@@ -58,13 +58,16 @@ def _can_fold(layer: NodeProto, norm: NodeProto, arrays: Mapping[str, Array], re
 
 
 def _fold(layer: NodeProto, norm: NodeProto, arrays: Mapping[str, Array]) -> dict[str, Array]:
-    """Makes ``layer`` answer what ``norm`` did; gives its new weight and bias."""
+    """Makes ``layer`` answer what ``norm`` did; gives its new weight and bias.
+
+    The norm's own tensors stay as they are: another layer may end in the same norm.
+    """
     gamma, beta, mean, variance = (arrays[name].astype(np.float64) for name in norm.input[1:5])
     slope = gamma / np.sqrt(variance + attribute(norm, "epsilon", EPSILON))
     weight = arrays[layer.input[1]]
     bias = arrays[layer.input[2]] if len(layer.input) == 3 else np.zeros(len(mean))
     if len(layer.input) == 2:
-        layer.input.append(norm.input[2])
+        layer.input.append(f"{layer.input[1]}_bias")
     layer.output[0] = norm.output[0]
     shape = (-1,) + (1,) * (weight.ndim - 1)
     return {
@@ -79,10 +82,11 @@ def attribute(node: NodeProto, name: str, default: float) -> float:
 
 
 def replace_initializers(graph: GraphProto, changed: Mapping[str, Array]) -> None:
-    """Give initialisers other values."""
-    for tensor in graph.initializer:
-        if tensor.name in changed:
-            tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(changed[tensor.name]), tensor.name))
+    """Give initialisers other values; those that are not there are added."""
+    present = {tensor.name: tensor for tensor in graph.initializer}
+    for name, array in changed.items():
+        tensor = present.get(name) or graph.initializer.add()
+        tensor.CopyFrom(numpy_helper.from_array(np.ascontiguousarray(array), name))
 
 
 def drop_unread_initializers(graph: GraphProto) -> None:

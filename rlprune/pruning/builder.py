@@ -95,7 +95,7 @@ class PlanBuilder:
         ranges = measure_ranges(model, int8, batches(self._calibration, BATCH, self._tables.device))
         rounding = Int8Inputs(model, int8)
         rounding.apply(ranges, int8)
-        return Delivered(model, stored, ranges, rounding)
+        return Delivered(model, stored, ranges, rounding, self._narrow(row))
 
     def _narrow(self, row: IntArray) -> dict[str, tuple[int, WeightPlace]]:
         """Layers of a plan ``[K]`` that are left and whose weights have few bits, and where these stand."""

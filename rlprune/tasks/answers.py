@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Mapping
 from typing import Any
@@ -10,7 +9,7 @@ from typing import Any
 import torch
 
 from rlprune.errors import NetworkError, TaskError
-from rlprune.inputs import batch_size
+from rlprune.inputs import batch_size, named_parts
 from rlprune.tasks.split import Batch, tensor_kind
 
 LOGITS = "logits"
@@ -39,19 +38,6 @@ def scored_tensor(answer: Any) -> torch.Tensor:
         f"The network must answer with one tensor, samples first, or with something that has `{LOGITS}`; it returned "
         f"{type(answer).__name__}{_listed(parts)}. Override Task.outputs to choose the tensor that is scored."
     )
-
-
-def named_parts(answer: Any) -> dict[str, Any]:
-    """The parts of an answer by name or position; empty where it has none."""
-    if isinstance(answer, Mapping):
-        return {str(key): value for key, value in answer.items()}
-    if isinstance(answer, tuple) and hasattr(answer, "_asdict"):
-        return dict(answer._asdict())
-    if isinstance(answer, tuple | list):
-        return {str(index): value for index, value in enumerate(answer)}
-    if dataclasses.is_dataclass(answer) and not isinstance(answer, type):
-        return {field.name: getattr(answer, field.name) for field in dataclasses.fields(answer)}
-    return {}
 
 
 def _listed(parts: Mapping[str, Any]) -> str:

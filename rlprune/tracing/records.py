@@ -102,6 +102,7 @@ class Trace:
     tables: set[str] = field(default_factory=set)
     uses: dict[str, float] = field(default_factory=dict)
     aliases: dict[str, str] = field(default_factory=dict)
+    outputs: tuple[str, ...] = ()
 
     def fixed_axes(self) -> set[tuple[str, int]]:
         """Dimensions of parameters all of whose positions were fixed."""

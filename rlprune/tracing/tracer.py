@@ -17,7 +17,8 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from rlprune.inputs import Inputs, batch_size, call, tensors_in
+from rlprune.inputs import Inputs, batch_size, call, named_tensors_in, tensors_in
+from rlprune.outputs import OUTPUT, Pick, everything
 from rlprune.tracing.atoms import IntArray, Label, Labels
 from rlprune.tracing.records import Call, Choice, Size, Trace
 
@@ -35,7 +36,7 @@ class Tracer(TorchDispatchMode):
 
     def __init__(
         self, model: nn.Module, inputs: Inputs, choices: Mapping[str, int] | None = None, opaque: Collection[str] = (),
-        outputs: Callable[[Any], Any] | None = None,
+        outputs: Pick = everything,
     ) -> None:  # fmt: skip
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
@@ -45,7 +46,7 @@ class Tracer(TorchDispatchMode):
         self.atoms = self.found.atoms
         self.path: list[str] = [""]
         self.failed_in = ""
-        self._picked = outputs or (lambda answer: answer)
+        self._picked = outputs
         self._chosen = dict(choices or {})
         self._opaque = set(opaque)
         self._labels = WeakTensorKeyDictionary()
@@ -244,15 +245,16 @@ class Tracer(TorchDispatchMode):
                 self.found.uses[key] = self.found.uses.get(key, 0.0) + outputs[0].numel() / self.batch
 
     def run(self) -> Any:
-        """Run the model under this mode; its outputs stay whole."""
+        """Run the model under this mode; what is picked of its outputs stays whole."""
         recurrent = any(isinstance(module, nn.RNNBase) for module in self._names)
         with self._watching_modules(), plain_kernels(recurrent), torch.no_grad(), self:
             output = call(self.model, self.inputs)
-        picked = list(tensors_in(self._picked(output)))
-        self._note_use(picked)
-        for tensor in picked:
+        self.found.outputs = tuple(name for name, _ in named_tensors_in(output))
+        picked = list(named_tensors_in(self._picked(output)))
+        self._note_use([tensor for _, tensor in picked])
+        for name, tensor in picked:
             for label in self.labels(tensor):
-                self.atoms.fix(label, "its channels are an output of the network")
+                self.atoms.fix(label, OUTPUT if len(picked) == 1 else f"{OUTPUT} ({name})")
         return output
 
     @contextlib.contextmanager

@@ -52,7 +52,7 @@ def left_whole(reasons: Mapping[str, str]) -> str:
     """Layers by reason, in few words."""
     layers: dict[str, list[str]] = defaultdict(list)
     for layer, reason in reasons.items():
-        layers["out" if reason == OUTPUT else reason].append(f"`{layer}`")
+        layers["out" if reason.startswith(OUTPUT) else reason].append(f"`{layer}`")
     return "; ".join(f"{_few(names)}: {reason}" for reason, names in layers.items()).replace("|", "\\|")
 
 

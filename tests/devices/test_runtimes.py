@@ -156,7 +156,7 @@ def test_openvino_names_the_operator_it_lacks() -> None:
             determinants: torch.Tensor = torch.linalg.det(matrices)
             return determinants
 
-    with pytest.raises(NetworkError, match=r"it lacks Det-[0-9]+") as caught:
+    with pytest.raises(NetworkError, match="it lacks Det") as caught:
         OpenVinoCpu().load_module(Determinant(), torch.eye(3)[None])
     assert "\n" not in str(caught.value)
 
@@ -229,7 +229,8 @@ def test_sessions_never_fall_back_in_the_middle(monkeypatch: pytest.MonkeyPatch)
 def test_bound_runs_compute_the_same(residual_network: Network) -> None:
     model = export_onnx_bytes(pruned(residual_network), residual_network.example_inputs, batch=BATCH)
     feed = input_arrays(model, residual_network.example_inputs, BATCH)
-    binding: Any = bound(open_session(model), feed, "cpu")()
+    run = bound(open_session(model), feed, "cpu")  # it holds the session, which the binding alone does not
+    binding: Any = run()
     np.testing.assert_allclose(binding.copy_outputs_to_cpu()[0], wanted(residual_network), atol=1e-4)
 
 

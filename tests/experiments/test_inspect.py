@@ -196,7 +196,8 @@ def test_inputs_come_from_a_shape_or_a_task(call: Any, inspected: Any) -> None:
 
 def test_hints_fit_what_was_found(inspected: Any) -> None:
     several = inspected("--network", "tiny_rows:tokens")
-    assert any("wrap the network" in hint for hint in several["hints"])
+    assert several["outputs"] == ["0", "1"]
+    assert any("--outputs 0" in hint for hint in several["hints"])
     assert len(next(item["layers"] for item in several["left_whole"] if "output" in item["reason"])) > 1
     number = inspected("--network", "tiny_rows:stubborn")
     assert [item["layers"] for item in number["left_whole"] if "fails" in item["reason"]] == [["a"]]

@@ -11,10 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
+from rlprune import storage
 from rlprune.delivery import Delivered
+from rlprune.errors import NetworkError
 from rlprune.experiments.outputs import write_network
 from rlprune.experiments.progress import Progress
-from rlprune.storage import Stored, load_compact
+from rlprune.storage import Stored, load_compact, save_compact, treated
 
 
 class Noise(nn.Module):
@@ -27,24 +29,28 @@ class Branching(nn.Module):
         return x if x.sum() > 0 else -x
 
 
-def write(module: nn.Module, folder: Path, bits: int = 32) -> list[str]:
+def write(module: nn.Module, folder: Path, bits: int = 32) -> tuple[list[str], list[str]]:
+    """What is said of the files, and their names."""
     run: Any = SimpleNamespace(path=folder)
     whole = nn.Sequential(nn.Linear(4, 2), module)
     stored = {"0.weight": Stored(bits)} if bits < 32 else {}
+    for key, how in stored.items():  # as a plan delivers it
+        whole.load_state_dict({**whole.state_dict(), key: treated(whole.state_dict()[key], how)})
     item: Any = SimpleNamespace(module=whole, delivered=Delivered(whole, stored))
     evaluator = SimpleNamespace(task=SimpleNamespace(calibration=None))  # ranges are for layers in int8 alone
     problem: Any = SimpleNamespace(network=SimpleNamespace(example_inputs=(torch.ones(1, 4),)), evaluator=evaluator)
-    write_network(run, item, problem, 1, Progress())
-    return sorted(path.name for path in folder.iterdir())
+    return write_network(run, item, problem, 1, Progress()), sorted(path.name for path in folder.iterdir())
 
 
 def test_both_files_are_written(tmp_path: Path) -> None:
-    assert write(nn.ReLU(), tmp_path) == ["pruned.onnx", "pruned.safetensors"]
+    assert write(nn.ReLU(), tmp_path) == ([], ["pruned.onnx", "pruned.safetensors"])
 
 
 def test_a_network_with_treated_weights_has_a_compact_file_too(tmp_path: Path) -> None:
     files = ["pruned.compact.safetensors", "pruned.onnx", "pruned.safetensors"]
-    assert write(nn.ReLU(), tmp_path, bits=8) == files
+    notes, names = write(nn.ReLU(), tmp_path, bits=8)
+    assert names == files
+    assert notes[0].startswith("Weights in pruned.onnx: ")
     assert load_compact(tmp_path / files[0]).keys() == load_file(tmp_path / files[2]).keys() == {"0.weight", "0.bias"}
 
 
@@ -55,7 +61,18 @@ def test_a_network_with_treated_weights_has_a_compact_file_too(tmp_path: Path) -
 def test_a_network_without_onnx_form_costs_no_run(
     module: nn.Module, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert write(module, tmp_path) == ["pruned.safetensors"]
-    told = capsys.readouterr().err
-    assert told.startswith("pruned.onnx is not written: ")
-    assert reason in told
+    notes, names = write(module, tmp_path)
+    assert names == ["pruned.safetensors"]
+    assert notes[0].startswith("pruned.onnx is not written: ")
+    assert reason in notes[0]
+    assert capsys.readouterr().err == f"{notes[0]}\n"
+
+
+def test_a_compact_file_that_would_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(storage, "MAX_FILE_BYTES", 100)
+    notes, names = write(nn.ReLU(), tmp_path, bits=8)
+    assert names == ["pruned.onnx", "pruned.safetensors"]
+    assert notes[0].startswith("pruned.compact.safetensors is not written: A compact file has at most 100 bytes")
+    with pytest.raises(NetworkError, match="at most 100 bytes"):
+        save_compact(tmp_path / "net.safetensors", {"w": torch.ones(8, 8)}, {"w": Stored(8)})
+    assert not (tmp_path / "net.safetensors").exists()

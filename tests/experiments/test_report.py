@@ -20,7 +20,7 @@ from rlprune.experiments.page import to_html
 from rlprune.experiments.pictures import cost_scatter, promise_bars
 from rlprune.experiments.report import episode_tables, write_report
 from rlprune.experiments.report_outcome import rows_of
-from rlprune.experiments.run_folder import RunFolder
+from rlprune.experiments.run_folder import NETWORKS, RunFolder
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 EVIL = "<script>alert(1)</script>|`*_$x$&amp;"
@@ -304,6 +304,13 @@ def test_results_of_older_versions_read_with_today_s_roles(trained: Any, tmp_pat
     write_report(RunFolder(run))
     roles = [row["role"] for row in RunFolder(run).result()["rows"]]
     assert roles == ["dense", *([] if old else ["uniform"]), "filled", "baseline", "agent"]
+
+
+@pytest.mark.parametrize("files", [[], ["pruned.safetensors"], ["pruned.onnx", "pruned.safetensors"]])
+def test_only_files_that_are_there_are_named(result: dict[str, Any], files: list[str]) -> None:
+    text = to_markdown(Document("", report_outcome.opening(result, files), []))
+    assert "`plan.json` is this plan" in text
+    assert [name for name in NETWORKS if name in text] == sorted(files, key=NETWORKS.index)
 
 
 def test_a_score_that_is_no_accuracy_has_no_binomial_error(result: dict[str, Any]) -> None:

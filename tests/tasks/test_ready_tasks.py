@@ -82,9 +82,9 @@ def test_the_auc_is_told_where_there_are_both_classes() -> None:
 def test_numbers_are_scored_as_scikit_learn_does(seed: int, sizes: tuple[int, ...]) -> None:
     truth, guess = (5 + normal(number, 30, *sizes).double() for number in (seed, seed + 1))
     task, found = made(RegressionTask), made(RegressionTask).details(guess, truth)
-    assert task.score(guess, truth) == found["r2"] == pytest.approx(metrics.r2_score(truth, guess))
-    assert found["mae"] == pytest.approx(metrics.mean_absolute_error(truth, guess))
-    flat = truth.reshape(-1), guess.reshape(-1)
+    assert task.score(guess, truth) == found["r2"] == pytest.approx(metrics.r2_score(truth.numpy(), guess.numpy()))
+    assert found["mae"] == pytest.approx(metrics.mean_absolute_error(truth.numpy(), guess.numpy()))
+    flat = truth.reshape(-1).numpy(), guess.reshape(-1).numpy()
     assert found["rmse"] == pytest.approx(metrics.root_mean_squared_error(*flat))
     share = ((guess - truth) ** 2).double().mean(0) / truth.double().var(0, correction=0)
     assert task.divergence(guess, truth) == pytest.approx(float(share.mean()))

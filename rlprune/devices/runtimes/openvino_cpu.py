@@ -17,6 +17,11 @@ from rlprune.export import Feed, quiet
 HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 CAPABILITIES = {"float32": "FP32", "bfloat16": "BF16", "float16": "FP16"}
 
+LACKING = re.compile(
+    r"(?:No conversion rule found for operations|does not support the following ONNX operations): (.+)"
+)
+"""How OpenVINO says it, newer and older."""
+
 
 class OpenVinoCpu(ExportedRuntime):
     """Models compiled for the processor with one stream and a fixed number of threads, which are not pinned to cores.
@@ -70,7 +75,7 @@ class OpenVinoCpu(ExportedRuntime):
             with quiet():
                 return self._core.compile_model(self._core.read_model(model), "CPU", properties)
         except RuntimeError as reason:
-            lacking = re.search(r"No conversion rule found for operations: (.+)", str(reason))
+            lacking = LACKING.search(str(reason))
             if lacking is None:
                 raise DeviceError(f"OpenVINO cannot load this network: {_cause(reason)}") from reason
             raise NetworkError(

@@ -121,7 +121,7 @@ PLANS = Topic(
         BadInput(
             "note on layers that is no list",
             "apply plan-note.json …",
-            "The plan's note 'ignore' must be a list of layer names; 'head' came. Give --ignore.",
+            "The plan's note 'ignore' must be a list of names; 'head' came. Give --ignore.",
         ),
         BadInput(
             "device that only has a profile",

@@ -13,6 +13,11 @@ WIDTHS = Topic(
             "What ignore names must be layers of the network; nothing matches 'head*'. `rlprune inspect` lists them.",
         ),
         BadInput(
+            "output that is not there",
+            "train … --outputs logits",
+            "Outputs must be some that the network gives; 'logits' is none of: a single tensor, which has no name.",
+        ),
+        BadInput(
             "layer to prune that is not there",
             "inspect … --only head",
             "What only names must be layers of the network; nothing matches 'head'. `rlprune inspect` lists them.",
