@@ -242,11 +242,15 @@ class Network:
         matrix = self.as_matrix(widths).astype(np.float64)
         return self._base["out"] + matrix @ self._slope["out"], self._base["in"] + matrix @ self._slope["in"]
 
+    def rows(self, widths: npt.ArrayLike) -> IntArray:
+        """Channels over which the product of every layer is repeated, ``int64 [N, L]``; 1 for most."""
+        found = self._base["rows"] + self.as_matrix(widths) @ self._slope["rows"]
+        return found.astype(np.int64)
+
     def layer_macs(self, widths: npt.ArrayLike) -> FloatArray:
         """Multiply-adds of one sample by layer of ``layers``, ``[N, L]``; convolutions and matrix products count."""
         out, into = self._axes(widths)
-        rows = self._base["rows"] + self.as_matrix(widths) @ self._slope["rows"]
-        return np.asarray(self._macs_per_pair * out * np.maximum(into, 1) * rows)
+        return np.asarray(self._macs_per_pair * out * np.maximum(into, 1) * self.rows(widths))
 
     def macs(self, widths: npt.ArrayLike) -> FloatArray:
         """Multiply-adds of one sample in all convolutions and matrix products, ``[N, G] -> [N]``."""

@@ -39,7 +39,7 @@ def axis_sources(network: Network, channels: Channels) -> dict[tuple[str, Side],
         kept = channels.get(group.name)
         if kept is None:
             continue
-        for member in (m for m in group.members if m.side != "rows"):
+        for member in group.weighted:
             slot = member.slots[:, : len(kept)].flatten()
             source = member.slots[:, kept].flatten()
             axes.setdefault((member.layer, member.side), []).append((slot, source, member.slots.flatten()))
