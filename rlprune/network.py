@@ -52,6 +52,8 @@ class Attribute:
 class Network:
     """A private, dense, evaluated copy of ``model`` with its groups, costs and identity.
 
+    Buffers that hold channels of a group are in its ``state_dict``, also where ``model`` leaves them out.
+
     Args:
         model: any ``nn.Module`` in float32 or float64. It is copied, never changed.
         example_inputs: a tensor, a tuple of arguments, or a dict of keyword arguments that ``forward`` takes; the first
@@ -105,6 +107,7 @@ class Network:
         self.rules.check([*modules, *(item.layer.name for item in found.layers)])
         self._use(found)
         self._keep_sound()
+        self._store_channels()
         self._name_the_rest()
         if not self.groups:
             reasons = (
@@ -165,6 +168,19 @@ class Network:
         groups, reasons = sound_groups(self, candidates)
         failed = tuple(group for group in candidates if group.name in reasons)
         return _Attempt(found, groups, tuple(self.attributes), failed, reasons)
+
+    def _store_channels(self) -> None:
+        """Buffers that hold channels of groups belong to the ``state_dict``: nothing else tells what a plan left."""
+        cut = {(member.layer, member.side) for group in self.groups for member in group.weighted}
+        held = {
+            key
+            for layer in self.layers
+            for key, sides in layer.tensors.items()
+            if any((layer.name, side) in cut for side in sides)
+        }
+        for key in [*held, *(alias for alias, key in self.aliases.items() if key in held)]:
+            module, _, name = key.rpartition(".")
+            self.model.get_submodule(module)._non_persistent_buffers_set.discard(name)
 
     def _name_the_rest(self) -> None:
         """Give a reason for producers that stand in no group and have none yet."""

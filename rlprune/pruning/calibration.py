@@ -19,6 +19,7 @@ from rlprune.pruning.statistics import ChannelMoments, LayerStatistics, matrix_b
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
 from rlprune.tracing import Reading, listen
+from rlprune.tracing.tracer import named_tensors
 
 Statistics = LayerStatistics | ChannelMoments
 LINEAR = ("conv", "transposed", "linear")
@@ -32,7 +33,7 @@ GIB = 2**30
 def linear_consumers(network: Network) -> tuple[dict[str, Coefficients], dict[str, str]]:
     """Consumers of the groups that least squares can repair, and why it cannot repair the others."""
     layers = {layer.name: layer for layer in network.layers}
-    tensors = network.model.state_dict()
+    tensors = dict(named_tensors(network.model))
     found, reasons = {}, {}
     for name in sorted({name for group in network.groups for name in group.consumers}):
         reason = obstacle(layers[name])

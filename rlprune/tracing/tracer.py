@@ -64,11 +64,7 @@ class Tracer(TorchDispatchMode):
 
     def _label_parameters(self) -> None:
         owners: dict[int, str] = {}
-        named = [
-            *self.model.named_parameters(remove_duplicate=False),
-            *self.model.named_buffers(remove_duplicate=False),
-        ]
-        for key, tensor in named:
+        for key, tensor in named_tensors(self.model):
             owner = owners.setdefault(id(tensor), key)
             if owner != key:
                 self.found.aliases[key] = owner
@@ -122,10 +118,7 @@ class Tracer(TorchDispatchMode):
 
     def shape_of(self, key: str) -> torch.Size:
         """Shape of a parameter or buffer."""
-        module, _, name = key.rpartition(".")
-        tensor = getattr(self._modules[module], name)
-        assert isinstance(tensor, torch.Tensor)
-        return tensor.shape
+        return tensor_named(self.model, key).shape
 
     def owner(self, key: str | None) -> str:
         """Name of the module that holds a parameter; of the running module where there is no such parameter."""
@@ -284,6 +277,14 @@ class Tracer(TorchDispatchMode):
 def named_tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
     """All parameters and buffers by ``state_dict`` key, shared ones under each of their names."""
     return [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+
+
+def tensor_named(model: nn.Module, key: str) -> torch.Tensor:
+    """A parameter or buffer of a model, also one that its ``state_dict`` leaves out."""
+    module, _, name = key.rpartition(".")
+    tensor = getattr(model.get_submodule(module), name)
+    assert isinstance(tensor, torch.Tensor)
+    return tensor
 
 
 @contextlib.contextmanager
