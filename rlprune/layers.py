@@ -104,21 +104,29 @@ class _Description:
         return [*found, *self._activations()]
 
     def _first_use(self, labelled: LabelledLayer) -> int:
-        return min(self.trace.first_use[key] for key in labelled.layer.tensors)
+        return min(self.trace.first_use[key] for key in labelled.layer.tensors if key in self.trace.first_use)
 
     def _of_module(self, name: str, keys: list[str]) -> list[LabelledLayer]:
         module = self.model.get_submodule(name)
         weights = [key for key in keys if key in self.products or key in self.trace.tables]
         result = []
-        free = set(keys) - set(weights)
+        idle = self._idle(name)
+        free = {*keys, *idle} - set(weights)
         for key in weights:
             bias = next((p.bias for p in self.products[key] if p.bias is not None), None)
             alone = len(weights) == 1
             result.append(self._weighted(name if alone and name else key, key, bias, free, alone))
         rest = [key for key in keys if key in free]
         if rest:
+            rest += [key for key in idle if key in free and self.tensors[key].shape == self.tensors[rest[0]].shape]
             result += self._carriers(name, module, rest, alone=not weights)
         return result
+
+    def _idle(self, name: str) -> list[str]:
+        """Vectors that a module holds and these inputs leave unused: as long as its output, they are to stay so."""
+        found = [f"{name}.{own}" if name else own for own in ("weight", "bias")]
+        known = [key for key in found if key in self.tensors and key not in self.trace.first_use]
+        return [key for key in known if self.tensors[key].dim() == 1]
 
     def _weighted(self, name: str, key: str, bias: str | None, free: set[str], alone: bool) -> LabelledLayer:
         """A weight that multiplies or is looked up; vectors as long as its output go with it."""

@@ -13,16 +13,17 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rlprune.acceptance import accepted_copy, check_inputs
+from rlprune.acceptance import accepted_copy, check_inputs, check_repeatable
 from rlprune.discovery import Discovery, discover, explore
 from rlprune.errors import NetworkError, unknown_name
 from rlprune.groups import PRODUCERS, Group, GroupRules, make_groups
-from rlprune.inputs import Inputs, as_inputs
+from rlprune.inputs import Inputs, as_inputs, plain
 from rlprune.layers import Layer
 from rlprune.pruning.reference import Cut, Reference
 from rlprune.soundness import sound_groups, ties_of
 from rlprune.tracing.atoms import IntArray
 from rlprune.tracing.couplings import sizes_by_name
+from rlprune.tracing.tracer import decides
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -73,6 +74,7 @@ class Network:
         left_whole: layer name -> why its channels are not pruned.
         attributes: sizes that stand in modules and follow the widths (:class:`Attribute`).
         aliases: ``state_dict`` key -> the key of the same tensor under its first name.
+        trainable: parameters that ask for gradients in ``model``, and will in pruned networks; none does here.
         decides: modules whose code decides on values they compute (``if x.mean() > 0``); only the way that the example
             inputs take is known to be right.
         fingerprint: SHA-256 of groups and layer shapes; weight values do not enter.
@@ -93,11 +95,16 @@ class Network:
         outputs: Callable[[Any], Any] | None = None,
     ) -> None:
         self.rules = GroupRules(ignore, only, multiple, minimum)
-        self.example_inputs = as_inputs(example_inputs)
+        self.example_inputs = plain(as_inputs(example_inputs))
         self.outputs = outputs or _everything
-        self.model = accepted_copy(model)
+        with torch.inference_mode(False):
+            self.model = accepted_copy(model)
+        parameters = self.model.named_parameters(remove_duplicate=False)
+        self.trainable = frozenset(key for key, parameter in parameters if parameter.requires_grad)
+        self.model.requires_grad_(False)
         check_inputs(self.model, self.example_inputs)
-        with torch.random.fork_rng(devices=[]):
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+            check_repeatable(self.model, self.example_inputs, self.outputs)
             self._find_groups()
         self.fingerprint = _fingerprint(self.groups, self.layers)
 
@@ -189,10 +196,19 @@ class Network:
         for layer in self.layers:
             if layer.kind in PRODUCERS and layer.name not in grouped:
                 self.left_whole.setdefault(layer.name, self._why_whole(layer))
-        used = {key for layer in self.layers for key in layer.tensors}
+        held = {key for layer in self.layers for key in layer.tensors}
         for key, _ in self.model.named_parameters():
-            if key not in used | self._found.trace.first_use.keys():
-                self.left_whole.setdefault(key.rpartition(".")[0] or key, "it is not used with the example inputs")
+            reason = None if key in held else self._why_no_layer(key)
+            if reason is not None:
+                module = key.rpartition(".")[0]
+                self.left_whole.setdefault(key if not module or module in grouped else module, reason)
+
+    def _why_no_layer(self, key: str) -> str | None:
+        """Why a parameter belongs to no layer, if that needs to be said."""
+        if key not in self._found.trace.first_use:
+            return "it is not used with the example inputs"
+        opaque = (name for name in self._found.opaque if not name or key.startswith(f"{name}."))
+        return next(map(decides, opaque), None)
 
     def _why_whole(self, layer: Layer) -> str:
         """Why no channel of a layer's output can go."""

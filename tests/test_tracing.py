@@ -444,7 +444,6 @@ def test_channels_stay_for_a_reason(kind: str, text: str, reason: str) -> None:
     prove(network)
 
 
-@pytest.mark.xfail(reason="of few groups, the check at construction may cut all to one or two channels", strict=True)
 def test_an_order_that_depends_on_the_width_is_noticed() -> None:
     network = sandwich("x[:, torch.randperm(x.shape[1], generator=torch.Generator().manual_seed(1))]", "image")
     assert [group.name for group in network.groups] == ["second"]

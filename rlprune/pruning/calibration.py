@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from rlprune.errors import NetworkError
+from rlprune.errors import NetworkError, first_line
 from rlprune.inputs import Inputs
 from rlprune.layers import Layer
 from rlprune.network import Network
@@ -136,7 +136,7 @@ def gather(
             collector.run(model, inputs)
     except Exception as reason:
         raise NetworkError(
-            f"The network must accept the task's calibration samples; its forward failed: {str(reason).rstrip('.')}. "
+            f"The network must accept the task's calibration samples; its forward failed: {first_line(reason)}. "
             "Is this the task for this network?"
         ) from reason
     reasons = dict.fromkeys(collector.partial, "only a part of its weight is used at a time")

@@ -268,7 +268,7 @@ class PruningTables:
     def pruned(self, widths: npt.ArrayLike) -> nn.Module:
         """A plain, physically smaller network with repaired weights, independent of the tables."""
         tensors = {key: value.clone().contiguous() for key, value in self.tensors(widths).items()}
-        return self.shell().fill(tensors, widths).requires_grad_(True)
+        return self.shell().fill(tensors, widths, trainable=True)
 
 
 def _order_of_groups(coefficients: Coefficients, outputs: torch.Tensor | None) -> torch.Tensor:
