@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import threading
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +18,12 @@ from rlprune.acceptance import accepted_copy
 from rlprune.errors import NetworkError
 from rlprune.inputs import call
 from rlprune.network import Network
+from rlprune.plan import PruningPlan
 from rlprune.pruning import surgery
+from rlprune.pruning.builder import PlanBuilder
+from rlprune.pruning.tables import PruningTables
+from rlprune.space import Space
+from rlprune.tasks.base import Split
 from tests import odd_networks as odd
 from tests.architectures import checks
 from tests.architectures.examples import normal
@@ -26,6 +32,8 @@ from tests.sandwich import Sandwich, prove, prove_reference
 
 Make = Callable[[], nn.Module]
 PLAIN = {"first": 8, "second": 6}
+PARTS = ("weight", "bias")
+OUTPUT = "its channels are an output of the network"
 SCRIPTED = torch.jit.script(functional.silu)
 
 
@@ -118,6 +126,58 @@ def test_computed_weights_become_parameters(change: odd.Change) -> None:
     assert widths(network) == PLAIN
     prove(network)
     checks.check_storing(network)
+    pruned = surgery.prune(network, {"first": torch.arange(4)})
+    assert torch.equal(call(pickle.loads(pickle.dumps(pruned)), (IMAGE,)), call(pruned, (IMAGE,)))
+
+
+def gradients(model: nn.Module) -> dict[str, bool]:
+    return {name: parameter.requires_grad for name, parameter in model.named_parameters()}
+
+
+def test_parameters_ask_for_gradients_where_they_did() -> None:
+    model = odd.frozen()
+    network, split = Network(model, IMAGE, multiple=1), Split(IMAGE, torch.zeros(len(IMAGE)))
+    tables = PruningTables(network, split)
+    builder = PlanBuilder(tables, Space(network), split)
+    narrow = np.array([4, 3])
+    assert not any(gradients(network.model).values())
+    for pruned in (
+        surgery.prune(network, {"first": torch.arange(4)}), PruningPlan.from_widths(network, narrow).apply(network),
+        tables.pruned(narrow), builder.delivered(narrow).module,
+    ):  # fmt: skip
+        assert gradients(pruned) == gradients(model)
+
+
+@pytest.mark.parametrize("change", odd.COMPUTED_WEIGHTS.values(), ids=odd.COMPUTED_WEIGHTS)
+def test_weights_computed_from_frozen_ones_are_frozen(change: odd.Change) -> None:
+    model = odd.with_second(change)
+    model.second.requires_grad_(False)
+    assert network_of(lambda: model).trainable == {f"{name}.{part}" for name in ("first", "head") for part in PARTS}
+    model.second.requires_grad_(True)
+    assert "second.weight" in network_of(lambda: model).trainable
+
+
+def test_parameters_of_integers_do_no_harm() -> None:
+    model = odd.holding("steps", nn.Parameter(torch.tensor([3, 4]), requires_grad=False))
+    network = network_of(lambda: model)
+    assert widths(network) == PLAIN
+    pruned = surgery.prune(network, {"first": torch.arange(4)})
+    assert gradients(pruned) == gradients(model)
+    assert network.params([4, 6])[0] == sum(parameter.numel() for parameter in pruned.parameters())
+
+
+def test_idle_vectors_keep_the_length_of_their_module() -> None:
+    network = network_of(odd.Idle)
+    assert widths(network) == {"first": 16}
+    assert network.left_whole == {"head": OUTPUT, "third.weight": "it is not used with the example inputs"}
+    prove(network)
+    pruned = surgery.prune(network, {"first": torch.arange(4)}).eval()
+    assert pruned.norm(pruned.first(IMAGE)).shape == (2, 4, 4, 4)
+
+
+@pytest.mark.parametrize("pick", [None, lambda answer: answer.transpose(1, 2), lambda answer: answer[:, None] * 2])
+def test_what_is_computed_of_the_outputs_is_an_output(pick: Callable[[torch.Tensor], torch.Tensor] | None) -> None:
+    assert Network(odd.plain(), IMAGE, outputs=pick).left_whole == {"head": OUTPUT}
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Networks whose channels stand in unusual places go through tables, evaluator, costs, plans and delivery, all kinds."""
+"""Networks with channels in unusual places go through tables, evaluator, costs, plans and delivery, all kinds."""
 
 from __future__ import annotations
 

@@ -5,8 +5,9 @@
 
 Features are the multiply-adds, output elements and input elements of a layer, each also with its channels rounded up to
 the block in which the runtime computes (8 or 16 floats: 24 channels can cost as much as 32): they say how a group and
-its neighbours cost together. All three shrink with the channels that a product is repeated over, as in token mixing. Steps say what the features cannot, such as another kernel from some width on. All of them
-rise with every width, and so does their sum.
+its neighbours cost together. All shrink with the channels that a product is repeated over, as in token mixing. Steps
+say what the features cannot, such as another kernel from some width on. All of them rise with every width, and so does
+their sum.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class LayerFeatures:
 
 
 def _per_channel(layers: tuple[Layer, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Multiply-adds for each pair of channels, elements for each output channel, and for each input channel; of a row."""
+    """Of one row: multiply-adds for each pair of channels, elements for each output channel and each input channel."""
     macs = [layer.macs_per_pair for layer in layers]
     sides = []
     for layer in layers:

@@ -159,7 +159,7 @@ class _Simulated:
         tiled_out = -(-out // OUT_TILE) * OUT_TILE
         tiled_in = np.where(into > 1, -(-into // IN_TILE) * IN_TILE, into)  # depthwise layers have no tiles of inputs
         tiled_macs = batch * macs * (tiled_out / out) * (tiled_in / np.maximum(into, 1)).clip(1.0)
-        positions = np.array([layer.positions / layer.rows for layer in layers]) * rows
+        positions: FloatArray = np.array([layer.positions / layer.rows for layer in layers]) * rows
         weights, elements = _sizes(layers, tiled_out, tiled_in, positions)
         moved = BYTES * (weights + batch * elements)
         seconds = np.maximum(2 * tiled_macs / formula.flops, moved / formula.bytes_per_s)

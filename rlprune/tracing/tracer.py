@@ -239,7 +239,7 @@ class Tracer(TorchDispatchMode):
         recurrent = any(isinstance(module, nn.RNNBase) for module in self._names)
         with torch.inference_mode(False), self._watching_modules(), plain_kernels(recurrent), torch.no_grad(), self:
             output = forward(self.model, self.inputs)
-        picked = list(tensors_in(self._picked(output)))
+            picked = list(tensors_in(self._picked(output)))  # what it computes of them is followed too
         self._note_use(picked)
         for tensor in picked:
             for label in self.labels(tensor):
