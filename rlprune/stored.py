@@ -31,7 +31,7 @@ class WeightCounts:
         tensors = dict(named_tensors(network.model))
         self._weighted = np.array([i for i, layer in enumerate(network.layers) if layer.weight is not None])
         weighted = [network.layers[index] for index in self._weighted]
-        names = Counter(network.aliases.values())
+        names = Counter(key for alias, key in network.aliases.items() if alias in self._state)
         self._copies = np.array([1 + names[x.weight or ""] for x in weighted])
         weights = [tensors[x.weight or ""] for x in weighted]
         self._entry_bytes = np.array(
