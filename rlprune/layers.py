@@ -136,7 +136,8 @@ class _Description:
         tensors: dict[str, Sides] = {key: sides}
         out = shape[sides.index("out")] if "out" in sides else 1
         for other in sorted(free):
-            if self.tensors[other].shape == (out,) and (alone or other == bias):
+            accompanies = other == bias or (alone and not self._apart(other, key, sides))
+            if self.tensors[other].shape == (out,) and accompanies:
                 tensors[other] = ("out",)
                 free.discard(other)
         form = "embedding" if key in self.trace.tables else products[0].form
@@ -148,6 +149,14 @@ class _Description:
             name, form, tensors, sum(p.positions for p in products) or self._positions(key, out), kernel,
             products[0].stride if products else (), key, bias if bias in tensors else None, groups,
         )  # fmt: skip
+
+    def _apart(self, vector: str, key: str, sides: Sides) -> bool:
+        """Whether a vector of the module holds channels, but not those that come out of this weight."""
+        own = self.axes.get((vector, 0))
+        out = self.axes.get((key, sides.index("out"))) if "out" in sides else None
+        if own is None or out is None or own.size != out.size or vector not in self.trace.first_use:
+            return False
+        return self._free(own.atoms) and self._free(out.atoms) and not self._equal(own.atoms, out.atoms)
 
     def _sides(self, key: str, products: list[Product]) -> Sides:
         shape = self.tensors[key].shape

@@ -197,9 +197,10 @@ class PruningPlan:
                 if name not in known[kind]:
                     what = {"depth": "block to drop", "weights": "layer to prune"}.get(kind, "layer to quantise")
                     raise PlanError(unknown_name(what, name, known[kind]))
-            changed = item.density is not None or item.bits is not None or item.keep_ratio not in (None, 1)
-            inside = next((b.name for b in dropped if name in b.layers or name in b.groups), None)
-            if changed and inside is not None:
+            treated_in = () if item.density is None and item.bits is None else (b for b in dropped if name in b.layers)
+            narrowed_in = () if item.keep_ratio in (None, 1) else (b for b in dropped if name in b.groups)
+            inside = next((block.name for block in (*treated_in, *narrowed_in)), None)
+            if inside is not None:
                 raise PlanError(
                     f"{inside} is dropped, so nothing can happen to {name} in it. Leave one of the two out."
                 )

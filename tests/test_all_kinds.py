@@ -104,9 +104,10 @@ class Adapted(nn.Module):
         super().__init__()
         self.weight = nn.Parameter(torch.randn(outputs, inputs) / 5)
         self.down, self.up = nn.Parameter(torch.randn(4, inputs) / 5), nn.Parameter(torch.randn(outputs, 4) / 5)
+        self.bias = nn.Parameter(torch.randn(outputs))
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
-        return functional.linear(x, self.weight + self.up @ self.down)
+        return functional.linear(x, self.weight + self.up @ self.down, self.bias)
 
 
 def adapted() -> nn.Module:
@@ -162,6 +163,13 @@ def check_delivered(delivered: Delivered, plan: PruningPlan, space: Space, path:
     other.load_state_dict(load_compact(path))
     with torch.no_grad():
         assert torch.equal(other(inputs), module(inputs))
+
+
+def test_a_vector_is_no_bias_because_of_its_length() -> None:
+    """What ``down`` of the second layer answers is as long as the bias, and consists of the layer's inputs."""
+    network = Network(nn.Sequential(nn.Linear(8, 32), nn.ReLU(), Adapted(32, 32), nn.Linear(32, 4)), normal(1, *ROWS))
+    (group,) = network.groups
+    assert {member.layer for member in group.members} == {"0", "2", "2.weight", "2:product"}
 
 
 def test_channels_in_buffers_are_stored() -> None:
