@@ -16,14 +16,14 @@ import torch
 from rlprune.acceptance import accepted_copy, check_inputs, check_repeatable
 from rlprune.discovery import Discovery, discover, explore
 from rlprune.errors import NetworkError, unknown_name
-from rlprune.groups import PRODUCERS, Group, GroupRules, make_groups
+from rlprune.groups import Group, GroupRules, make_groups
 from rlprune.inputs import Inputs, as_inputs, plain
 from rlprune.layers import Layer
+from rlprune.left_whole import explained
 from rlprune.pruning.reference import Cut, Reference
 from rlprune.soundness import sound_groups, ties_of
 from rlprune.tracing.atoms import IntArray
 from rlprune.tracing.couplings import sizes_by_name
-from rlprune.tracing.tracer import decides
 
 FloatArray = npt.NDArray[np.float64]
 
@@ -102,6 +102,8 @@ class Network:
         parameters = self.model.named_parameters(remove_duplicate=False)
         self.trainable = frozenset(key for key, parameter in parameters if parameter.requires_grad)
         self.model.requires_grad_(False)
+        self.groups: tuple[Group, ...] = ()
+        self.left_whole: dict[str, str] = {}
         check_inputs(self.model, self.example_inputs)
         with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
             check_repeatable(self.model, self.example_inputs, self.outputs)
@@ -115,7 +117,7 @@ class Network:
         self._use(found)
         self._keep_sound()
         self._store_channels()
-        self._name_the_rest()
+        self.left_whole = explained(self.left_whole, self.groups, self._found, self.model)
         if not self.groups:
             reasons = (
                 "; ".join(f"{name}: {why}" for name, why in list(self.left_whole.items())[:5]) or "no layers found"
@@ -188,36 +190,6 @@ class Network:
         for key in [*held, *(alias for alias, key in self.aliases.items() if key in held)]:
             module, _, name = key.rpartition(".")
             self.model.get_submodule(module)._non_persistent_buffers_set.discard(name)
-
-    def _name_the_rest(self) -> None:
-        """Give a reason for producers that stand in no group and have none yet."""
-        grouped = {member.layer for group in self.groups for member in group.members if member.side == "out"}
-        self.left_whole = {name: why for name, why in self.left_whole.items() if name not in grouped}
-        for layer in self.layers:
-            if layer.kind in PRODUCERS and layer.name not in grouped:
-                self.left_whole.setdefault(layer.name, self._why_whole(layer))
-        held = {key for layer in self.layers for key in layer.tensors}
-        for key, _ in self.model.named_parameters():
-            reason = None if key in held else self._why_no_layer(key)
-            if reason is not None:
-                module = key.rpartition(".")[0]
-                self.left_whole.setdefault(key if not module or module in grouped else module, reason)
-
-    def _why_no_layer(self, key: str) -> str | None:
-        """Why a parameter belongs to no layer, if that needs to be said."""
-        if key not in self._found.trace.first_use:
-            return "it is not used with the example inputs"
-        opaque = (name for name in self._found.opaque if not name or key.startswith(f"{name}."))
-        return next(map(decides, opaque), None)
-
-    def _why_whole(self, layer: Layer) -> str:
-        """Why no channel of a layer's output can go."""
-        label = next(item.labels["out"] for item in self._found.layers if item.layer is layer)
-        if label is None:
-            return "it has one channel only"
-        roots = self._found.roots[label]
-        fixed = self._found.trace.atoms.fixed(self._found.roots)
-        return next((fixed[root] for root in roots.tolist() if root in fixed), "its channels accompany ones that stay")
 
     def reference(self, inputs: Inputs, cut: Cut) -> Reference:
         """The dense network in which what mixes channels ignores those that ``cut`` removes."""
