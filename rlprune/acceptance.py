@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils import parametrize, prune, remove_spectral_norm, remove_weight_norm
-from torch.nn.utils.spectral_norm import SpectralNorm, SpectralNormLoadStateDictPreHook
+from torch.nn.utils.spectral_norm import SpectralNorm
 from torch.nn.utils.weight_norm import WeightNorm
 
-from rlprune.errors import NetworkError
-from rlprune.inputs import Inputs, tensors_in
+from rlprune.errors import NetworkError, first_line
+from rlprune.inputs import Inputs, call, tensors_in
+from rlprune.pruning.verification import differ
 
 PRECISIONS = (torch.float32, torch.float64)
 
 
 def accepted_copy(model: Any) -> nn.Module:
-    """A copy of ``model`` in evaluation mode without gradients, as plain modules with plain parameters.
+    """A copy of ``model`` in evaluation mode, as plain modules with plain parameters.
 
     Compiled modules become what they were before compilation. Weights that hooks or parametrizations compute (weight
-    norm, spectral norm, pruning masks, LoRA) become parameters that hold their present value.
+    norm, spectral norm, pruning masks, LoRA) become parameters that hold their present value, and ask for gradients
+    where one of those that they are computed from does.
 
     Raises:
         NetworkError: it is no module, is scripted, quantized, lazy, in half precision, on ``meta``, holds NaN, or
@@ -43,13 +46,13 @@ def accepted_copy(model: Any) -> nn.Module:
         private = _uncompiled(_copied(model)).eval()
     except Exception as reason:
         raise NetworkError(
-            f"A network must be a plain module that can be copied; copying failed: {str(reason).splitlines()[0]}. Take "
-            "out of its attributes what copy.deepcopy cannot copy."
+            f"A network must be a plain module that can be copied; copying failed: {first_line(reason)}. Take out "
+            "of its attributes what copy.deepcopy cannot copy."
         ) from reason
     with torch.no_grad():
         for module in private.modules():
             _compute_weights_once(module)
-    return private.requires_grad_(False)
+    return private
 
 
 def _copied(model: nn.Module) -> nn.Module:
@@ -78,21 +81,27 @@ def _compute_weights_once(module: nn.Module) -> None:
     """Make computed weights of a module plain parameters."""
     if parametrize.is_parametrized(module):
         _drop_parametrizations(module)
+        _expect_plain_weights(module)
     for hook in list(module._forward_pre_hooks.values()):
         if isinstance(hook, WeightNorm):
+            learned = any(getattr(module, hook.name + part).requires_grad for part in ("_g", "_v"))
             remove_weight_norm(module, hook.name)
+            getattr(module, hook.name).requires_grad_(learned)
         elif isinstance(hook, SpectralNorm):
+            learned = getattr(module, f"{hook.name}_orig").requires_grad
             remove_spectral_norm(module, hook.name)
+            getattr(module, hook.name).requires_grad_(learned)
             _expect_plain_weights(module)
         elif isinstance(hook, prune.BasePruningMethod):
             prune.remove(module, hook._tensor_name)
 
 
 def _expect_plain_weights(module: nn.Module) -> None:
-    """Take away what torch leaves of a spectral norm: a hook that asks every loaded state for ``weight_orig``."""
+    """Take away what torch leaves of computed weights: hooks that ask loaded states for them, and may not pickle."""
     hooks = module._load_state_dict_pre_hooks
     for key, hook in list(hooks.items()):
-        if isinstance(getattr(hook, "hook", hook), SpectralNormLoadStateDictPreHook):
+        made = getattr(hook, "hook", hook)
+        if (getattr(made, "__module__", None) or "").startswith("torch.nn.utils."):
             del hooks[key]
 
 
@@ -100,11 +109,14 @@ def _drop_parametrizations(module: nn.Module) -> None:
     """What ``parametrize.remove_parametrizations`` does, which also changes the class that the caller's model has."""
     lists = module.parametrizations
     assert isinstance(lists, nn.ModuleDict)
-    values = {name: getattr(module, name).detach().clone() for name in lists}
+    values = {
+        name: nn.Parameter(getattr(module, name).detach().clone(), any(p.requires_grad for p in own.parameters()))
+        for name, own in lists.items()
+    }
     module.__class__ = type(module).__bases__[0]
     del module.parametrizations
     for name, value in values.items():
-        module.register_parameter(name, nn.Parameter(value))
+        module.register_parameter(name, value)
 
 
 def _refused(module: nn.Module) -> str | None:
@@ -149,6 +161,31 @@ def _bad_weight(tensor: torch.Tensor) -> str | None:
 def _values(tensor: torch.Tensor) -> torch.Tensor:
     """The stored values, of a sparse tensor too."""
     return tensor.detach() if tensor.layout == torch.strided else tensor.detach()._values()
+
+
+def check_repeatable(model: nn.Module, inputs: Inputs, outputs: Callable[[Any], Any]) -> None:
+    """Refuse a network whose answer says nothing about its next one. It keeps what a first call leaves in it.
+
+    Raises:
+        NetworkError: it answers the same inputs otherwise the second time.
+    """
+    try:
+        with torch.no_grad():
+            first, second = ([x.clone() for x in tensors_in(outputs(call(model, inputs)))] for _ in range(2))
+        alike = len(first) == len(second) and all(map(_alike, first, second))
+    except Exception:
+        return  # whoever runs it next says what fails
+    if not alike:
+        raise NetworkError(
+            "A network must answer the same inputs alike each time; the second answer of this one is another. Let its "
+            "evaluation mode draw no random numbers, and keep nothing of an earlier call."
+        )
+
+
+def _alike(left: torch.Tensor, right: torch.Tensor) -> bool:
+    if left.shape != right.shape or not left.is_floating_point() or not left.numel():
+        return torch.equal(left, right)
+    return not differ(left, right)
 
 
 def check_inputs(model: nn.Module, inputs: Inputs) -> None:

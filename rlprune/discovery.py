@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.errors import NetworkError
+from rlprune.errors import NetworkError, first_line
 from rlprune.inputs import Inputs, tensors_in
 from rlprune.layers import LabelledLayer, describe_layers
 from rlprune.outputs import Pick
@@ -73,7 +73,7 @@ def discover(
     except Exception as reason:
         raise NetworkError(
             f"The network must accept its example inputs ({_shapes(inputs)}); its forward failed"
-            f"{f' in {tracer.failed_in}' if tracer.failed_in else ''}: {str(reason).rstrip('.')}. "
+            f"{f' in {tracer.failed_in}' if tracer.failed_in else ''}: {first_line(reason)}. "
             "Give inputs that it takes."
         ) from reason
     _refuse_bad_output(output, outputs)

@@ -71,3 +71,9 @@ def nearest(name: str, known: Iterable[str], alike: float = 0.4) -> str:
     """`` Did you mean 'latency'?``, or nothing where no known name is as much ``alike``, from 0 to 1."""
     near = difflib.get_close_matches(name, sorted(known), n=1, cutoff=alike)
     return f" Did you mean {near[0]!r}?" if near else ""
+
+
+def first_line(reason: BaseException) -> str:
+    """The first line of an error's message without its full stop, or its kind where it says nothing."""
+    lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
+    return lines[0].rstrip(".") if lines else type(reason).__name__

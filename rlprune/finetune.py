@@ -16,6 +16,7 @@ from rlprune.inputs import call, map_tensors
 from rlprune.pruning.weights import check_mask
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.split import Batch, tensor_kind
+from rlprune.tracing.tracer import named_tensors
 
 FEWEST_SAMPLES = 2  # BatchNorm cannot normalise one
 
@@ -174,14 +175,14 @@ def freeze(optimizer: torch.optim.Optimizer, model: nn.Module, frozen: Mapping[s
     Raises:
         NetworkError: the network has no such parameter, or a mask is not bool or of another shape.
     """
-    parameters = dict(model.named_parameters(remove_duplicate=False))
-    held: list[tuple[nn.Parameter, torch.Tensor, torch.Tensor]] = []
+    tensors = dict(named_tensors(model))  # a masked weight may be a buffer
+    held: list[tuple[torch.Tensor, torch.Tensor, torch.Tensor]] = []
     for name, mask in frozen.items():
-        if name not in parameters:
-            raise NetworkError(unknown_name("parameter", name, parameters))
-        check_mask(parameters[name], mask)
-        values = parameters[name].detach()
-        held.append((parameters[name], mask.to(values.device), values.clone()))
+        if name not in tensors:
+            raise NetworkError(unknown_name("parameter", name, tensors))
+        check_mask(tensors[name], mask)
+        values = tensors[name].detach()
+        held.append((tensors[name], mask.to(values.device), values.clone()))
 
     def without_gradient(*_: object) -> None:
         for parameter, mask, _values in held:

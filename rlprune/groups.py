@@ -49,6 +49,11 @@ class Group:
     roots: IntArray = field(default_factory=lambda: np.zeros(0, dtype=np.int64))
     unit: int = 1
 
+    @property
+    def weighted(self) -> tuple[Member, ...]:
+        """Members on a side along which tensors are cut; a product that is only repeated has none."""
+        return tuple(member for member in self.members if member.side != "rows")
+
 
 @dataclass(frozen=True)
 class GroupRules:

@@ -23,8 +23,20 @@ def as_inputs(example_inputs: Any) -> Inputs:
 
 
 def call(model: nn.Module, inputs: Inputs) -> Any:
-    """Forward with positional or keyword arguments."""
+    """Forward with positional or keyword arguments, which it may change: it is given copies."""
+    return forward(model, map_tensors(torch.clone, inputs))
+
+
+def forward(model: nn.Module, inputs: Inputs) -> Any:
+    """The same on the inputs themselves."""
     return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
+
+
+def plain(inputs: Inputs) -> Inputs:
+    """Copies that are no inference tensors, whatever mode they were made in, and have no history."""
+    with torch.inference_mode(False):
+        copies: Inputs = map_tensors(lambda tensor: tensor.detach().clone(), inputs)
+    return copies
 
 
 def tensors_in(value: Any) -> Iterator[torch.Tensor]:
@@ -118,7 +130,9 @@ def telling(inputs: Inputs, seed: int = 0) -> Inputs:
     generator = torch.Generator().manual_seed(seed)
 
     def replace(tensor: torch.Tensor) -> torch.Tensor:
-        if tensor.is_complex() or tensor.numel() < 2 or bool(tensor.max() != tensor.min()):
+        if tensor.layout != torch.strided or tensor.is_complex() or tensor.numel() < 2:
+            return tensor
+        if bool(tensor.max() != tensor.min()):
             return tensor
         if not tensor.is_floating_point():
             ones = torch.randint(2, tensor.shape, generator=generator).to(tensor)

@@ -104,21 +104,29 @@ class _Description:
         return [*found, *self._activations()]
 
     def _first_use(self, labelled: LabelledLayer) -> int:
-        return min(self.trace.first_use[key] for key in labelled.layer.tensors)
+        return min(self.trace.first_use[key] for key in labelled.layer.tensors if key in self.trace.first_use)
 
     def _of_module(self, name: str, keys: list[str]) -> list[LabelledLayer]:
         module = self.model.get_submodule(name)
         weights = [key for key in keys if key in self.products or key in self.trace.tables]
         result = []
-        free = set(keys) - set(weights)
+        idle = self._idle(name)
+        free = {*keys, *idle} - set(weights)
         for key in weights:
             bias = next((p.bias for p in self.products[key] if p.bias is not None), None)
             alone = len(weights) == 1
             result.append(self._weighted(name if alone and name else key, key, bias, free, alone))
         rest = [key for key in keys if key in free]
         if rest:
+            rest += [key for key in idle if key in free and self.tensors[key].shape == self.tensors[rest[0]].shape]
             result += self._carriers(name, module, rest, alone=not weights)
         return result
+
+    def _idle(self, name: str) -> list[str]:
+        """Vectors that a module holds and these inputs leave unused: as long as its output, they are to stay so."""
+        found = [f"{name}.{own}" if name else own for own in ("weight", "bias")]
+        known = [key for key in found if key in self.tensors and key not in self.trace.first_use]
+        return [key for key in known if self.tensors[key].dim() == 1]
 
     def _weighted(self, name: str, key: str, bias: str | None, free: set[str], alone: bool) -> LabelledLayer:
         """A weight that multiplies or is looked up; vectors as long as its output go with it."""
@@ -128,7 +136,8 @@ class _Description:
         tensors: dict[str, Sides] = {key: sides}
         out = shape[sides.index("out")] if "out" in sides else 1
         for other in sorted(free):
-            if self.tensors[other].shape == (out,) and (alone or other == bias):
+            accompanies = other == bias or (alone and not self._apart(other, key, sides))
+            if self.tensors[other].shape == (out,) and accompanies:
                 tensors[other] = ("out",)
                 free.discard(other)
         form = "embedding" if key in self.trace.tables else products[0].form
@@ -140,6 +149,14 @@ class _Description:
             name, form, tensors, sum(p.positions for p in products) or self._positions(key, out), kernel,
             products[0].stride if products else (), key, bias if bias in tensors else None, groups,
         )  # fmt: skip
+
+    def _apart(self, vector: str, key: str, sides: Sides) -> bool:
+        """Whether a vector of the module holds channels, but not those that come out of this weight."""
+        own = self.axes.get((vector, 0))
+        out = self.axes.get((key, sides.index("out"))) if "out" in sides else None
+        if own is None or out is None or own.size != out.size or vector not in self.trace.first_use:
+            return False
+        return self._free(own.atoms) and self._free(out.atoms) and not self._equal(own.atoms, out.atoms)
 
     def _sides(self, key: str, products: list[Product]) -> Sides:
         shape = self.tensors[key].shape

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from rlprune.inputs import as_inputs, call, map_tensors, tensors_in
+from rlprune.inputs import as_inputs, forward, map_tensors, tensors_in
 
 
 def peak_tensor_bytes(module: nn.Module, example_inputs: Any) -> int:
@@ -32,7 +32,7 @@ def peak_tensor_bytes(module: nn.Module, example_inputs: Any) -> int:
         for tensor in [*state, *tensors_in(inputs)]:
             watch.see(tensor)
         with watch:
-            call(module, inputs)
+            forward(module, inputs)
     return watch.peak
 
 

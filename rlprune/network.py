@@ -13,12 +13,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from rlprune.acceptance import accepted_copy, check_inputs
+from rlprune.acceptance import accepted_copy, check_inputs, check_repeatable
 from rlprune.discovery import Discovery, discover, explore
 from rlprune.errors import NetworkError, unknown_name
-from rlprune.groups import PRODUCERS, Group, GroupRules, make_groups
-from rlprune.inputs import Inputs, as_inputs
+from rlprune.groups import Group, GroupRules, make_groups
+from rlprune.inputs import Inputs, as_inputs, plain
 from rlprune.layers import Layer
+from rlprune.left_whole import explained
 from rlprune.outputs import Pick, picked_by
 from rlprune.pruning.reference import Cut, Reference
 from rlprune.soundness import sound_groups, ties_of
@@ -53,6 +54,8 @@ class Attribute:
 class Network:
     """A private, dense, evaluated copy of ``model`` with its groups, costs and identity.
 
+    Buffers that hold channels of a group are in its ``state_dict``, also where ``model`` leaves them out.
+
     Args:
         model: any ``nn.Module`` in float32 or float64. It is copied, never changed.
         example_inputs: a tensor, a tuple of arguments, or a dict of keyword arguments that ``forward`` takes; the first
@@ -74,6 +77,7 @@ class Network:
         output_names: of all tensors that the model answers with; a tensor alone has the name ``""``.
         attributes: sizes that stand in modules and follow the widths (:class:`Attribute`).
         aliases: ``state_dict`` key -> the key of the same tensor under its first name.
+        trainable: parameters that ask for gradients in ``model``, and will in pruned networks; none does here.
         decides: modules whose code decides on values they compute (``if x.mean() > 0``); only the way that the example
             inputs take is known to be right.
         fingerprint: SHA-256 of groups and layer shapes; weight values do not enter.
@@ -94,11 +98,18 @@ class Network:
         outputs: Pick | Sequence[str] | None = None,
     ) -> None:
         self.rules = GroupRules(ignore, only, multiple, minimum)
-        self.example_inputs = as_inputs(example_inputs)
+        self.example_inputs = plain(as_inputs(example_inputs))
         self.outputs = picked_by(outputs)
-        self.model = accepted_copy(model)
+        with torch.inference_mode(False):
+            self.model = accepted_copy(model)
+        parameters = self.model.named_parameters(remove_duplicate=False)
+        self.trainable = frozenset(key for key, parameter in parameters if parameter.requires_grad)
+        self.model.requires_grad_(False)
+        self.groups: tuple[Group, ...] = ()
+        self.left_whole: dict[str, str] = {}
         check_inputs(self.model, self.example_inputs)
-        with torch.random.fork_rng(devices=[]):
+        with torch.inference_mode(False), torch.random.fork_rng(devices=[]):
+            check_repeatable(self.model, self.example_inputs, self.outputs)
             self._find_groups()
         self.fingerprint = _fingerprint(self.groups, self.layers)
 
@@ -108,7 +119,8 @@ class Network:
         self.rules.check([*modules, *(item.layer.name for item in found.layers)])
         self._use(found)
         self._keep_sound()
-        self._name_the_rest()
+        self._store_channels()
+        self.left_whole = explained(self.left_whole, self.groups, self._found, self.model)
         if not self.groups:
             reasons = (
                 "; ".join(f"{name}: {why}" for name, why in list(self.left_whole.items())[:5]) or "no layers found"
@@ -171,26 +183,18 @@ class Network:
         failed = tuple(group for group in candidates if group.name in reasons)
         return _Attempt(found, groups, tuple(self.attributes), failed, reasons)
 
-    def _name_the_rest(self) -> None:
-        """Give a reason for producers that stand in no group and have none yet."""
-        grouped = {member.layer for group in self.groups for member in group.members if member.side == "out"}
-        self.left_whole = {name: why for name, why in self.left_whole.items() if name not in grouped}
-        for layer in self.layers:
-            if layer.kind in PRODUCERS and layer.name not in grouped:
-                self.left_whole.setdefault(layer.name, self._why_whole(layer))
-        used = {key for layer in self.layers for key in layer.tensors}
-        for key, _ in self.model.named_parameters():
-            if key not in used | self._found.trace.first_use.keys():
-                self.left_whole.setdefault(key.rpartition(".")[0] or key, "it is not used with the example inputs")
-
-    def _why_whole(self, layer: Layer) -> str:
-        """Why no channel of a layer's output can go."""
-        label = next(item.labels["out"] for item in self._found.layers if item.layer is layer)
-        if label is None:
-            return "it has one channel only"
-        roots = self._found.roots[label]
-        fixed = self._found.trace.atoms.fixed(self._found.roots)
-        return next((fixed[root] for root in roots.tolist() if root in fixed), "its channels accompany ones that stay")
+    def _store_channels(self) -> None:
+        """Buffers that hold channels of groups belong to the ``state_dict``: nothing else tells what a plan left."""
+        cut = {(member.layer, member.side) for group in self.groups for member in group.weighted}
+        held = {
+            key
+            for layer in self.layers
+            for key, sides in layer.tensors.items()
+            if any((layer.name, side) in cut for side in sides)
+        }
+        for key in [*held, *(alias for alias, key in self.aliases.items() if key in held)]:
+            module, _, name = key.rpartition(".")
+            self.model.get_submodule(module)._non_persistent_buffers_set.discard(name)
 
     def reference(self, inputs: Inputs, cut: Cut) -> Reference:
         """The dense network in which what mixes channels ignores those that ``cut`` removes."""
@@ -247,11 +251,15 @@ class Network:
         matrix = self.as_matrix(widths).astype(np.float64)
         return self._base["out"] + matrix @ self._slope["out"], self._base["in"] + matrix @ self._slope["in"]
 
+    def rows(self, widths: npt.ArrayLike) -> IntArray:
+        """Channels over which the product of every layer is repeated, ``int64 [N, L]``; 1 for most."""
+        found = self._base["rows"] + self.as_matrix(widths) @ self._slope["rows"]
+        return found.astype(np.int64)
+
     def layer_macs(self, widths: npt.ArrayLike) -> FloatArray:
         """Multiply-adds of one sample by layer of ``layers``, ``[N, L]``; convolutions and matrix products count."""
         out, into = self._axes(widths)
-        rows = self._base["rows"] + self.as_matrix(widths) @ self._slope["rows"]
-        return np.asarray(self._macs_per_pair * out * np.maximum(into, 1) * rows)
+        return np.asarray(self._macs_per_pair * out * np.maximum(into, 1) * self.rows(widths))
 
     def macs(self, widths: npt.ArrayLike) -> FloatArray:
         """Multiply-adds of one sample in all convolutions and matrix products, ``[N, G] -> [N]``."""

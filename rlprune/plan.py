@@ -25,6 +25,7 @@ from rlprune.pruning.treatment import WeightTreatment
 from rlprune.pruning.weights import WeightRule
 from rlprune.space import Decisions, Space
 from rlprune.storage import Stored, treated
+from rlprune.tracing.tracer import tensor_named
 
 __all__ = ["Decision", "PruningPlan"]
 
@@ -256,7 +257,7 @@ class PruningPlan:
             decision = self.decisions.get(layer.name, Decision())
             treatment = WeightTreatment(decision.density or 1.0, decision.bits or FULL_BITS)
             if layer.weight is not None and treatment != WeightTreatment():
-                weight = module.get_parameter(layer.weight)
+                weight = tensor_named(module, layer.weight)
                 found[layer.weight] = treatment.stored(layer, weight.detach(), self.rule)
                 weight.data = treated(weight.detach(), found[layer.weight])
         return found | {alias: found[key] for alias, key in network.aliases.items() if key in found}

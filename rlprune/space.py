@@ -17,6 +17,7 @@ from rlprune.network import FloatArray, IntArray, Network
 from rlprune.patterns import matches
 from rlprune.pruning.droppable import find_blocks
 from rlprune.pruning.quantization import storable_layers
+from rlprune.tracing.tracer import tensor_named
 
 __all__ = ["BoolArray", "Decisions", "Space"]
 
@@ -119,10 +120,12 @@ class Space:
         return (choice for choice in makers[kind]() if not self.decisions.excludes(kind, choice.name))
 
     def _of_layers(self, kind: Kind, levels: tuple[int, ...]) -> Iterator[Choice]:
-        state, storable = self.network.model.state_dict(), storable_layers(self.network)
+        storable = storable_layers(self.network)
         group = self.decisions.rule.group if kind == "weights" else None
         for layer in self.network.layers:
-            if layer.name not in storable or state[layer.weight or ""].numel() < FEWEST_ENTRIES:
+            if layer.name not in storable:
+                continue
+            if tensor_named(self.network.model, storable[layer.name].key).numel() < FEWEST_ENTRIES:
                 continue
             if group is None or layer.in_width >= group[1]:
                 yield Choice(layer.name, kind, levels, layer.name)

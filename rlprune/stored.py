@@ -13,6 +13,7 @@ from rlprune.layers import Layer
 from rlprune.network import FloatArray, IntArray
 from rlprune.space import Space
 from rlprune.storage import stored_bytes
+from rlprune.tracing.tracer import named_tensors
 
 
 class WeightCounts:
@@ -27,13 +28,17 @@ class WeightCounts:
         self._space = space
         network = space.network
         self._state = network.model.state_dict()
+        tensors = dict(named_tensors(network.model))
         self._weighted = np.array([i for i, layer in enumerate(network.layers) if layer.weight is not None])
         weighted = [network.layers[index] for index in self._weighted]
-        names = Counter(network.aliases.values())
+        names = Counter(key for alias, key in network.aliases.items() if alias in self._state)
         self._copies = np.array([1 + names[x.weight or ""] for x in weighted])
-        self._entry_bytes = np.array([self._state[x.weight or ""].element_size() for x in weighted])
+        weights = [tensors[x.weight or ""] for x in weighted]
+        self._entry_bytes = np.array(
+            [w.element_size() * (x.weight in self._state) for w, x in zip(weights, weighted, strict=True)]
+        )
         self._per_pair = np.array(
-            [self._state[x.weight or ""].numel() / (x.out_width * max(x.in_width, 1)) for x in weighted]
+            [w.numel() / (x.out_width * max(x.in_width, 1)) for w, x in zip(weights, weighted, strict=True)]
         )
         rest = [self._rest(layer, names) for layer in network.layers]
         self._rest_per_out = np.array([per_out for per_out, _ in rest])
@@ -55,8 +60,9 @@ class WeightCounts:
         return per_out, per_pair
 
     def _bytes_of(self, keys: Iterable[str]) -> float:
-        """Bytes of tensors of the dense network; one that has two names counts twice, as it is stored."""
-        return float(sum(self._state[key].numel() * self._state[key].element_size() for key in keys))
+        """Bytes of stored tensors of the dense network; one that has two names counts twice, as it is stored."""
+        stored = [self._state[key] for key in keys if key in self._state]
+        return float(sum(tensor.numel() * tensor.element_size() for tensor in stored))
 
     def _axes(self, levels: IntArray) -> tuple[FloatArray, FloatArray]:
         out, into = self._space.network.axis_widths(self._space.widths(levels))

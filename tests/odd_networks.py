@@ -184,6 +184,20 @@ class Unused(Sandwich):
         self.spare, self.number = nn.Linear(8, 8), nn.Parameter(torch.zeros(4, 4))
 
 
+class Idle(nn.Module):
+    """Uses weights without biases, statistics without scales, and a bias without its weight."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.norm, self.third = nn.Conv2d(3, 16, 3), nn.BatchNorm2d(16), nn.Linear(16, 16)
+        self.head = nn.Conv2d(16, 3, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = functional.conv2d(x, self.first.weight) + functional.conv2d(x.flip(-1), self.first.weight)
+        x = functional.batch_norm(x, self.norm.running_mean, self.norm.running_var)
+        return self.head(torch.relu(x + self.third.bias[:, None, None]))
+
+
 class Complex(Sandwich):
     """Multiplies frequencies with complex parameters."""
 
@@ -375,9 +389,9 @@ def being_quantized() -> nn.Module:
 
 
 def holding(name: str, value: Any) -> nn.Module:
-    """The plain network with a buffer, or with any other attribute."""
+    """The plain network with a buffer, a parameter, or any other attribute."""
     model = plain()
-    if isinstance(value, torch.Tensor):
+    if isinstance(value, torch.Tensor) and not isinstance(value, nn.Parameter):
         model.register_buffer(name, value)
     else:
         setattr(model, name, value)

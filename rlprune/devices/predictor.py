@@ -5,8 +5,9 @@
 
 Features are the multiply-adds, output elements and input elements of a layer, each also with its channels rounded up to
 the block in which the runtime computes (8 or 16 floats: 24 channels can cost as much as 32): they say how a group and
-its neighbours cost together. Steps say what the features cannot, such as another kernel from some width on. All of them
-rise with every width, and so does their sum.
+its neighbours cost together. All shrink with the channels that a product is repeated over, as in token mixing. Steps
+say what the features cannot, such as another kernel from some width on. All of them rise with every width, and so does
+their sum.
 """
 
 from __future__ import annotations
@@ -44,9 +45,9 @@ class LayerFeatures:
         self.block = block
         self._of_network = [network.layers.index(layer) for layer in self.layers]
         groups = len(network.groups)
-        base = np.hstack(self._axes(network, np.zeros((1, groups), dtype=np.int64)))
+        base = self._axes(network, np.zeros((1, groups), dtype=np.int64))
         self.base = base[0]
-        self.slope = np.hstack(self._axes(network, np.eye(groups, dtype=np.int64))) - base
+        self.slope = self._axes(network, np.eye(groups, dtype=np.int64)) - base
         self.macs, self.outputs, self.inputs = _per_channel(self.layers)
         self.paired = np.array([layer.in_width > 0 for layer in self.layers])
         self.shares = self._shares_of_layers(network)
@@ -59,17 +60,18 @@ class LayerFeatures:
             row[[layer.name in members for layer in self.layers]] = 1.0
         return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1.0))
 
-    def _axes(self, network: Network, widths: IntArray) -> tuple[FloatArray, FloatArray]:
-        out, into = network.axis_widths(widths)
-        return out[:, self._of_network].astype(np.float64), into[:, self._of_network].astype(np.float64)
+    def _axes(self, network: Network, widths: IntArray) -> FloatArray:
+        sides = (*network.axis_widths(widths), network.rows(widths))
+        return np.hstack([side[:, self._of_network].astype(np.float64) for side in sides])
 
     def channels(self, widths: IntArray) -> FloatArray:
-        """Output and input channels, ``[N, G] -> [N, 2 L]``. Sums of small integers: exact."""
+        """Output channels, input channels and rows, ``[N, G] -> [N, 3 T]``. Sums of small integers: exact."""
         return np.asarray(self.base + widths @ self.slope)
 
-    def rounded(self, channels: FloatArray) -> FloatArray:
-        """``channels`` rounded up to whole blocks."""
-        return np.asarray(np.ceil(channels / self.block) * self.block)
+    def rounded(self, channels: FloatArray, block: int | IntArray | None = None) -> FloatArray:
+        """``channels`` rounded up to whole blocks, of the given sizes ``[2 T]`` or of :attr:`block`; rows stay."""
+        count, size = 2 * len(self.layers), self.block if block is None else block
+        return np.hstack([np.ceil(channels[:, :count] / size) * size, channels[:, count:]])
 
     def __call__(self, widths: IntArray) -> FloatArray:
         """All features, ``[N, G] -> [N, L, 6]`` in the order of ``FEATURES``."""
@@ -78,23 +80,23 @@ class LayerFeatures:
 
     def macs_in_blocks(self, widths: IntArray, blocks: IntArray) -> FloatArray:
         """Multiply-adds with the channels of each layer rounded up to whole blocks ``[T]``; ``[N, T]``."""
-        sides = np.concatenate([blocks, blocks])
-        return np.asarray(self._plain(np.ceil(self.channels(widths) / sides) * sides)[:, :, 0])
+        rounded = self.rounded(self.channels(widths), np.concatenate([blocks, blocks]))
+        return np.asarray(self._plain(rounded)[:, :, 0])
 
     def _plain(self, channels: FloatArray) -> FloatArray:
-        out, into = np.split(channels, 2, axis=1)
-        pairs = out * np.where(self.paired, into, 1.0)
-        return np.stack([pairs * self.macs, out * self.outputs, into * self.inputs], axis=2)
+        out, into, rows = np.split(channels, 3, axis=1)
+        pairs = out * rows * np.where(self.paired, into, 1.0)
+        return np.stack([pairs * self.macs, out * rows * self.outputs, into * rows * self.inputs], axis=2)
 
 
 def _per_channel(layers: tuple[Layer, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Multiply-adds for each pair of channels, elements for each output channel, and for each input channel."""
+    """Of one row: multiply-adds for each pair of channels, elements for each output channel and each input channel."""
     macs = [layer.macs_per_pair for layer in layers]
     sides = []
     for layer in layers:
         strides = float(np.prod(layer.stride)) if layer.stride else 1.0
-        larger = layer.positions * strides
-        sides.append((larger, layer.positions) if layer.kind == "transposed" else (layer.positions, larger))
+        smaller = layer.positions / layer.rows
+        sides.append((smaller * strides, smaller) if layer.kind == "transposed" else (smaller, smaller * strides))
     return np.array(macs), np.array([out for out, _ in sides]), np.array([into for _, into in sides])
 
 
@@ -184,8 +186,9 @@ class BoundPredictor:
         return np.asarray(of_layers + of_groups @ self._features.shares)
 
     def _sum(self, channels: FloatArray, of_pairs: FloatArray, of_channels: FloatArray) -> FloatArray:
-        pairs = channels[:, : self._count] * channels[:, self._count :]
-        return np.asarray(pairs @ of_pairs + channels @ of_channels)
+        out, into, rows = np.split(channels, 3, axis=1)
+        elements = np.hstack([out * rows, into * rows])
+        return np.asarray((elements[:, : self._count] * into) @ of_pairs + elements @ of_channels)
 
 
 def _weights(features: LayerFeatures, coefficients: FloatArray) -> tuple[FloatArray, FloatArray]:

@@ -115,15 +115,16 @@ class SimulatedGpu(Runtime):
 
     def load(self, network: Network, widths: IntArray) -> Inference:
         out, into = network.axis_widths(widths)
-        return _Simulated(self, network.layers, out[0], into[0], network.layer_macs(widths)[0])
+        return _Simulated(self, network.layers, out[0], into[0], network.rows(widths)[0], network.layer_macs(widths)[0])
 
     def load_module(self, module: nn.Module, example_inputs: Any) -> Inference:
         """A finished module, whose layers are found by one run of it."""
         found = discover(accepted_copy(module), as_inputs(example_inputs), lambda answer: answer)
         layers = [item.layer for item in found.layers]
-        out, into = (np.array([getattr(layer, side) for layer in layers]) for side in ("out_width", "in_width"))
-        per_pair = np.array([layer.macs_per_pair * layer.rows for layer in layers])
-        return _Simulated(self, layers, out, into, per_pair * out * np.maximum(into, 1))
+        sides = ("out_width", "in_width", "rows")
+        out, into, rows = (np.array([getattr(layer, side) for layer in layers]) for side in sides)
+        per_pair = np.array([layer.macs_per_pair for layer in layers])
+        return _Simulated(self, layers, out, into, rows, per_pair * out * np.maximum(into, 1) * rows)
 
     def peak_bytes(self, inference: Inference) -> int | None:
         """All weights, and the inputs and outputs of the layer that has most of them."""
@@ -145,26 +146,28 @@ class _Simulated:
     """Layers of these widths on the simulated GPU: what they cost.
 
     Args:
-        out, into: channels of each layer, ``[L]``.
+        out, into, rows: channels of each layer, and those that its product is repeated over, ``[L]``.
         macs: of one sample, ``[L]``.
     """
 
     def __init__(
-        self, gpu: SimulatedGpu, layers: Sequence[Layer], out: IntArray, into: IntArray, macs: FloatArray
-    ) -> None:
+        self, gpu: SimulatedGpu, layers: Sequence[Layer], out: IntArray, into: IntArray, rows: IntArray,
+        macs: FloatArray,
+    ) -> None:  # fmt: skip
         self.gpu, formula, batch = gpu, gpu.formula, gpu.identity.batch
         self.key = tuple(int(width) for width in (*out, *into))
         tiled_out = -(-out // OUT_TILE) * OUT_TILE
         tiled_in = np.where(into > 1, -(-into // IN_TILE) * IN_TILE, into)  # depthwise layers have no tiles of inputs
         tiled_macs = batch * macs * (tiled_out / out) * (tiled_in / np.maximum(into, 1)).clip(1.0)
-        weights, elements = _sizes(layers, tiled_out, tiled_in)
+        positions: FloatArray = np.array([layer.positions / layer.rows for layer in layers]) * rows
+        weights, elements = _sizes(layers, tiled_out, tiled_in, positions)
         moved = BYTES * (weights + batch * elements)
         seconds = np.maximum(2 * tiled_macs / formula.flops, moved / formula.bytes_per_s)
         self.least_ms = float((formula.launch_ms + seconds * 1e3).sum())
         self.mean_ms = formula.mean_ms(self.least_ms)
         picojoules = formula.pj_per_mac * tiled_macs + formula.pj_per_byte * moved
         self.energy_mj = formula.idle_watts * self.mean_ms + float(picojoules.sum()) * 1e-9
-        weights, elements = _sizes(layers, out, into)
+        weights, elements = _sizes(layers, out, into, positions)
         self.peak_bytes = int(BYTES * (weights.sum() + batch * elements.max()))
 
     def __call__(self) -> None:
@@ -172,7 +175,9 @@ class _Simulated:
         self.gpu.last = self
 
 
-def _sizes(layers: Sequence[Layer], out: IntArray, into: IntArray) -> tuple[FloatArray, FloatArray]:
+def _sizes(
+    layers: Sequence[Layer], out: IntArray, into: IntArray, positions: FloatArray
+) -> tuple[FloatArray, FloatArray]:
     """Weights of each layer, and the elements that go in and come out for one sample, both ``[L]``."""
     weights, elements = np.empty(len(layers)), np.empty(len(layers))
     for index, layer in enumerate(layers):
@@ -180,7 +185,7 @@ def _sizes(layers: Sequence[Layer], out: IntArray, into: IntArray) -> tuple[Floa
         weights[index] = layer.params_per_pair * wide * deep + layer.params_per_out * wide
         step = math.prod(layer.stride)
         read, written = (1, step) if layer.kind == "transposed" else (step, 1)
-        elements[index] = layer.positions * (read * (deep * layer.groups or wide) + written * wide)
+        elements[index] = positions[index] * (read * (deep * layer.groups or wide) + written * wide)
     return weights, elements
 
 

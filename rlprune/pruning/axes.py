@@ -46,7 +46,7 @@ def find_axes(network: Network) -> dict[tuple[str, Side], Axis]:
     """(layer name, side) -> its groups, for every side that a group stands on."""
     parts: dict[tuple[str, Side], list[tuple[int, torch.Tensor]]] = {}
     for index, group in enumerate(network.groups):
-        for member in group.members:
+        for member in group.weighted:
             parts.setdefault((member.layer, member.side), []).append((index, member.slots))
     sizes = {layer.name: {"out": layer.out_width, "in": layer.in_width} for layer in network.layers}
     return {

@@ -85,7 +85,7 @@ class PlanBuilder:
         dropped = self._space.dropped(row)
         finished = self._finished(dropped)
         tensors = {key: value.clone().contiguous() for key, value in finished(row).items()}
-        model = self._tables.shell().fill(tensors, self._space.widths(row[None])[0]).requires_grad_(True)
+        model = self._tables.shell().fill(tensors, self._space.widths(row[None])[0], trainable=True)
         model = drop_blocks(model, self._space.blocks, dropped).eval()
         batchnorm.reestimate(model, even_batches(self._calibration, BATCH, self._tables.device))
         stored = finished.stored(row, model.state_dict())

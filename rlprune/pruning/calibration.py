@@ -9,7 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import nn
 
-from rlprune.errors import NetworkError
+from rlprune.errors import NetworkError, first_line
 from rlprune.inputs import Inputs
 from rlprune.layers import Layer
 from rlprune.network import Network
@@ -19,6 +19,7 @@ from rlprune.pruning.statistics import ChannelMoments, LayerStatistics, matrix_b
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
 from rlprune.tracing import Reading, listen
+from rlprune.tracing.tracer import named_tensors
 
 Statistics = LayerStatistics | ChannelMoments
 LINEAR = ("conv", "transposed", "linear")
@@ -32,7 +33,7 @@ GIB = 2**30
 def linear_consumers(network: Network) -> tuple[dict[str, Coefficients], dict[str, str]]:
     """Consumers of the groups that least squares can repair, and why it cannot repair the others."""
     layers = {layer.name: layer for layer in network.layers}
-    tensors = network.model.state_dict()
+    tensors = dict(named_tensors(network.model))
     found, reasons = {}, {}
     for name in sorted({name for group in network.groups for name in group.consumers}):
         reason = obstacle(layers[name])
@@ -135,7 +136,7 @@ def gather(
             collector.run(model, inputs)
     except Exception as reason:
         raise NetworkError(
-            f"The network must accept the task's calibration samples; its forward failed: {str(reason).rstrip('.')}. "
+            f"The network must accept the task's calibration samples; its forward failed: {first_line(reason)}. "
             "Is this the task for this network?"
         ) from reason
     reasons = dict.fromkeys(collector.partial, "only a part of its weight is used at a time")

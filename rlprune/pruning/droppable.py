@@ -14,12 +14,13 @@ import torch
 from torch import nn
 
 from rlprune.blocks import Block, Blocks, is_inside
+from rlprune.errors import first_line
 from rlprune.inputs import call, tensors_in
 from rlprune.network import IntArray, Network
 from rlprune.pruning import surgery
 from rlprune.pruning.depth import BlockSwitch, skipped
 from rlprune.pruning.nesting import outermost
-from rlprune.pruning.verification import differ, first_line, telling_inputs
+from rlprune.pruning.verification import differ, telling_inputs
 from rlprune.pruning.watching import watch
 
 DRAWS = 2

@@ -17,6 +17,7 @@ import torch
 
 from rlprune.pruning.elimination import Consumers, eliminate
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics, stored_dtype, submatrix
+from rlprune.tracing.tracer import tensor_named
 
 if TYPE_CHECKING:
     from rlprune.network import Group, Network
@@ -39,7 +40,7 @@ def l1(network: Network, group: Group) -> torch.Tensor:
         layer = layers[member.layer]
         if layer.weight is None:
             continue
-        weight = network.model.get_parameter(layer.weight).detach().double()
+        weight = tensor_named(network.model, layer.weight).detach().double()
         norms = weight.movedim(layer.tensors[layer.weight].index("out"), 0).flatten(1).abs().sum(1)
         by_channel = norms[member.slots].sum(0)
         total += by_channel / by_channel.mean().clamp_min(1e-12)

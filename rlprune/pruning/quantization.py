@@ -89,13 +89,14 @@ class WeightPlace(NamedTuple):
 def storable_layers(network: Network) -> dict[str, WeightPlace]:
     """Layers whose weight can be stored in fewer bits -> that weight, in forward order.
 
-    A weight that is a vector, or has no output channels, stays as it is.
+    A weight that is a vector, has no output channels or is in no ``state_dict`` stays as it is.
     """
     weights = {layer.name: (layer.weight, layer.tensors[layer.weight]) for layer in network.layers if layer.weight}
+    state = network.model.state_dict()
     return {
         name: WeightPlace(key, sides.index("out"))
         for name, (key, sides) in weights.items()
-        if "out" in sides and len(sides) > 1
+        if "out" in sides and len(sides) > 1 and key in state
     }
 
 

@@ -39,7 +39,7 @@ def axis_sources(network: Network, channels: Channels) -> dict[tuple[str, Side],
         kept = channels.get(group.name)
         if kept is None:
             continue
-        for member in (m for m in group.members if m.side != "rows"):
+        for member in group.weighted:
             slot = member.slots[:, : len(kept)].flatten()
             source = member.slots[:, kept].flatten()
             axes.setdefault((member.layer, member.side), []).append((slot, source, member.slots.flatten()))
@@ -100,7 +100,7 @@ class Shell:
 
         Args:
             widths: ``[G]``, of the plan that the tensors belong to.
-            trainable: whether the new parameters require gradients.
+            trainable: whether parameters ask for gradients again where those of the network's model did.
         """
         for key, tensor in tensors.items():
             value: nn.Parameter | torch.Tensor | None = None
@@ -108,7 +108,7 @@ class Shell:
                 owner, _, name = place.rpartition(".")
                 module = self._modules[owner]
                 if value is None:
-                    value = nn.Parameter(tensor, requires_grad=trainable) if name in module._parameters else tensor
+                    value = nn.Parameter(tensor, requires_grad=False) if name in module._parameters else tensor
                 self._put(module, name, value)
                 self._slim(owner)
         for (owner, attribute, entry), size in self._network.sizes(widths).items():
@@ -117,6 +117,9 @@ class Shell:
             held = getattr(self._modules[owner], attribute)
             changed = size if entry is None else type(held)([*held[:entry], size, *held[entry + 1 :]])
             setattr(self._modules[owner], attribute, changed)
+        if trainable:
+            for key, parameter in self.module.named_parameters():
+                parameter.requires_grad_(key in self._network.trainable)
         return self.module
 
     def _put(self, module: nn.Module, name: str, value: nn.Parameter | torch.Tensor) -> None:
@@ -158,4 +161,4 @@ def prune(network: Network, channels: Channels) -> nn.Module:
     widths = np.array([len(channels[g.name]) if g.name in channels else g.width for g in network.groups])
     replaced = {id(state[key]): state[key] for key in tensors}  # not worth a copy
     shell = Shell(copy.deepcopy(network.model, replaced), network)
-    return shell.fill(tensors, widths).requires_grad_(True)
+    return shell.fill(tensors, widths, trainable=True)

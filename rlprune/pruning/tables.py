@@ -30,6 +30,7 @@ from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, Solver, Sub
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches, even_batches
+from rlprune.tracing.tracer import named_tensors
 
 __all__ = ["IMPORTANCES", "PruningTables", "batches", "even_batches"]
 
@@ -88,7 +89,7 @@ class PruningTables:
         self._curves = {name: ranking.curve for name, ranking in rankings.items()}
         self._permuted = surgery.prune(network, self.order).eval().requires_grad_(False).to(self.device)
         self.channels_last = self._choose_layout(calibration)
-        self._dense = {key: value.detach() for key, value in self._permuted.state_dict().items()}
+        self._dense = {key: value.detach() for key, value in named_tensors(self._permuted)}
         self._axes = find_axes(network)
         self._solvers = self._factor(statistics)
         self._factor_bytes = sum(solver.bytes for solver in self._solvers.values())
@@ -190,7 +191,7 @@ class PruningTables:
 
     @property
     def state(self) -> dict[str, torch.Tensor]:
-        """Its tensors."""
+        """Its tensors, by every name."""
         return self._dense
 
     def positions(self, layer: str, side: Side, widths: npt.ArrayLike, size: int) -> torch.Tensor:
@@ -267,7 +268,7 @@ class PruningTables:
     def pruned(self, widths: npt.ArrayLike) -> nn.Module:
         """A plain, physically smaller network with repaired weights, independent of the tables."""
         tensors = {key: value.clone().contiguous() for key, value in self.tensors(widths).items()}
-        return self.shell().fill(tensors, widths).requires_grad_(True)
+        return self.shell().fill(tensors, widths, trainable=True)
 
 
 def _order_of_groups(coefficients: Coefficients, outputs: torch.Tensor | None) -> torch.Tensor:

@@ -17,6 +17,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from rlprune.errors import first_line
 from rlprune.inputs import Inputs, call, telling, tensors_in
 from rlprune.pruning import surgery
 from rlprune.pruning.reference import Cut
@@ -33,8 +34,9 @@ def disagreement(network: Network, groups: Sequence[Group], seed: int = 0) -> st
     """Why pruning ``groups`` gives a wrong network, or None where it is right.
 
     Each group is cut to a random allowed width, then to its smallest or not at all, then all to their smallest: sizes
-    that the code derives from one another would stay right if all kept the same ratio. What stays comes in another
-    order, as the tables of pruned weights want it.
+    that the code derives from one another would stay right if all kept the same ratio. Then each loses as little as it
+    can: what depends on the width may look alike where one or two channels are left. What stays comes in another order,
+    as the tables of pruned weights want it.
     """
     generator = torch.Generator().manual_seed(seed)
     inputs = telling_inputs(network, seed)
@@ -44,7 +46,8 @@ def disagreement(network: Network, groups: Sequence[Group], seed: int = 0) -> st
     fewest = {g.name: orders[g.name][-g.widths[0] :] for g in groups}
     common = Counter(width for g in groups for width in g.widths).most_common(1)[0][0]
     alike = {g.name: orders[g.name][: common if common in g.widths else g.widths[0]] for g in groups}
-    cuts = (some, others, fewest, alike)
+    most = {g.name: orders[g.name][: g.widths[-2:][0]] for g in groups}
+    cuts = (some, others, fewest, alike, most)
     return next((why for kept in cuts if (why := _cut_wrongly(network, groups, kept, inputs))), None)
 
 
@@ -113,11 +116,6 @@ def _compared(pruned: nn.Module, wanted: Wanted, differences: list[str]) -> Iter
     finally:
         for handle in handles:
             handle.remove()
-
-
-def first_line(reason: Exception) -> str:
-    """The first line of an error's message, or its kind."""
-    return (str(reason).splitlines() or [type(reason).__name__])[0]
 
 
 def _difference(got: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor | None]) -> str | None:

@@ -6,6 +6,8 @@ from torch import nn
 
 from rlprune.tracing.records import Size, Trace
 
+BatchNorm = nn.modules.batchnorm._BatchNorm
+
 REPEATED: tuple[tuple[type[nn.Module], str, str, int], ...] = (
     (nn.MultiheadAttention, "embed_dim", "out_proj.weight", 0),
     (nn.MultiheadAttention, "kdim", "in_proj_weight", 1),
@@ -17,6 +19,10 @@ REPEATED: tuple[tuple[type[nn.Module], str, str, int], ...] = (
     (nn.RNNBase, "input_size", "weight_ih_l0", 1),
     (nn.RNNCellBase, "input_size", "weight_ih", 1),
     (nn.RMSNorm, "normalized_shape", "weight", 0),
+    (nn.LayerNorm, "normalized_shape", "weight", 0),
+    (nn.GroupNorm, "num_channels", "weight", 0),
+    (BatchNorm, "num_features", "weight", 0),
+    (BatchNorm, "num_features", "running_mean", 0),
     (nn.PReLU, "num_parameters", "weight", 0),
     (nn.Transformer, "d_model", "encoder.layers.0.linear2.weight", 0),
 )
@@ -29,7 +35,8 @@ def repeated_sizes(trace: Trace, model: nn.Module) -> list[Size]:
     found = []
     for name, module in model.named_modules():
         for kind, attribute, tensor, dim in REPEATED:
-            axis = axes.get((f"{name}.{tensor}" if name else tensor, dim)) if isinstance(module, kind) else None
+            key = f"{name}.{tensor}" if name else tensor
+            axis = axes.get((trace.aliases.get(key, key), dim)) if isinstance(module, kind) else None
             if axis is not None:
                 index = 0 if isinstance(getattr(module, attribute), tuple) else None
                 found.append(Size(name, attribute, axis.atoms, True, index))

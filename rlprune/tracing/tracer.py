@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from rlprune.inputs import Inputs, batch_size, call, named_tensors_in, tensors_in
+from rlprune.inputs import Inputs, batch_size, forward, named_tensors_in, plain, tensors_in
 from rlprune.outputs import OUTPUT, Pick, everything
 from rlprune.tracing.atoms import IntArray, Label, Labels
 from rlprune.tracing.records import Call, Choice, Size, Trace
@@ -40,7 +40,7 @@ class Tracer(TorchDispatchMode):
     ) -> None:  # fmt: skip
         super().__init__()  # type: ignore[no-untyped-call]
         self.model = model
-        self.inputs = inputs
+        self.inputs = inputs = plain(inputs)
         self.batch = batch_size(inputs)
         self.found = Trace()
         self.atoms = self.found.atoms
@@ -65,11 +65,7 @@ class Tracer(TorchDispatchMode):
 
     def _label_parameters(self) -> None:
         owners: dict[int, str] = {}
-        named = [
-            *self.model.named_parameters(remove_duplicate=False),
-            *self.model.named_buffers(remove_duplicate=False),
-        ]
-        for key, tensor in named:
+        for key, tensor in named_tensors(self.model):
             owner = owners.setdefault(id(tensor), key)
             if owner != key:
                 self.found.aliases[key] = owner
@@ -123,19 +119,13 @@ class Tracer(TorchDispatchMode):
 
     def shape_of(self, key: str) -> torch.Size:
         """Shape of a parameter or buffer."""
-        module, _, name = key.rpartition(".")
-        tensor = getattr(self._modules[module], name)
-        assert isinstance(tensor, torch.Tensor)
-        return tensor.shape
+        return tensor_named(self.model, key).shape
 
-    def owner(self, key: str | None) -> str:
-        """Name of the module that holds a parameter; of the running module where there is no such parameter."""
-        return self.path[-1] if key is None else key.rpartition(".")[0]
-
-    def module_named(self, name: str) -> nn.Module:
-        """A module of the model."""
-        module: nn.Module = self._modules[name]
-        return module
+    def owners(self, key: str | None) -> dict[str, nn.Module]:
+        """Modules that hold a parameter, by any name; the running one where there is no such parameter."""
+        names = [key, *(alias for alias, first in self.found.aliases.items() if first == key)]
+        held = [self.path[-1] if name is None else name.rpartition(".")[0] for name in names]
+        return {name: self._modules[name] for name in held if name in self._modules}
 
     def size(self, attribute: str, label: Label, owner: str | None = None) -> None:
         """An attribute of a module (the running one) repeats the number of channels along ``label``."""
@@ -195,10 +185,11 @@ class Tracer(TorchDispatchMode):
         """Label the outputs of an operation."""
         from rlprune.tracing import rules
 
-        if any(part in self._opaque for part in self.path):
-            rules.give_up(self, call, f"{self.place} decides on the values it computes which of its layers it uses")
-        else:
+        opaque = next((part for part in self.path if part in self._opaque), None)
+        if opaque is None:
             rules.apply(self, func, call)
+        else:
+            rules.give_up(self, call, decides(opaque))
 
     def __torch_dispatch__(self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
@@ -247,10 +238,10 @@ class Tracer(TorchDispatchMode):
     def run(self) -> Any:
         """Run the model under this mode; what is picked of its outputs stays whole."""
         recurrent = any(isinstance(module, nn.RNNBase) for module in self._names)
-        with self._watching_modules(), plain_kernels(recurrent), torch.no_grad(), self:
-            output = call(self.model, self.inputs)
+        with torch.inference_mode(False), self._watching_modules(), plain_kernels(recurrent), torch.no_grad(), self:
+            output = forward(self.model, self.inputs)
+            picked = list(named_tensors_in(self._picked(output)))  # what it computes of them is followed too
         self.found.outputs = tuple(name for name, _ in named_tensors_in(output))
-        picked = list(named_tensors_in(self._picked(output)))
         self._note_use([tensor for _, tensor in picked])
         for name, tensor in picked:
             for label in self.labels(tensor):
@@ -264,7 +255,8 @@ class Tracer(TorchDispatchMode):
         def enter(module: nn.Module, args: Any, kwargs: Any) -> Any:
             self.path.append(self._names[module])
             self.failed_in = self.path[-1]
-            return recurrent.with_labelled_state(self, module, args, kwargs)
+            with contextlib.suppress(Exception):  # odd arguments: the state it makes itself is followed
+                return recurrent.with_labelled_state(self, module, args, kwargs)
 
         def leave(module: nn.Module, args: Any, output: Any) -> None:
             self.left(self.path.pop(), output)
@@ -283,9 +275,22 @@ class Tracer(TorchDispatchMode):
             self.path[1:] = []
 
 
+def decides(module: str) -> str:
+    """Why nothing inside a module is followed."""
+    return f"{module or 'the network'} decides on the values it computes which of its layers it uses"
+
+
 def named_tensors(model: nn.Module) -> list[tuple[str, torch.Tensor]]:
     """All parameters and buffers by ``state_dict`` key, shared ones under each of their names."""
     return [*model.named_parameters(remove_duplicate=False), *model.named_buffers(remove_duplicate=False)]
+
+
+def tensor_named(model: nn.Module, key: str) -> torch.Tensor:
+    """A parameter or buffer of a model, also one that its ``state_dict`` leaves out."""
+    module, _, name = key.rpartition(".")
+    tensor = getattr(model.get_submodule(module), name)
+    assert isinstance(tensor, torch.Tensor)
+    return tensor
 
 
 @contextlib.contextmanager

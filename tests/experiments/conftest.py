@@ -118,6 +118,15 @@ def bad_outputs():
     return nn.Sequential(*model, Logarithm()), inputs
 
 
+def random_outputs():
+    class Noise(nn.Module):
+        def forward(self, x):
+            return x + torch.randn_like(x)
+
+    model, inputs = network()
+    return nn.Sequential(*model, Noise()), inputs
+
+
 def bad_inputs():
     return network()[0], torch.zeros(1, 3, 8, 8)
 

@@ -16,7 +16,7 @@ from torch import nn
 from rlprune.devices.runtimes.base import Inference, Runtime
 from rlprune.devices.runtimes.checks import check_present, first_line
 from rlprune.errors import DeviceError, unknown_name
-from rlprune.inputs import Inputs, as_batch, call, map_tensors, tensors_in
+from rlprune.inputs import Inputs, as_batch, forward, map_tensors, tensors_in
 from rlprune.layout import as_channels_last, to_channels_last
 from rlprune.network import IntArray, Network
 from rlprune.pruning import surgery
@@ -97,7 +97,7 @@ class LoadedModule:
 
     def __call__(self) -> object:
         with torch.inference_mode():
-            return call(self._forward, self._inputs)
+            return forward(self._forward, self._inputs)
 
 
 def missing_compiler(device: str) -> str | None:

@@ -6,7 +6,9 @@ from typing import Any
 
 import torch
 
+from rlprune.errors import first_line
 from rlprune.inputs import tensors_in
+from rlprune.tracing.atoms import Labels
 from rlprune.tracing.records import Call
 from rlprune.tracing.rules import indexing, norms, pieces, pointwise, products, reductions, shapes, spatial
 from rlprune.tracing.tracer import Rule, Tracer
@@ -34,18 +36,30 @@ def apply(tracer: Tracer, func: Any, call: Call) -> None:
     labelled = any(label is not None for tensor in call.tensors for label in tracer.labels(tensor))
     if not labelled and call.name not in (*pointwise.CONSTANTS, *products.RULES, "expand"):
         return
-    rule = rule_for(func, call.name)
+    rule, reason = rule_for(func, call.name), f"{call.name} in {tracer.place} is not understood"
     if rule is None:
-        give_up(tracer, call, f"{call.name} in {tracer.place} is not understood")
+        give_up(tracer, call, reason)
         return
-    labels = rule(tracer, call)
-    outputs = list(tensors_in(call.output))
+    try:
+        labels = rule(tracer, call)
+    except Exception as error:
+        give_up(tracer, call, f"{reason} ({first_line(error)})")
+        return
     several = labels if isinstance(labels, list) else [labels]
-    for output, each in zip(outputs, several, strict=False):
-        if len(each) != output.dim():
-            give_up(tracer, call, f"{call.name} in {tracer.place} is not understood")
-            return
+    labelled_outputs = list(zip(tensors_in(call.output), several, strict=False))
+    if not all(_fits(output, each) for output, each in labelled_outputs):
+        give_up(tracer, call, reason)
+        return
+    for output, each in labelled_outputs:
         tracer.set_labels(output, each)
+
+
+def _fits(output: torch.Tensor, labels: Labels) -> bool:
+    """Whether there is a label for each dimension, as long as that."""
+    sizes = [None if label is None else len(label) for label in labels]
+    return len(sizes) == output.dim() and all(
+        size in (None, wanted) for size, wanted in zip(sizes, output.shape, strict=True)
+    )
 
 
 def give_up(tracer: Tracer, call: Call, reason: str) -> None:

@@ -12,7 +12,10 @@ from rlprune.tracing.tracer import Rule, Tracer
 
 
 def take_slice(tracer: Tracer, call: Call) -> Labels:
-    """A slice that is one of equal pieces asks for equal pieces; any other keeps its labels."""
+    """A slice that is one of equal pieces asks for equal pieces; any other keeps its labels.
+
+    One with a step is followed where it takes a channel of every block of so many, to the end.
+    """
     x, dim = call.args[0], call.argument(1, "dim", 0)
     labels = list(tracer.labels(x))
     label = labels[dim]
@@ -22,17 +25,24 @@ def take_slice(tracer: Tracer, call: Call) -> Labels:
     start = call.argument(2, "start") or 0
     start = min(max(start + size if start < 0 else start, 0), size)
     step = call.argument(4, "step", 1)
-    kept = label[start : start + length * step : step]
-    if step > 1 and size % step == 0:
-        joined = tracer.atoms.join_rows(label.reshape(-1, step), f"{tracer.place} takes every {step}th channel")
-        labels[dim] = dropped_fixed(joined)
+    if step > 1:
+        labels[dim] = _every(tracer, label, step) if start < step and length * step == size else None
+        if labels[dim] is None:
+            tracer.atoms.fix(label, f"{tracer.place} takes one in {step} of a part of its channels")
         return tuple(labels)
-    if step == 1 and 0 < length < size and size % length == 0 and start % length == 0:
+    kept = label[start : start + length]
+    if 0 < length < size and size % length == 0 and start % length == 0:
         _equal_pieces(tracer, label, size // length)
     if length < size:
         tracer.guess_sizes(length, kept, NOT_A_TOTAL)
     labels[dim] = dropped_fixed(kept)
     return tuple(labels)
+
+
+def _every(tracer: Tracer, label: IntArray, step: int) -> Label:
+    """One channel of each ``step`` consecutive ones: they go together, wherever in them it stands."""
+    blocks = label.reshape(-1, step)
+    return dropped_fixed(tracer.atoms.join_rows(blocks, f"{tracer.place} takes every {step}th channel"))
 
 
 def _equal_pieces(tracer: Tracer, label: IntArray, pieces: int) -> IntArray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -50,8 +51,8 @@ def _note_weight(
     key = tracer.origin(weight)
     assert key is not None
     tracer.atoms.produce(out)
-    owner = tracer.owner(key)
-    if isinstance(tracer.module_named(owner), nn.Linear) or hasattr(tracer.module_named(owner), "nf"):
+    linear = [name for name, each in tracer.owners(key).items() if isinstance(each, nn.Linear) or hasattr(each, "nf")]
+    for owner in linear:
         for attribute, label in (("out_features", out), ("in_features", into), ("nf", out), ("nx", into)):
             tracer.size(attribute, label, owner)
     inputs = weight.numel() // math.prod(weight.shape[:-2]) // outputs
@@ -147,16 +148,16 @@ def convolution(tracer: Tracer, call: Call) -> Labels:
     for label in tracer.labels(weight)[2:]:
         tracer.atoms.fix(label, "it is a kernel size")
     first, second = tracer.labels(weight)[:2]
-    owner = tracer.owner(tracer.origin(weight))
+    owners = tracer.owners(tracer.origin(weight))
     if groups == 1:
         out, read = (second, first) if transposed else (first, second)
         contract(tracer, into, read)
     else:
         out, read = _grouped(
-            tracer, into, first, second, groups, bool(transposed), x.shape[1], call.output.shape[1], owner
+            tracer, into, first, second, groups, bool(transposed), x.shape[1], call.output.shape[1], owners
         )
     tracer.atoms.produce(out)
-    if isinstance(tracer.module_named(owner), _CONVOLUTIONS):
+    for owner in [name for name, each in owners.items() if isinstance(each, _CONVOLUTIONS)]:
         tracer.size("in_channels", into, owner)
         tracer.size("out_channels", out, owner)
     labels: Labels = (tracer.labels(x)[0], out, *(None for _ in spatial))
@@ -179,7 +180,7 @@ def convolution(tracer: Tracer, call: Call) -> Labels:
 
 def _grouped(
     tracer: Tracer, into: Label, first: Label, second: Label, groups: int, transposed: bool, inputs: int, outputs: int,
-    owner: str,
+    owners: Iterable[str],
 ) -> tuple[Label, Label]:  # fmt: skip
     """Whole groups go, or the same channels of each; returns labels of the outputs and of one group's inputs.
 
@@ -199,20 +200,22 @@ def _grouped(
     given = into.reshape(groups, -1)
     if whole_groups:
         unit = tracer.atoms.join_rows(given, reason)
-        return _whole_groups(tracer, unit, first, second, groups, transposed, reason, owner)
+        return _whole_groups(tracer, unit, first, second, groups, transposed, reason, owners)
     return _equal_parts(
         tracer, tracer.atoms.join_rows(np.ascontiguousarray(given.T), reason), first, second, groups, transposed, reason
     )
 
 
 def _whole_groups(
-    tracer: Tracer, unit: Label, first: Label, second: Label, groups: int, transposed: bool, reason: str, owner: str
-) -> tuple[Label, Label]:
+    tracer: Tracer, unit: Label, first: Label, second: Label, groups: int, transposed: bool, reason: str,
+    owners: Iterable[str],
+) -> tuple[Label, Label]:  # fmt: skip
     """``unit`` labels the groups."""
     tracer.atoms.fix(second, "what belongs to one group stays together")
     if first is not None:
         unit = tracer.atoms.join(unit, tracer.atoms.join_rows(first.reshape(groups, -1), reason), reason)
-    tracer.size("groups", unit, owner)
+    for owner in owners:
+        tracer.size("groups", unit, owner)
     if not transposed or unit is None:
         return first, None
     each = 1 if second is None else len(second)

@@ -90,6 +90,12 @@ NETWORKS = Topic(
             "its weights, and these inputs.",
         ),
         BadInput(
+            "random numbers in the outputs",
+            "train … --network tiny_networks:random_outputs",
+            "A network must answer the same inputs alike each time; the second answer of this one is another. "
+            "Let its evaluation mode draw no random numbers, and keep nothing of an earlier call.",
+        ),
+        BadInput(
             "network that cannot be exported to ONNX",
             "train … --network tiny_networks:not_exportable --device cpu --budget macs=0.5",
             "The network cannot be exported to ONNX: …. Write that part with other operations.",
