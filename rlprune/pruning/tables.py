@@ -21,9 +21,9 @@ from rlprune.errors import ConfigError, unknown_name
 from rlprune.layers import Layer, Side, Sides
 from rlprune.network import FloatArray, IntArray, Network
 from rlprune.pruning import surgery
-from rlprune.pruning.axes import find_axes
+from rlprune.pruning.axes import Axis, find_axes
 from rlprune.pruning.cache import RecentlyUsed
-from rlprune.pruning.calibration import GIB, Statistics, gather, linear_consumers, too_large
+from rlprune.pruning.calibration import COMPUTED, GIB, Statistics, gather, linear_consumers, too_large
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.importance import IMPORTANCES, Ranker
 from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, Solver, SubsetSolver
@@ -55,7 +55,7 @@ class PruningTables:
     Attributes:
         order: group name -> channels, most important first (``int64 [width]``).
         channels_last: whether the network runs with that memory layout, which is faster; its tensors are stored so.
-        unrepaired: consumers whose weights are cut without least squares, and why.
+        unrepaired: consumers whose weights are cut without least squares, or are at some widths, and why.
         approximate: groups whose order ignores what some consumers could compensate, and why.
 
     Raises:
@@ -133,7 +133,9 @@ class PruningTables:
         solvers: dict[str, Solver] = {}
         for name in list(statistics):
             item = statistics.pop(name)
-            permuted = Coefficients.of(layers[name], self._dense)
+            if self.unrepaired.get(name) == COMPUTED:
+                continue
+            permuted = Coefficients.of(layers[name], self._dense, item.coefficients.scales)
             groups = _order_of_groups(permuted, sources.get((name, "out")))
             inputs = sources[(name, "in")]
             if isinstance(item, ChannelMoments):
@@ -141,9 +143,25 @@ class PruningTables:
                 continue
             item = item.permuted(permuted, inputs, groups)
             axis = self._axes[(name, "in")]
+            plans = self._judged_at(axis)
             alone = len(axis.groups) == 1
-            solvers[name] = PrefixSolver(item, axis.by_importance()) if alone else SubsetSolver(item)
+            counts = [len(axis.kept(widths)) for widths in plans]
+            solvers[name] = PrefixSolver(item, axis.by_importance(), counts) if alone else SubsetSolver(item)
+            harmful = [widths for widths in plans if not solvers[name].helps(axis.kept(widths))]
+            if harmful:
+                where = ", ".join("/".join(map(str, widths)) for widths in harmful)
+                self.unrepaired[name] = (
+                    f"at {len(harmful)} of {len(plans)} smaller widths ({where}) a refit would leave a larger error than "
+                    "a plain cut, on samples held out"
+                )
         return solvers
+
+    def _judged_at(self, axis: Axis) -> list[tuple[int, ...]]:
+        """Widths of the groups of an axis at which a refit is judged beforehand: all of one, the half of several."""
+        widths = [self.network.groups[index].widths for index in axis.groups]
+        if len(widths) == 1:
+            return [(width,) for width in widths[0][:-1]]
+        return [tuple(min(each, key=lambda width: abs(2 * width - each[-1])) for each in widths)]
 
     def error_curve(self, name: str) -> tuple[IntArray, FloatArray]:
         """Widths ``0..width`` and, at each, the share of the consumers' output energy that cannot be restored."""
@@ -254,8 +272,12 @@ class PruningTables:
         network.model = model
         exact = {name: item for name, item in self._solvers.items() if not isinstance(item, MeanSolver)}
         statistics: dict[str, Statistics] = {name: LayerStatistics(item.coefficients) for name, item in exact.items()}
-        gather(network, statistics, calibration, seed, self.device)
-        found = {name: SubsetSolver(item) for name, item in statistics.items() if isinstance(item, LayerStatistics)}
+        reasons = gather(network, statistics, calibration, seed, self.device)
+        found = {
+            name: SubsetSolver(item)
+            for name, item in statistics.items()
+            if isinstance(item, LayerStatistics) and name not in reasons
+        }
         other._solvers = self._solvers | found
         other._factor_bytes = sum(solver.bytes for solver in other._solvers.values())
         return other
