@@ -288,6 +288,24 @@ def test_activations_that_overflow_are_told() -> None:
     assert torch.isfinite(outputs(prepared.pruned([4, 4]), Split(noise(9, 4), torch.zeros(9)))).all()
 
 
+def test_a_layer_that_a_refit_would_harm_is_cut_and_named() -> None:
+    """Of the samples that are fitted to the second half copies the first; in those held out it is its negative."""
+    x = noise(400, 8)
+    x = torch.cat([x, torch.where(torch.arange(400)[:, None] % 8 == 7, -x, x)], dim=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(16, 16, bias=False), nn.Linear(16, 4))
+    nn.init.eye_(model[0].weight)  # type: ignore[arg-type]
+    network = Network(model.eval(), x[:2])
+    prepared = PruningTables(network, Split(x, torch.zeros(400)))
+    assert set(prepared.unrepaired) == {"1"}
+    assert "samples held out" in prepared.unrepaired["1"]
+    assert "at 3 of 3 smaller widths (4, 8, 12)" in prepared.unrepaired["1"]
+    torch.testing.assert_close(
+        outputs(prepared.pruned([8]), Split(x, x)), outputs(cut(network, prepared.order, [8]), Split(x, x))
+    )
+
+
 def test_what_is_asked_wrongly_is_refused() -> None:
     network = Network(build("dense"), images(2))
     split = Split(images(8), torch.zeros(8))
