@@ -52,7 +52,7 @@ class Delivered:
         """A serialised ``ModelProto``; layers in int8 as ONNX Runtime's quantizer writes them.
 
         Weights in few bits stand in it so, where no layer is in int8 and the exporter left them as they are, and
-        compute in float; beside layers in int8 they stand as float32.
+        compute in float; beside layers in int8, and where removed entries are their mean, they stand as numbers.
 
         Args:
             calibration: tells the ranges of what layers in int8 answer.
@@ -70,14 +70,19 @@ class Delivered:
         return quantize_onnx(model, list(self.ranges), _feeds(model, calibration, batch), self.ranges)
 
     def _in_float(self, example_inputs: Any, batch: int) -> bytes:
-        if self.narrow:
+        if narrow := {name: item for name, item in self.narrow.items() if not self._holds_mean(item[1].key)}:
             from rlprune.weight_only_export import weight_only_onnx  # as above
 
             named = export_onnx_bytes(self.module, example_inputs, batch=batch, optimize=False)
-            bits = {name: count for name, (count, _) in self.narrow.items()}
+            bits = {name: count for name, (count, _) in narrow.items()}
             with contextlib.suppress(NetworkError):  # the exporter renamed a weight, as it does recurrent ones
-                return weight_only_onnx(named, bits, {name: place for name, (_, place) in self.narrow.items()})
+                return weight_only_onnx(named, bits, {name: place for name, (_, place) in narrow.items()})
         return export_onnx_bytes(self.module, example_inputs, batch=batch)
+
+    def _holds_mean(self, key: str) -> bool:
+        """Whether a weight holds a number that none of its codes stands for."""
+        stored = self.stored.get(key)
+        return stored is not None and stored.mask is not None and stored.mean
 
 
 def _feeds(model: bytes, calibration: Split, batch: int) -> Iterator[Feed]:

@@ -100,10 +100,11 @@ class Collector:
         self.reasons: dict[str, str] = {}
         self._generator = generator
         held_out = number_held_out(samples)
+        judged = held_out, HELD_OUT_ROWS
         self._shares = {
-            name: (self._share(layer, samples - held_out, self._rows(name)), self._share(layer, held_out, HELD_OUT_ROWS))
+            name: tuple(self._share(layer, *some) for some in ((samples - held_out, self._rows(name)), judged))
             for name, layer in self.layers.items()
-        }  # fmt: skip
+        }
 
     def _rows(self, name: str) -> int:
         """How many rows are enough."""

@@ -8,16 +8,15 @@ coefficient of a constant input, so it is counted once. Each group of a grouped 
 With the inputs in order of importance and A = L L^T, this is theta_S^T + L_SS^-T (L_RS)^T theta_R^T for the leading
 block of one factor: every width costs one triangular solve. Channel selection by reconstruction: He et al., ICCV 2017.
 
-What was fitted is judged on rows that were held out: where it leaves a larger error there than a plain cut, the layer is
-cut and not refitted. With Z = X L^-T and M = L^T theta^T the error of the first k inputs is that of Z_k: M_k:, and of
-the plain cut X_k: theta_k:^T, so one factor judges all widths.
+What was fitted is judged on rows that were held out: where it leaves a larger error there than a plain cut, the layer
+is cut and not refitted. With Z = X L^-T and M = L^T theta^T the error of the first k columns is that of Z_k: M_k:, and
+of the plain cut X_k: theta_k:^T, so one factor judges all widths.
 """
 
 from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Sequence
-from itertools import pairwise
 from typing import Protocol
 
 import torch

@@ -151,8 +151,8 @@ class PruningTables:
             if harmful:
                 where = ", ".join("/".join(map(str, widths)) for widths in harmful)
                 self.unrepaired[name] = (
-                    f"at {len(harmful)} of {len(plans)} smaller widths ({where}) a refit would leave a larger error than "
-                    "a plain cut, on samples held out"
+                    f"at {len(harmful)} of {len(plans)} smaller widths ({where}) a refit would leave a larger error on "
+                    "samples held out than a plain cut"
                 )
         return solvers
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -116,7 +116,7 @@ class _Listener(Tracer):
         scales = None
         if of_weight and of_bias:  # one that multiplies with zero cannot be refitted
             scales = (of_weight * factors[0], of_bias * factors[1])
-        self._callback(Reading(layer, inputs, *geometry, scales=scales))
+        self._callback(replace(Reading(layer, inputs, *geometry), scales=scales))
 
     def _scale(self, tensor: Any) -> float | None:
         """What the values of a parameter were multiplied with to give this tensor, if that is all that was done."""
