@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 
@@ -12,12 +12,13 @@ import torch
 from torch import nn
 
 from rlprune.errors import NetworkError
-from rlprune.inputs import Inputs, map_tensors
+from rlprune.inputs import Inputs, batch_size, map_tensors
 from rlprune.layers import Layer
 from rlprune.network import Network
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.sampling import sample_rows
 from rlprune.pruning.statistics import HELD_OUT_ROWS, ChannelMoments, LayerStatistics, matrix_bytes
+from rlprune.pruning.work import cube
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
 from rlprune.tracing import Reading, listen
@@ -57,21 +58,37 @@ def obstacle(layer: Layer) -> str | None:
     return None
 
 
-def too_large(coefficients: Mapping[str, Coefficients], limit: float) -> dict[str, str]:
-    """Layers whose statistics do not fit into ``limit`` bytes with those of the others, largest first, and why."""
-    needs = {name: matrix_bytes(item.columns, item.groups) for name, item in coefficients.items()}
-    total, reasons = sum(needs.values()), {}
+def too_large(coefficients: Mapping[str, Coefficients], limit: float, most: float = math.inf) -> dict[str, str]:
+    """Layers whose statistics are too much work, or do not fit with those of the others, largest first, and why.
+
+    Args:
+        limit: bytes that all may take together.
+        most: operations that one may take (:func:`rlprune.pruning.work.cube`).
+    """
+    reasons = {
+        name: f"its {item.weight_columns} inputs need {cube(item):.2g} operations, and a layer may take {most:.2g} "
+        f"(raise most_operations){_bias_makes_up(item)}"
+        for name, item in coefficients.items()
+        if cube(item) > most
+    }
+    needs = {
+        name: matrix_bytes(item.columns, item.groups) for name, item in coefficients.items() if name not in reasons
+    }
+    total = sum(needs.values())
     for name in sorted(needs, key=lambda name: -needs[name]):
         if total <= limit:
             break
         total -= needs[name]
-        inputs = coefficients[name].weight_columns
-        kept = "; only its bias makes up for what is removed" if coefficients[name].bias is not None else ""
+        item = coefficients[name]
         reasons[name] = (
-            f"its {inputs} inputs need {needs[name] / GIB:.2g} GiB, and all layers together may take "
-            f"{limit / GIB:.2g} GiB (raise memory_gib){kept}"
+            f"its {item.weight_columns} inputs need {needs[name] / GIB:.2g} GiB, and all layers together may take "
+            f"{limit / GIB:.2g} GiB (raise memory_gib){_bias_makes_up(item)}"
         )
     return reasons
+
+
+def _bias_makes_up(coefficients: Coefficients) -> str:
+    return "" if coefficients.bias is None else "; only its bias makes up for what is removed"
 
 
 COMPUTED = "forward computes what it multiplies with from its weight or bias (normalises it, or scales it by turns)"
@@ -135,9 +152,17 @@ class Collector:
 
 
 def gather(
-    network: Network, statistics: dict[str, Statistics], calibration: Split, seed: int, device: torch.device
+    network: Network,
+    statistics: dict[str, Statistics],
+    calibration: Split,
+    seed: int,
+    device: torch.device,
+    told: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, str]:
     """Fill ``statistics`` (layer name -> empty statistics); those that stay without rows are taken out.
+
+    Args:
+        told: is given the number of samples that were run, after each batch.
 
     Returns:
         Why layers cannot be refitted: those that were taken out, and those whose weight is not multiplied as it is
@@ -151,6 +176,7 @@ def gather(
     try:
         for held_out, inputs in divided(calibration, batch_for(network.layers), device):
             collector.run(model, inputs, held_out)
+            told(batch_size(inputs))
     except Exception as reason:
         raise NetworkError(
             f"The network must accept the task's calibration samples; its forward failed: {str(reason).rstrip('.')}. "

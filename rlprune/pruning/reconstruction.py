@@ -16,7 +16,7 @@ of the plain cut X_k: theta_k:^T, so one factor judges all widths.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Protocol
 
 import torch
@@ -104,6 +104,10 @@ class PrefixSolver:
         lost = self._factor[:, k:, :k].mT @ theta[:, :, k:].mT.to(self._factor.dtype)
         step: torch.Tensor = torch.linalg.solve_triangular(self._factor[:, :k, :k].mT, lost, upper=True)
         return theta[:, :, :k] + step.mT
+
+    def leave(self, counts: Collection[int]) -> None:
+        """Use no refit for these numbers of inputs."""
+        self._harmful = sorted({*self._harmful, *(set(counts) & set(self._counts))})
 
     def solve(self, kept: torch.Tensor) -> tuple[torch.Tensor | None, torch.Tensor | None]:
         """See :class:`Solver`; ``kept`` are leading inputs of the order."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -27,13 +29,17 @@ from rlprune.pruning.calibration import COMPUTED, GIB, Statistics, gather, linea
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.importance import IMPORTANCES, Ranker
 from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, Solver, SubsetSolver
+from rlprune.pruning.rollout import harmful_when_run
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
+from rlprune.pruning.strands import aligned
+from rlprune.pruning.work import Told, Work
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches, even_batches
 
 __all__ = ["IMPORTANCES", "PruningTables", "batches", "even_batches"]
 
 MEMORY_GIB = 2.0
+MOST_OPERATIONS = 2e11
 FACTORS_SHARE, RANKING_SHARE = 0.75, 1.0
 INDEX_BYTES, INDEX_SHARE = 2**26, 0.125
 
@@ -51,8 +57,13 @@ class PruningTables:
         device: where the network runs and the repaired weights are kept.
         memory_gib: most memory of the tables, the network itself not counted; None for any. Preparing them takes about
             as much again for a while. Layers that do not fit are cut without least squares, the largest first.
+        most_operations: of one layer, about the cube of its inputs times its kernel; None for any. Those over it are
+            cut without least squares too. The default is about a minute on one core.
+        progress: told what share of the work is done, in [0, 1], again and again.
 
     Attributes:
+        network: the same, with the units of each recurrent layer in an order of its own
+            (:mod:`rlprune.pruning.strands`).
         order: group name -> channels, most important first (``int64 [width]``).
         channels_last: whether the network runs with that memory layout, which is faster; its tensors are stored so.
         unrepaired: consumers whose weights are cut without least squares, or are at some widths, and why.
@@ -72,17 +83,30 @@ class PruningTables:
         seed: int = 0,
         device: str | torch.device = "cpu",
         memory_gib: float | None = MEMORY_GIB,
+        most_operations: float | None = MOST_OPERATIONS,
+        progress: Told | None = None,
     ) -> None:
         if importance not in IMPORTANCES:
             raise ConfigError(unknown_name("importance", importance, IMPORTANCES))
         if memory_gib is not None and not memory_gib > 0:
             raise ConfigError(f"The memory of the tables must be above 0 GiB; {memory_gib!r} came. Use None for any.")
+        if most_operations is not None and not most_operations > 0:
+            raise ConfigError(f"The operations of a layer must be above 0; {most_operations!r} came. Use None for any.")
         self.network = network
         self.device = torch.device(device)
         limit = math.inf if memory_gib is None else memory_gib * GIB
-        statistics = self._gather(calibration, seed, FACTORS_SHARE * limit)
-        ranker = Ranker(network, statistics, importance, RANKING_SHARE * limit)
-        rankings = {group.name: ranker.rank(group) for group in network.groups}
+        self.memory_gib = memory_gib
+        self._limits = FACTORS_SHARE * limit, math.inf if most_operations is None else most_operations
+        statistics = self._gather(calibration, seed, progress)
+        ranker = partial(Ranker, measure=importance, memory=RANKING_SHARE * limit)
+        few = next(batches(calibration.take(4), 4, torch.device("cpu")))
+        self.network = aligned(network, few, lambda split: _orders(split, statistics, ranker))
+        if self.network is not network:
+            network, statistics = self.network, self._gather(calibration, seed, progress)
+        made, rankings = ranker(network, statistics), {}
+        for group in network.groups:
+            rankings[group.name] = made.rank(group)
+            self._work.ranked(group)
         self.order = {name: ranking.order for name, ranking in rankings.items()}
         self.approximate = {name: ranking.approximate for name, ranking in rankings.items() if ranking.approximate}
         self._curves = {name: ranking.curve for name, ranking in rankings.items()}
@@ -96,10 +120,14 @@ class PruningTables:
         free = limit - self._factor_bytes
         self._kept: RecentlyUsed[int | torch.Tensor] = RecentlyUsed(min(INDEX_SHARE * free, INDEX_BYTES))
         self._repairs: RecentlyUsed[Repair] = RecentlyUsed(free - self._kept.limit)
+        self._leave_what_runs_away(calibration)
+        self._work.finish()
 
-    def _gather(self, calibration: Split, seed: int, limit: float) -> dict[str, Statistics]:
+    def _gather(self, calibration: Split, seed: int, progress: Told | None) -> dict[str, Statistics]:
         coefficients, self.unrepaired = linear_consumers(self.network)
-        large = too_large(coefficients, limit)
+        large = too_large(coefficients, *self._limits)
+        exact = {name: item for name, item in coefficients.items() if name not in large}
+        self._work = Work(self.network, exact, len(calibration), progress)
         statistics: dict[str, Statistics] = {}
         for name, item in coefficients.items():
             if name in large:
@@ -108,7 +136,7 @@ class PruningTables:
                 statistics[name] = ChannelMoments(item, slots)
             else:
                 statistics[name] = LayerStatistics(item)
-        self.unrepaired |= large | gather(self.network, statistics, calibration, seed, self.device)
+        self.unrepaired |= large | gather(self.network, statistics, calibration, seed, self.device, self._work.gathered)
         return statistics
 
     @property
@@ -133,6 +161,7 @@ class PruningTables:
         solvers: dict[str, Solver] = {}
         for name in list(statistics):
             item = statistics.pop(name)
+            self._work.factored(name)
             if self.unrepaired.get(name) == COMPUTED:
                 continue
             permuted = Coefficients.of(layers[name], self._dense, item.coefficients.scales)
@@ -148,13 +177,42 @@ class PruningTables:
             counts = [len(axis.kept(widths)) for widths in plans]
             solvers[name] = PrefixSolver(item, axis.by_importance(), counts) if alone else SubsetSolver(item)
             harmful = [widths for widths in plans if not solvers[name].helps(axis.kept(widths))]
-            if harmful:
-                where = ", ".join("/".join(map(str, widths)) for widths in harmful)
-                self.unrepaired[name] = (
-                    f"at {len(harmful)} of {len(plans)} smaller widths ({where}) a refit would leave a larger error on "
-                    "samples held out than a plain cut"
-                )
+            self._note_harm(name, harmful, len(plans), "on samples held out")
         return solvers
+
+    def _note_harm(self, name: str, widths: Sequence[tuple[int, ...]], of: int, where: str) -> None:
+        if widths:
+            listed = ", ".join("/".join(map(str, each)) for each in widths)
+            self.unrepaired[name] = (
+                f"at {len(widths)} of {of} smaller widths ({listed}) a refit would leave a larger error {where} than a plain "
+                "cut"
+            )
+
+    def _leave_what_runs_away(self, calibration: Split) -> None:
+        """Leave out refits of layers that read their own answers where these do harm."""
+        harmful: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+        for names, widths in list(harmful_when_run(self, calibration)):
+            for name in names:
+                solver, axis = self._solvers[name], self._axes[(name, "in")]
+                assert isinstance(solver, PrefixSolver)
+                mine = [(width,) for width in self.network.groups[axis.groups[0]].widths if width in widths]
+                solver.leave([len(axis.kept(each)) for each in mine])
+                harmful[name] += mine
+        for name, found in harmful.items():
+            of = len(self._judged_at(self._axes[(name, "in")]))
+            self._note_harm(name, found, of, "after a whole run over samples held out")
+        self._repairs = RecentlyUsed(self._repairs.limit)
+
+    @property
+    def refitted(self) -> set[str]:
+        """Layers that read one group and are refitted by least squares."""
+        return {name for name, solver in self._solvers.items() if isinstance(solver, PrefixSolver)}
+
+    def without(self, layers: Collection[str]) -> PruningTables:
+        """The same, with these layers cut and not refitted."""
+        other = self.fresh()
+        other._solvers = {name: solver for name, solver in self._solvers.items() if name not in layers}
+        return other
 
     def _judged_at(self, axis: Axis) -> list[tuple[int, ...]]:
         """Widths of the groups of an axis at which a refit is judged beforehand: all of one, the half of several."""
@@ -290,6 +348,15 @@ class PruningTables:
         """A plain, physically smaller network with repaired weights, independent of the tables."""
         tensors = {key: value.clone().contiguous() for key, value in self.tensors(widths).items()}
         return self.shell().fill(tensors, widths).requires_grad_(True)
+
+
+def _orders(
+    network: Network, statistics: Mapping[str, Statistics], ranker: Callable[..., Ranker]
+) -> dict[str, torch.Tensor]:
+    """The order of every group by what is known of whole matrices."""
+    exact = {name: item for name, item in statistics.items() if isinstance(item, LayerStatistics)}
+    made = ranker(network, exact)
+    return {group.name: made.rank(group).order for group in network.groups}
 
 
 def _order_of_groups(coefficients: Coefficients, outputs: torch.Tensor | None) -> torch.Tensor:
