@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -98,9 +98,15 @@ def make_network(
     )
 
 
-def make_evaluator(material: Material, samples: int, seed: int) -> Evaluator:
-    """Prepare the tables of a network and the evaluator on its task."""
-    tables = PruningTables(material.network, material.task.calibration, seed=seed)
+def make_evaluator(
+    material: Material, samples: int, seed: int, progress: Callable[[float], None] | None = None
+) -> Evaluator:
+    """Prepare the tables of a network and the evaluator on its task.
+
+    Args:
+        progress: told what share of the tables is prepared.
+    """
+    tables = PruningTables(material.network, material.task.calibration, seed=seed, progress=progress)
     return Evaluator(tables, material.task, samples=samples)
 
 

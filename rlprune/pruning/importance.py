@@ -46,6 +46,11 @@ def l1(network: Network, group: Group) -> torch.Tensor:
     return total
 
 
+def by_l1(network: Network) -> dict[str, torch.Tensor]:
+    """Group name -> its channels, those of the largest :func:`l1` norm first."""
+    return {group.name: l1(network, group).argsort(descending=True, stable=True) for group in network.groups}
+
+
 @dataclass(frozen=True, eq=False)
 class Ranking:
     """Channels of one group.

@@ -1,8 +1,8 @@
 """Layers that read what they answered before, such as hidden states: their errors feed on themselves.
 
 One step of such a layer may get better by a refit and the sequence worse. So they are judged by what the whole network
-answers to samples held out, run from the first step to the last: where the network with their refitted weights is further
-from the dense one than with these weights merely cut, they are cut.
+answers to samples held out, run from the first step to the last: where it is further from the dense one with their
+refitted weights than with these weights merely cut, they are cut.
 """
 
 from __future__ import annotations

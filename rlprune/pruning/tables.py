@@ -99,7 +99,7 @@ class PruningTables:
         self._limits = FACTORS_SHARE * limit, math.inf if most_operations is None else most_operations
         statistics = self._gather(calibration, seed, progress)
         ranker = partial(Ranker, measure=importance, memory=RANKING_SHARE * limit)
-        few = next(batches(calibration.take(4), 4, torch.device("cpu")))
+        few = next(batches(calibration.take(4), 4, next(network.model.parameters()).device))
         self.network = aligned(network, few, lambda split: _orders(split, statistics, ranker))
         if self.network is not network:
             network, statistics = self.network, self._gather(calibration, seed, progress)
@@ -184,8 +184,8 @@ class PruningTables:
         if widths:
             listed = ", ".join("/".join(map(str, each)) for each in widths)
             self.unrepaired[name] = (
-                f"at {len(widths)} of {of} smaller widths ({listed}) a refit would leave a larger error {where} than a plain "
-                "cut"
+                f"at {len(widths)} of {of} smaller widths ({listed}) a refit would leave a larger error than a plain "
+                f"cut, {where}"
             )
 
     def _leave_what_runs_away(self, calibration: Split) -> None:

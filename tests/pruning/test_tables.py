@@ -316,3 +316,24 @@ def test_what_is_asked_wrongly_is_refused() -> None:
             PruningTables(network, split, memory_gib=memory)
     with pytest.raises(NetworkError, match="must accept the task's calibration samples"):
         PruningTables(network, Split(torch.zeros(8, 3), torch.zeros(8)))
+
+
+def test_the_work_of_a_layer_is_capped_and_told() -> None:
+    """One layer with a long kernel; it is cut as one that does not fit."""
+    model = nn.Sequential(nn.Conv1d(4, 8, 3), nn.ReLU(), nn.Conv1d(8, 6, 64), nn.ReLU(), nn.Conv1d(6, 2, 1))
+    network = Network(model.eval(), noise(2, 4, 90))
+    split = Split(noise(64, 4, 90), torch.zeros(64))
+    shares: list[float] = []
+    prepared = PruningTables(network, split, most_operations=1e8, progress=shares.append)
+    assert set(prepared.unrepaired) == {"2"}
+    assert (
+        "512 inputs need 1.4e+08 operations, and a layer may take 1e+08 (raise most_operations)"
+        in (prepared.unrepaired["2"])
+    )
+    assert "counts without compensation" in prepared.approximate["0"] or "count without" in prepared.approximate["0"]
+    assert shares == sorted(shares)
+    assert len(shares) > 4
+    assert 0 < shares[0] < shares[-1] == 1
+    assert PruningTables(network, split, most_operations=None).unrepaired == {}
+    with pytest.raises(ConfigError, match="operations of a layer must be above 0"):
+        PruningTables(network, split, most_operations=0)
