@@ -122,9 +122,15 @@ def in_processes(problem: PruningProblem, workers: int) -> Iterator[PruningProbl
         return
     known = problem.evaluator
     samples, statistics, space = known.dense.samples, known.batch_statistics, problem.space
-    with Workers(workers, known.tables, known.task, samples, statistics, space) as pool:
+    with Workers(workers, known.tables, known.task, samples, statistics, space, known.builder) as pool:
         evaluator = ParallelEvaluator(
-            pool, known.tables, known.task, samples=samples, batch_statistics=statistics, space=space
+            pool,
+            known.tables,
+            known.task,
+            samples=samples,
+            batch_statistics=statistics,
+            space=space,
+            builder=known.builder,
         )
         yield PruningProblem(space, evaluator, problem.costs, problem.planner.budgets, problem.reward, problem.on_nan)
 

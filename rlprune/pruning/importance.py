@@ -39,7 +39,7 @@ def l1(network: Network, group: Group) -> torch.Tensor:
         layer = layers[member.layer]
         if layer.weight is None:
             continue
-        weight = network.model.get_parameter(layer.weight).detach().double()
+        weight = network.model.get_parameter(layer.weight).detach().to("cpu", torch.float64)
         norms = weight.movedim(layer.tensors[layer.weight].index("out"), 0).flatten(1).abs().sum(1)
         by_channel = norms[member.slots].sum(0)
         total += by_channel / by_channel.mean().clamp_min(1e-12)

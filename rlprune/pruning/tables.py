@@ -42,6 +42,7 @@ MEMORY_GIB = 2.0
 MOST_OPERATIONS = 2e11
 FACTORS_SHARE, RANKING_SHARE = 0.75, 1.0
 INDEX_BYTES, INDEX_SHARE = 2**26, 0.125
+MOMENTS_SHARE = 0.5
 
 Repair = tuple[torch.Tensor | None, torch.Tensor | None]
 
@@ -66,6 +67,8 @@ class PruningTables:
             (:mod:`rlprune.pruning.strands`).
         order: group name -> channels, most important first (``int64 [width]``).
         channels_last: whether the network runs with that memory layout, which is faster; its tensors are stored so.
+        moments_limit: bytes of the memory that the moments for masked weights may take
+            (:class:`rlprune.pruning.weight_repair.WeightRepair`).
         unrepaired: consumers whose weights are cut without least squares, or are at some widths, and why.
         approximate: groups whose order ignores what some consumers could compensate, and why.
 
@@ -95,18 +98,17 @@ class PruningTables:
         self.network = network
         self.device = torch.device(device)
         limit = math.inf if memory_gib is None else memory_gib * GIB
-        self.memory_gib = memory_gib
         self._limits = FACTORS_SHARE * limit, math.inf if most_operations is None else most_operations
-        statistics = self._gather(calibration, seed, progress)
+        statistics, work = self._gather(calibration, seed, progress)
         ranker = partial(Ranker, measure=importance, memory=RANKING_SHARE * limit)
         few = next(batches(calibration.take(4), 4, next(network.model.parameters()).device))
         self.network = aligned(network, few, lambda split: _orders(split, statistics, ranker))
         if self.network is not network:
-            network, statistics = self.network, self._gather(calibration, seed, progress)
+            network, (statistics, work) = self.network, self._gather(calibration, seed, progress)
         made, rankings = ranker(network, statistics), {}
         for group in network.groups:
             rankings[group.name] = made.rank(group)
-            self._work.ranked(group)
+            work.ranked(group)
         self.order = {name: ranking.order for name, ranking in rankings.items()}
         self.approximate = {name: ranking.approximate for name, ranking in rankings.items() if ranking.approximate}
         self._curves = {name: ranking.curve for name, ranking in rankings.items()}
@@ -114,20 +116,21 @@ class PruningTables:
         self.channels_last = self._choose_layout(calibration)
         self._dense = {key: value.detach() for key, value in self._permuted.state_dict().items()}
         self._axes = find_axes(network)
-        self._solvers = self._factor(statistics)
+        self._solvers = self._factor(statistics, work)
         self._factor_bytes = sum(solver.bytes for solver in self._solvers.values())
         self._recipes = list(self._find_recipes())
         free = limit - self._factor_bytes
         self._kept: RecentlyUsed[int | torch.Tensor] = RecentlyUsed(min(INDEX_SHARE * free, INDEX_BYTES))
-        self._repairs: RecentlyUsed[Repair] = RecentlyUsed(free - self._kept.limit)
+        self.moments_limit = MOMENTS_SHARE * free
+        self._repairs: RecentlyUsed[Repair] = RecentlyUsed(free - self.moments_limit - self._kept.limit)
         self._leave_what_runs_away(calibration)
-        self._work.finish()
+        work.finish()
 
-    def _gather(self, calibration: Split, seed: int, progress: Told | None) -> dict[str, Statistics]:
+    def _gather(self, calibration: Split, seed: int, progress: Told | None) -> tuple[dict[str, Statistics], Work]:
         coefficients, self.unrepaired = linear_consumers(self.network)
         large = too_large(coefficients, *self._limits)
         exact = {name: item for name, item in coefficients.items() if name not in large}
-        self._work = Work(self.network, exact, len(calibration), progress)
+        work = Work(self.network, exact, len(calibration), progress)
         statistics: dict[str, Statistics] = {}
         for name, item in coefficients.items():
             if name in large:
@@ -136,8 +139,8 @@ class PruningTables:
                 statistics[name] = ChannelMoments(item, slots)
             else:
                 statistics[name] = LayerStatistics(item)
-        self.unrepaired |= large | gather(self.network, statistics, calibration, seed, self.device, self._work.gathered)
-        return statistics
+        self.unrepaired |= large | gather(self.network, statistics, calibration, seed, self.device, work.gathered)
+        return statistics, work
 
     @property
     def bytes(self) -> int:
@@ -154,14 +157,14 @@ class PruningTables:
         layout.to_contiguous(self._permuted)
         return False
 
-    def _factor(self, statistics: dict[str, Statistics]) -> dict[str, Solver]:
+    def _factor(self, statistics: dict[str, Statistics], work: Work) -> dict[str, Solver]:
         """A solver for each consumer, with the channels of the permuted network; empties ``statistics``."""
         sources = surgery.axis_sources(self.network, self.order)
         layers = {layer.name: layer for layer in self.network.layers}
         solvers: dict[str, Solver] = {}
         for name in list(statistics):
             item = statistics.pop(name)
-            self._work.factored(name)
+            work.factored(name)
             if self.unrepaired.get(name) == COMPUTED:
                 continue
             permuted = Coefficients.of(layers[name], self._dense, item.coefficients.scales)

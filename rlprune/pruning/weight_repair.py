@@ -11,7 +11,7 @@ from torch import nn
 
 from rlprune.layers import Layer
 from rlprune.network import IntArray
-from rlprune.pruning.calibration import GIB, Statistics, gather, obstacle, too_large
+from rlprune.pruning.calibration import Statistics, gather, obstacle, too_large
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.reconstruction import does_harm
 from rlprune.pruning.sparse_repair import ROUGH_STEPS, Refit, columns_kept, exact, rough
@@ -19,7 +19,6 @@ from rlprune.pruning.statistics import LayerStatistics, submatrix
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Split
 
-MEMORY_GIB = 2.0
 MOST_OPERATIONS = 2e11
 """Of the systems of one layer (rows x columns^3 / 24 at density 0.5): about ten seconds on one core."""
 
@@ -27,8 +26,8 @@ MOST_OPERATIONS = 2e11
 class WeightRepair:
     """Least squares for masked weights; a refit that does harm on samples held out is not used.
 
-    The second moments of what every layer reads are gathered once, where channels stand in the order of the tables; a
-    plan with fewer channels uses the part of them that is left.
+    The second moments of what every layer reads are gathered once, within the memory of the tables, where channels
+    stand in the order of the tables; a plan with fewer channels uses the part of them that is left.
 
     Args:
         tables: of the network.
@@ -61,7 +60,7 @@ class WeightRepair:
                 found[layer.name] = Coefficients.of(layer, tables.state)
             else:
                 self.unrepaired[layer.name] = reason
-        self.unrepaired |= (large := too_large(found, MEMORY_GIB * GIB))
+        self.unrepaired |= (large := too_large(found, tables.moments_limit))
         statistics: dict[str, Statistics] = {
             name: LayerStatistics(item) for name, item in found.items() if name not in large
         }
