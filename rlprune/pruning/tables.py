@@ -10,7 +10,7 @@ from __future__ import annotations
 import copy
 import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping
 from functools import partial
 
 import numpy as np
@@ -23,13 +23,13 @@ from rlprune.errors import ConfigError, unknown_name
 from rlprune.layers import Layer, Side, Sides
 from rlprune.network import FloatArray, IntArray, Network
 from rlprune.pruning import surgery
-from rlprune.pruning.axes import Axis, find_axes
+from rlprune.pruning.axes import find_axes
 from rlprune.pruning.cache import RecentlyUsed
 from rlprune.pruning.calibration import COMPUTED, GIB, Statistics, gather, linear_consumers, too_large
-from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.importance import IMPORTANCES, Ranker
-from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, Solver, SubsetSolver
+from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, SubsetSolver
 from rlprune.pruning.rollout import harmful_when_run
+from rlprune.pruning.solvers import harm_told, judged_at, make_solvers
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
 from rlprune.pruning.strands import aligned
 from rlprune.pruning.work import Told, Work
@@ -116,7 +116,10 @@ class PruningTables:
         self.channels_last = self._choose_layout(calibration)
         self._dense = {key: value.detach() for key, value in self._permuted.state_dict().items()}
         self._axes = find_axes(network)
-        self._solvers = self._factor(statistics, work)
+        for name in [name for name in statistics if self.unrepaired.get(name) == COMPUTED]:
+            del statistics[name]
+        self._solvers, harmful = make_solvers(network, statistics, self.order, self._dense, self._axes, work)
+        self.unrepaired |= harmful
         self._factor_bytes = sum(solver.bytes for solver in self._solvers.values())
         self._recipes = list(self._find_recipes())
         free = limit - self._factor_bytes
@@ -157,40 +160,6 @@ class PruningTables:
         layout.to_contiguous(self._permuted)
         return False
 
-    def _factor(self, statistics: dict[str, Statistics], work: Work) -> dict[str, Solver]:
-        """A solver for each consumer, with the channels of the permuted network; empties ``statistics``."""
-        sources = surgery.axis_sources(self.network, self.order)
-        layers = {layer.name: layer for layer in self.network.layers}
-        solvers: dict[str, Solver] = {}
-        for name in list(statistics):
-            item = statistics.pop(name)
-            work.factored(name)
-            if self.unrepaired.get(name) == COMPUTED:
-                continue
-            permuted = Coefficients.of(layers[name], self._dense, item.coefficients.scales)
-            groups = _order_of_groups(permuted, sources.get((name, "out")))
-            inputs = sources[(name, "in")]
-            if isinstance(item, ChannelMoments):
-                solvers[name] = MeanSolver(permuted, item.mean[groups][:, permuted.weight_columns_of(inputs)])
-                continue
-            item = item.permuted(permuted, inputs, groups)
-            axis = self._axes[(name, "in")]
-            plans = self._judged_at(axis)
-            alone = len(axis.groups) == 1
-            counts = [len(axis.kept(widths)) for widths in plans]
-            solvers[name] = PrefixSolver(item, axis.by_importance(), counts) if alone else SubsetSolver(item)
-            harmful = [widths for widths in plans if not solvers[name].helps(axis.kept(widths))]
-            self._note_harm(name, harmful, len(plans), "on samples held out")
-        return solvers
-
-    def _note_harm(self, name: str, widths: Sequence[tuple[int, ...]], of: int, where: str) -> None:
-        if widths:
-            listed = ", ".join("/".join(map(str, each)) for each in widths)
-            self.unrepaired[name] = (
-                f"at {len(widths)} of {of} smaller widths ({listed}) a refit would leave a larger error than a plain "
-                f"cut, {where}"
-            )
-
     def _leave_what_runs_away(self, calibration: Split) -> None:
         """Leave out refits of layers that read their own answers where these do harm."""
         harmful: dict[str, list[tuple[int, ...]]] = defaultdict(list)
@@ -202,8 +171,9 @@ class PruningTables:
                 solver.leave([len(axis.kept(each)) for each in mine])
                 harmful[name] += mine
         for name, found in harmful.items():
-            of = len(self._judged_at(self._axes[(name, "in")]))
-            self._note_harm(name, found, of, "after a whole run over samples held out")
+            of = len(judged_at(self._axes[(name, "in")], self.network))
+            known = f"{self.unrepaired[name]}; " if name in self.unrepaired else ""
+            self.unrepaired[name] = known + harm_told(found, of, "after a whole run over samples held out")
         self._repairs = RecentlyUsed(self._repairs.limit)
 
     @property
@@ -216,13 +186,6 @@ class PruningTables:
         other = self.fresh()
         other._solvers = {name: solver for name, solver in self._solvers.items() if name not in layers}
         return other
-
-    def _judged_at(self, axis: Axis) -> list[tuple[int, ...]]:
-        """Widths of the groups of an axis at which a refit is judged beforehand: all of one, the half of several."""
-        widths = [self.network.groups[index].widths for index in axis.groups]
-        if len(widths) == 1:
-            return [(width,) for width in widths[0][:-1]]
-        return [tuple(min(each, key=lambda width: abs(2 * width - each[-1])) for each in widths)]
 
     def error_curve(self, name: str) -> tuple[IntArray, FloatArray]:
         """Widths ``0..width`` and, at each, the share of the consumers' output energy that cannot be restored."""
@@ -360,10 +323,3 @@ def _orders(
     exact = {name: item for name, item in statistics.items() if isinstance(item, LayerStatistics)}
     made = ranker(network, exact)
     return {group.name: made.rank(group).order for group in network.groups}
-
-
-def _order_of_groups(coefficients: Coefficients, outputs: torch.Tensor | None) -> torch.Tensor:
-    """Which group of the dense layer stands at each place, where outputs were permuted with their groups."""
-    if coefficients.groups == 1 or outputs is None:
-        return torch.arange(coefficients.groups)
-    return outputs[:: coefficients.outputs] // coefficients.outputs
