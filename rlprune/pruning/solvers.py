@@ -71,7 +71,8 @@ def judged_at(axis: Axis, network: Network) -> list[tuple[int, ...]]:
 def harm_told(widths: Sequence[tuple[int, ...]], of: int, where: str) -> str:
     """Why a layer is cut at some widths."""
     listed = ", ".join("/".join(map(str, each)) for each in widths)
-    return f"at {len(widths)} of {of} smaller widths ({listed}) a refit would leave a larger error than a plain cut, {where}"
+    times = f"at {len(widths)} of {of} smaller widths ({listed})"
+    return f"{times} a refit would leave a larger error than a plain cut, {where}"
 
 
 def _order_of_groups(coefficients: Coefficients, outputs: torch.Tensor | None) -> torch.Tensor:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+import pytest
 import torch
 from torch import nn
 
@@ -27,12 +28,12 @@ class Elsewhere(torch.Tensor):
         return answer if moved or not isinstance(answer, torch.Tensor) else answer.as_subclass(cls)
 
 
-def test_l1_norms_of_a_network_on_another_device() -> None:
+def test_l1_norms_of_a_network_on_another_device(monkeypatch: pytest.MonkeyPatch) -> None:
     model = nn.Sequential(nn.Linear(4, 16), nn.ReLU(), nn.Linear(16, 3))
     network = Network(model.eval(), torch.randn(2, 4))
     wanted = importance.l1(network, network.groups[0])
-    weight = network.model[0].weight  # type: ignore[index]
-    network.model[0].weight = nn.Parameter(weight.detach().as_subclass(Elsewhere))  # type: ignore[index]
+    weight = network.model.get_parameter("0.weight").detach().as_subclass(Elsewhere)
+    monkeypatch.setattr(network.model, "get_parameter", lambda key: weight)
     found = importance.l1(network, network.groups[0])
     assert type(found) is torch.Tensor
     assert torch.equal(found, wanted)
