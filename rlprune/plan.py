@@ -240,7 +240,7 @@ class PruningPlan:
         widths, space = self.widths(network), self.space(network)
         if (reason := verification.plan_is_wrong(network, widths)) is not None:
             raise PlanError(f"A plan must give a network that computes what is left of the dense one; here {reason}.")
-        network = strands.aligned(network, network.example_inputs, importance.by_l1)
+        network = strands.aligned(network, verification.telling_inputs(network, seed=0), importance.by_l1)
         orders = importance.by_l1(network)
         kept = {
             group.name: orders[group.name][: int(width)].sort().values
