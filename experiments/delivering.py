@@ -51,7 +51,9 @@ class NetworkFiles:
             kinds = ", ".join(f"{size / 1e3:.1f} kB {kind}" for kind, size in largest)
             lines.append(f"Weights in {ONNX}: {kinds}; in {COMPACT}: {self._size_of(COMPACT)}.")
         if self.wide:
-            lines.append(f"Of few bits, but float32 in {ONNX}, for the exporter changes them: {alike(self.wide)}.")
+            lines.append(
+                f"Of few bits, but float32 in {ONNX}, changed by the exporter or filled with a mean: {alike(self.wide)}."
+            )
         return lines
 
     def _size_of(self, name: str) -> str:

@@ -48,6 +48,10 @@ class Progress:
 class Bar:
     """A running bar."""
 
+    def reach(self, share: float) -> None:
+        """So much of it is done, in [0, 1]; of a bar with a total."""
+        self._bar.update(max(round(share * (self._bar.total or 0)) - self._bar.n, 0))
+
     def __init__(self, bar: tqdm[Any]) -> None:
         self._bar = bar
 

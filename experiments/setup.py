@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -100,9 +100,15 @@ def make_network(model: nn.Module, examples: ExampleInputs, config: NetworkConfi
     )
 
 
-def make_evaluator(material: Material, samples: int, seed: int) -> Evaluator:
-    """Prepare the tables of a network and the evaluator on its task."""
-    tables = PruningTables(material.network, material.task.calibration, seed=seed)
+def make_evaluator(
+    material: Material, samples: int, seed: int, progress: Callable[[float], None] | None = None
+) -> Evaluator:
+    """Prepare the tables of a network and the evaluator on its task.
+
+    Args:
+        progress: told what share of the tables is prepared.
+    """
+    tables = PruningTables(material.network, material.task.calibration, seed=seed, progress=progress)
     return Evaluator(tables, material.task, samples=samples)
 
 
@@ -118,9 +124,15 @@ def in_processes(problem: PruningProblem, workers: int) -> Iterator[PruningProbl
         return
     known = problem.evaluator
     samples, statistics, space = known.dense.samples, known.batch_statistics, problem.space
-    with Workers(workers, known.tables, known.task, samples, statistics, space) as pool:
+    with Workers(workers, known.tables, known.task, samples, statistics, space, known.builder) as pool:
         evaluator = ParallelEvaluator(
-            pool, known.tables, known.task, samples=samples, batch_statistics=statistics, space=space
+            pool,
+            known.tables,
+            known.task,
+            samples=samples,
+            batch_statistics=statistics,
+            space=space,
+            builder=known.builder,
         )
         yield PruningProblem(space, evaluator, problem.costs, problem.planner.budgets, problem.reward, problem.on_nan)
 

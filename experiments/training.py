@@ -201,8 +201,9 @@ def prepare(
 
 def prepared(config: ProblemConfig, material: Material, target: Device, progress: Progress) -> Evaluator:
     """The evaluator with its tables; what cannot be met or exported is refused before anything takes long."""
-    with progress.phase("tables", f"Preparing the tables of {len(material.network.groups)} groups"):
-        evaluator = make_evaluator(material, config.samples, config.seed)
+    text = f"Preparing the tables of {len(material.network.groups)} groups"
+    with progress.phase("tables"), progress.bar(text, 100) as bar:
+        evaluator = make_evaluator(material, config.samples, config.seed, bar.reach)
     for line in untouched(evaluator):
         progress.note(line)
     _check_countable(material, config.budgets())

@@ -49,8 +49,8 @@ class Delivered:
     def onnx(self, example_inputs: Any, calibration: Split, *, batch: int = 1) -> bytes:
         """A serialised ``ModelProto``; layers in int8 as ONNX Runtime's quantizer writes them.
 
-        Other weights in few bits stand in it so, where the exporter left them as they are (see :meth:`wide_in`), and
-        compute in float.
+        Other weights in few bits stand in it so, where the exporter left them as they are and removed entries are zero
+        (see :meth:`wide_in`), and compute in float.
 
         Args:
             calibration: tells the ranges of what layers in int8 answer.
@@ -70,7 +70,7 @@ class Delivered:
         return self._in_few_bits(quantize_onnx(model, list(self.ranges), feeds, self.ranges))
 
     def _in_few_bits(self, model: bytes) -> bytes:
-        places = self._computed_in_float()
+        places = {name: place for name, place in self._computed_in_float().items() if not self._holds_mean(place.key)}
         tensors = initializers(model) if places else {}
         bits = {name: self.narrow[name][0] for name, place in places.items() if place.key in tensors}
         if not bits:
@@ -83,11 +83,19 @@ class Delivered:
         return {name: place for name, (_, place) in self.narrow.items() if name not in self.ranges}
 
     def wide_in(self, model: bytes) -> list[str]:
-        """Layers of few bits whose weight stands as float32 in an ONNX network, because the exporter rewrote it."""
+        """Layers of few bits whose weight stands as float32 in an ONNX network.
+
+        The exporter rewrote it, or removed entries hold their mean, which is none of its codes.
+        """
         from rlprune.weight_only_export import CODES
 
         tensors = initializers(model)
         return [name for name, place in self._computed_in_float().items() if place.key + CODES not in tensors]
+
+    def _holds_mean(self, key: str) -> bool:
+        """Whether a weight holds a number that none of its codes stands for."""
+        stored = self.stored.get(key)
+        return stored is not None and stored.mask is not None and stored.mean
 
 
 def _feeds(model: bytes, calibration: Split, batch: int) -> Iterator[Feed]:

@@ -7,6 +7,7 @@ import importlib.metadata
 import io
 import itertools
 import logging
+import re
 import warnings
 from collections.abc import Iterator
 from pathlib import Path
@@ -324,6 +325,11 @@ def open_session(model: bytes, threads: int = 1, provider: str = "CPUExecutionPr
         with quiet():
             session = onnxruntime.InferenceSession(model, options, providers=[provider], enable_fallback=0)
     except Exception as reason:
+        if lacking := re.search(r"NOT_IMPLEMENTED.*implementation for (\w+)", str(reason)):
+            raise DeviceError(
+                f"ONNX Runtime must have every operator of a network in its precision; it has no {lacking[1]} for this "
+                "one. Most operators have no float64 there: call .float() on the network, and on its inputs, first."
+            ) from reason
         raise DeviceError(f"ONNX Runtime cannot load this network: {str(reason).splitlines()[0]}") from reason
     if (used := session.get_providers()[0]) != provider:
         raise DeviceError(

@@ -149,7 +149,8 @@ def _has_mean(mean: bool, width: Any, sparse: bool) -> Any:
 
 
 def treated(weight: Tensor, stored: Stored) -> Tensor:
-    """What a reader gets of a weight: float32, its shape; treated again it stays the same bit for bit.
+    """What a reader gets of a weight: values that float32 holds, in the weight's type and shape (narrower types become
+    float32); treated again it stays the same bit for bit.
 
     Raises:
         NetworkError: the weight is empty or not of finite floating-point numbers, or its mask does not fit.
@@ -158,9 +159,9 @@ def treated(weight: Tensor, stored: Stored) -> Tensor:
     values = _masked(weight, stored)
     if stored.bits < 32:
         values = dequantize(*_narrow(values, stored.bits, stored.out_dim), stored.out_dim)
-    if stored.mask is None or not stored.mean:
-        return values
-    return torch.where(stored.mask.to(values.device), values, mean_of_removed(weight, stored.mask.to(weight.device)))
+    if stored.mask is not None and stored.mean:
+        values = values.masked_fill(~stored.mask.to(values.device), mean_of_removed(weight, stored.mask))
+    return values.to(torch.promote_types(weight.dtype, torch.float32))
 
 
 def _masked(weight: Tensor, stored: Stored) -> Tensor:
@@ -190,10 +191,10 @@ def pack(weight: Tensor, stored: Stored) -> tuple[Form, Tensor]:
     if form.bits < 32:
         values, scales = _narrow(values, stored.bits, stored.out_dim)
     else:
-        values = treated(weight, stored)
+        values = treated(weight, stored).float()
     if not form.sparse and form.mean:
         values = values.masked_fill(~mask, _removed(form.bits))
-    mean = [mean_of_removed(weight, mask.to(weight.device))] if form.mean else []
+    mean = [mean_of_removed(weight, mask)] if form.mean else []
     chosen = values[mask] if form.sparse else values.flatten()
     parts = (
         b"" if scales is None else scales.cpu().numpy().astype("<f4").tobytes(),

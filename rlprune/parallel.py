@@ -32,7 +32,8 @@ class Workers:
 
     Args:
         count: of processes.
-        tables, task, samples, batch_statistics, space: as for :class:`Evaluator`.
+        tables, task, samples, batch_statistics, space, builder: as for :class:`Evaluator`. Without a builder, each
+            process gathers for itself what masked weights are refitted by.
 
     Raises:
         ConfigError: fewer than two workers, or a network or task that cannot be sent to another process.
@@ -47,6 +48,7 @@ class Workers:
         samples: int,
         batch_statistics: bool | None,
         space: Space | None = None,
+        builder: PlanBuilder | None = None,
     ) -> None:
         if count < 2:
             raise ConfigError(f"Evaluation in processes needs at least 2 workers; {count} came.")
@@ -56,7 +58,7 @@ class Workers:
         try:
             for _ in range(count):
                 ours, theirs = context.Pipe()
-                arguments = (theirs, tables, task, samples, batch_statistics, space)
+                arguments = (theirs, tables, task, samples, batch_statistics, space, builder)
                 process = context.Process(target=_work, args=arguments, daemon=True)
                 self._start(process)
                 theirs.close()
@@ -159,11 +161,14 @@ def _work(
     samples: int,
     batch_statistics: bool | None,
     space: Space | None,
+    builder: PlanBuilder | None,
 ) -> None:
     """What a worker does: evaluate what it is sent, until the other end is closed."""
     with torch_threads(1):
         try:
-            evaluator = Evaluator(tables, task, samples=samples, batch_statistics=batch_statistics, space=space)
+            evaluator = Evaluator(
+                tables, task, samples=samples, batch_statistics=batch_statistics, space=space, builder=builder
+            )
             pipe.send(None)
             while True:
                 pipe.send(evaluator.measure(pipe.recv()))

@@ -18,7 +18,7 @@ from rlprune.delivery import Delivered
 from rlprune.errors import ConfigError, PlanError, RlpruneError, unknown_name
 from rlprune.files import read_json, write_json
 from rlprune.network import IntArray, Network
-from rlprune.pruning import importance, surgery, verification
+from rlprune.pruning import importance, strands, surgery, verification
 from rlprune.pruning.depth import drop_blocks
 from rlprune.pruning.quantization import WeightPlace, storable_layers
 from rlprune.pruning.treatment import WeightTreatment
@@ -241,10 +241,12 @@ class PruningPlan:
         widths, space = self.widths(network), self.space(network)
         if (reason := verification.plan_is_wrong(network, widths)) is not None:
             raise PlanError(f"A plan must give a network that computes what is left of the dense one; here {reason}.")
-        kept = {}
-        for group, width in zip(network.groups, widths, strict=True):
-            order = importance.l1(network, group).argsort(descending=True, stable=True)
-            kept[group.name] = order[: int(width)].sort().values
+        network = strands.aligned(network, verification.telling_inputs(network, seed=0), importance.by_l1)
+        orders = importance.by_l1(network)
+        kept = {
+            group.name: orders[group.name][: int(width)].sort().values
+            for group, width in zip(network.groups, widths, strict=True)
+        }
         module = surgery.prune(network, kept)
         stored = self._treat(module, network)
         module = drop_blocks(module, space.blocks, space.dropped(self.levels(space)))

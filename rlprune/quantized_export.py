@@ -69,6 +69,8 @@ class _Int8Graph:
     """
 
     def __init__(self, model: bytes, layers: Collection[str]) -> None:
+        from onnx import TensorProto
+
         from rlprune.devices import onnx_folding
 
         self.model: ModelProto = onnx_folding.folded(parsed_onnx(model))
@@ -80,6 +82,12 @@ class _Int8Graph:
                 f"Layers computed in int8 must be convolutions or linear layers of the exported network; "
                 f"{weights[missing[0]]} is none. Leave it in float."
             )
+        for tensor in self.model.graph.initializer:
+            if tensor.name in by_weight and tensor.data_type != TensorProto.FLOAT:
+                raise NetworkError(
+                    f"Layers that ONNX Runtime computes in int8 must have float32 weights; {tensor.name} has others. "
+                    "Call .float() on the network first, or leave its layers in float."
+                )
         self.layers = {weights[key]: nodes for key, nodes in by_weight.items() if key in weights}
         self.nodes = [node for nodes in self.layers.values() for node in nodes]
         self.nodes += _followers(self.model.graph, self.nodes)

@@ -133,6 +133,8 @@ def compact_bytes(state: Mapping[str, Tensor], treatment: Mapping[str, Stored]) 
         else:
             tensors[key] = tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
     described = {"schema": SCHEMA, "treated": {key: form.to_json() for key, form in forms.items()}}
+    if wide := [key for key in forms if state[key].dtype == torch.float64]:
+        described["float64"] = wide
     return save(tensors, {METADATA: json.dumps(described, separators=(",", ":"))})
 
 
@@ -142,9 +144,9 @@ def data_bytes(content: bytes) -> int:
 
 
 def load_compact(path: str | Path) -> dict[str, Tensor]:
-    """Read a network's tensors back: treated weights as float32, bit for bit :func:`treated`; others as they were.
+    """Read a network's tensors back: treated weights bit for bit as :func:`treated` gives them; others as they were.
 
-    Nothing is unpickled, and no tensor takes more than 32 times its bytes in the file.
+    Nothing is unpickled, and no tensor takes more than 64 times its bytes in the file.
 
     Raises:
         NetworkError: the file is missing, has more than 1 GiB, or does not hold what its header says.
@@ -159,17 +161,17 @@ def unpacked(content: bytes, path: str | Path) -> dict[str, Tensor]:
     except Exception as reason:
         last = (str(reason).splitlines() or [type(reason).__name__])[-1].strip().removesuffix(".")
         raise NetworkError(f"{path} must be a whole safetensors file ({last}). Write it again.") from reason
-    forms = _forms(content, path)
+    forms, wide = _forms(content, path)
     if not set(forms) <= set(tensors):
         raise NetworkError(f"{path} describes tensors that it does not hold: {min(set(forms) - set(tensors))!r:.80}.")
-    return {
-        key: unpack(tensor, forms[key], f"{path}: {key!r:.80}") if key in forms else tensor
-        for key, tensor in tensors.items()
-    }
+    for key, form in forms.items():
+        weight = unpack(tensors[key], form, f"{path}: {key!r:.80}")
+        tensors[key] = weight.double() if key in wide else weight
+    return tensors
 
 
-def _forms(content: bytes, path: str | Path) -> dict[str, Form]:
-    """What the header of a file that safetensors could read says of treated weights."""
+def _forms(content: bytes, path: str | Path) -> tuple[dict[str, Form], set[str]]:
+    """What the header of a file that safetensors could read says of treated weights, and which are float64."""
     length = int.from_bytes(content[:8], "little")
     if length > MAX_JSON_BYTES:
         raise NetworkError(f"{path} has a header of {length} bytes; at most {MAX_JSON_BYTES} are read.")
@@ -179,4 +181,7 @@ def _forms(content: bytes, path: str | Path) -> dict[str, Form]:
     schema, forms = described.get("schema"), described.get("treated")
     if schema != SCHEMA or not isinstance(forms, dict):
         raise NetworkError(f"{path} must have schema {SCHEMA!r}; {schema!r:.80} came. Is it a compact file of rlprune?")
-    return {key: Form.from_json(form, f"{path}: {key!r:.80}") for key, form in forms.items()}
+    wide = described.get("float64", [])
+    if not isinstance(wide, list) or not all(isinstance(key, str) and key in forms for key in wide):
+        raise NetworkError(f"{path}: 'float64' must be a list of treated weights; {wide!r:.80} came.")
+    return {key: Form.from_json(form, f"{path}: {key!r:.80}") for key, form in forms.items()}, set(wide)

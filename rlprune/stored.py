@@ -37,6 +37,7 @@ class WeightCounts:
         self._entry_bytes = np.array(
             [w.element_size() * (x.weight in self._state) for w, x in zip(weights, weighted, strict=True)]
         )
+        self._rows = np.array([len(w) if x.kind == "embedding" else 0 for w, x in zip(weights, weighted, strict=True)])
         self._per_pair = np.array(
             [w.numel() / (x.out_width * max(x.in_width, 1)) for w, x in zip(weights, weighted, strict=True)]
         )
@@ -104,9 +105,9 @@ class WeightCounts:
         """Bytes of all tensors, ``[N, K] -> [N]``."""
         numel, kept = (counts.astype(np.int64) for counts in self._sizes(levels))
         bits = self._space.bits(levels)[:, self._weighted]
-        out = self._axes(levels)[0][:, self._weighted].astype(np.int64)
+        scales = np.where(self._rows, self._rows, self._axes(levels)[0][:, self._weighted]).astype(np.int64)
         treated, plain = (kept < numel) | (bits < FULL_BITS), numel * self._entry_bytes
-        packed = np.where(treated, stored_bytes(numel, kept, bits, out, self._mean), plain)
+        packed = np.where(treated, stored_bytes(numel, kept, bits, scales, self._mean), plain)
         compact = ((packed - plain) * self._copies).sum(axis=1)
         gone = ~self._space.kept(levels) @ self._other_of_blocks
         return np.asarray(self._floats(levels) + compact + self._other - gone, dtype=np.float64)

@@ -12,17 +12,19 @@ from torch import nn
 
 from rlprune.choices import Kind
 from rlprune.delivery import INT8_TOLERANCE, Delivered
+from rlprune.errors import DeviceError, NetworkError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.delivering import NetworkFiles, network_files
 from rlprune.experiments.run_folder import ONNX
 from rlprune.export import TOLERANCE, initializers, input_arrays, run_onnx, verify_onnx
 from rlprune.network import IntArray, Network
+from rlprune.plan import PruningPlan
 from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.quantization import WeightPlace, int8_layers
 from rlprune.pruning.tables import PruningTables
 from rlprune.space import Decisions, Space
 from rlprune.storage import Stored, load_compact
-from rlprune.tasks import Split, load_task
+from rlprune.tasks import Split, Task, load_task
 from rlprune.zoo import resolve_network
 from tests.mixed import NETWORKS, RULES, prepare, random_rows, row_of
 from tests.saturation import needs_exact_int8
@@ -208,4 +210,56 @@ def test_a_weight_that_the_exporter_rewrote_is_float32_and_named_and_the_others_
     assert delivered.wide_in(model) == ["gone"]
     assert {kind for kind, _ in initializers(model).values()} == {"int8", "float32"}
     notes = NetworkFiles(wide=delivered.wide_in(model)).notes
-    assert notes == ["Of few bits, but float32 in pruned.onnx, for the exporter changes them: gone."]
+    assert notes == ["Of few bits, but float32 in pruned.onnx, changed by the exporter or filled with a mean: gone."]
+
+
+TYPED = {
+    "dense": lambda: nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 16), nn.ReLU(), nn.Linear(16, 4)),
+    "conv": lambda: nn.Sequential(
+        nn.Conv2d(1, 16, 3), nn.ReLU(), nn.Conv2d(16, 16, 3), nn.Flatten(), nn.Linear(16 * 16, 4)
+    ),
+}
+
+
+@pytest.mark.parametrize("rule", ["zeros", "2:4 means"])
+@pytest.mark.parametrize("kinds", [("channels",), ("bits",), ("channels", "weights"), ("channels", "weights", "bits")])
+@pytest.mark.parametrize(
+    ("name", "dtype"), [("dense", torch.float32), ("dense", torch.float64), ("conv", torch.float64)]
+)
+def test_networks_keep_their_type(
+    name: str, dtype: torch.dtype, kinds: tuple[Kind, ...], rule: str, tmp_path: Path
+) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        x = torch.randn(32, *((8,) if name == "dense" else (1, 8, 8)), dtype=dtype)
+        network = Network(TYPED[name]().to(dtype), x[:2])
+    data = Split(x, torch.arange(32) % 4)
+    task = Task("typed", classes=4, calibration=data, validation=data, test=data)
+    space = Space(network, Decisions(kinds, rule=RULES[rule]))
+    row = np.array([choice.levels[0] for choice in space.choices])
+    evaluator = Evaluator(PruningTables(network, data), task, space=space)
+    assert np.isfinite(evaluator(row).divergence)
+    delivered = evaluator.delivered(row)
+    for module in (delivered.module, PruningPlan.from_levels(space, row).apply(network)):
+        assert {parameter.dtype for parameter in module.parameters()} == {dtype}
+        assert module.eval()(x).dtype == dtype
+    if delivered.stored:
+        assert_file_holds(delivered, tmp_path / "net.safetensors")
+    if len(kinds) < 3:
+        return
+    if name == "dense":
+        verify_onnx(delivered.onnx(x[:1], data), delivered.module, x[:1])
+    else:
+        with pytest.raises(DeviceError, match=r"no Conv for this one.*call \.float"):
+            verify_onnx(delivered.onnx(x[:1], data), delivered.module, x[:1])
+
+
+def test_int8_in_float64_is_refused_in_one_sentence() -> None:
+    x = torch.randn(32, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    network, data = Network(TYPED["dense"]().double(), x[:2]), Split(x, torch.zeros(32, dtype=torch.long))
+    space = Space(network, Decisions(("bits",), bits=(8,)), int8=int8_layers(network))
+    row = np.array([choice.levels[0] for choice in space.choices])
+    delivered = PlanBuilder(PruningTables(network, data), space, data).delivered(row)
+    assert delivered.module(x).dtype == torch.float64
+    with pytest.raises(NetworkError, match="must have float32 weights"):
+        delivered.onnx(x[:1], data)

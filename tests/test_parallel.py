@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -12,6 +14,7 @@ from rlprune.errors import ConfigError, WorkerError
 from rlprune.evaluation import Evaluator
 from rlprune.parallel import ParallelEvaluator, Workers
 from rlprune.pruning.tables import PruningTables
+from rlprune.space import Decisions, Space
 from rlprune.tasks.base import Task
 from tests.agents.conftest import make_tables
 
@@ -98,3 +101,24 @@ def test_a_failure_in_a_process_is_told() -> None:
     plans = [(4, 4, 8, 8), (8, 2, 16, 4)] * 4
     with Workers(2, tables, unlucky, 64, None) as pool, pytest.raises(WorkerError, match="the disk is on fire"):
         pool.measure(plans)
+
+
+class Counting(PruningTables):
+    """Tables that cannot be looked into again for moments."""
+
+    @property
+    def permuted(self) -> nn.Module:
+        raise AssertionError("the moments were gathered anew")
+
+
+def test_workers_take_over_the_moments_of_masked_weights(workers: tuple[Workers, PruningTables, Task]) -> None:
+    _, tables, task = workers
+    space = Space(tables.network, Decisions(("channels", "weights")))
+    known = Evaluator(tables, task, samples=32, space=space)
+    rows = np.stack([space.full, [choice.levels[0] for choice in space.choices]])
+    wanted = [known(row) for row in rows]
+    tables = copy.copy(tables)
+    tables.__class__ = Counting
+    with Workers(2, tables, task, 32, known.batch_statistics, space, known.builder) as pool:
+        found = [quality for quality, _ in pool.measure([tuple(map(int, row)) for row in rows])]
+    assert found == wanted

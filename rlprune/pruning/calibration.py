@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from functools import partial
 
 import torch
 from torch import nn
 
 from rlprune.errors import NetworkError, first_line
-from rlprune.inputs import Inputs
+from rlprune.inputs import Inputs, batch_size, map_tensors
 from rlprune.layers import Layer
 from rlprune.network import Network
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.sampling import sample_rows
-from rlprune.pruning.statistics import ChannelMoments, LayerStatistics, matrix_bytes
+from rlprune.pruning.statistics import HELD_OUT_ROWS, ChannelMoments, LayerStatistics, matrix_bytes
+from rlprune.pruning.work import cube
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
 from rlprune.tracing import Reading, listen
@@ -25,6 +28,7 @@ Statistics = LayerStatistics | ChannelMoments
 LINEAR = ("conv", "transposed", "linear")
 ROWS_PER_COLUMN = 4
 MIN_ROWS, MAX_ROWS = 4096, 32768
+HELD_OUT_EVERY = 8
 BATCH = 64
 ACTIVATION_BYTES = 2**26
 GIB = 2**30
@@ -55,21 +59,40 @@ def obstacle(layer: Layer) -> str | None:
     return None
 
 
-def too_large(coefficients: Mapping[str, Coefficients], limit: float) -> dict[str, str]:
-    """Layers whose statistics do not fit into ``limit`` bytes with those of the others, largest first, and why."""
-    needs = {name: matrix_bytes(item.columns, item.groups) for name, item in coefficients.items()}
-    total, reasons = sum(needs.values()), {}
+def too_large(coefficients: Mapping[str, Coefficients], limit: float, most: float = math.inf) -> dict[str, str]:
+    """Layers whose statistics are too much work, or do not fit with those of the others, largest first, and why.
+
+    Args:
+        limit: bytes that all may take together.
+        most: operations that one may take (:func:`rlprune.pruning.work.cube`).
+    """
+    reasons = {
+        name: f"its {item.weight_columns} inputs need {cube(item):.2g} operations, and a layer may take {most:.2g} "
+        f"(raise most_operations){_bias_makes_up(item)}"
+        for name, item in coefficients.items()
+        if cube(item) > most
+    }
+    needs = {
+        name: matrix_bytes(item.columns, item.groups) for name, item in coefficients.items() if name not in reasons
+    }
+    total = sum(needs.values())
     for name in sorted(needs, key=lambda name: -needs[name]):
         if total <= limit:
             break
         total -= needs[name]
-        inputs = coefficients[name].weight_columns
-        kept = "; only its bias makes up for what is removed" if coefficients[name].bias is not None else ""
+        item = coefficients[name]
         reasons[name] = (
-            f"its {inputs} inputs need {needs[name] / GIB:.2g} GiB, and all layers together may take "
-            f"{limit / GIB:.2g} GiB (raise memory_gib){kept}"
+            f"its {item.weight_columns} inputs need {needs[name] / GIB:.2g} GiB, and all layers together may take "
+            f"{limit / GIB:.2g} GiB (raise memory_gib){_bias_makes_up(item)}"
         )
     return reasons
+
+
+def _bias_makes_up(coefficients: Coefficients) -> str:
+    return "" if coefficients.bias is None else "; only its bias makes up for what is removed"
+
+
+COMPUTED = "forward computes what it multiplies with from its weight or bias (normalises it, or scales it by turns)"
 
 
 class Collector:
@@ -82,7 +105,8 @@ class Collector:
         generator: draws the positions at which layers are looked at.
 
     Attributes:
-        partial: layers of which only a part of the weight was multiplied with something.
+        scales: what forward multiplies weight and bias of a layer with before it uses them.
+        reasons: layers that cannot be refitted, as was seen on the way, and why.
     """
 
     def __init__(
@@ -90,41 +114,60 @@ class Collector:
     ) -> None:
         self.statistics = statistics
         self.layers = {layer.name: layer for layer in network.layers if layer.name in statistics}
-        self.partial: set[str] = set()
+        self.scales: dict[str, tuple[float, float]] = {}
+        self.reasons: dict[str, str] = {}
         self._generator = generator
-        self._shares = {name: self._share(layer, samples) for name, layer in self.layers.items()}
+        held_out = number_held_out(samples)
+        judged = held_out, HELD_OUT_ROWS
+        self._shares = {
+            name: tuple(self._share(layer, *some) for some in ((samples - held_out, self._rows(name)), judged))
+            for name, layer in self.layers.items()
+        }
 
-    def _share(self, layer: Layer, samples: int) -> float:
-        """Part of the output positions that gives enough rows."""
-        statistics = self.statistics[layer.name]
-        wanted = MIN_ROWS
-        if isinstance(statistics, LayerStatistics):
-            wanted = min(max(ROWS_PER_COLUMN * statistics.coefficients.columns, MIN_ROWS), MAX_ROWS)
+    def _rows(self, name: str) -> int:
+        """How many rows are enough."""
+        statistics = self.statistics[name]
+        if not isinstance(statistics, LayerStatistics):
+            return MIN_ROWS
+        return min(max(ROWS_PER_COLUMN * statistics.coefficients.columns, MIN_ROWS), MAX_ROWS)
+
+    def _share(self, layer: Layer, samples: int, rows: int) -> float:
+        """Part of the output positions of so many samples that gives so many rows."""
         positions = layer.positions * (math.prod(layer.stride) if layer.kind == "transposed" else 1)
-        return min(1.0, wanted / max(positions * samples, 1.0))
+        return min(1.0, rows / max(positions * samples, 1.0))
 
-    def run(self, model: nn.Module, inputs: Inputs) -> None:
-        """One batch."""
-        listen(model, self.layers.values(), inputs, self._add)
+    def run(self, model: nn.Module, inputs: Inputs, held_out: bool) -> None:
+        """One batch: to fit to, or to judge by."""
+        listen(model, self.layers.values(), inputs, partial(self._take, held_out))
 
-    def _add(self, reading: Reading) -> None:
-        statistics = self.statistics[reading.layer]
-        for rows in sample_rows(
-            reading, self.layers[reading.layer].kernel, self._shares[reading.layer], self._generator
-        ):
+    def _take(self, held_out: bool, reading: Reading) -> None:
+        name, statistics = reading.layer, self.statistics[reading.layer]
+        if reading.scales is None or self.scales.setdefault(name, reading.scales) != reading.scales:
+            self.reasons[name] = COMPUTED
+        share = self._shares[name][held_out]
+        for rows in sample_rows(reading, self.layers[name].kernel, share, self._generator):
             if rows.shape[1:] != (statistics.coefficients.groups, statistics.coefficients.weight_columns):
-                self.partial.add(reading.layer)
+                self.reasons[name] = "only a part of its weight is used at a time"
                 return
-            statistics.add(rows)
+            (statistics.hold_out if held_out else statistics.add)(rows)
 
 
 def gather(
-    network: Network, statistics: dict[str, Statistics], calibration: Split, seed: int, device: torch.device
+    network: Network,
+    statistics: dict[str, Statistics],
+    calibration: Split,
+    seed: int,
+    device: torch.device,
+    told: Callable[[int], None] = lambda samples: None,
 ) -> dict[str, str]:
     """Fill ``statistics`` (layer name -> empty statistics); those that stay without rows are taken out.
 
+    Args:
+        told: is given the number of samples that were run, after each batch.
+
     Returns:
-        Why layers were taken out.
+        Why layers cannot be refitted: those that were taken out, and those whose weight is not multiplied as it is
+        stored, where the statistics tell about importance only.
 
     Raises:
         NetworkError: the network cannot take the calibration samples.
@@ -132,24 +175,47 @@ def gather(
     collector = Collector(network, statistics, len(calibration), torch.Generator().manual_seed(seed))
     model = network.model if device.type == "cpu" else copy.deepcopy(network.model).to(device)
     try:
-        for inputs in batches(calibration, batch_for(network.layers), device):
-            collector.run(model, inputs)
+        for held_out, inputs in divided(calibration, batch_for(network.layers), device):
+            collector.run(model, inputs, held_out)
+            told(batch_size(inputs))
     except Exception as reason:
         raise NetworkError(
             f"The network must accept the task's calibration samples; its forward failed: {first_line(reason)}. "
             "Is this the task for this network?"
         ) from reason
-    reasons = dict.fromkeys(collector.partial, "only a part of its weight is used at a time")
+    reasons = collector.reasons
     for name, item in statistics.items():
         if item.rows == 0:
             reasons.setdefault(name, "what it reads could not be observed on the calibration samples")
         elif not item.finite:
             reasons.setdefault(name, "what it reads is not finite, or its square overflows")
-    for name in reasons:
+    for name in (name for name, reason in reasons.items() if reason != COMPUTED):
         del statistics[name]
-    for item in statistics.values():
+    for name, item in statistics.items():
+        item.coefficients = replace(item.coefficients, scales=collector.scales.get(name, (1.0, 1.0)))
         item.finish()
     return reasons
+
+
+def number_held_out(samples: int) -> int:
+    """Of so many calibration samples; none of a single one."""
+    return samples // min(HELD_OUT_EVERY, max(samples, 1)) if samples > 1 else 0
+
+
+def divided(calibration: Split, size: int, device: torch.device) -> Iterator[tuple[bool, Inputs]]:
+    """Batches of at most ``size`` samples, and whether they are held out: every eighth sample is."""
+    every, start = min(HELD_OUT_EVERY, len(calibration)), 0
+    for inputs in batches(calibration, size, device):
+        numbers = torch.arange(start, min(start + size, len(calibration)))
+        apart = (numbers % every == every - 1) & (len(calibration) > 1)
+        start += size
+        for held_out, mine in ((False, ~apart), (True, apart)):
+            if mine.any():
+                yield held_out, map_tensors(partial(_rows_of, mine), inputs)
+
+
+def _rows_of(mine: torch.Tensor, tensor: torch.Tensor) -> torch.Tensor:
+    return tensor[mine.to(tensor.device)]
 
 
 def batch_for(layers: tuple[Layer, ...]) -> int:

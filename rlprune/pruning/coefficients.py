@@ -20,6 +20,7 @@ class Coefficients:
         bias: ``[groups * out]``, or None.
         out_dim, in_dim: dimensions of ``weight``.
         groups: of a grouped convolution, else 1; more than 1 only where ``out_dim`` is 0.
+        scales: what forward multiplies the stored weight and bias with before it uses them.
     """
 
     weight: torch.Tensor
@@ -27,14 +28,17 @@ class Coefficients:
     out_dim: int = 0
     in_dim: int = 1
     groups: int = 1
+    scales: tuple[float, float] = (1.0, 1.0)
 
     @classmethod
-    def of(cls, layer: Layer, tensors: dict[str, torch.Tensor]) -> Coefficients:
+    def of(
+        cls, layer: Layer, tensors: dict[str, torch.Tensor], scales: tuple[float, float] = (1.0, 1.0)
+    ) -> Coefficients:
         """Those of a layer with a weight that has both sides; ``tensors``: ``state_dict`` key -> tensor."""
         assert layer.weight is not None
         sides = layer.tensors[layer.weight]
         bias = None if layer.bias is None else tensors[layer.bias]
-        return cls(tensors[layer.weight], bias, sides.index("out"), sides.index("in"), layer.groups)
+        return cls(tensors[layer.weight], bias, sides.index("out"), sides.index("in"), layer.groups, scales)
 
     @property
     def outputs(self) -> int:
@@ -81,10 +85,10 @@ class Coefficients:
         return weight.reshape(self.groups, self.outputs, -1)
 
     def theta(self, columns: torch.Tensor | None = None, dtype: torch.dtype = torch.float64) -> torch.Tensor:
-        """``[groups, outputs, columns]``, of all columns or of some, on the CPU."""
-        theta = self.matrix
+        """``[groups, outputs, columns]`` as they multiply, of all columns or of some, on the CPU."""
+        theta = _scaled(self.matrix, self.scales[0])
         if self.bias is not None:
-            theta = torch.cat([self.bias.view(self.groups, -1, 1), theta], dim=2)
+            theta = torch.cat([_scaled(self.bias, self.scales[1]).view(self.groups, -1, 1), theta], dim=2)
         return (theta if columns is None else theta[:, :, columns.to(theta.device)]).to("cpu", dtype)
 
     def stored(self, theta: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor | None]:
@@ -92,5 +96,12 @@ class Coefficients:
         kept = theta[:, :, len(self.constant) :].flatten(0, 1)
         kernel = self.weight.movedim((self.out_dim, self.in_dim), (0, 1)).shape[2:]
         weight = kept.reshape(len(kept), kept.shape[1] // math.prod(kernel), *kernel)
-        weight = weight.movedim((0, 1), (self.out_dim, self.in_dim)).to(self.weight.dtype).contiguous()
-        return weight, None if self.bias is None else theta[:, :, 0].flatten().to(self.weight.dtype).contiguous()
+        weight = _scaled(weight.movedim((0, 1), (self.out_dim, self.in_dim)), 1 / self.scales[0])
+        weight = weight.to(self.weight.dtype).contiguous()
+        if self.bias is None:
+            return weight, None
+        return weight, _scaled(theta[:, :, 0].flatten(), 1 / self.scales[1]).to(self.bias.dtype).contiguous()
+
+
+def _scaled(tensor: torch.Tensor, scale: float) -> torch.Tensor:
+    return tensor if scale == 1 else tensor * scale

@@ -40,11 +40,16 @@ def l1(network: Network, group: Group) -> torch.Tensor:
         layer = layers[member.layer]
         if layer.weight is None:
             continue
-        weight = tensor_named(network.model, layer.weight).detach().double()
+        weight = tensor_named(network.model, layer.weight).detach().to("cpu", torch.float64)
         norms = weight.movedim(layer.tensors[layer.weight].index("out"), 0).flatten(1).abs().sum(1)
         by_channel = norms[member.slots].sum(0)
         total += by_channel / by_channel.mean().clamp_min(1e-12)
     return total
+
+
+def by_l1(network: Network) -> dict[str, torch.Tensor]:
+    """Group name -> its channels, those of the largest :func:`l1` norm first."""
+    return {group.name: l1(network, group).argsort(descending=True, stable=True) for group in network.groups}
 
 
 @dataclass(frozen=True, eq=False)

@@ -80,7 +80,8 @@ def _is_int8(layer: Layer, model: nn.Module) -> bool:
 
 
 class WeightPlace(NamedTuple):
-    """A weight's ``state_dict`` key, and its dimension that holds output channels."""
+    """A weight's ``state_dict`` key, and its dimension that has a scale for each position: that of output channels, or
+    of the rows of an embedding, which differ more in size than its columns."""
 
     key: str
     out_dim: int
@@ -91,13 +92,19 @@ def storable_layers(network: Network) -> dict[str, WeightPlace]:
 
     A weight that is a vector, has no output channels or is in no ``state_dict`` stays as it is.
     """
-    weights = {layer.name: (layer.weight, layer.tensors[layer.weight]) for layer in network.layers if layer.weight}
+    sides = {layer.name: layer.tensors[layer.weight] for layer in network.layers if layer.weight}
     state = network.model.state_dict()
     return {
-        name: WeightPlace(key, sides.index("out"))
-        for name, (key, sides) in weights.items()
-        if "out" in sides and len(sides) > 1 and key in state
+        layer.name: WeightPlace(layer.weight, scaled_dim(layer))
+        for layer in network.layers
+        if layer.weight in state and "out" in sides[layer.name] and len(sides[layer.name]) > 1
     }
+
+
+def scaled_dim(layer: Layer) -> int:
+    """The dimension of a layer's weight whose positions have a scale each; see :class:`WeightPlace`."""
+    sides = layer.tensors[layer.weight or ""]
+    return 0 if layer.kind == "embedding" or "out" not in sides else sides.index("out")
 
 
 def few_bits(weight: Tensor, bits: int, out_dim: int) -> tuple[Tensor, Tensor]:

@@ -14,20 +14,24 @@ DOUBLE_COLUMNS = 1024
 BLOCK_COLUMNS = 512
 CHUNKS = 16
 SMALLEST_MEAN = 1e-6
+ROUNDING = 16
+HELD_OUT_ROWS = 256
+"""Of each layer, about: enough to tell a refit that does harm from one that helps."""
+HELD_OUT_DTYPE = torch.float32
 
 
 def stored_dtype(columns: int) -> torch.dtype:
     """Precision in which a matrix of this size is kept.
 
-    The ridge is 1e-4 of the mean diagonal, and rounding to float32 moves the eigenvalues by about sqrt(columns) * 1e-7
-    of it, so large matrices lose nothing that counts.
+    The ridge is 1e-4 of the mean diagonal, or more where rounding moves eigenvalues by more than that: where large
+    inputs are nearly alike. So large matrices lose nothing that counts.
     """
     return torch.float64 if columns <= DOUBLE_COLUMNS else torch.float32
 
 
 def matrix_bytes(columns: int, groups: int = 1) -> int:
-    """Memory of the statistics of a layer with so many columns in each group."""
-    return groups * columns**2 * stored_dtype(columns).itemsize
+    """Memory of the statistics of a layer with so many columns in each group, rows held out counted."""
+    return groups * columns * (columns * stored_dtype(columns).itemsize + HELD_OUT_ROWS * HELD_OUT_DTYPE.itemsize)
 
 
 def submatrix(matrix: torch.Tensor, columns: torch.Tensor) -> torch.Tensor:
@@ -50,7 +54,8 @@ class LayerStatistics:
     """A = X^T X / s + ridge I of one layer, gathered batch by batch.
 
     The scale s, which least squares does not see, makes the mean of the diagonals 1. A is kept for each group of a
-    grouped convolution on its own, in float64, or in float32 where it is large.
+    grouped convolution on its own, in float64, or in float32 where it is large. The ridge never falls below what
+    rounding can do to the largest eigenvalue, so A is positive definite whatever the inputs are.
 
     Args:
         coefficients: of the dense layer.
@@ -59,6 +64,7 @@ class LayerStatistics:
     Attributes:
         matrix: A, ``[groups, columns, columns]``, after :meth:`finish`.
         rows: what was added.
+        held_out: rows of samples that A does not know, ``[groups, rows, columns]``, after :meth:`finish`.
     """
 
     def __init__(self, coefficients: Coefficients, ridge: float = RIDGE) -> None:
@@ -67,16 +73,25 @@ class LayerStatistics:
         columns = coefficients.columns
         self.matrix = torch.zeros(coefficients.groups, columns, columns, dtype=stored_dtype(columns))
         self.rows = 0
+        self.held_out = torch.zeros(coefficients.groups, 0, columns, dtype=HELD_OUT_DTYPE)
+        self._held: list[torch.Tensor] = []
 
     @property
     def bytes(self) -> int:
-        return self.matrix.numel() * self.matrix.itemsize
+        return sum(tensor.numel() * tensor.itemsize for tensor in (self.matrix, self.held_out))
+
+    def hold_out(self, rows: torch.Tensor) -> None:
+        """Keep input rows, as for :meth:`add`, for judging what was fitted to the others."""
+        self._held.append(self._with_constant(rows.to("cpu", HELD_OUT_DTYPE)).transpose(0, 1))
+
+    def _with_constant(self, rows: torch.Tensor) -> torch.Tensor:
+        if self.coefficients.bias is None:
+            return rows
+        return torch.cat([rows.new_ones(*rows.shape[:2], 1), rows], dim=2)
 
     def add(self, rows: torch.Tensor) -> None:
         """Add input rows ``[n, groups, inputs * kernel]`` (see :func:`rlprune.pruning.sampling.sample_rows`)."""
-        rows = rows.to("cpu", self.matrix.dtype)
-        if self.coefficients.bias is not None:
-            rows = torch.cat([rows.new_ones(*rows.shape[:2], 1), rows], dim=2)
+        rows = self._with_constant(rows.to("cpu", self.matrix.dtype))
         for total, part in zip(self.matrix, rows.unbind(1), strict=True):
             for start in range(0, len(total), BLOCK_COLUMNS):  # the lower triangle is enough
                 stop = start + BLOCK_COLUMNS
@@ -97,8 +112,10 @@ class LayerStatistics:
         scale = float(self.matrix.diagonal(dim1=1, dim2=2).double().mean())
         self.matrix *= 1 / scale if scale > limits.tiny / limits.eps else 0.0  # below it, only rounding errors are left
         for total in self.matrix:
-            diagonal = total.diagonal()
-            diagonal += self.ridge * max(float(diagonal.mean()), SMALLEST_MEAN)
+            diagonal, largest = total.diagonal(), float(torch.linalg.vector_norm(total, dtype=torch.float64))
+            diagonal += max(self.ridge * max(float(diagonal.mean()), SMALLEST_MEAN), ROUNDING * limits.eps * largest)
+        self.held_out = torch.cat([self.held_out, *self._held], dim=1)
+        self._held = []
         return self
 
     @cached_property
@@ -133,6 +150,7 @@ class LayerStatistics:
         other.coefficients, other.ridge, other.rows = coefficients, self.ridge, self.rows
         columns = torch.cat([coefficients.constant, coefficients.columns_of(inputs)])
         other.matrix = self.matrix[groups[:, None, None], columns[:, None], columns]
+        other.held_out = self.held_out[groups[:, None], :, columns].movedim(1, 2)
         return other
 
 
@@ -158,6 +176,9 @@ class ChannelMoments:
     @property
     def bytes(self) -> int:
         return sum(tensor.numel() * tensor.itemsize for tensor in (self.mean, *self._blocks.values()))
+
+    def hold_out(self, rows: torch.Tensor) -> None:
+        """Nothing is fitted that could do harm: these rows are left out."""
 
     def add(self, rows: torch.Tensor) -> None:
         """Add input rows ``[n, groups, inputs * kernel]``."""

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 import copy
 import math
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Callable, Collection, Iterator, Mapping
+from functools import partial
 
 import numpy as np
 import numpy.typing as npt
@@ -23,11 +25,14 @@ from rlprune.network import FloatArray, IntArray, Network
 from rlprune.pruning import surgery
 from rlprune.pruning.axes import find_axes
 from rlprune.pruning.cache import RecentlyUsed
-from rlprune.pruning.calibration import GIB, Statistics, gather, linear_consumers, too_large
-from rlprune.pruning.coefficients import Coefficients
+from rlprune.pruning.calibration import COMPUTED, GIB, Statistics, gather, linear_consumers, too_large
 from rlprune.pruning.importance import IMPORTANCES, Ranker
-from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, Solver, SubsetSolver
+from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, SubsetSolver
+from rlprune.pruning.rollout import harmful_when_run
+from rlprune.pruning.solvers import harm_told, judged_at, make_solvers
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
+from rlprune.pruning.strands import aligned
+from rlprune.pruning.work import Told, Work
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches, even_batches
 from rlprune.tracing.tracer import named_tensors
@@ -35,8 +40,10 @@ from rlprune.tracing.tracer import named_tensors
 __all__ = ["IMPORTANCES", "PruningTables", "batches", "even_batches"]
 
 MEMORY_GIB = 2.0
+MOST_OPERATIONS = 2e11
 FACTORS_SHARE, RANKING_SHARE = 0.75, 1.0
 INDEX_BYTES, INDEX_SHARE = 2**26, 0.125
+MOMENTS_SHARE = 0.5
 
 Repair = tuple[torch.Tensor | None, torch.Tensor | None]
 
@@ -52,11 +59,18 @@ class PruningTables:
         device: where the network runs and the repaired weights are kept.
         memory_gib: most memory of the tables, the network itself not counted; None for any. Preparing them takes about
             as much again for a while. Layers that do not fit are cut without least squares, the largest first.
+        most_operations: of one layer, about the cube of its inputs times its kernel; None for any. Those over it are
+            cut without least squares too. The default is about a minute on one core.
+        progress: told what share of the work is done, in [0, 1], again and again.
 
     Attributes:
+        network: the same, with the units of each recurrent layer in an order of its own
+            (:mod:`rlprune.pruning.strands`).
         order: group name -> channels, most important first (``int64 [width]``).
         channels_last: whether the network runs with that memory layout, which is faster; its tensors are stored so.
-        unrepaired: consumers whose weights are cut without least squares, and why.
+        moments_limit: bytes of the memory that the moments for masked weights may take
+            (:class:`rlprune.pruning.weight_repair.WeightRepair`).
+        unrepaired: consumers whose weights are cut without least squares, or are at some widths, and why.
         approximate: groups whose order ignores what some consumers could compensate, and why.
 
     Raises:
@@ -73,17 +87,29 @@ class PruningTables:
         seed: int = 0,
         device: str | torch.device = "cpu",
         memory_gib: float | None = MEMORY_GIB,
+        most_operations: float | None = MOST_OPERATIONS,
+        progress: Told | None = None,
     ) -> None:
         if importance not in IMPORTANCES:
             raise ConfigError(unknown_name("importance", importance, IMPORTANCES))
         if memory_gib is not None and not memory_gib > 0:
             raise ConfigError(f"The memory of the tables must be above 0 GiB; {memory_gib!r} came. Use None for any.")
+        if most_operations is not None and not most_operations > 0:
+            raise ConfigError(f"The operations of a layer must be above 0; {most_operations!r} came. Use None for any.")
         self.network = network
         self.device = torch.device(device)
         limit = math.inf if memory_gib is None else memory_gib * GIB
-        statistics = self._gather(calibration, seed, FACTORS_SHARE * limit)
-        ranker = Ranker(network, statistics, importance, RANKING_SHARE * limit)
-        rankings = {group.name: ranker.rank(group) for group in network.groups}
+        self._limits = FACTORS_SHARE * limit, math.inf if most_operations is None else most_operations
+        statistics, work = self._gather(calibration, seed, progress)
+        ranker = partial(Ranker, measure=importance, memory=RANKING_SHARE * limit)
+        few = next(batches(calibration.take(4), 4, next(network.model.parameters()).device))
+        self.network = aligned(network, few, lambda split: _orders(split, statistics, ranker))
+        if self.network is not network:
+            network, (statistics, work) = self.network, self._gather(calibration, seed, progress)
+        made, rankings = ranker(network, statistics), {}
+        for group in network.groups:
+            rankings[group.name] = made.rank(group)
+            work.ranked(group)
         self.order = {name: ranking.order for name, ranking in rankings.items()}
         self.approximate = {name: ranking.approximate for name, ranking in rankings.items() if ranking.approximate}
         self._curves = {name: ranking.curve for name, ranking in rankings.items()}
@@ -91,16 +117,24 @@ class PruningTables:
         self.channels_last = self._choose_layout(calibration)
         self._dense = {key: value.detach() for key, value in named_tensors(self._permuted)}
         self._axes = find_axes(network)
-        self._solvers = self._factor(statistics)
+        for name in [name for name in statistics if self.unrepaired.get(name) == COMPUTED]:
+            del statistics[name]
+        self._solvers, harmful = make_solvers(network, statistics, self.order, self._dense, self._axes, work)
+        self.unrepaired |= harmful
         self._factor_bytes = sum(solver.bytes for solver in self._solvers.values())
         self._recipes = list(self._find_recipes())
         free = limit - self._factor_bytes
         self._kept: RecentlyUsed[int | torch.Tensor] = RecentlyUsed(min(INDEX_SHARE * free, INDEX_BYTES))
-        self._repairs: RecentlyUsed[Repair] = RecentlyUsed(free - self._kept.limit)
+        self.moments_limit = MOMENTS_SHARE * free
+        self._repairs: RecentlyUsed[Repair] = RecentlyUsed(free - self.moments_limit - self._kept.limit)
+        self._leave_what_runs_away(calibration)
+        work.finish()
 
-    def _gather(self, calibration: Split, seed: int, limit: float) -> dict[str, Statistics]:
+    def _gather(self, calibration: Split, seed: int, progress: Told | None) -> tuple[dict[str, Statistics], Work]:
         coefficients, self.unrepaired = linear_consumers(self.network)
-        large = too_large(coefficients, limit)
+        large = too_large(coefficients, *self._limits)
+        exact = {name: item for name, item in coefficients.items() if name not in large}
+        work = Work(self.network, exact, len(calibration), progress)
         statistics: dict[str, Statistics] = {}
         for name, item in coefficients.items():
             if name in large:
@@ -109,8 +143,8 @@ class PruningTables:
                 statistics[name] = ChannelMoments(item, slots)
             else:
                 statistics[name] = LayerStatistics(item)
-        self.unrepaired |= large | gather(self.network, statistics, calibration, seed, self.device)
-        return statistics
+        self.unrepaired |= large | gather(self.network, statistics, calibration, seed, self.device, work.gathered)
+        return statistics, work
 
     @property
     def bytes(self) -> int:
@@ -127,24 +161,32 @@ class PruningTables:
         layout.to_contiguous(self._permuted)
         return False
 
-    def _factor(self, statistics: dict[str, Statistics]) -> dict[str, Solver]:
-        """A solver for each consumer, with the channels of the permuted network; empties ``statistics``."""
-        sources = surgery.axis_sources(self.network, self.order)
-        layers = {layer.name: layer for layer in self.network.layers}
-        solvers: dict[str, Solver] = {}
-        for name in list(statistics):
-            item = statistics.pop(name)
-            permuted = Coefficients.of(layers[name], self._dense)
-            groups = _order_of_groups(permuted, sources.get((name, "out")))
-            inputs = sources[(name, "in")]
-            if isinstance(item, ChannelMoments):
-                solvers[name] = MeanSolver(permuted, item.mean[groups][:, permuted.weight_columns_of(inputs)])
-                continue
-            item = item.permuted(permuted, inputs, groups)
-            axis = self._axes[(name, "in")]
-            alone = len(axis.groups) == 1
-            solvers[name] = PrefixSolver(item, axis.by_importance()) if alone else SubsetSolver(item)
-        return solvers
+    def _leave_what_runs_away(self, calibration: Split) -> None:
+        """Leave out refits of layers that read their own answers where these do harm."""
+        harmful: dict[str, list[tuple[int, ...]]] = defaultdict(list)
+        for names, widths in list(harmful_when_run(self, calibration)):
+            for name in names:
+                solver, axis = self._solvers[name], self._axes[(name, "in")]
+                assert isinstance(solver, PrefixSolver)
+                mine = [(width,) for width in self.network.groups[axis.groups[0]].widths if width in widths]
+                solver.leave([len(axis.kept(each)) for each in mine])
+                harmful[name] += mine
+        for name, found in harmful.items():
+            of = len(judged_at(self._axes[(name, "in")], self.network))
+            known = f"{self.unrepaired[name]}; " if name in self.unrepaired else ""
+            self.unrepaired[name] = known + harm_told(found, of, "after a whole run over samples held out")
+        self._repairs = RecentlyUsed(self._repairs.limit)
+
+    @property
+    def refitted(self) -> set[str]:
+        """Layers that read one group and are refitted by least squares."""
+        return {name for name, solver in self._solvers.items() if isinstance(solver, PrefixSolver)}
+
+    def without(self, layers: Collection[str]) -> PruningTables:
+        """The same, with these layers cut and not refitted."""
+        other = self.fresh()
+        other._solvers = {name: solver for name, solver in self._solvers.items() if name not in layers}
+        return other
 
     def error_curve(self, name: str) -> tuple[IntArray, FloatArray]:
         """Widths ``0..width`` and, at each, the share of the consumers' output energy that cannot be restored."""
@@ -255,8 +297,12 @@ class PruningTables:
         network.model = model
         exact = {name: item for name, item in self._solvers.items() if not isinstance(item, MeanSolver)}
         statistics: dict[str, Statistics] = {name: LayerStatistics(item.coefficients) for name, item in exact.items()}
-        gather(network, statistics, calibration, seed, self.device)
-        found = {name: SubsetSolver(item) for name, item in statistics.items() if isinstance(item, LayerStatistics)}
+        reasons = gather(network, statistics, calibration, seed, self.device)
+        found = {
+            name: SubsetSolver(item)
+            for name, item in statistics.items()
+            if isinstance(item, LayerStatistics) and name not in reasons
+        }
         other._solvers = self._solvers | found
         other._factor_bytes = sum(solver.bytes for solver in other._solvers.values())
         return other
@@ -271,8 +317,10 @@ class PruningTables:
         return self.shell().fill(tensors, widths, trainable=True)
 
 
-def _order_of_groups(coefficients: Coefficients, outputs: torch.Tensor | None) -> torch.Tensor:
-    """Which group of the dense layer stands at each place, where outputs were permuted with their groups."""
-    if coefficients.groups == 1 or outputs is None:
-        return torch.arange(coefficients.groups)
-    return outputs[:: coefficients.outputs] // coefficients.outputs
+def _orders(
+    network: Network, statistics: Mapping[str, Statistics], ranker: Callable[..., Ranker]
+) -> dict[str, torch.Tensor]:
+    """The order of every group by what is known of whole matrices."""
+    exact = {name: item for name, item in statistics.items() if isinstance(item, LayerStatistics)}
+    made = ranker(network, exact)
+    return {group.name: made.rank(group).order for group in network.groups}

@@ -17,7 +17,7 @@ from rlprune.choices import FULL_BITS
 from rlprune.layers import Layer, Side
 from rlprune.network import FloatArray, IntArray
 from rlprune.pruning.cache import RecentlyUsed
-from rlprune.pruning.quantization import fake_quantized
+from rlprune.pruning.quantization import fake_quantized, scaled_dim
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.weight_repair import WeightRepair
 from rlprune.pruning.weights import WeightRule, lost_energy, mask_of_density, mean_of_removed
@@ -61,7 +61,7 @@ class WeightTreatment:
 
     def stored_with(self, mask: torch.Tensor | None, layer: Layer, rule: WeightRule) -> Stored:
         """:meth:`stored`, of a mask that is known."""
-        return Stored(self.bits, side_of(layer, "out") or 0, mask, rule.replacement == "mean")
+        return Stored(self.bits, scaled_dim(layer), mask, rule.replacement == "mean")
 
     def applied(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> torch.Tensor:
         """The weight as it computes, without repair."""
@@ -69,7 +69,7 @@ class WeightTreatment:
 
 
 def side_of(layer: Layer, side: Side) -> int | None:
-    """The dimension of a layer's weight that holds its output or input channels."""
+    """The dimension of a layer's weight that holds channels of a side."""
     sides = layer.tensors[layer.weight or ""]
     return sides.index(side) if side in sides else None
 
@@ -152,5 +152,5 @@ class PlanTensors:
             densities = [1.0 if level == 100 else rule.density or level / 100 for level in levels]
             return lost_energy(weight, densities, rule=rule, in_dim=into)
         energy = float(weight.double().square().sum()) or 1.0
-        rounded = [fake_quantized(weight, int(bits), side_of(layer, "out") or 0) for bits in levels]
+        rounded = [fake_quantized(weight, int(bits), scaled_dim(layer)) for bits in levels]
         return np.array([float((weight - each).double().square().sum()) / energy for each in rounded])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from dataclasses import replace
 from functools import partial
 
 import torch
@@ -10,23 +11,23 @@ from torch import nn
 
 from rlprune.layers import Layer
 from rlprune.network import IntArray
-from rlprune.pruning.calibration import GIB, Statistics, gather, obstacle, too_large
+from rlprune.pruning.calibration import Statistics, gather, obstacle, too_large
 from rlprune.pruning.coefficients import Coefficients
+from rlprune.pruning.reconstruction import does_harm
 from rlprune.pruning.sparse_repair import ROUGH_STEPS, Refit, columns_kept, exact, rough
 from rlprune.pruning.statistics import LayerStatistics, submatrix
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Split
 
-MEMORY_GIB = 2.0
 MOST_OPERATIONS = 2e11
 """Of the systems of one layer (rows x columns^3 / 24 at density 0.5): about ten seconds on one core."""
 
 
 class WeightRepair:
-    """Least squares for masked weights.
+    """Least squares for masked weights; a refit that does harm on samples held out is not used.
 
-    The second moments of what every layer reads are gathered once, where channels stand in the order of the tables; a
-    plan with fewer channels uses the part of them that is left.
+    The second moments of what every layer reads are gathered once, within the memory of the tables, where channels
+    stand in the order of the tables; a plan with fewer channels uses the part of them that is left.
 
     Args:
         tables: of the network.
@@ -59,12 +60,16 @@ class WeightRepair:
                 found[layer.name] = Coefficients.of(layer, tables.state)
             else:
                 self.unrepaired[layer.name] = reason
-        self.unrepaired |= (large := too_large(found, MEMORY_GIB * GIB))
+        self.unrepaired |= (large := too_large(found, tables.moments_limit))
         statistics: dict[str, Statistics] = {
             name: LayerStatistics(item) for name, item in found.items() if name not in large
         }
         self.unrepaired |= gather(network, statistics, calibration, seed, tables.device)
-        self._moments = {name: item for name, item in statistics.items() if isinstance(item, LayerStatistics)}
+        self._moments = {
+            name: item
+            for name, item in statistics.items()
+            if isinstance(item, LayerStatistics) and name not in self.unrepaired
+        }
 
     def roughly(self, steps: int = ROUGH_STEPS) -> WeightRepair:
         """One that answers nearly the same in a fraction of the time, by so many steps; the moments are shared."""
@@ -95,18 +100,23 @@ class WeightRepair:
             fill: what removed entries hold.
             widths: channels of every group, ``[G]``.
         """
+        filled = torch.where(mask, weight, torch.as_tensor(fill, dtype=weight.dtype))
         moments = self._moments.get(layer.name)
         if moments is None:
-            filled = torch.where(mask, weight, torch.as_tensor(fill, dtype=weight.dtype))
             return filled, bias
         sides = layer.tensors[layer.weight or ""]
         groups = self._groups_left(layer, widths)
-        own = Coefficients(weight, bias, sides.index("out"), sides.index("in"), len(groups))
         whole = moments.coefficients
+        own = Coefficients(weight, bias, sides.index("out"), sides.index("in"), len(groups), whole.scales)
         inputs = self._tables.positions(layer.name, "in", widths, whole.inputs)
         columns = torch.cat([whole.constant, whole.columns_of(inputs)])
-        left = moments.matrix if layer.groups == 1 else moments.matrix[groups]
-        fitted = self._refit(own.theta(), columns_kept(own, mask), submatrix(left, columns), fill)
+        left, rows = moments.matrix, moments.held_out[:, :, columns]
+        if layer.groups > 1:
+            left, rows = left[groups], rows[groups]
+        theta = own.theta()
+        fitted = self._refit(theta, columns_kept(own, mask), submatrix(left, columns), fill * whole.scales[0])
+        if does_harm(rows, theta, fitted - theta, replace(own, weight=filled).theta() - theta):
+            return filled, bias
         new_weight, new_bias = own.stored(fitted)
         return new_weight.to(weight.device), None if new_bias is None else new_bias.to(weight.device)
 

@@ -189,7 +189,7 @@ def pruned(weight: Tensor, mask: Tensor, replacement: Replacement) -> Tensor:
 
 def mean_of_removed(weight: Tensor, mask: Tensor) -> float:
     """Mean of the entries where ``mask`` is False, summed in float64; 0 where there is none."""
-    removed = weight.detach()[~mask].double()
+    removed = weight.detach()[~mask.to(weight.device)].double()
     return float(removed.mean()) if removed.numel() else 0.0
 
 

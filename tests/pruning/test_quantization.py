@@ -70,9 +70,18 @@ def test_a_layer_whose_module_is_not_called_is_not_computed_in_int8() -> None:
     assert not network.model.second._forward_pre_hooks
 
 
+def test_rows_of_embeddings_have_scales_of_their_own() -> None:
+    generator = torch.Generator().manual_seed(0)
+    table = torch.randn(50, 16, generator=generator) * torch.logspace(-3, 1, 50)[:, None]
+    model = nn.Sequential(nn.Embedding(50, 16, _weight=table), nn.Linear(16, 4), nn.ReLU(), nn.Linear(4, 3)).eval()
+    place = storable_layers(Network(model, torch.zeros(2, 5, dtype=torch.long)))["0"]
+    rounded = fake_quantized(table, 8, place.out_dim)
+    assert ((rounded - table).square().sum(1) < 1e-3 * table.square().sum(1)).all()
+
+
 def test_every_matrix_can_be_stored_along_its_output_channels(mixed: Network) -> None:
     places = storable_layers(mixed)
-    assert places["words"] == ("words.weight", 1)
+    assert places["words"] == ("words.weight", 0)  # a scale for each row
     assert places["head"] == ("head.weight", 0)
     assert {"recurrent.weight_ih_l0", "recurrent.weight_hh_l0", "hidden"} <= places.keys()
     tensors = mixed.model.state_dict()

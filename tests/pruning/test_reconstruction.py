@@ -103,6 +103,50 @@ def test_weights_come_back_as_the_layer_stores_them(name: str) -> None:
     torch.testing.assert_close(fitted.theta(columns), SubsetSolver(statistics).theta(kept), atol=1e-5, rtol=1e-5)
 
 
+def errors_held_out(statistics: LayerStatistics, theta: torch.Tensor, columns: torch.Tensor) -> float:
+    rows = statistics.held_out.double()
+    change = rows @ statistics.coefficients.theta().mT - rows[:, :, columns] @ theta.double().mT
+    return float(change.square().sum())
+
+
+@pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
+@pytest.mark.parametrize("name", CASES)
+def test_what_does_harm_on_rows_held_out_is_not_used(
+    name: str, dtype: torch.dtype, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows held out of another kind: each width is judged as by hand, alike by both solvers."""
+    if dtype == torch.float32:
+        monkeypatch.setattr(statistics_module, "DOUBLE_COLUMNS", 0)
+    case = CASES[name]
+    coefficients = case.coefficients
+    used = []
+    for strength in (1.0, 0.3, -1.0):
+        statistics = LayerStatistics(coefficients)
+        rows = case.rows(case.inputs(20, 1))
+        statistics.add(rows)
+        statistics.hold_out(strength * rows + (1 - abs(strength)) * torch.randn(rows.shape))
+        statistics.finish()
+        prefix, subset = PrefixSolver(statistics, ORDER, [1, 3, 5, 6]), SubsetSolver(statistics)
+        for count in (1, 3, 5, 6):
+            kept = ORDER[:count].sort().values
+            columns = columns_kept(coefficients, kept)
+            refit = errors_held_out(statistics, subset.theta(kept), columns)
+            cut = errors_held_out(statistics, coefficients.theta(columns), columns)
+            for solver in (prefix, subset):
+                assert solver.helps(kept) == (solver.solve(kept)[0] is not None)
+                if abs(refit - cut) > 0.01 * cut:
+                    assert solver.helps(kept) == (refit <= cut)
+            used.append(prefix.helps(kept))
+    assert all(used[:4])
+
+
+def test_without_rows_held_out_every_refit_is_used() -> None:
+    case = CASES["conv3x3"]
+    statistics = case.statistics(case.rows(case.inputs(20)))
+    assert all(PrefixSolver(statistics, ORDER, [1, 3]).helps(ORDER[:count]) for count in (1, 2, 3))
+    assert SubsetSolver(statistics).helps(torch.arange(3))
+
+
 def test_single_precision_fits_as_well(monkeypatch: pytest.MonkeyPatch) -> None:
     case = CASES["strided, biased"]
     rows = case.rows(case.inputs(40))
@@ -212,8 +256,12 @@ def test_shared_modules_are_summed() -> None:
     with torch.no_grad():
         first = model[0](inputs)
         second = torch.relu(model[1].layer(first))  # type: ignore[operator]
-    x = torch.cat([torch.ones(100, 1), torch.cat([first, second])], dim=1).double()
-    assert statistics["1.layer"].rows == 100
+    fitted = torch.arange(50) % 8 != 7
+    held_out, wanted = (statistics["1.layer"].held_out[0, :, 1:], torch.cat([first[~fitted], second[~fitted]]))
+    torch.testing.assert_close(held_out.T @ held_out, wanted.T @ wanted)
+    first, second = first[fitted], second[fitted]
+    x = torch.cat([torch.ones(88, 1), torch.cat([first, second])], dim=1).double()
+    assert statistics["1.layer"].rows == 88
     a = x.T @ x
     wanted = a / a.diagonal().mean() + 1e-4 * torch.eye(5)
     torch.testing.assert_close(statistics["1.layer"].matrix[0], wanted, atol=1e-6, rtol=1e-5)

@@ -146,7 +146,7 @@ def test_every_kind_of_consumer_is_repaired(name: str) -> None:
     widths = plan_at(network, 0.7)
     repaired = (outputs(prepared.pruned(widths), split) - dense).square().mean()
     plain = (outputs(cut(network, prepared.order, widths), split) - dense).square().mean()
-    assert repaired < 0.6 * plain
+    assert repaired < 0.75 * plain
 
 
 def test_repair_helps_and_elimination_chooses_better_than_l1() -> None:
@@ -187,7 +187,7 @@ def test_the_curve_is_what_the_fit_leaves() -> None:
         assert float(error / energy) == pytest.approx(curve[width], rel=0.05, abs=1e-4)
 
 
-CAP = 2e-4  # GiB: the hidden layer's 128 inputs take 1.2e-4 for themselves
+CAP = 2e-4  # GiB: the hidden layer's 128 inputs take 2.5e-4 for themselves
 
 
 def test_memory_is_capped_and_the_largest_layer_gives_way() -> None:
@@ -195,7 +195,7 @@ def test_memory_is_capped_and_the_largest_layer_gives_way() -> None:
     data = Split(images(512), torch.zeros(512))
     prepared = PruningTables(network, data, memory_gib=CAP / 2)
     assert set(prepared.unrepaired) == {"hidden"}
-    assert "128 inputs need 0.00012 GiB" in prepared.unrepaired["hidden"]
+    assert "128 inputs need 0.00025 GiB" in prepared.unrepaired["hidden"]
     assert "memory_gib" in prepared.unrepaired["hidden"]
     assert set(prepared.approximate) == {"project"}
     assert "1 of its 1 consumers" in prepared.approximate["project"]
@@ -288,6 +288,24 @@ def test_activations_that_overflow_are_told() -> None:
     assert torch.isfinite(outputs(prepared.pruned([4, 4]), Split(noise(9, 4), torch.zeros(9)))).all()
 
 
+def test_a_layer_that_a_refit_would_harm_is_cut_and_named() -> None:
+    """Of the samples that are fitted to the second half copies the first; in those held out it is its negative."""
+    x = noise(400, 8)
+    x = torch.cat([x, torch.where(torch.arange(400)[:, None] % 8 == 7, -x, x)], dim=1)
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(16, 16, bias=False), nn.Linear(16, 4))
+    nn.init.eye_(model[0].weight)  # type: ignore[arg-type]
+    network = Network(model.eval(), x[:2])
+    prepared = PruningTables(network, Split(x, torch.zeros(400)))
+    assert set(prepared.unrepaired) == {"1"}
+    assert "samples held out" in prepared.unrepaired["1"]
+    assert "at 3 of 3 smaller widths (4, 8, 12)" in prepared.unrepaired["1"]
+    torch.testing.assert_close(
+        outputs(prepared.pruned([8]), Split(x, x)), outputs(cut(network, prepared.order, [8]), Split(x, x))
+    )
+
+
 def test_what_is_asked_wrongly_is_refused() -> None:
     network = Network(build("dense"), images(2))
     split = Split(images(8), torch.zeros(8))
@@ -298,3 +316,24 @@ def test_what_is_asked_wrongly_is_refused() -> None:
             PruningTables(network, split, memory_gib=memory)
     with pytest.raises(NetworkError, match="must accept the task's calibration samples"):
         PruningTables(network, Split(torch.zeros(8, 3), torch.zeros(8)))
+
+
+def test_the_work_of_a_layer_is_capped_and_told() -> None:
+    """One layer with a long kernel; it is cut as one that does not fit."""
+    model = nn.Sequential(nn.Conv1d(4, 8, 3), nn.ReLU(), nn.Conv1d(8, 6, 64), nn.ReLU(), nn.Conv1d(6, 2, 1))
+    network = Network(model.eval(), noise(2, 4, 90))
+    split = Split(noise(64, 4, 90), torch.zeros(64))
+    shares: list[float] = []
+    prepared = PruningTables(network, split, most_operations=1e8, progress=shares.append)
+    assert set(prepared.unrepaired) == {"2"}
+    assert (
+        "512 inputs need 1.4e+08 operations, and a layer may take 1e+08 (raise most_operations)"
+        in (prepared.unrepaired["2"])
+    )
+    assert "counts without compensation" in prepared.approximate["0"] or "count without" in prepared.approximate["0"]
+    assert shares == sorted(shares)
+    assert len(shares) > 4
+    assert 0 < shares[0] < shares[-1] == 1
+    assert PruningTables(network, split, most_operations=None).unrepaired == {}
+    with pytest.raises(ConfigError, match="operations of a layer must be above 0"):
+        PruningTables(network, split, most_operations=0)

@@ -222,7 +222,7 @@ def test_layers_that_stay_as_they_are_say_why(monkeypatch: pytest.MonkeyPatch) -
     assert set(slow) == {layer.name for layer in layers}
     assert all("would take too long" in reason for reason in slow.values())
     monkeypatch.undo()
-    monkeypatch.setattr(weight_repair, "MEMORY_GIB", 1e-5)
+    monkeypatch.setattr(prepared.tables, "moments_limit", 1e4)
     assert any("GiB" in reason for reason in WeightRepair(prepared.tables, layers, calibration).unrepaired.values())
 
 
