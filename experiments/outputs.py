@@ -22,7 +22,7 @@ from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, weights
 from rlprune.experiments.searches import Search
-from rlprune.experiments.setup import choices_of, untouched
+from rlprune.experiments.setup import choices_of, evaluator_notes
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import blind, collapse, ranked, verdict
@@ -95,6 +95,7 @@ def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
         "method": row.name,
         "budgets": [str(budget) for budget in facts.problem.planner.budgets],
         "seed": facts.config.seed,
+        "batchnorm": facts.problem.evaluator.statistics.share,
         "score_validation": row.score_validation,
         "score_test": row.score_test,
         "latency_promised_ms": row.latency_promised_ms,
@@ -139,6 +140,7 @@ def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float]) -> di
         "seed": config.seed,
         "reward": config.reward,
         "samples": problem.evaluator.dense.samples,
+        "batchnorm": problem.evaluator.statistics.as_dict(),
         "images": {which: len(getattr(task, which)) for which in APART},
         "budgets": [str(budget) for budget in planner.budgets],
         "limits": {cost_name(metric): limit for metric, limit in planner.limits.items()},
@@ -181,10 +183,10 @@ def _verdict(facts: Facts, rows: list[Row]) -> str:
 def _notes(facts: Facts) -> list[str]:
     sizes = {item.quality.samples for item in facts.candidates}
     return [
-        f"Validation: all {max(sizes)} images, repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
+        f"Validation: all {max(sizes)} images, repaired by least squares, no fine-tuning.",
         "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
         *facts.power.notes,
-        *untouched(facts.problem.evaluator.tables),
+        *evaluator_notes(facts.problem.evaluator),
     ]
 
 

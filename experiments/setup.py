@@ -9,6 +9,7 @@ from typing import Any
 
 from torch import nn
 
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.budget import Budget
 from rlprune.choices import Choice
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
@@ -98,10 +99,16 @@ def make_network(
     )
 
 
-def make_evaluator(material: Material, samples: int, seed: int) -> Evaluator:
-    """Prepare the tables of a network and the evaluator on its task."""
+def make_evaluator(
+    material: Material, samples: int, seed: int, statistics: StatisticsChoice | None = None
+) -> Evaluator:
+    """Prepare the tables of a network and the evaluator on its task.
+
+    Args:
+        statistics: of BatchNorms, where they were chosen before.
+    """
     tables = PruningTables(material.network, material.task.calibration, seed=seed)
-    return Evaluator(tables, material.task, samples=samples)
+    return Evaluator(tables, material.task, samples=samples, statistics=statistics)
 
 
 @contextmanager
@@ -115,10 +122,10 @@ def in_processes(problem: PruningProblem, workers: int) -> Iterator[PruningProbl
         yield problem
         return
     known = problem.evaluator
-    samples, statistics, space = known.dense.samples, known.batch_statistics, problem.space
+    samples, statistics, space = known.dense.samples, known.statistics, problem.space
     with Workers(workers, known.tables, known.task, samples, statistics, space) as pool:
         evaluator = ParallelEvaluator(
-            pool, known.tables, known.task, samples=samples, batch_statistics=statistics, space=space
+            pool, known.tables, known.task, samples=samples, statistics=statistics, space=space
         )
         yield PruningProblem(space, evaluator, problem.costs, problem.planner.budgets, problem.reward, problem.on_nan)
 
@@ -143,6 +150,11 @@ def untouched(tables: PruningTables) -> list[str]:
     """What pruning leaves alone, with the reasons: layers left whole, and consumers that are cut but not repaired."""
     titles = (("Left whole", tables.network.left_whole), ("Cut, not repaired", tables.unrepaired))
     return [f"{title}: {told(reasons)}." for title, reasons in titles if reasons]
+
+
+def evaluator_notes(evaluator: Evaluator) -> list[str]:
+    """What a person should know of the networks that are scored: what is left alone, and BatchNorm's statistics."""
+    return [*untouched(evaluator.tables), *evaluator.statistics.notes(evaluator.dense.samples)]
 
 
 def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from rlprune.agents import METHODS, TUNABLE
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.budget import Budget, BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError, RunError
@@ -28,6 +29,7 @@ from rlprune.experiments.searches import UNIFORM
 from rlprune.experiments.setup import (
     Material,
     costs_of,
+    evaluator_notes,
     idle_kinds,
     in_processes,
     is_measured,
@@ -35,7 +37,6 @@ from rlprune.experiments.setup import (
     make_evaluator,
     make_problem,
     needs_profile,
-    untouched,
 )
 from rlprune.experiments.trust import how_to_continue, refuse_code
 from rlprune.experiments.versions import versions
@@ -185,10 +186,19 @@ def check_searchers(config: TrainConfig) -> None:
 
 
 def prepare(
-    config: ProblemConfig, material: Material, target: Device, progress: Progress, on_nan: str = "stop"
+    config: ProblemConfig,
+    material: Material,
+    target: Device,
+    progress: Progress,
+    on_nan: str = "stop",
+    statistics: StatisticsChoice | None = None,
 ) -> tuple[PruningProblem, DeviceProfile | None]:
-    """Prepare the tables, export, profile if a budget or the reward needs it, and state the problem."""
-    evaluator = prepared(config, material, target, progress)
+    """Prepare the tables, export, profile if a budget or the reward needs it, and state the problem.
+
+    Args:
+        statistics: of BatchNorms, where they were chosen before.
+    """
+    evaluator = prepared(config, material, target, progress, statistics)
     profile = fitting_profile(target, material.network, config.watts)
     if profile is None and needs_profile(config.budgets(), config.reward):
         profile = new_profile(material.network, target, config, progress)
@@ -197,11 +207,17 @@ def prepare(
     return stated(config, material, evaluator, profile, progress, on_nan), profile
 
 
-def prepared(config: ProblemConfig, material: Material, target: Device, progress: Progress) -> Evaluator:
+def prepared(
+    config: ProblemConfig,
+    material: Material,
+    target: Device,
+    progress: Progress,
+    statistics: StatisticsChoice | None = None,
+) -> Evaluator:
     """The evaluator with its tables; what cannot be met or exported is refused before anything takes long."""
     with progress.phase("tables", f"Preparing the tables of {len(material.network.groups)} groups"):
-        evaluator = make_evaluator(material, config.samples, config.seed)
-    for line in untouched(evaluator.tables):
+        evaluator = make_evaluator(material, config.samples, config.seed, statistics)
+    for line in evaluator_notes(evaluator):
         progress.note(line)
     _check_countable(material, config.budgets())
     if target.runtime is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -14,10 +14,10 @@ import torch
 from torch import nn
 
 from rlprune import layout
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.choices import Choice
 from rlprune.delivery import Delivered
 from rlprune.errors import NetworkError
-from rlprune.inputs import call
 from rlprune.network import FloatArray
 from rlprune.pruning import batchnorm
 from rlprune.pruning.builder import PlanBuilder
@@ -26,16 +26,14 @@ from rlprune.pruning.quantization import Int8Inputs
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.verification import plan_is_wrong
 from rlprune.space import Space
-from rlprune.tasks.answers import as_number, rows_of
+from rlprune.tasks.answers import as_number, scored_rows
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches, even_batches
 from rlprune.tasks.details import plain_details
 from rlprune.tasks.measures import Details
-from rlprune.tasks.split import Batch
 
 BATCH = 128
 SEARCH_BATCH = 512
-FEWEST_FOR_STATISTICS = 256
 WORST_DIVERGENCE = 1e6
 
 Key = tuple[int, ...]
@@ -89,9 +87,8 @@ class Evaluator:
         samples: validation samples of one evaluation.
         space: what may be decided about the network of the tables; its channels where nothing is said.
         builder: of the same tables and space, where there is one already.
-        batch_statistics: whether BatchNorms use the statistics of the search samples instead of the dense network's
-            running ones. It stands for the re-estimation that every delivered network gets. Where nothing is said,
-            they do with at least 256 samples; with fewer they rank plans worse (benchmark ``search_signal``).
+        statistics: what BatchNorms are normalised with. A delivered network gets this share of statistics re-estimated
+            on calibration samples; in the search those of each batch stand for them. Judged where nothing is said.
 
     Attributes:
         memory: asked before a plan is run, where there is one. What it remembers counts as an evaluation: a search
@@ -112,7 +109,7 @@ class Evaluator:
         task: Task,
         *,
         samples: int = 512,
-        batch_statistics: bool | None = None,
+        statistics: StatisticsChoice | None = None,
         space: Space | None = None,
         builder: PlanBuilder | None = None,
     ) -> None:
@@ -126,12 +123,12 @@ class Evaluator:
         self._split = task.validation.take(samples)
         self._inputs = list(even_batches(self._split, SEARCH_BATCH, tables.device, tables.channels_last))
         self._shell = tables.shell()
-        enough = len(self._split) >= FEWEST_FOR_STATISTICS
-        self.batch_statistics = enough if batch_statistics is None else batch_statistics
         self.builder = builder or PlanBuilder(tables, self.space, task.calibration)
+        self.statistics = statistics or StatisticsChoice.judged(self.builder, task)
+        self.builder.share = self.statistics.share
         self._switch = BlockSwitch(self._shell.module, self.space.blocks)
         self._rounding = Int8Inputs(self._shell.module, sorted(self.space.int8.names))
-        self._left_out = batchnorm.use_batch_statistics(self._shell.module) if self.batch_statistics else set()
+        batchnorm.use_batch_statistics(self._shell.module, self.statistics.share)
         self._references: dict[int, tuple[Split, torch.Tensor]] = {}
         self._dense_outputs = self._forward(self._shell.module)
         if not torch.isfinite(self._dense_outputs).all():
@@ -143,15 +140,11 @@ class Evaluator:
         self.dense = self._quality(self._dense_outputs, self._split, self._dense_outputs)
 
     def _forward(self, model: nn.Module) -> torch.Tensor:
-        return self._joined(model, self._inputs)
+        return scored_rows(self.task, model, self._inputs)
 
     def _outputs(self, model: nn.Module, split: Split) -> torch.Tensor:
-        return self._joined(model, batches(split, BATCH, self.tables.device, self.tables.channels_last))
-
-    def _joined(self, model: nn.Module, inputs: Iterable[Batch]) -> torch.Tensor:
-        """What is scored of the answers to all batches together, ``[samples, ...]``."""
-        with torch.inference_mode():
-            return torch.cat([rows_of(self.task.outputs(call(model, batch)), batch) for batch in inputs])
+        inputs = batches(split, BATCH, self.tables.device, self.tables.channels_last)
+        return scored_rows(self.task, model, inputs)
 
     def _reference(self, split: Split) -> torch.Tensor:
         """Outputs of the dense network on a split, computed once."""
@@ -222,8 +215,7 @@ class Evaluator:
 
     def _run(self, key: Key) -> tuple[torch.Tensor, float]:
         row = np.array(key, dtype=np.int64)
-        tensors = {name: tensor for name, tensor in self.builder.tensors(row).items() if name not in self._left_out}
-        pruned = self._shell.fill(tensors, self.space.widths(row[None])[0])
+        pruned = self._shell.fill(self.builder.tensors(row), self.space.widths(row[None])[0])
         self._switch.only(self.space.dropped(row))
         self._rounding.follow(self.space.computed_in_int8(row))
         start = time.perf_counter()
@@ -239,10 +231,8 @@ class Evaluator:
         return self if self.space.means_the_same(space) else self._like(space)
 
     def _like(self, space: Space, builder: PlanBuilder | None = None) -> Evaluator:
-        samples, statistics = self.dense.samples, self.batch_statistics
-        return Evaluator(
-            self.tables, self.task, samples=samples, batch_statistics=statistics, space=space, builder=builder
-        )
+        samples, statistics = self.dense.samples, self.statistics
+        return Evaluator(self.tables, self.task, samples=samples, statistics=statistics, space=space, builder=builder)
 
     def known(self, levels: npt.ArrayLike) -> bool:
         """Whether the plan was evaluated before."""
@@ -260,7 +250,7 @@ class Evaluator:
         return self.builder.delivered(np.array(self._key(levels), dtype=np.int64))
 
     def finalist(self, levels: npt.ArrayLike) -> Quality:
-        """Quality on all validation samples with BatchNorm re-estimated; the worst there is for a wrong plan.
+        """Quality of the delivered network on all validation samples; the worst there is for a wrong plan.
 
         A plan is wrong where the network's code behaves otherwise at just these widths; see
         :func:`rlprune.pruning.verification.plan_is_wrong`.

@@ -10,8 +10,10 @@ from typing import Any, cast
 import torch
 import torch.multiprocessing
 
-from rlprune.errors import ConfigError, WorkerError
+from rlprune.batchnorm_choice import StatisticsChoice
+from rlprune.errors import ConfigError, RlpruneError, WorkerError
 from rlprune.evaluation import Evaluator, Key, Measured
+from rlprune.main_guard import UNGUARDED, check_guard, unguarded
 from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.tables import PruningTables
 from rlprune.space import Space
@@ -19,6 +21,7 @@ from rlprune.tasks.base import Task
 from rlprune.threads import torch_threads
 
 START_SECONDS = 120.0
+Work = tuple[PruningTables, Task, int, StatisticsChoice | None, Space | None]
 ROUND = 16
 """Plans of each worker that are waited for together, before they are handed out."""
 
@@ -32,10 +35,11 @@ class Workers:
 
     Args:
         count: of processes.
-        tables, task, samples, batch_statistics, space: as for :class:`Evaluator`.
+        tables, task, samples, statistics, space: as for :class:`Evaluator`.
 
     Raises:
-        ConfigError: fewer than two workers, or a network or task that cannot be sent to another process.
+        ConfigError: fewer than two workers, a main script without ``if __name__ == "__main__":``, or a network or task
+            that cannot be sent to another process.
         WorkerError: a process could not start.
     """
 
@@ -45,32 +49,36 @@ class Workers:
         tables: PruningTables,
         task: Task,
         samples: int,
-        batch_statistics: bool | None,
+        statistics: StatisticsChoice | None,
         space: Space | None = None,
     ) -> None:
         if count < 2:
             raise ConfigError(f"Evaluation in processes needs at least 2 workers; {count} came.")
+        check_guard()
         context = torch.multiprocessing.get_context("spawn")
         self._processes: list[Any] = []
         self._pipes: list[Connection] = []
         try:
             for _ in range(count):
                 ours, theirs = context.Pipe()
-                arguments = (theirs, tables, task, samples, batch_statistics, space)
-                process = context.Process(target=_work, args=arguments, daemon=True)
-                self._start(process)
+                process = context.Process(target=_work, args=(theirs,), daemon=True)
+                process.start()
                 theirs.close()
                 self._processes.append(process)
                 self._pipes.append(ours)
+            for pipe in self._pipes:
+                self._hand_over(pipe, (tables, task, samples, statistics, space))
             for pipe in self._pipes:
                 self._started(pipe)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, process: Any) -> None:
+    def _hand_over(self, pipe: Connection, work: Work) -> None:
+        """Send what a process works with, once it listens: one that ends before would never read it."""
+        self._started(pipe)
         try:
-            process.start()
+            pipe.send(work)
         except Exception as reason:
             raise ConfigError(
                 f"With several workers, network and task are sent to other processes; these cannot be ({reason}). "
@@ -129,8 +137,11 @@ class Workers:
         except (EOFError, OSError) as reason:
             raise self._ended() from reason
 
-    def _ended(self) -> WorkerError:
+    def _ended(self) -> RlpruneError:
+        processes = self._processes
         self.close()
+        if any(process.exitcode == UNGUARDED for process in processes):
+            return unguarded("the main script")
         return WorkerError("A worker process ended by itself; perhaps memory ran out. Try again with --workers 1.")
 
     def close(self) -> None:
@@ -152,18 +163,13 @@ class Workers:
         self.close()
 
 
-def _work(
-    pipe: Connection,
-    tables: PruningTables,
-    task: Task,
-    samples: int,
-    batch_statistics: bool | None,
-    space: Space | None,
-) -> None:
+def _work(pipe: Connection) -> None:
     """What a worker does: evaluate what it is sent, until the other end is closed."""
     with torch_threads(1):
         try:
-            evaluator = Evaluator(tables, task, samples=samples, batch_statistics=batch_statistics, space=space)
+            pipe.send(None)
+            tables, task, samples, statistics, space = pipe.recv()
+            evaluator = Evaluator(tables, task, samples=samples, statistics=statistics, space=space)
             pipe.send(None)
             while True:
                 pipe.send(evaluator.measure(pipe.recv()))
@@ -199,7 +205,7 @@ class ParallelEvaluator(Evaluator):
             self.tables,
             self.task,
             samples=self.dense.samples,
-            batch_statistics=self.batch_statistics,
+            statistics=self.statistics,
             space=space,
             builder=builder,
         )

@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.errors import NetworkError, TaskError
 from rlprune.evaluation import WORST_DIVERGENCE, Evaluator
 from rlprune.network import Network
@@ -31,7 +32,7 @@ def make_task(network: Network, shape: tuple[int, ...] = (1, 8, 8)) -> Task:
 def evaluator() -> Evaluator:
     network = Network(build("residual"), images(1))
     task = make_task(network)
-    return Evaluator(PruningTables(network, task.calibration), task, samples=64, batch_statistics=True)
+    return Evaluator(PruningTables(network, task.calibration), task, samples=64, statistics=StatisticsChoice(1.0))
 
 
 def test_the_dense_network_agrees_with_itself(evaluator: Evaluator) -> None:
@@ -39,7 +40,7 @@ def test_the_dense_network_agrees_with_itself(evaluator: Evaluator) -> None:
     quality = evaluator(dense)
     assert quality.divergence == pytest.approx(0, abs=1e-6)
     assert quality.samples == 64
-    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)(dense)
+    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, statistics=StatisticsChoice(0.0))(dense)
     assert plain.score == 1.0
     assert plain.divergence == pytest.approx(0, abs=1e-6)
 
@@ -61,7 +62,7 @@ def test_outputs_are_those_that_a_plan_is_scored_by(evaluator: Evaluator) -> Non
 
 def test_evaluating_equals_running_the_pruned_module(evaluator: Evaluator) -> None:
     widths = [6, 2, 12, 8]
-    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)
+    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, statistics=StatisticsChoice(0.0))
     quality = plain(widths)
     apart = plain.on(plain.tables.pruned(widths).eval(), plain.task.validation.take(64))
     assert quality.score == apart.score
@@ -80,7 +81,7 @@ def test_batch_statistics_equal_normalising_by_the_search_batch(evaluator: Evalu
     assert evaluator(widths).score == evaluator.task.score(outputs, split.targets)
     assert (
         evaluator(widths).divergence
-        != Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)(widths).divergence
+        != Evaluator(evaluator.tables, evaluator.task, samples=64, statistics=StatisticsChoice(0.0))(widths).divergence
     )
 
 
@@ -103,7 +104,7 @@ def test_order_of_evaluation_does_not_matter() -> None:
 def test_finalists_use_all_validation_samples_and_leave_the_search_alone(evaluator: Evaluator) -> None:
     before = evaluator([4, 6, 8, 8])
     assert evaluator.finalist([4, 6, 8, 8]).samples == 96
-    fresh = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=True)
+    fresh = Evaluator(evaluator.tables, evaluator.task, samples=64, statistics=StatisticsChoice(1.0))
     assert fresh([4, 6, 8, 8]) == before
 
 

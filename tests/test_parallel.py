@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.errors import ConfigError, WorkerError
 from rlprune.evaluation import Evaluator
 from rlprune.parallel import ParallelEvaluator, Workers
@@ -21,14 +22,14 @@ PLANS = [[4, 4, 8, 8], [8, 2, 16, 4], [2, 8, 4, 16], [4, 4, 8, 8], [6, 4, 8, 12]
 @pytest.fixture(scope="module")
 def workers() -> Iterator[tuple[Workers, PruningTables, Task]]:
     tables, task = make_tables("residual")
-    with Workers(2, tables, task, 64, True) as pool:
+    with Workers(2, tables, task, 64, StatisticsChoice(1.0)) as pool:
         yield pool, tables, task
 
 
 def test_processes_say_what_one_process_says(workers: tuple[Workers, PruningTables, Task]) -> None:
     pool, tables, task = workers
-    alone = Evaluator(tables, task, samples=64, batch_statistics=True)
-    together = ParallelEvaluator(pool, tables, task, samples=64, batch_statistics=True)
+    alone = Evaluator(tables, task, samples=64, statistics=StatisticsChoice(1.0))
+    together = ParallelEvaluator(pool, tables, task, samples=64, statistics=StatisticsChoice(1.0))
     for one, many in zip(alone.many(PLANS), together.many(PLANS), strict=True):
         assert (one.score, one.samples) == (many.score, many.samples)
         assert one.divergence == pytest.approx(many.divergence, rel=1e-6)
@@ -40,7 +41,7 @@ def test_one_plan_is_evaluated_here_and_a_fresh_one_knows_nothing(
     workers: tuple[Workers, PruningTables, Task],
 ) -> None:
     pool, tables, task = workers
-    first = ParallelEvaluator(pool, tables, task, samples=64, batch_statistics=True)
+    first = ParallelEvaluator(pool, tables, task, samples=64, statistics=StatisticsChoice(1.0))
     quality = first([4, 4, 8, 8])
     other = first.fresh()
     assert not other.known([4, 4, 8, 8])
