@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rlprune.agents import AGENTS, Episode, Searcher, make_searcher
@@ -167,13 +168,14 @@ class Job:
     def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
         """Dense, uniform, and the best finalist of each method, in the order of the table."""
         evaluator = self.problem.evaluator
+        plans = {UNIFORM: [self.problem.uniform]}
+        plans |= {name: search.best(self.config.finalists) for name, search in searches.items()}
+        roles = {UNIFORM: UNIFORM, self.config.agent: "learned"}
         chosen = [dense_candidate(self.problem)]
-        with self.progress.phase(
-            "finalists", f"Scoring finalists on {len(self.material.task.validation)} validation images"
-        ):
-            chosen.append(candidate(UNIFORM, UNIFORM, finalists([self.problem.uniform], evaluator), evaluator))
-            for name, search in searches.items():
-                role = "learned" if name == self.config.agent else "baseline"
-                ranked = finalists(search.best(self.config.finalists), evaluator)
-                chosen.append(candidate(name, role, ranked, evaluator))
+        text = f"Scoring finalists on {len(self.material.task.validation)} validation images"
+        total = sum(map(len, plans.values()))
+        with self.progress.phase("finalists", text), self.progress.bar("finalists", total) as bar:
+            for name, outcomes in plans.items():
+                ranked = finalists(outcomes, evaluator, partial(bar.step, name))
+                chosen.append(candidate(name, roles.get(name, "baseline"), ranked, evaluator))
         return chosen

@@ -140,12 +140,20 @@ class _Follower:
         return f"best: reward {best.reward:.3f}, {quality}, {cost}"
 
 
-def finalists(outcomes: Sequence[Outcome], evaluator: Evaluator) -> list[Finalist]:
+def finalists(
+    outcomes: Sequence[Outcome], evaluator: Evaluator, heard: Callable[[], object] = lambda: None
+) -> list[Finalist]:
     """Score plans again on all validation images; the best comes first.
 
     Higher score first, then smaller divergence from the dense network, then higher reward in the search.
+
+    Args:
+        heard: called after every plan.
     """
-    scored = [Finalist(outcome, evaluator.finalist(outcome.levels)) for outcome in outcomes]
+    scored = []
+    for outcome in outcomes:
+        scored.append(Finalist(outcome, evaluator.finalist(outcome.levels)))
+        heard()
     return sorted(scored, key=rank)
 
 

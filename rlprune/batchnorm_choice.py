@@ -16,12 +16,12 @@ from rlprune.errors import TaskError
 from rlprune.network import IntArray
 from rlprune.pruning import batchnorm
 from rlprune.pruning.builder import BATCH, PlanBuilder
-from rlprune.tasks.answers import as_number, scored_rows
+from rlprune.tasks.answers import as_number, divergence_of, scored_rows
 from rlprune.tasks.base import Task
 from rlprune.tasks.batches import batches
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
-JUDGES = 512
+JUDGES = 256
 """Validation samples that judge, whatever number a search uses: all evaluators of a network choose alike."""
 FEWEST = 256
 """Search samples whose own statistics rank plans as those of more do (benchmark ``search_signal``)."""
@@ -73,10 +73,7 @@ class StatisticsChoice:
     def as_dict(self) -> dict[str, Any]:
         """As results state it; a divergence that is not finite is None."""
         tried = {"pruned": self.pruned, "dense": self.dense}
-        told = {
-            name: {str(s): d if math.isfinite(d) else None for s, d in item.items()} for name, item in tried.items()
-        }
-        return {"share": self.share, **told}
+        return {"share": self.share, **{name: _finite(item) for name, item in tried.items()}}
 
     def notes(self, search_samples: int) -> list[str]:
         """What a person should know: the choice, what the others gave, and samples that cannot carry it."""
@@ -139,7 +136,7 @@ class _Judge:
     def _divergence(self, model: nn.Module, share: float) -> float:
         self._builder.reestimate(model, share)
         try:
-            divergence = self._task.divergence(self._answers(model), self._wanted)
+            divergence = divergence_of(self._task, self._answers(model), self._wanted, self._split.targets)
         except TaskError:  # NaN of a pruned network; where it is the task's fault, the search finds it
             return math.inf
         value = as_number(divergence, "divergence", self._task.name, strict=False)

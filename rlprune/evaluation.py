@@ -26,7 +26,7 @@ from rlprune.pruning.quantization import Int8Inputs
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.verification import plan_is_wrong
 from rlprune.space import Space
-from rlprune.tasks.answers import as_number, scored_rows
+from rlprune.tasks.answers import as_number, divergence_of, scored_rows
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches, even_batches
 from rlprune.tasks.details import plain_details
@@ -76,6 +76,12 @@ class EvaluationMemory(Protocol):
     def clock(self) -> float:
         """Seconds since the search began, those of the earlier process included."""
         ...
+
+
+def wait_for(device: torch.device) -> None:
+    """Until an accelerator has done what it was given; before a clock is read."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
 
 
 class Evaluator:
@@ -155,7 +161,7 @@ class Evaluator:
     def _quality(
         self, outputs: torch.Tensor, split: Split, dense_outputs: torch.Tensor, strict: bool = True
     ) -> Quality:
-        divergence = self.task.divergence(outputs, dense_outputs)
+        divergence = divergence_of(self.task, outputs, dense_outputs, split.targets)
         if divergence != math.inf:
             divergence = as_number(divergence, "divergence", self.task.name, strict)
         return Quality(self._score(outputs, split, strict), min(divergence, WORST_DIVERGENCE), len(split))
@@ -218,8 +224,10 @@ class Evaluator:
         pruned = self._shell.fill(self.builder.tensors(row), self.space.widths(row[None])[0])
         self._switch.only(self.space.dropped(row))
         self._rounding.follow(self.space.computed_in_int8(row))
+        wait_for(self.tables.device)
         start = time.perf_counter()
         outputs = self._forward(pruned)
+        wait_for(self.tables.device)
         return outputs, time.perf_counter() - start
 
     def fresh(self) -> Evaluator:

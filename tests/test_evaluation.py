@@ -7,6 +7,7 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune import evaluation
 from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.errors import NetworkError, TaskError
 from rlprune.evaluation import WORST_DIVERGENCE, Evaluator
@@ -90,6 +91,22 @@ def test_any_number_of_samples_works(evaluator: Evaluator, samples: int) -> None
     few = Evaluator(evaluator.tables, evaluator.task, samples=samples)
     assert few([4, 4, 8, 8]).samples == samples
     assert few(few.tables.network.dense_widths).divergence == pytest.approx(0, abs=1e-6)
+
+
+def test_the_clock_is_read_once_an_accelerator_is_done(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    run, clock = evaluation.scored_rows, evaluation.time.perf_counter
+    monkeypatch.setattr(evaluation, "scored_rows", lambda *given: (events.append("run"), run(*given))[1])
+    monkeypatch.setattr(evaluation.time, "perf_counter", lambda: (events.append("clock"), clock())[1])
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: events.append(f"wait for {device}"))
+    monkeypatch.setattr(evaluator.tables, "device", torch.device("cuda", 0))
+    evaluator.measure((6, 2, 12, 8))
+    assert events == ["wait for cuda:0", "clock", "run", "wait for cuda:0", "clock"]
+    events.clear()
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: events.append(f"wait for {device}"))
+    evaluator.measure((6, 2, 12, 8))
+    assert events == []
 
 
 def test_order_of_evaluation_does_not_matter() -> None:

@@ -81,6 +81,12 @@ def scored_rows(task: Task, model: nn.Module, batches: Iterable[Batch]) -> torch
         return torch.cat([rows_of(task.outputs(call(model, batch)), batch) for batch in batches])
 
 
+def divergence_of(task: Task, outputs: torch.Tensor, dense_outputs: torch.Tensor, targets: torch.Tensor) -> float:
+    """A task's divergence of what counts of both outputs, ``[samples, ...]``; see :meth:`Task.counted`."""
+    targets = targets.to(outputs.device)
+    return task.divergence(task.counted(outputs, targets), task.counted(dense_outputs, targets))
+
+
 def as_number(value: object, what: str, task: str, strict: bool) -> float:
     """A score or divergence of a task; NaN where it is none and ``strict`` does not hold.
 

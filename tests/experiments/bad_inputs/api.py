@@ -126,7 +126,7 @@ CALLS = Topic(
         BadCall(
             "unknown way to render",
             'LayerPruningEnv(problem, render_mode="human")',
-            "render_mode is None or one of ['ansi'], not 'human'.",
+            "render_mode is None or one of ['ansi', 'rgb_array'], not 'human'.",
             "ConfigError",
             _render,
         ),
