@@ -21,7 +21,7 @@ from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import ApplyConfig
 from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.scoring import peak_of, score_of_test, weights
-from rlprune.experiments.setup import evaluator_notes, load_material, make_evaluator
+from rlprune.experiments.setup import load_material, make_evaluator, statistics_notes
 from rlprune.experiments.tables import print_rows
 from rlprune.export import verify_onnx
 from rlprune.files import write_atomic, write_json
@@ -81,7 +81,8 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         statistics = noted_statistics(plan.notes)
         evaluator = make_evaluator(material, len(material.task.validation), config.seed, statistics).deciding(space)
         if not config.no_repair:
-            for line in evaluator_notes(evaluator):
+            evaluator.settle(levels)
+            for line in statistics_notes(evaluator):
                 progress.note(line)
         delivered = plan.cut(network) if config.no_repair else evaluator.delivered(levels)
         onnx = delivered.onnx(network.example_inputs, material.task.calibration)

@@ -22,7 +22,7 @@ from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, weights
 from rlprune.experiments.searches import Search
-from rlprune.experiments.setup import choices_of, evaluator_notes
+from rlprune.experiments.setup import choices_of, statistics_notes, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import blind, collapse, ranked, verdict
@@ -186,7 +186,8 @@ def _notes(facts: Facts) -> list[str]:
         f"Validation: all {max(sizes)} images, repaired by least squares, no fine-tuning.",
         "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
         *facts.power.notes,
-        *evaluator_notes(facts.problem.evaluator),
+        *untouched(facts.problem.evaluator.tables),
+        *statistics_notes(facts.problem.evaluator),
     ]
 
 

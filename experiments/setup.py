@@ -152,9 +152,9 @@ def untouched(tables: PruningTables) -> list[str]:
     return [f"{title}: {told(reasons)}." for title, reasons in titles if reasons]
 
 
-def evaluator_notes(evaluator: Evaluator) -> list[str]:
-    """What a person should know of the networks that are scored: what is left alone, and BatchNorm's statistics."""
-    return [*untouched(evaluator.tables), *evaluator.statistics.notes(evaluator.dense.samples)]
+def statistics_notes(evaluator: Evaluator) -> list[str]:
+    """What BatchNorms are normalised with, and whether the samples carry it."""
+    return evaluator.statistics.notes(evaluator.dense.samples)
 
 
 def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:

@@ -29,7 +29,6 @@ from rlprune.experiments.searches import UNIFORM
 from rlprune.experiments.setup import (
     Material,
     costs_of,
-    evaluator_notes,
     idle_kinds,
     in_processes,
     is_measured,
@@ -37,6 +36,8 @@ from rlprune.experiments.setup import (
     make_evaluator,
     make_problem,
     needs_profile,
+    statistics_notes,
+    untouched,
 )
 from rlprune.experiments.trust import how_to_continue, refuse_code
 from rlprune.experiments.versions import versions
@@ -217,7 +218,7 @@ def prepared(
     """The evaluator with its tables; what cannot be met or exported is refused before anything takes long."""
     with progress.phase("tables", f"Preparing the tables of {len(material.network.groups)} groups"):
         evaluator = make_evaluator(material, config.samples, config.seed, statistics)
-    for line in evaluator_notes(evaluator):
+    for line in untouched(evaluator.tables):
         progress.note(line)
     _check_countable(material, config.budgets())
     if target.runtime is not None:
@@ -239,6 +240,8 @@ def stated(
     if profile is not None:
         progress.note(describe(profile))
     problem = make_problem(material, evaluator, profile, config.budgets(), config.reward, on_nan)
+    for line in statistics_notes(problem.evaluator):
+        progress.note(line)
     if idle := idle_kinds(problem.space):
         progress.note(f"Nothing limited is changed by {' or '.join(idle)}: left untouched.")
     return problem

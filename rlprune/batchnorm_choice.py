@@ -52,15 +52,15 @@ class StatisticsChoice:
     samples: int = 0
 
     @classmethod
-    def judged(cls, builder: PlanBuilder, task: Task) -> StatisticsChoice:
-        """The share with which a delivered reference plan stays nearest to the dense network.
+    def judged(cls, builder: PlanBuilder, task: Task, row: IntArray) -> StatisticsChoice:
+        """The share with which the delivered network of a plan ``[K]`` stays nearest to the dense one.
 
         Re-estimation is taken where nothing is better by 5%. A network without BatchNorm has nothing to choose.
         """
         if not batchnorm.tracking(builder.dense):
             return cls(1.0)
         judge = _Judge(builder, task)
-        pruned = judge.divergences(builder.assembled(reference_row(builder)))
+        pruned = judge.divergences(builder.assembled(row))
         best = min(pruned, key=lambda share: pruned[share])
         good = pruned[1.0] < pruned[0.0] and WORTH * pruned[1.0] <= pruned[best]
         return cls(1.0 if good else best, pruned, judge.divergences(builder.dense), len(task.calibration))

@@ -6,6 +6,7 @@ import math
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -14,7 +15,7 @@ import torch
 from torch import nn
 
 from rlprune import layout
-from rlprune.batchnorm_choice import StatisticsChoice
+from rlprune.batchnorm_choice import StatisticsChoice, reference_row
 from rlprune.choices import Choice
 from rlprune.delivery import Delivered
 from rlprune.errors import NetworkError
@@ -23,6 +24,7 @@ from rlprune.pruning import batchnorm
 from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.depth import BlockSwitch
 from rlprune.pruning.quantization import Int8Inputs
+from rlprune.pruning.surgery import Shell
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.verification import plan_is_wrong
 from rlprune.space import Space
@@ -94,14 +96,14 @@ class Evaluator:
         space: what may be decided about the network of the tables; its channels where nothing is said.
         builder: of the same tables and space, where there is one already.
         statistics: what BatchNorms are normalised with. A delivered network gets this share of statistics re-estimated
-            on calibration samples; in the search those of each batch stand for them. Judged where nothing is said.
+            on calibration samples; in the search those of each batch stand for them. Where nothing is said, it is
+            judged when it is needed first: on the uniform plan, where a problem was stated, else on an even cut.
 
     Attributes:
         memory: asked before a plan is run, where there is one. What it remembers counts as an evaluation: a search
             that is repeated from memory ends as it would have ended.
         evaluations, cache_hits: how often a plan was run, and how often it was already known.
         seconds: time spent in forward passes of plans.
-        dense: quality of the dense network on the same samples.
 
     Raises:
         NetworkError: the dense network's answer to the validation samples holds no tensor to score (see
@@ -128,22 +130,60 @@ class Evaluator:
         self.seconds = 0.0
         self._split = task.validation.take(samples)
         self._inputs = list(even_batches(self._split, SEARCH_BATCH, tables.device, tables.channels_last))
-        self._shell = tables.shell()
         self.builder = builder or PlanBuilder(tables, self.space, task.calibration)
-        self.statistics = statistics or StatisticsChoice.judged(self.builder, task)
-        self.builder.share = self.statistics.share
-        self._switch = BlockSwitch(self._shell.module, self.space.blocks)
-        self._rounding = Int8Inputs(self._shell.module, sorted(self.space.int8.names))
-        batchnorm.use_batch_statistics(self._shell.module, self.statistics.share)
+        self._statistics = statistics
         self._references: dict[int, tuple[Split, torch.Tensor]] = {}
-        self._dense_outputs = self._forward(self._shell.module)
-        if not torch.isfinite(self._dense_outputs).all():
+        self._known: dict[Key, Quality] = {}
+        self._check(self._forward(tables.permuted))
+
+    def _check(self, outputs: torch.Tensor) -> None:
+        """Refuse dense outputs on the search samples that cannot be scored."""
+        if not torch.isfinite(outputs).all():
             raise NetworkError(
                 "The dense network's outputs on the validation samples must be finite; NaN or infinity came out."
             )
-        task.check_test_targets(self._dense_outputs)
-        self._known: dict[Key, Quality] = {}
-        self.dense = self._quality(self._dense_outputs, self._split, self._dense_outputs)
+        self.task.check_test_targets(outputs)
+        self._quality(outputs, self._split, outputs)
+
+    @property
+    def statistics(self) -> StatisticsChoice:
+        """What BatchNorms are normalised with, in search and delivery."""
+        if self._statistics is None:
+            self.settle(reference_row(self.builder))
+        assert self._statistics is not None
+        return self._statistics
+
+    def settle(self, levels: npt.ArrayLike) -> None:
+        """Judge on this plan, ``[K]``, what BatchNorms are normalised with, unless that is settled already."""
+        if self._statistics is None:
+            self._statistics = StatisticsChoice.judged(self.builder, self.task, np.array(self._key(levels)))
+
+    def _new_shell(self) -> Shell:
+        """The dense network as the search normalises it, into which plans can be put."""
+        shell = self.tables.shell()
+        batchnorm.use_batch_statistics(shell.module, self.statistics.share)
+        return shell
+
+    @cached_property
+    def _shell(self) -> Shell:
+        return self._new_shell()
+
+    @cached_property
+    def _switch(self) -> BlockSwitch:
+        return BlockSwitch(self._shell.module, self.space.blocks)
+
+    @cached_property
+    def _rounding(self) -> Int8Inputs:
+        return Int8Inputs(self._shell.module, sorted(self.space.int8.names))
+
+    @cached_property
+    def _dense_outputs(self) -> torch.Tensor:
+        return self._forward(self._new_shell().module)
+
+    @cached_property
+    def dense(self) -> Quality:
+        """Quality of the dense network on the search samples."""
+        return self._quality(self._dense_outputs, self._split, self._dense_outputs)
 
     def _forward(self, model: nn.Module) -> torch.Tensor:
         return scored_rows(self.task, model, self._inputs)
@@ -239,7 +279,7 @@ class Evaluator:
         return self if self.space.means_the_same(space) else self._like(space)
 
     def _like(self, space: Space, builder: PlanBuilder | None = None) -> Evaluator:
-        samples, statistics = self.dense.samples, self.statistics
+        samples, statistics = len(self._split), self._statistics
         return Evaluator(self.tables, self.task, samples=samples, statistics=statistics, space=space, builder=builder)
 
     def known(self, levels: npt.ArrayLike) -> bool:
@@ -255,6 +295,7 @@ class Evaluator:
 
     def delivered(self, levels: npt.ArrayLike) -> Delivered:
         """The pruned network as it is handed over; see :meth:`rlprune.pruning.builder.PlanBuilder.delivered`."""
+        self.builder.share = self.statistics.share
         return self.builder.delivered(np.array(self._key(levels), dtype=np.int64))
 
     def finalist(self, levels: npt.ArrayLike) -> Quality:

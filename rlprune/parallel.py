@@ -204,8 +204,8 @@ class ParallelEvaluator(Evaluator):
             self.workers,
             self.tables,
             self.task,
-            samples=self.dense.samples,
-            statistics=self.statistics,
+            samples=len(self._split),
+            statistics=self._statistics,
             space=space,
             builder=builder,
         )

@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
 
 from rlprune import Evaluator, Network
 from rlprune.batchnorm_choice import FEWEST, SHARES, StatisticsChoice
+from rlprune.budget import Budget
 from rlprune.choices import Kind
+from rlprune.costs import MacsCost
+from rlprune.problem import PruningProblem
 from rlprune.pruning.tables import PruningTables
 from rlprune.space import Decisions, Space
 from rlprune.tasks import RegressionTask, Split, Task, load_task
@@ -58,8 +62,8 @@ def make_evaluator(calibration: torch.Tensor, samples: int = 512, kinds: tuple[K
 
 def agreement(evaluator: Evaluator, share: float) -> float:
     """Of the dense network with itself, once its statistics are blended."""
-    evaluator.builder.share = share
-    return evaluator.on(evaluator.repaired(evaluator.space.full), evaluator.task.validation).score
+    other = Evaluator(evaluator.tables, evaluator.task, statistics=StatisticsChoice(share))
+    return other.on(other.repaired(other.space.full), other.task.validation).score
 
 
 def test_samples_that_carry_no_statistics_are_not_used_for_them_and_are_warned_of() -> None:
@@ -77,7 +81,7 @@ def test_samples_that_carry_them_are_used_in_search_and_delivery_without_a_warni
     loaded, task = resolve_network("digits-resnet"), load_task("digits")
     tables = PruningTables(Network(loaded.model, loaded.example_inputs), task.calibration)
     evaluator = Evaluator(tables, task)
-    assert evaluator.statistics.share == evaluator.builder.share == 1.0
+    assert evaluator.statistics.share == 1.0
     assert not evaluator.statistics.changes_dense
     (told,) = evaluator.statistics.notes(512)
     assert "re-estimated" in told
@@ -122,9 +126,8 @@ def test_one_calibration_sample_is_enough_to_deliver(calibration: int) -> None:
 def test_what_cannot_be_compared_keeps_its_own() -> None:
     evaluator = make_evaluator(drawn(64, 100))
     split = Split(torch.ones(64, 8), drawn(64, 0)[:, :4])
-    choice = StatisticsChoice.judged(
-        evaluator.builder, RegressionTask("same", calibration=split, validation=split, test=split)
-    )
+    task = RegressionTask("same", calibration=split, validation=split, test=split)
+    choice = StatisticsChoice.judged(evaluator.builder, task, np.array([8, 8]))
     assert choice.share == 0
     assert choice.as_dict()["pruned"]["1"] is None
 
@@ -135,3 +138,17 @@ def test_without_batchnorm_there_is_nothing_to_choose() -> None:
     task = Task("plain", calibration=split, validation=split, test=split, classes=4)
     evaluator = Evaluator(PruningTables(Network(model, drawn(1, 0)), split), task)
     assert evaluator.statistics.notes(64) == []
+
+
+def test_the_uniform_plan_of_the_budget_judges_and_searches_of_the_problem_keep_what_it_chose() -> None:
+    """Hardly cut, a network is better off with its own; it depends on the budget what re-estimation brings."""
+    loaded, task = resolve_network("digits-resnet"), load_task("digits")
+    network = Network(loaded.model, loaded.example_inputs, multiple=1)
+    tables, costs = PruningTables(network, task.calibration), {"macs": MacsCost(network)}
+    slightly, strongly = (
+        PruningProblem(network, Evaluator(tables, task), costs, [Budget.parse(text)])
+        for text in ("macs=0.97", "macs=0.3")
+    )
+    assert slightly.evaluator.statistics.share < strongly.evaluator.statistics.share == 1.0
+    for problem in (strongly.fresh(), strongly.within([Budget.parse("macs=0.97")])):
+        assert problem.evaluator.statistics is strongly.evaluator.statistics

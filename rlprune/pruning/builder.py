@@ -43,7 +43,7 @@ class PlanBuilder:
         self._tables, self.space, self._calibration = tables, space, calibration
         self.share = 1.0
         self.tensors = PlanTensors(tables, space, self._quick_repair())
-        self._latest: tuple[Sequence[str], PlanTensors] | None = None
+        self._latest: tuple[tuple[tuple[str, ...], float], PlanTensors] | None = None
 
     @cached_property
     def _repair(self) -> WeightRepair | None:
@@ -81,8 +81,9 @@ class PlanBuilder:
 
     def _finished(self, dropped: Sequence[str]) -> PlanTensors:
         """:meth:`finished_tensors`; those of the latest blocks are kept."""
-        if self._latest is None or self._latest[0] != dropped:
-            self._latest = dropped, self.finished_tensors(dropped)
+        key = (tuple(dropped), self.share)
+        if self._latest is None or self._latest[0] != key:
+            self._latest = key, self.finished_tensors(dropped)
         return self._latest[1]
 
     def finished_tensors(self, dropped: Sequence[str]) -> PlanTensors:
