@@ -124,9 +124,7 @@ def in_processes(problem: PruningProblem, workers: int) -> Iterator[PruningProbl
     known = problem.evaluator
     samples, statistics, space = known.dense.samples, known.statistics, problem.space
     with Workers(workers, known.tables, known.task, samples, statistics, space) as pool:
-        evaluator = ParallelEvaluator(
-            pool, known.tables, known.task, samples=samples, statistics=statistics, space=space
-        )
+        evaluator = ParallelEvaluator(pool, known.tables, known.task, samples=samples, space=space)
         yield PruningProblem(space, evaluator, problem.costs, problem.planner.budgets, problem.reward, problem.on_nan)
 
 

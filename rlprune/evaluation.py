@@ -20,11 +20,8 @@ from rlprune.choices import Choice
 from rlprune.delivery import Delivered
 from rlprune.errors import NetworkError
 from rlprune.network import FloatArray
-from rlprune.pruning import batchnorm
 from rlprune.pruning.builder import PlanBuilder
-from rlprune.pruning.depth import BlockSwitch
-from rlprune.pruning.quantization import Int8Inputs
-from rlprune.pruning.surgery import Shell
+from rlprune.pruning.search_network import SearchNetwork
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.verification import plan_is_wrong
 from rlprune.space import Space
@@ -158,27 +155,13 @@ class Evaluator:
         if self._statistics is None:
             self._statistics = StatisticsChoice.judged(self.builder, self.task, np.array(self._key(levels)))
 
-    def _new_shell(self) -> Shell:
-        """The dense network as the search normalises it, into which plans can be put."""
-        shell = self.tables.shell()
-        batchnorm.use_batch_statistics(shell.module, self.statistics.share)
-        return shell
-
     @cached_property
-    def _shell(self) -> Shell:
-        return self._new_shell()
-
-    @cached_property
-    def _switch(self) -> BlockSwitch:
-        return BlockSwitch(self._shell.module, self.space.blocks)
-
-    @cached_property
-    def _rounding(self) -> Int8Inputs:
-        return Int8Inputs(self._shell.module, sorted(self.space.int8.names))
+    def _network(self) -> SearchNetwork:
+        return SearchNetwork(self.tables, self.space, self.statistics.share)
 
     @cached_property
     def _dense_outputs(self) -> torch.Tensor:
-        return self._forward(self._new_shell().module)
+        return self._forward(SearchNetwork(self.tables, self.space, self.statistics.share).module)
 
     @cached_property
     def dense(self) -> Quality:
@@ -261,9 +244,7 @@ class Evaluator:
 
     def _run(self, key: Key) -> tuple[torch.Tensor, float]:
         row = np.array(key, dtype=np.int64)
-        pruned = self._shell.fill(self.builder.tensors(row), self.space.widths(row[None])[0])
-        self._switch.only(self.space.dropped(row))
-        self._rounding.follow(self.space.computed_in_int8(row))
+        pruned = self._network.put(row, self.builder.tensors(row))
         wait_for(self.tables.device)
         start = time.perf_counter()
         outputs = self._forward(pruned)

@@ -21,7 +21,7 @@ from rlprune.tasks.base import Task
 from rlprune.threads import torch_threads
 
 START_SECONDS = 120.0
-Work = tuple[PruningTables, Task, int, StatisticsChoice | None, Space | None]
+Work = tuple[PruningTables, Task, int, StatisticsChoice, Space | None]
 ROUND = 16
 """Plans of each worker that are waited for together, before they are handed out."""
 
@@ -55,6 +55,7 @@ class Workers:
         if count < 2:
             raise ConfigError(f"Evaluation in processes needs at least 2 workers; {count} came.")
         check_guard()
+        self.statistics = statistics or Evaluator(tables, task, samples=samples, space=space).statistics
         context = torch.multiprocessing.get_context("spawn")
         self._processes: list[Any] = []
         self._pipes: list[Connection] = []
@@ -67,7 +68,7 @@ class Workers:
                 self._processes.append(process)
                 self._pipes.append(ours)
             for pipe in self._pipes:
-                self._hand_over(pipe, (tables, task, samples, statistics, space))
+                self._hand_over(pipe, (tables, task, samples, self.statistics, space))
             for pipe in self._pipes:
                 self._started(pipe)
         except BaseException:
@@ -182,12 +183,13 @@ def _work(pipe: Connection) -> None:
 class ParallelEvaluator(Evaluator):
     """An :class:`Evaluator` that has several plans evaluated at once. See there for the arguments and attributes.
 
+    BatchNorms are normalised as the workers do it.
     ``seconds`` adds up the forward passes of all workers.
     """
 
     def __init__(self, workers: Workers, tables: PruningTables, task: Task, **settings: Any) -> None:
         self.workers = workers
-        super().__init__(tables, task, **settings)
+        super().__init__(tables, task, statistics=workers.statistics, **settings)
 
     def _measure(self, keys: Sequence[Key]) -> Iterator[Measured]:
         if len(keys) < 2:
@@ -205,7 +207,6 @@ class ParallelEvaluator(Evaluator):
             self.tables,
             self.task,
             samples=len(self._split),
-            statistics=self._statistics,
             space=space,
             builder=builder,
         )

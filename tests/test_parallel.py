@@ -29,7 +29,7 @@ def workers() -> Iterator[tuple[Workers, PruningTables, Task]]:
 def test_processes_say_what_one_process_says(workers: tuple[Workers, PruningTables, Task]) -> None:
     pool, tables, task = workers
     alone = Evaluator(tables, task, samples=64, statistics=StatisticsChoice(1.0))
-    together = ParallelEvaluator(pool, tables, task, samples=64, statistics=StatisticsChoice(1.0))
+    together = ParallelEvaluator(pool, tables, task, samples=64)
     for one, many in zip(alone.many(PLANS), together.many(PLANS), strict=True):
         assert (one.score, one.samples) == (many.score, many.samples)
         assert one.divergence == pytest.approx(many.divergence, rel=1e-6)
@@ -41,7 +41,7 @@ def test_one_plan_is_evaluated_here_and_a_fresh_one_knows_nothing(
     workers: tuple[Workers, PruningTables, Task],
 ) -> None:
     pool, tables, task = workers
-    first = ParallelEvaluator(pool, tables, task, samples=64, statistics=StatisticsChoice(1.0))
+    first = ParallelEvaluator(pool, tables, task, samples=64)
     quality = first([4, 4, 8, 8])
     other = first.fresh()
     assert not other.known([4, 4, 8, 8])

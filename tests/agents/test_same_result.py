@@ -33,7 +33,7 @@ def problems() -> Iterator[Problems]:
 
         def make(several: bool) -> list[PruningProblem]:
             alone = Evaluator(tables, task, samples=64, statistics=StatisticsChoice(1.0))
-            together = ParallelEvaluator(pool, tables, task, samples=64, statistics=StatisticsChoice(1.0))
+            together = ParallelEvaluator(pool, tables, task, samples=64)
             evaluator = together if several else alone
             problem = PruningProblem(network, evaluator, costs, [Budget.parse(BUDGETS[-1])])
             return [problem.within([Budget.parse(text)]) for text in BUDGETS]
