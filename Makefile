@@ -16,11 +16,12 @@ export OMP_NUM_THREADS := $(THREADS)
 export MKL_NUM_THREADS := $(THREADS)
 export OPENBLAS_NUM_THREADS := $(THREADS)
 
-.PHONY: help install demo test test-slow test-lowest test-all lint format
+.PHONY: help install demo test test-random test-slow test-lowest test-all lint format
 
 help:
 	@echo "make demo       train an agent on a small network and compare it with uniform pruning"
 	@echo "make test       the quick tests, in two processes"
+	@echo "make test-random  the property tests on examples drawn anew"
 	@echo "make test-slow  the tests that take more than ten seconds each"
 	@echo "make test-lowest  a small demo and some tests with the lowest versions that pyproject.toml allows"
 	@echo "make test-all   every test, with coverage"
@@ -39,6 +40,9 @@ demo: $(INSTALLED)
 
 test: $(INSTALLED)
 	$(BIN)/python -m pytest -m "not slow" -n $(JOBS) --dist loadfile $(ARGS)
+
+test-random: $(INSTALLED)
+	$(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile=random $(ARGS)
 
 test-slow: $(INSTALLED)
 	$(BIN)/python -m pytest -m slow $(ARGS)

@@ -5,16 +5,20 @@ from __future__ import annotations
 from typing import Any
 
 import gymnasium
+import numpy as np
 import numpy.typing as npt
 
 from rlprune.budget import Walk
 from rlprune.choices import Choice
 from rlprune.envs.actions import action_space
 from rlprune.envs.observations import Observation, Observer
+from rlprune.envs.plan_figure import ShownPlan, plan_pixels
 from rlprune.envs.slots import observation_space, observation_table
 from rlprune.envs.walking import PlanWalk, summary
 from rlprune.errors import ConfigError
 from rlprune.problem import PruningProblem
+
+BARS = "#0072b2"
 
 
 class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
@@ -90,7 +94,8 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
 
     ## Arguments
     - `problem`: the `rlprune.problem.PruningProblem` to solve.
-    - `render_mode`: `"ansi"` makes `render()` return one line a choice; None, nothing.
+    - `render_mode`: what `render()` returns, before and after every step: `"ansi"` one line a choice, `"rgb_array"` the
+      plan so far as a picture, `uint8 [height, width, 3]`; None, nothing.
 
     ## Errors
     `ActionError`: an action that is NaN, outside the box or of another shape, or a step after the end.
@@ -110,7 +115,10 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     ```
     """
 
-    metadata: dict[str, Any] = {"render_modes": ["ansi"], "render_fps": 4}  # noqa: RUF012 (as Gymnasium declares it)
+    metadata: dict[str, Any] = {  # noqa: RUF012 (as Gymnasium declares it)
+        "render_modes": ["ansi", "rgb_array"],
+        "render_fps": 4,
+    }
 
     def __init__(self, problem: PruningProblem, render_mode: str | None = None) -> None:
         if render_mode not in (None, *self.metadata["render_modes"]):
@@ -148,14 +156,18 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
         outcome = self.problem.outcome(self._episode.walk.levels)
         return self._episode.observation, outcome.reward, True, False, info | summary(outcome, self.problem)
 
-    def render(self) -> str | None:
-        """With ``render_mode="ansi"``, one line a choice: what is kept of all, or that it is not decided."""
+    def render(self) -> str | npt.NDArray[np.uint8] | None:
+        """What every choice keeps of all, or that it is not decided, as the render mode says."""
+        choices = self.problem.space.choices
+        if self.render_mode == "rgb_array":
+            levels = [int(level) if i < self.walk.index else None for i, level in enumerate(self.walk.levels)]
+            return plan_pixels(choices, ShownPlan("", BARS, levels))
         if self.render_mode is None:
             return None
-        longest = max(len(choice.name) for choice in self.problem.space.choices)
+        longest = max(len(choice.name) for choice in choices)
         return "\n".join(
             f"{choice.name:<{longest}}  {self._kind(choice)}{self._shown(index)}"
-            for index, choice in enumerate(self.problem.space.choices)
+            for index, choice in enumerate(choices)
         )
 
     def _kind(self, choice: Choice) -> str:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.delivery import Delivered
 from rlprune.devices import meter_of, resolve_device
 from rlprune.devices.promise import PlanTiming, measure_plans
-from rlprune.errors import DeviceError, NetworkError, RunError
+from rlprune.errors import ConfigError, DeviceError, NetworkError, RunError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.delivering import NetworkFiles, network_files
 from rlprune.experiments.details import Splits, details_of, print_details, splits_of
@@ -20,7 +22,7 @@ from rlprune.experiments.rows import Row
 from rlprune.experiments.run_config import ApplyConfig
 from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.scoring import peak_of, score_of_test, weights
-from rlprune.experiments.setup import load_material, make_evaluator
+from rlprune.experiments.setup import load_material, make_evaluator, statistics_notes
 from rlprune.experiments.tables import print_rows
 from rlprune.files import write_json
 from rlprune.network import IntArray
@@ -77,7 +79,12 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         space = plan.space(network)
         levels = plan.levels(space)
         progress.note("Pruning" if config.no_repair else "Pruning and repairing")
-        evaluator = make_evaluator(material, len(material.task.validation), config.seed).deciding(space)
+        statistics = noted_statistics(plan.notes)
+        evaluator = make_evaluator(material, len(material.task.validation), config.seed, statistics).deciding(space)
+        if not config.no_repair:
+            evaluator.settle(levels)
+            for line in statistics_notes(evaluator):
+                progress.note(line)
         delivered = plan.cut(network) if config.no_repair else evaluator.delivered(levels)
         files = network_files(delivered, network, material.task.calibration)
         if ONNX in files.missing and delivered.ranges:
@@ -104,6 +111,20 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
     plan.save(folder / PLAN)
     write_json(folder / RESULT, result, RunError)
     return ApplyAnswer(result)
+
+
+def noted_statistics(notes: Mapping[str, Any]) -> StatisticsChoice | None:
+    """What BatchNorms of the plan's network had where it was made; None where its notes do not tell.
+
+    Raises:
+        ConfigError: the notes hold something else under this name.
+    """
+    share = notes.get("batchnorm")
+    if share is None:
+        return None
+    if isinstance(share, bool) or not isinstance(share, int | float) or not 0 <= share <= 1:
+        raise ConfigError(f"The plan's note 'batchnorm' must be a number from 0 to 1; {share!r:.80} came. Remove it.")
+    return StatisticsChoice(share)
 
 
 def _scored(

@@ -52,7 +52,7 @@ class NetworkFiles:
             lines.append(f"Weights in {ONNX}: {kinds}; in {COMPACT}: {self._size_of(COMPACT)}.")
         if self.wide:
             lines.append(
-                f"Of few bits, but float32 in {ONNX}, changed by the exporter or filled with a mean: {alike(self.wide)}."
+                f"Of few bits, but float32 in {ONNX}, changed by the exporter or filled by means: {alike(self.wide)}."
             )
         return lines
 

@@ -73,7 +73,10 @@ class FrontJob(Job):
         found = {name: [episode.outcome for episode in search.episodes] for name, search in searches.items()}
         self.volumes = volumes_of(problems, metric, found)
         cheaper: dict[str, list[Outcome]] = {}
-        with self.progress.phase("finalists", f"Scoring the front on {len(self.material.task.validation)} images"):
+        policy = searches[self.config.agent].policy
+        text = f"Scoring the front on {len(self.material.task.validation)} images"
+        total = len(problems) * (1 + len(searches) + (policy is not None))
+        with self.progress.phase("finalists", text), self.progress.bar("front", total) as self._bar:
             for problem in problems:
                 for name, outcome in problem.unsearched.items():
                     self._add(name, name, problem, [outcome])
@@ -82,7 +85,6 @@ class FrontJob(Job):
                     # What was best for less is allowed here too: more budget is never worse.
                     outcomes = [*_best_within(search, problem), *cheaper.get(name, [])]
                     cheaper[name] = [self._add(name, role, problem, outcomes, search.evaluations)]
-            policy = searches[self.config.agent].policy
             if policy is not None:
                 self._replay(policy, problems)
         return [dense_candidate(self.problem), *(point.candidate for point in self.points)]
@@ -107,6 +109,7 @@ class FrontJob(Job):
         budget = problem.planner.budgets[0]
         item = candidate(f"{method} {budget}", role, found, self.problem.evaluator, evaluations)
         self.points.append(Point(method, budget, item))
+        self._bar.step(method)
         return found[0].outcome
 
     def _facts(self, power: DeviceFacts, searches: dict[str, Search], candidates: list[Candidate]) -> Facts:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 from rlprune.agents import AGENTS, Episode, Searcher, make_searcher
@@ -35,7 +36,7 @@ from rlprune.experiments.setup import Material
 from rlprune.experiments.tensorboard import EpisodeWriter, quiet_writers
 from rlprune.experiments.trust import how_to_continue
 from rlprune.plan import PruningPlan
-from rlprune.problem import PruningProblem
+from rlprune.problem import Outcome, PruningProblem
 
 
 def searcher_of(name: str, config: TrainConfig) -> Searcher:
@@ -177,14 +178,16 @@ class Job:
     def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
         """Dense, uniform, filled, and the best finalist of each method, in the order of the table."""
         evaluator = self.problem.evaluator
+        plans: list[tuple[str, str, list[Outcome], int | None]]
+        plans = [(name, name, [outcome], None) for name, outcome in self.problem.unsearched.items()]
+        for name, search in searches.items():
+            best = list(search.best(self.config.finalists))
+            plans.append((name, role_of(name, self.config.agent), best, search.evaluations))
         chosen = [dense_candidate(self.problem)]
-        with self.progress.phase(
-            "finalists", f"Scoring finalists on {len(self.material.task.validation)} validation images"
-        ):
-            for name, outcome in self.problem.unsearched.items():
-                chosen.append(candidate(name, name, finalists([outcome], evaluator), evaluator))
-            for name, search in searches.items():
-                found = finalists(search.best(self.config.finalists), evaluator)
-                item = candidate(name, role_of(name, self.config.agent), found, evaluator, search.evaluations)
-                chosen.append(item)
+        text = f"Scoring finalists on {len(self.material.task.validation)} validation samples"
+        total = sum(len(outcomes) for _, _, outcomes, _ in plans)
+        with self.progress.phase("finalists", text), self.progress.bar("finalists", total) as bar:
+            for name, role, outcomes, evaluations in plans:
+                found = finalists(outcomes, evaluator, partial(bar.step, name))
+                chosen.append(candidate(name, role, found, evaluator, evaluations))
         return chosen

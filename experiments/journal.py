@@ -25,7 +25,7 @@ SCHEMA = "rlprune-journal/1"
 FILE = "evaluations.jsonl"
 MAX_BYTES = 128 * 2**20
 MAX_VALUES = 2**23
-MAX_GROUPS = 100_000
+MAX_CHOICES = 100_000
 SYNC_S = 1.0
 """A journal reaches the disk so often; what is lost with the process alone is never more than one line."""
 
@@ -36,7 +36,7 @@ class Entry:
 
     Attributes:
         search: the method that asked.
-        plan: channels of each group.
+        plan: level of each choice; 0 is a dropped block.
         measured: quality and the seconds of the forward pass.
         elapsed: seconds since the search began.
         time: when it ended, seconds since 1970.
@@ -71,9 +71,9 @@ class Entry:
             ValueError, TypeError, KeyError: it is something else.
         """
         values = json.loads(line)
-        plan = tuple(_whole(width) for width in values["plan"])
-        if len(plan) > MAX_GROUPS:
-            raise ValueError(f"{len(plan)} groups")
+        plan = tuple(_whole(level, least=0) for level in values["plan"])
+        if len(plan) > MAX_CHOICES:
+            raise ValueError(f"{len(plan)} choices")
         quality = Quality(_or_nan(values["score"]), _or_nan(values["divergence"]), _whole(values["samples"]))
         seconds, elapsed, at = (_positive(values[name]) for name in ("seconds", "elapsed", "time"))
         return cls(str(values["search"]), plan, (quality, seconds), elapsed, at)
@@ -240,7 +240,7 @@ def _positive(value: Any) -> float:
     return float(value)
 
 
-def _whole(value: Any) -> int:
-    if type(value) is not int or not 0 < value < 2**31:
-        raise ValueError(f"{value!r} is no positive whole number")
+def _whole(value: Any, least: int = 1) -> int:
+    if type(value) is not int or not least <= value < 2**31:
+        raise ValueError(f"{value!r} is no whole number of at least {least}")
     return value

@@ -22,7 +22,7 @@ from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, table, weights
 from rlprune.experiments.searches import Search
-from rlprune.experiments.setup import choices_of, untouched
+from rlprune.experiments.setup import choices_of, statistics_notes, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import Case, ranked, verdict
@@ -94,6 +94,7 @@ def plan_notes(facts: Facts, row: Row) -> dict[str, Any]:
         "method": row.name,
         "budgets": [str(budget) for budget in facts.problem.planner.budgets],
         "seed": facts.config.seed,
+        "batchnorm": facts.problem.evaluator.statistics.share,
         "score_validation": row.score_validation,
         "score_test": row.score_test,
         "latency_promised_ms": row.latency_promised_ms,
@@ -137,6 +138,7 @@ def result_of(
         "seed": config.seed,
         "reward": config.reward,
         "samples": problem.evaluator.dense.samples,
+        "batchnorm": problem.evaluator.statistics.as_dict(),
         "images": {which: len(getattr(task, which)) for which in APART},
         "budgets": [str(budget) for budget in planner.budgets],
         "limits": {cost_name(metric): limit for metric, limit in planner.limits.items()},
@@ -194,10 +196,11 @@ def _best_rewards(facts: Facts) -> dict[str, float]:
 def _notes(facts: Facts) -> list[str]:
     sizes = {item.quality.samples for item in facts.candidates}
     return [
-        f"Validation: all {max(sizes)} images, repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
+        f"Validation: all {max(sizes)} images, repaired by least squares, no fine-tuning.",
         "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
         *facts.power.notes,
         *untouched(facts.problem.evaluator),
+        *statistics_notes(facts.problem.evaluator),
     ]
 
 

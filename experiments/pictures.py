@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlprune.envs.plan_figure import new_figure as new_figure
+from rlprune.envs.plan_figure import plain as plain
 from rlprune.errors import RunError
 from rlprune.experiments.episodes import EpisodeTable
 from rlprune.experiments.plan_picture import plan_bars
@@ -239,20 +241,6 @@ def _asked(result: Mapping[str, Any]) -> str:
     return _budgets(result) if front is None else str(front["range"])
 
 
-def new_figure(panels: int, width: float, height: float, rows: int = 1) -> tuple[Figure, list[Axes]]:
-    """A figure that belongs to no window and no global state, with ``panels`` in each of ``rows``."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    figure = Figure(figsize=(width, height), layout="constrained")
-    FigureCanvasAgg(figure)
-    axes = list(figure.subplots(rows, panels, squeeze=False).flat)
-    for one in axes:
-        one.grid(alpha=0.25)
-        one.spines[["top", "right"]].set_visible(False)
-    return figure, axes
-
-
 def legend_below(figure: Figure, axes: Axes) -> None:
     """One legend for all panels."""
     handles, labels = axes.get_legend_handles_labels()
@@ -265,11 +253,6 @@ def _show_shares(axes: Axes, result: Mapping[str, Any]) -> None:
 
     if result["metric"] == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
-
-
-def plain(text: str) -> str:
-    """Text that matplotlib does not take for a formula."""
-    return text.replace("$", r"\$")
 
 
 def save_figure(figure: Figure, path: Path) -> Path:

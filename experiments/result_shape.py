@@ -55,6 +55,7 @@ PROFILE = {
 RESULT = {
     **dict.fromkeys(("network", "task", "metric", "agent", "reward", "verdict", "energy_source", "winner"), str),
     **dict.fromkeys(("seed", "samples"), int),
+    "batchnorm?": {"share": float, "pruned": {str: NUMBER}, "dense": {str: NUMBER}},
     "budgets": [str],
     "limits": {str: float},
     "device": (DEVICE, None),

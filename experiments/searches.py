@@ -168,9 +168,19 @@ class _Follower:
         return f"best: reward {best.reward:.3f}, {quality}, {cost}"
 
 
-def finalists(outcomes: Sequence[Outcome], evaluator: Evaluator) -> list[Finalist]:
-    """Score plans again on all validation images; the best comes first, see :func:`ranked`."""
-    return ranked([Finalist(outcome, evaluator.finalist(outcome.levels)) for outcome in outcomes])
+def finalists(
+    outcomes: Sequence[Outcome], evaluator: Evaluator, heard: Callable[[], object] = lambda: None
+) -> list[Finalist]:
+    """Score plans again on all validation images; the best comes first, see :func:`ranked`.
+
+    Args:
+        heard: called after every plan.
+    """
+    scored = []
+    for outcome in outcomes:
+        scored.append(Finalist(outcome, evaluator.finalist(outcome.levels)))
+        heard()
+    return ranked(scored)
 
 
 def ranked(scored: Sequence[Finalist]) -> list[Finalist]:

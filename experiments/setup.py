@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.budget import Budget
 from rlprune.choices import Choice
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
@@ -101,15 +102,20 @@ def make_network(model: nn.Module, examples: ExampleInputs, config: NetworkConfi
 
 
 def make_evaluator(
-    material: Material, samples: int, seed: int, progress: Callable[[float], None] | None = None
+    material: Material,
+    samples: int,
+    seed: int,
+    statistics: StatisticsChoice | None = None,
+    progress: Callable[[float], None] | None = None,
 ) -> Evaluator:
     """Prepare the tables of a network and the evaluator on its task.
 
     Args:
+        statistics: of BatchNorms, where they were chosen before.
         progress: told what share of the tables is prepared.
     """
     tables = PruningTables(material.network, material.task.calibration, seed=seed, progress=progress)
-    return Evaluator(tables, material.task, samples=samples)
+    return Evaluator(tables, material.task, samples=samples, statistics=statistics)
 
 
 @contextmanager
@@ -123,16 +129,10 @@ def in_processes(problem: PruningProblem, workers: int) -> Iterator[PruningProbl
         yield problem
         return
     known = problem.evaluator
-    samples, statistics, space = known.dense.samples, known.batch_statistics, problem.space
+    samples, statistics, space = known.dense.samples, known.statistics, problem.space
     with Workers(workers, known.tables, known.task, samples, statistics, space, known.builder) as pool:
         evaluator = ParallelEvaluator(
-            pool,
-            known.tables,
-            known.task,
-            samples=samples,
-            batch_statistics=statistics,
-            space=space,
-            builder=known.builder,
+            pool, known.tables, known.task, samples=samples, space=space, builder=known.builder
         )
         yield PruningProblem(space, evaluator, problem.costs, problem.planner.budgets, problem.reward, problem.on_nan)
 
@@ -176,6 +176,11 @@ def _outputs_told(network: Network, task: Task) -> list[str]:
         flags = " ".join(f"--outputs {shlex.quote(name)}" for name in scored)
         lines.append(f"Not scored, but kept whole: output {listed(held)}, and for it {whole}. {flags} makes it free.")
     return lines
+
+
+def statistics_notes(evaluator: Evaluator) -> list[str]:
+    """What BatchNorms are normalised with, and whether the samples carry it."""
+    return evaluator.statistics.notes(evaluator.dense.samples)
 
 
 def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:

@@ -9,6 +9,7 @@ from functools import partial
 from pathlib import Path
 
 from rlprune.agents import METHODS, TUNABLE
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.budget import Budget, BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError, RunError
@@ -35,6 +36,7 @@ from rlprune.experiments.setup import (
     make_evaluator,
     make_problem,
     needs_profile,
+    statistics_notes,
     untouched,
 )
 from rlprune.experiments.trust import how_to_continue, refuse_code
@@ -187,10 +189,19 @@ def check_searchers(config: TrainConfig) -> None:
 
 
 def prepare(
-    config: ProblemConfig, material: Material, target: Device, progress: Progress, on_nan: str = "stop"
+    config: ProblemConfig,
+    material: Material,
+    target: Device,
+    progress: Progress,
+    on_nan: str = "stop",
+    statistics: StatisticsChoice | None = None,
 ) -> tuple[PruningProblem, DeviceProfile | None]:
-    """Prepare the tables, export, profile if a budget or the reward needs it, and state the problem."""
-    evaluator = prepared(config, material, target, progress)
+    """Prepare the tables, export, profile if a budget or the reward needs it, and state the problem.
+
+    Args:
+        statistics: of BatchNorms, where they were chosen before.
+    """
+    evaluator = prepared(config, material, target, progress, statistics)
     profile = fitting_profile(target, material.network, config.watts)
     if profile is None and needs_profile(config.budgets(), config.reward):
         profile = new_profile(material.network, target, config, progress)
@@ -199,11 +210,17 @@ def prepare(
     return stated(config, material, evaluator, profile, progress, on_nan), profile
 
 
-def prepared(config: ProblemConfig, material: Material, target: Device, progress: Progress) -> Evaluator:
+def prepared(
+    config: ProblemConfig,
+    material: Material,
+    target: Device,
+    progress: Progress,
+    statistics: StatisticsChoice | None = None,
+) -> Evaluator:
     """The evaluator with its tables; what cannot be met or exported is refused before anything takes long."""
     text = f"Preparing the tables of {len(material.network.groups)} groups"
     with progress.phase("tables"), progress.bar(text, 100) as bar:
-        evaluator = make_evaluator(material, config.samples, config.seed, bar.reach)
+        evaluator = make_evaluator(material, config.samples, config.seed, statistics, bar.reach)
     for line in untouched(evaluator):
         progress.note(line)
     _check_countable(material, config.budgets())
@@ -226,6 +243,8 @@ def stated(
     if profile is not None:
         progress.note(describe(profile))
     problem = make_problem(material, evaluator, profile, config.budgets(), config.reward, on_nan)
+    for line in statistics_notes(problem.evaluator):
+        progress.note(line)
     if idle := idle_kinds(problem.space):
         progress.note(f"Nothing limited is changed by {' or '.join(idle)}: left untouched.")
     return problem

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -14,29 +15,25 @@ import torch
 from torch import nn
 
 from rlprune import layout
+from rlprune.batchnorm_choice import StatisticsChoice, reference_row
 from rlprune.choices import Choice
 from rlprune.delivery import Delivered
 from rlprune.errors import NetworkError
-from rlprune.inputs import call
 from rlprune.network import FloatArray
-from rlprune.pruning import batchnorm
 from rlprune.pruning.builder import PlanBuilder
-from rlprune.pruning.depth import BlockSwitch
-from rlprune.pruning.quantization import Int8Inputs
+from rlprune.pruning.search_network import SearchNetwork
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.verification import plan_is_wrong
 from rlprune.resampling import resampled_scores
 from rlprune.space import Space
-from rlprune.tasks.answers import as_number, rows_of
+from rlprune.tasks.answers import as_number, divergence_of, scored_rows
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches, even_batches
 from rlprune.tasks.details import plain_details
 from rlprune.tasks.measures import Details
-from rlprune.tasks.split import Batch
 
 BATCH = 128
 SEARCH_BATCH = 512
-FEWEST_FOR_STATISTICS = 256
 WORST_DIVERGENCE = 1e6
 
 Key = tuple[int, ...]
@@ -83,6 +80,12 @@ class EvaluationMemory(Protocol):
         ...
 
 
+def wait_for(device: torch.device) -> None:
+    """Until an accelerator has done what it was given; before a clock is read."""
+    if device.type != "cpu":
+        torch.accelerator.synchronize(device)
+
+
 class Evaluator:
     """Scores plans on validation samples. A plan that was evaluated is never evaluated again.
 
@@ -92,16 +95,15 @@ class Evaluator:
         samples: validation samples of one evaluation.
         space: what may be decided about the network of the tables; its channels where nothing is said.
         builder: of the same tables and space, where there is one already.
-        batch_statistics: whether BatchNorms use the statistics of the search samples instead of the dense network's
-            running ones. It stands for the re-estimation that every delivered network gets. Where nothing is said,
-            they do with at least 256 samples; with fewer they rank plans worse (benchmark ``search_signal``).
+        statistics: what BatchNorms are normalised with. A delivered network gets this share of statistics re-estimated
+            on calibration samples; in the search those of each batch stand for them. Where nothing is said, it is
+            judged when it is needed first: on the uniform plan, where a problem was stated, else on an even cut.
 
     Attributes:
         memory: asked before a plan is run, where there is one. What it remembers counts as an evaluation: a search
             that is repeated from memory ends as it would have ended.
         evaluations, cache_hits: how often a plan was run, and how often it was already known.
         seconds: time spent in forward passes of plans.
-        dense: quality of the dense network on the same samples.
 
     Raises:
         NetworkError: the dense network's answer to the validation samples holds no tensor to score (see
@@ -115,7 +117,7 @@ class Evaluator:
         task: Task,
         *,
         samples: int = 512,
-        batch_statistics: bool | None = None,
+        statistics: StatisticsChoice | None = None,
         space: Space | None = None,
         builder: PlanBuilder | None = None,
     ) -> None:
@@ -128,33 +130,53 @@ class Evaluator:
         self.seconds = 0.0
         self._split = task.validation.take(samples)
         self._inputs = list(even_batches(self._split, SEARCH_BATCH, tables.device, tables.channels_last))
-        self._shell = tables.shell()
-        enough = len(self._split) >= FEWEST_FOR_STATISTICS
-        self.batch_statistics = enough if batch_statistics is None else batch_statistics
         self.builder = builder or PlanBuilder(tables, self.space, task.calibration)
-        self._switch = BlockSwitch(self._shell.module, self.space.blocks)
-        self._rounding = Int8Inputs(self._shell.module, sorted(self.space.int8.names))
-        self._left_out = batchnorm.use_batch_statistics(self._shell.module) if self.batch_statistics else set()
+        self._statistics = statistics
         self._references: dict[int, tuple[Split, torch.Tensor]] = {}
-        self._dense_outputs = self._forward(self._shell.module)
-        if not torch.isfinite(self._dense_outputs).all():
+        self._known: dict[Key, Quality] = {}
+        self._check(self._forward(tables.permuted))
+
+    def _check(self, outputs: torch.Tensor) -> None:
+        """Refuse dense outputs on the search samples that cannot be scored."""
+        if not torch.isfinite(outputs).all():
             raise NetworkError(
                 "The dense network's outputs on the validation samples must be finite; NaN or infinity came out."
             )
-        task.check_test_targets(self._dense_outputs)
-        self._known: dict[Key, Quality] = {}
-        self.dense = self._quality(self._dense_outputs, self._split, self._dense_outputs)
+        self.task.check_test_targets(outputs)
+        self._quality(outputs, self._split, outputs)
+
+    @property
+    def statistics(self) -> StatisticsChoice:
+        """What BatchNorms are normalised with, in search and delivery."""
+        if self._statistics is None:
+            self.settle(reference_row(self.builder))
+        assert self._statistics is not None
+        return self._statistics
+
+    def settle(self, levels: npt.ArrayLike) -> None:
+        """Judge on this plan, ``[K]``, what BatchNorms are normalised with, unless that is settled already."""
+        if self._statistics is None:
+            self._statistics = StatisticsChoice.judged(self.builder, self.task, np.array(self._key(levels)))
+
+    @cached_property
+    def _network(self) -> SearchNetwork:
+        return SearchNetwork(self.tables, self.space, self.statistics.share)
+
+    @cached_property
+    def _dense_outputs(self) -> torch.Tensor:
+        return self._forward(SearchNetwork(self.tables, self.space, self.statistics.share).module)
+
+    @cached_property
+    def dense(self) -> Quality:
+        """Quality of the dense network on the search samples."""
+        return self._quality(self._dense_outputs, self._split, self._dense_outputs)
 
     def _forward(self, model: nn.Module) -> torch.Tensor:
-        return self._joined(model, self._inputs)
+        return scored_rows(self.task, model, self._inputs)
 
     def _outputs(self, model: nn.Module, split: Split) -> torch.Tensor:
-        return self._joined(model, batches(split, BATCH, self.tables.device, self.tables.channels_last))
-
-    def _joined(self, model: nn.Module, inputs: Iterable[Batch]) -> torch.Tensor:
-        """What is scored of the answers to all batches together, ``[samples, ...]``."""
-        with torch.inference_mode():
-            return torch.cat([rows_of(self.task.outputs(call(model, batch)), batch) for batch in inputs])
+        inputs = batches(split, BATCH, self.tables.device, self.tables.channels_last)
+        return scored_rows(self.task, model, inputs)
 
     def _reference(self, split: Split) -> torch.Tensor:
         """Outputs of the dense network on a split, computed once."""
@@ -165,7 +187,7 @@ class Evaluator:
     def _quality(
         self, outputs: torch.Tensor, split: Split, dense_outputs: torch.Tensor, strict: bool = True
     ) -> Quality:
-        divergence = self.task.divergence(outputs, dense_outputs)
+        divergence = divergence_of(self.task, outputs, dense_outputs, split.targets)
         if divergence != math.inf:
             divergence = as_number(divergence, "divergence", self.task.name, strict)
         return Quality(self._score(outputs, split, strict), min(divergence, WORST_DIVERGENCE), len(split))
@@ -225,12 +247,11 @@ class Evaluator:
 
     def _run(self, key: Key) -> tuple[torch.Tensor, float]:
         row = np.array(key, dtype=np.int64)
-        tensors = {name: tensor for name, tensor in self.builder.tensors(row).items() if name not in self._left_out}
-        pruned = self._shell.fill(tensors, self.space.widths(row[None])[0])
-        self._switch.only(self.space.dropped(row))
-        self._rounding.follow(self.space.computed_in_int8(row))
+        pruned = self._network.put(row, self.builder.tensors(row))
+        wait_for(self.tables.device)
         start = time.perf_counter()
         outputs = self._forward(pruned)
+        wait_for(self.tables.device)
         return outputs, time.perf_counter() - start
 
     def fresh(self) -> Evaluator:
@@ -242,10 +263,8 @@ class Evaluator:
         return self if self.space.means_the_same(space) else self._like(space)
 
     def _like(self, space: Space, builder: PlanBuilder | None = None) -> Evaluator:
-        samples, statistics = self.dense.samples, self.batch_statistics
-        return Evaluator(
-            self.tables, self.task, samples=samples, batch_statistics=statistics, space=space, builder=builder
-        )
+        samples, statistics = len(self._split), self._statistics
+        return Evaluator(self.tables, self.task, samples=samples, statistics=statistics, space=space, builder=builder)
 
     def known(self, levels: npt.ArrayLike) -> bool:
         """Whether the plan was evaluated before."""
@@ -260,10 +279,11 @@ class Evaluator:
 
     def delivered(self, levels: npt.ArrayLike) -> Delivered:
         """The pruned network as it is handed over; see :meth:`rlprune.pruning.builder.PlanBuilder.delivered`."""
+        self.builder.share = self.statistics.share
         return self.builder.delivered(np.array(self._key(levels), dtype=np.int64))
 
     def finalist(self, levels: npt.ArrayLike) -> Quality:
-        """Quality on all validation samples with BatchNorm re-estimated; the worst there is for a wrong plan.
+        """Quality of the delivered network on all validation samples; the worst there is for a wrong plan.
 
         A plan is wrong where the network's code behaves otherwise at just these widths; see
         :func:`rlprune.pruning.verification.plan_is_wrong`.

@@ -10,8 +10,10 @@ from typing import Any, cast
 import torch
 import torch.multiprocessing
 
-from rlprune.errors import ConfigError, WorkerError
+from rlprune.batchnorm_choice import StatisticsChoice
+from rlprune.errors import ConfigError, RlpruneError, WorkerError
 from rlprune.evaluation import Evaluator, Key, Measured
+from rlprune.main_guard import UNGUARDED, check_guard, unguarded
 from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.tables import PruningTables
 from rlprune.space import Space
@@ -19,6 +21,7 @@ from rlprune.tasks.base import Task
 from rlprune.threads import torch_threads
 
 START_SECONDS = 120.0
+Work = tuple[PruningTables, Task, int, StatisticsChoice, Space | None, PlanBuilder | None]
 ROUND = 16
 """Plans of each worker that are waited for together, before they are handed out."""
 
@@ -32,11 +35,12 @@ class Workers:
 
     Args:
         count: of processes.
-        tables, task, samples, batch_statistics, space, builder: as for :class:`Evaluator`. Without a builder, each
-            process gathers for itself what masked weights are refitted by.
+        tables, task, samples, statistics, space, builder: as for :class:`Evaluator`. Without a builder, each process
+            gathers for itself what masked weights are refitted by.
 
     Raises:
-        ConfigError: fewer than two workers, or a network or task that cannot be sent to another process.
+        ConfigError: fewer than two workers, a main script without ``if __name__ == "__main__":``, or a network or task
+            that cannot be sent to another process.
         WorkerError: a process could not start.
     """
 
@@ -46,33 +50,38 @@ class Workers:
         tables: PruningTables,
         task: Task,
         samples: int,
-        batch_statistics: bool | None,
+        statistics: StatisticsChoice | None,
         space: Space | None = None,
         builder: PlanBuilder | None = None,
     ) -> None:
         if count < 2:
             raise ConfigError(f"Evaluation in processes needs at least 2 workers; {count} came.")
+        check_guard()
+        self.statistics = statistics or Evaluator(tables, task, samples=samples, space=space).statistics
         context = torch.multiprocessing.get_context("spawn")
         self._processes: list[Any] = []
         self._pipes: list[Connection] = []
         try:
             for _ in range(count):
                 ours, theirs = context.Pipe()
-                arguments = (theirs, tables, task, samples, batch_statistics, space, builder)
-                process = context.Process(target=_work, args=arguments, daemon=True)
-                self._start(process)
+                process = context.Process(target=_work, args=(theirs,), daemon=True)
+                process.start()
                 theirs.close()
                 self._processes.append(process)
                 self._pipes.append(ours)
+            for pipe in self._pipes:
+                self._hand_over(pipe, (tables, task, samples, self.statistics, space, builder))
             for pipe in self._pipes:
                 self._started(pipe)
         except BaseException:
             self.close()
             raise
 
-    def _start(self, process: Any) -> None:
+    def _hand_over(self, pipe: Connection, work: Work) -> None:
+        """Send what a process works with, once it listens: one that ends before would never read it."""
+        self._started(pipe)
         try:
-            process.start()
+            pipe.send(work)
         except Exception as reason:
             raise ConfigError(
                 f"With several workers, network and task are sent to other processes; these cannot be ({reason}). "
@@ -131,8 +140,11 @@ class Workers:
         except (EOFError, OSError) as reason:
             raise self._ended() from reason
 
-    def _ended(self) -> WorkerError:
+    def _ended(self) -> RlpruneError:
+        processes = self._processes
         self.close()
+        if any(process.exitcode == UNGUARDED for process in processes):
+            return unguarded("the main script")
         return WorkerError("A worker process ended by itself; perhaps memory ran out. Try again with --workers 1.")
 
     def close(self) -> None:
@@ -154,21 +166,13 @@ class Workers:
         self.close()
 
 
-def _work(
-    pipe: Connection,
-    tables: PruningTables,
-    task: Task,
-    samples: int,
-    batch_statistics: bool | None,
-    space: Space | None,
-    builder: PlanBuilder | None,
-) -> None:
+def _work(pipe: Connection) -> None:
     """What a worker does: evaluate what it is sent, until the other end is closed."""
     with torch_threads(1):
         try:
-            evaluator = Evaluator(
-                tables, task, samples=samples, batch_statistics=batch_statistics, space=space, builder=builder
-            )
+            pipe.send(None)
+            tables, task, samples, statistics, space, builder = pipe.recv()
+            evaluator = Evaluator(tables, task, samples=samples, statistics=statistics, space=space, builder=builder)
             pipe.send(None)
             while True:
                 pipe.send(evaluator.measure(pipe.recv()))
@@ -181,12 +185,13 @@ def _work(
 class ParallelEvaluator(Evaluator):
     """An :class:`Evaluator` that has several plans evaluated at once. See there for the arguments and attributes.
 
+    BatchNorms are normalised as the workers do it.
     ``seconds`` adds up the forward passes of all workers.
     """
 
     def __init__(self, workers: Workers, tables: PruningTables, task: Task, **settings: Any) -> None:
         self.workers = workers
-        super().__init__(tables, task, **settings)
+        super().__init__(tables, task, statistics=workers.statistics, **settings)
 
     def _measure(self, keys: Sequence[Key]) -> Iterator[Measured]:
         if len(keys) < 2:
@@ -203,8 +208,7 @@ class ParallelEvaluator(Evaluator):
             self.workers,
             self.tables,
             self.task,
-            samples=self.dense.samples,
-            batch_statistics=self.batch_statistics,
+            samples=len(self._split),
             space=space,
             builder=builder,
         )

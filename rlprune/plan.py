@@ -108,7 +108,10 @@ class PruningPlan:
         return (*found, "bits") if any(item.bits is not None for item in items) else tuple(found)
 
     def widths(self, network: Network) -> IntArray:
-        """Channel counts ``int64 [G]``: every keep ratio rounded to the nearest allowed width, never 0.
+        """Channel counts ``int64 [G]``, never 0.
+
+        A keep ratio that is a whole number of channels is followed as it stands, whatever widths the network allows;
+        any other goes to the nearest allowed width.
 
         Raises:
             PlanError: the plan belongs to another network; the first group that differs is named.
@@ -116,8 +119,7 @@ class PruningPlan:
         self._check(network)
         rows = []
         for group in network.groups:
-            wanted = (self.decisions[group.name].keep_ratio or 1.0) * group.width
-            rows.append(_nearest(group.widths, wanted))
+            rows.append(_width(group.widths, self._channels(group.name, group.width)))
         return np.array(rows, dtype=np.int64)
 
     def space(self, network: Network) -> Space:
@@ -162,9 +164,13 @@ class PruningPlan:
         row: list[float] = [int(level) for level in self.levels(space)]
         for place, choice in enumerate(space.choices):
             if choice.kind == "channels":
-                width = (self.decisions[choice.name].keep_ratio or 1.0) * choice.full
-                row[place] = round(width) if abs(width - round(width)) < 1e-6 else width
+                row[place] = self._channels(choice.name, choice.full)
         return row
+
+    def _channels(self, name: str, full: int) -> float:
+        """What a keep ratio says of ``full`` channels; an int where that is a whole number."""
+        width = (self.decisions[name].keep_ratio or 1.0) * full
+        return round(width) if abs(width - round(width)) < 1e-6 else width
 
     def _check(self, network: Network) -> None:
         theirs = [name for name, item in self.decisions.items() if item.keep_ratio is not None]
@@ -288,8 +294,10 @@ def _forward(network: Network, decisions: Mapping[str, Decision]) -> dict[str, D
     return {name: decisions[name] for name in sorted(decisions, key=at)}
 
 
-def _nearest(widths: Sequence[int], wanted: float) -> int:
-    """The nearest width; of two equally near ones the larger."""
+def _width(widths: Sequence[int], wanted: float) -> int:
+    """A whole number of channels as it is, else the nearest allowed width; of two equally near ones the larger."""
+    if isinstance(wanted, int) and wanted > 0:
+        return wanted
     return min(widths, key=lambda width: (abs(width - wanted), -width))
 
 

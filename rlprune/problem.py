@@ -53,7 +53,8 @@ class PruningProblem:
 
     Args:
         subject: the network whose channels are pruned, or the space of all that may be decided about one.
-        evaluator: quality of a plan; its cache keeps a plan from being evaluated twice.
+        evaluator: quality of a plan; its cache keeps a plan from being evaluated twice. What its BatchNorms are
+            normalised with is settled on the uniform plan, where that is open.
         costs: cost models by metric.
         budgets: hard limits, at most one a metric.
         reward: a name of :data:`rlprune.rewards.REWARDS`, or a function like them.
@@ -95,6 +96,7 @@ class PruningProblem:
             self.planner = BudgetPlanner(self.space.choices, costs, budgets)
         self.dense_costs = self.planner.dense_costs
         metric = next(iter(self.planner.limits), "macs")
+        self.evaluator.settle(self.planner.filled)
         quality = self.evaluator(self.planner.filled)
         self._reference = Reference(quality, self.dense_costs, metric)
         self.filled = self._outcome(self.planner.filled, quality)

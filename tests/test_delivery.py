@@ -210,7 +210,7 @@ def test_a_weight_that_the_exporter_rewrote_is_float32_and_named_and_the_others_
     assert delivered.wide_in(model) == ["gone"]
     assert {kind for kind, _ in initializers(model).values()} == {"int8", "float32"}
     notes = NetworkFiles(wide=delivered.wide_in(model)).notes
-    assert notes == ["Of few bits, but float32 in pruned.onnx, changed by the exporter or filled with a mean: gone."]
+    assert notes == ["Of few bits, but float32 in pruned.onnx, changed by the exporter or filled by means: gone."]
 
 
 TYPED = {

@@ -7,6 +7,8 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune import evaluation
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.errors import NetworkError, TaskError
 from rlprune.evaluation import WORST_DIVERGENCE, Evaluator
 from rlprune.network import Network
@@ -31,7 +33,7 @@ def make_task(network: Network, shape: tuple[int, ...] = (1, 8, 8)) -> Task:
 def evaluator() -> Evaluator:
     network = Network(build("residual"), images(1))
     task = make_task(network)
-    return Evaluator(PruningTables(network, task.calibration), task, samples=64, batch_statistics=True)
+    return Evaluator(PruningTables(network, task.calibration), task, samples=64, statistics=StatisticsChoice(1.0))
 
 
 def test_the_dense_network_agrees_with_itself(evaluator: Evaluator) -> None:
@@ -39,7 +41,7 @@ def test_the_dense_network_agrees_with_itself(evaluator: Evaluator) -> None:
     quality = evaluator(dense)
     assert quality.divergence == pytest.approx(0, abs=1e-6)
     assert quality.samples == 64
-    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)(dense)
+    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, statistics=StatisticsChoice(0.0))(dense)
     assert plain.score == 1.0
     assert plain.divergence == pytest.approx(0, abs=1e-6)
 
@@ -61,7 +63,7 @@ def test_outputs_are_those_that_a_plan_is_scored_by(evaluator: Evaluator) -> Non
 
 def test_evaluating_equals_running_the_pruned_module(evaluator: Evaluator) -> None:
     widths = [6, 2, 12, 8]
-    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)
+    plain = Evaluator(evaluator.tables, evaluator.task, samples=64, statistics=StatisticsChoice(0.0))
     quality = plain(widths)
     apart = plain.on(plain.tables.pruned(widths).eval(), plain.task.validation.take(64))
     assert quality.score == apart.score
@@ -80,7 +82,7 @@ def test_batch_statistics_equal_normalising_by_the_search_batch(evaluator: Evalu
     assert evaluator(widths).score == evaluator.task.score(outputs, split.targets)
     assert (
         evaluator(widths).divergence
-        != Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=False)(widths).divergence
+        != Evaluator(evaluator.tables, evaluator.task, samples=64, statistics=StatisticsChoice(0.0))(widths).divergence
     )
 
 
@@ -89,6 +91,22 @@ def test_any_number_of_samples_works(evaluator: Evaluator, samples: int) -> None
     few = Evaluator(evaluator.tables, evaluator.task, samples=samples)
     assert few([4, 4, 8, 8]).samples == samples
     assert few(few.tables.network.dense_widths).divergence == pytest.approx(0, abs=1e-6)
+
+
+def test_the_clock_is_read_once_an_accelerator_is_done(evaluator: Evaluator, monkeypatch: pytest.MonkeyPatch) -> None:
+    events: list[str] = []
+    run, clock = evaluation.scored_rows, evaluation.time.perf_counter
+    monkeypatch.setattr(evaluation, "scored_rows", lambda *given: (events.append("run"), run(*given))[1])
+    monkeypatch.setattr(evaluation.time, "perf_counter", lambda: (events.append("clock"), clock())[1])
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: events.append(f"wait for {device}"))
+    monkeypatch.setattr(evaluator.tables, "device", torch.device("cuda", 0))
+    evaluator.measure((6, 2, 12, 8))
+    assert events == ["wait for cuda:0", "clock", "run", "wait for cuda:0", "clock"]
+    events.clear()
+    monkeypatch.undo()
+    monkeypatch.setattr(torch.accelerator, "synchronize", lambda device: events.append(f"wait for {device}"))
+    evaluator.measure((6, 2, 12, 8))
+    assert events == []
 
 
 def test_order_of_evaluation_does_not_matter() -> None:
@@ -103,7 +121,7 @@ def test_order_of_evaluation_does_not_matter() -> None:
 def test_finalists_use_all_validation_samples_and_leave_the_search_alone(evaluator: Evaluator) -> None:
     before = evaluator([4, 6, 8, 8])
     assert evaluator.finalist([4, 6, 8, 8]).samples == 96
-    fresh = Evaluator(evaluator.tables, evaluator.task, samples=64, batch_statistics=True)
+    fresh = Evaluator(evaluator.tables, evaluator.task, samples=64, statistics=StatisticsChoice(1.0))
     assert fresh([4, 6, 8, 8]) == before
 
 

@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.errors import ConfigError, WorkerError
 from rlprune.evaluation import Evaluator
 from rlprune.parallel import ParallelEvaluator, Workers
@@ -24,14 +25,14 @@ PLANS = [[4, 4, 8, 8], [8, 2, 16, 4], [2, 8, 4, 16], [4, 4, 8, 8], [6, 4, 8, 12]
 @pytest.fixture(scope="module")
 def workers() -> Iterator[tuple[Workers, PruningTables, Task]]:
     tables, task = make_tables("residual")
-    with Workers(2, tables, task, 64, True) as pool:
+    with Workers(2, tables, task, 64, StatisticsChoice(1.0)) as pool:
         yield pool, tables, task
 
 
 def test_processes_say_what_one_process_says(workers: tuple[Workers, PruningTables, Task]) -> None:
     pool, tables, task = workers
-    alone = Evaluator(tables, task, samples=64, batch_statistics=True)
-    together = ParallelEvaluator(pool, tables, task, samples=64, batch_statistics=True)
+    alone = Evaluator(tables, task, samples=64, statistics=StatisticsChoice(1.0))
+    together = ParallelEvaluator(pool, tables, task, samples=64)
     for one, many in zip(alone.many(PLANS), together.many(PLANS), strict=True):
         assert (one.score, one.samples) == (many.score, many.samples)
         assert one.divergence == pytest.approx(many.divergence, rel=1e-6)
@@ -43,7 +44,7 @@ def test_one_plan_is_evaluated_here_and_a_fresh_one_knows_nothing(
     workers: tuple[Workers, PruningTables, Task],
 ) -> None:
     pool, tables, task = workers
-    first = ParallelEvaluator(pool, tables, task, samples=64, batch_statistics=True)
+    first = ParallelEvaluator(pool, tables, task, samples=64)
     quality = first([4, 4, 8, 8])
     other = first.fresh()
     assert not other.known([4, 4, 8, 8])
@@ -107,7 +108,7 @@ class Counting(PruningTables):
     """Tables that cannot be looked into again for moments."""
 
     @property
-    def permuted(self) -> nn.Module:
+    def moments_limit(self) -> float:
         raise AssertionError("the moments were gathered anew")
 
 
@@ -119,6 +120,6 @@ def test_workers_take_over_the_moments_of_masked_weights(workers: tuple[Workers,
     wanted = [known(row) for row in rows]
     tables = copy.copy(tables)
     tables.__class__ = Counting
-    with Workers(2, tables, task, 32, known.batch_statistics, space, known.builder) as pool:
+    with Workers(2, tables, task, 32, known.statistics, space, known.builder) as pool:
         found = [quality for quality, _ in pool.measure([tuple(map(int, row)) for row in rows])]
     assert found == wanted

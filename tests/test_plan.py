@@ -38,12 +38,23 @@ def test_an_applied_plan_is_smaller_and_keeps_the_largest_channels(network: Netw
     assert sum(p.numel() for p in pruned.parameters()) == network.params([4, 8, 16, 16])[0]
 
 
-@pytest.mark.parametrize(("ratio", "width"), [(0.37, 2), (0.375, 4), (0.01, 2), (0.99, 8)])
-def test_ratios_round_to_the_nearest_allowed_width_and_never_to_none(
+@pytest.mark.parametrize(("ratio", "width"), [(0.37, 2), (0.375, 3), (0.01, 2), (0.99, 8)])
+def test_ratios_that_are_no_number_of_channels_round_to_the_nearest_allowed_width_and_never_to_none(
     network: Network, ratio: float, width: int
 ) -> None:
     decisions = {group.name: Decision(ratio if group.name == "stem" else 1.0) for group in network.groups}
     assert PruningPlan(network.fingerprint, decisions).widths(network)[0] == width
+
+
+@pytest.mark.parametrize("multiple", [1, 8, 32])
+def test_a_plan_is_applied_as_it_was_made_whatever_widths_are_allowed_now(multiple: int, tmp_path: Path) -> None:
+    inputs = images(1)
+    fine = Network(build("residual"), inputs, multiple=1)
+    path = PruningPlan.from_widths(fine, [5, 3, 7, 13]).save(tmp_path / "plan.json")
+    network = Network(build("residual"), inputs, multiple=multiple)
+    plan = PruningPlan.load(path)
+    assert plan.widths(network).tolist() == plan.levels(plan.space(network)).tolist() == [5, 3, 7, 13]
+    assert sum(p.numel() for p in plan.apply(network).parameters()) == network.params([5, 3, 7, 13])[0]
 
 
 @pytest.mark.parametrize("ratio", [0, 1.5, -0.5, float("nan"), "0.5", True])

@@ -88,10 +88,8 @@ def without_refit(evaluator: Evaluator) -> Evaluator:
     tables, task, space = evaluator.tables, evaluator.task, evaluator.space
     builder = PlanBuilder(tables, space, task.calibration)
     builder.tensors = PlanTensors(tables, space)
-    statistics = evaluator.batch_statistics
-    return Evaluator(
-        tables, task, samples=evaluator.dense.samples, batch_statistics=statistics, space=space, builder=builder
-    )
+    statistics = evaluator.statistics
+    return Evaluator(tables, task, samples=evaluator.dense.samples, statistics=statistics, space=space, builder=builder)
 
 
 def weights_of(problem: PruningProblem) -> dict[str, torch.Tensor]:

@@ -63,7 +63,7 @@ def with_builder(evaluator: Evaluator, builder: PlanBuilder) -> Evaluator:
     """The same evaluator with another builder and empty caches."""
     return Evaluator(
         evaluator.tables.fresh(), evaluator.task, samples=evaluator.dense.samples, space=evaluator.space,
-        builder=builder, batch_statistics=evaluator.batch_statistics,
+        builder=builder, statistics=evaluator.statistics,
     )  # fmt: skip
 
 

@@ -25,6 +25,7 @@ from tqdm import tqdm
 
 from rlprune import layout
 from rlprune.agents import make_searcher
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.budget import Budget
 from rlprune.devices import DeviceProfile
 from rlprune.envs import LayerPruningEnv
@@ -66,9 +67,11 @@ def run(network: str, options: argparse.Namespace) -> dict[str, Any]:
     unseen = after(material.task.validation, counts[-1])
     truth = truths(evaluator, plans, unseen, options)
     rows = [
-        row_of(Evaluator(evaluator.tables, evaluator.task, samples=count, batch_statistics=own), plans, truth)
+        row_of(
+            Evaluator(evaluator.tables, evaluator.task, samples=count, statistics=StatisticsChoice(own)), plans, truth
+        )
         for count in tqdm(counts, desc=f"{network}: signals", file=sys.stderr)
-        for own in (False, True)
+        for own in (0.0, 1.0)
     ]
     return {
         "network": network,
@@ -135,7 +138,7 @@ def row_of(cheap: Evaluator, plans: Sequence[IntArray], truth: dict[str, list[fl
     known = {state: np.array(scores) for state, scores in truth.items() if len(scores) >= FEWEST_PLANS}
     return {
         "images": len(dense),
-        "batch_statistics": cheap.batch_statistics,
+        "batch_statistics": cheap.statistics.share == 1,
         "ms": ms,
         "rho": table_of(lambda own, score: float(rho(own, score)), told, known),
         "standard_error": table_of(standard_error, told, known),

@@ -103,9 +103,7 @@ class SharedEvaluator(Evaluator):
 
     def fresh(self) -> SharedEvaluator:
         """See :class:`Evaluator`; what was measured stays known to all."""
-        other = SharedEvaluator(
-            self.tables, self.task, samples=self.dense.samples, batch_statistics=self.batch_statistics
-        )
+        other = SharedEvaluator(self.tables, self.task, samples=self.dense.samples, statistics=self.statistics)
         other.shared = self.shared
         return other
 

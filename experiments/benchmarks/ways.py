@@ -84,12 +84,12 @@ class TorchWay(Way):
         self._copies = subject.tables.channels_last and not channels_last
         if self._copies:
             layout.to_contiguous(self._shell.module)
-        self._left_out = batchnorm.use_batch_statistics(self._shell.module) if batch_statistics else set()
+        batchnorm.use_batch_statistics(self._shell.module, float(batch_statistics))
         self._inputs = list(even_batches(subject.split, batch, subject.tables.device, channels_last))
 
     def start(self, widths: npt.ArrayLike, tensors: Tensors) -> Forward:
-        kept = {key: self._placed(tensor) for key, tensor in tensors.items() if key not in self._left_out}
-        return self._forward(self._shell.fill(kept, widths))
+        placed = {key: self._placed(tensor) for key, tensor in tensors.items()}
+        return self._forward(self._shell.fill(placed, widths))
 
     @property
     def module(self) -> nn.Module:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.devices import Device, DeviceProfile, meter_of, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import DeviceError, NetworkError, ProfileError
@@ -134,7 +135,7 @@ def rebuild(settings: ValidateConfig, run: RunFolder, progress: Progress) -> Reb
     target, lacking = _target(run, config)
     if settings.no_timing:
         target = replace(target, runtime=None, absent="latency was not measured again (--no-timing)")
-    problem, profile, lacking = _problem(config, material, target, progress, lacking)
+    problem, profile, lacking = _problem(config, material, target, progress, lacking, _statistics(run.result()))
     job = Job if config.budget_range() is None else FrontJob
     levels = job.budgeted(config, problem) if lacking is None else [problem]
     facts = _facts(config, profile, target)
@@ -165,16 +166,26 @@ def _target(run: RunFolder, config: TrainConfig) -> tuple[Device, str | None]:
         return Device("cpu", "cpu", None, None, str(reason)), None
 
 
+def _statistics(result: Mapping[str, Any]) -> StatisticsChoice:
+    """What BatchNorms had; before runs told, they were always re-estimated."""
+    return StatisticsChoice(result.get("batchnorm", {"share": 1.0})["share"])
+
+
 def _problem(
-    config: TrainConfig, material: Material, target: Device, progress: Progress, lacking: str | None
+    config: TrainConfig,
+    material: Material,
+    target: Device,
+    progress: Progress,
+    lacking: str | None,
+    statistics: StatisticsChoice,
 ) -> tuple[PruningProblem, DeviceProfile | None, str | None]:
     if lacking is None:
         try:
-            problem, profile = prepare(config, material, target, progress, ON_NAN)
+            problem, profile = prepare(config, material, target, progress, ON_NAN, statistics)
             return problem, profile, None
         except (ProfileError, NetworkError) as reason:
             lacking = str(reason)
-    evaluator = make_evaluator(material, config.samples, config.seed)
+    evaluator = make_evaluator(material, config.samples, config.seed, statistics)
     countable = [budget for budget in config.budgets() if not is_measured(budget)]
     return make_problem(material, evaluator, None, countable, "agreement", ON_NAN), None, lacking
 

@@ -38,8 +38,8 @@ def resolve_device(name: str, *, threads: int = 1, batch: int = 1, precision: st
     """The device that ``name`` stands for.
 
     Args:
-        name: ``DEVICE[:RUNTIME]`` of :data:`rlprune.devices.catalogue.CATALOGUE`, the path of a profile (``*.json``),
-            or ``ready:NAME``.
+        name: ``DEVICE[:RUNTIME]`` of :data:`rlprune.devices.catalogue.CATALOGUE`, the path of a profile (``*.json``, or
+            with a folder in it), or ``ready:NAME``.
         threads: threads inside one operator, on the processor. A profile brings its own.
         batch: samples in one inference. A profile brings its own.
         precision: of the arithmetic. A profile brings its own.

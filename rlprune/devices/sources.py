@@ -70,8 +70,11 @@ class ReadyProfiles:
 
 
 def is_source(name: str) -> bool:
-    """Whether a device's name stands for a profile."""
-    return name.startswith(READY) or name.endswith(".json") or Path(name).is_file()
+    """Whether a device's name stands for a profile, whatever files there are.
+
+    It does as ``ready:NAME``, as ``*.json``, and as a path with a folder in it, such as ``./FILE``.
+    """
+    return name.startswith(READY) or name.endswith(".json") or "/" in name
 
 
 def open_source(name: str) -> ProfileSource:

@@ -1,48 +1,83 @@
-"""BatchNorm statistics of a pruned network, measured anew (EagleEye, Li et al., ECCV 2020)."""
+"""BatchNorm statistics of a pruned network, measured anew (EagleEye, Li et al., ECCV 2020).
+
+Statistics are blends: a *share* of 1 takes those of the samples, 0 keeps the network's own running ones.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import torch
 from torch import nn
+from torch.nn import functional
 
 from rlprune.inputs import Inputs, call
 from rlprune.layers import BatchNorm
 
+Norm = BatchNorm | nn.SyncBatchNorm
+Moments = tuple[torch.Tensor, torch.Tensor]
+"""Mean and variance of every channel."""
 
-def use_batch_statistics(model: nn.Module) -> set[str]:
-    """Drop the running statistics, so that each batch is normalised by its own, also in eval mode.
 
-    Returns:
-        The ``state_dict`` keys of what was dropped.
+def tracking(model: nn.Module) -> list[Norm]:
+    """The BatchNorms that keep running statistics."""
+    norms = [module for module in model.modules() if isinstance(module, Norm)]
+    return [norm for norm in norms if norm.running_mean is not None]
+
+
+def use_batch_statistics(model: nn.Module, share: float = 1.0) -> None:
+    """Let every BatchNorm blend each batch's own statistics into its running ones, also in eval mode."""
+    if share:
+        for norm in tracking(model):
+            setattr(norm, "forward", partial(_normalise, norm, share))  # noqa: B010
+
+
+def reestimate(model: nn.Module, batches: Iterable[Inputs], share: float = 1.0) -> None:
+    """Blend the averages over ``batches`` into the running means and variances of ``model``. Nothing else changes.
+
+    While they are measured, each batch is normalised by the same blend of its own statistics.
     """
-    dropped = set()
-    for name, norm in model.named_modules():
-        if isinstance(norm, BatchNorm) and norm.track_running_stats:
-            norm.running_mean = norm.running_var = None
-            dropped |= {f"{name}.running_mean", f"{name}.running_var"}
-    return dropped
-
-
-def reestimate(model: nn.Module, batches: Iterable[Inputs]) -> None:
-    """Replace running means and variances of ``model`` by their averages over ``batches``. Nothing else changes."""
-    norms = [m for m in model.modules() if isinstance(m, BatchNorm | nn.SyncBatchNorm) and m.track_running_stats]
-    if not norms:
+    heard: dict[Norm, list[Moments]] = {norm: [] for norm in tracking(model) if share}
+    if not heard:
         return
     modes = {module: module.training for module in model.modules()}
-    momenta = [norm.momentum for norm in norms]
     model.eval()
-    for norm in norms:
-        norm.reset_running_stats()
-        norm.momentum = None
-        norm.train()
     try:
+        for norm, moments in heard.items():
+            setattr(norm, "forward", partial(_normalise, norm, share, heard=moments))  # noqa: B010
         with torch.no_grad():
             for inputs in batches:
                 call(model, inputs)
     finally:
-        for norm, momentum in zip(norms, momenta, strict=True):
-            norm.momentum = momentum
+        for norm in heard:
+            vars(norm).pop("forward", None)
         for module, mode in modes.items():
             module.training = mode
+    for norm, moments in heard.items():
+        for own, measured in zip(_running(norm), zip(*moments, strict=True), strict=bool(moments)):
+            own.lerp_(torch.stack(measured).mean(0), share)
+
+
+def _running(norm: Norm) -> Moments:
+    assert norm.running_mean is not None  # of those that are ``tracking``
+    assert norm.running_var is not None
+    return norm.running_mean, norm.running_var
+
+
+def _normalise(norm: Norm, share: float, inputs: torch.Tensor, heard: list[Moments] | None = None) -> torch.Tensor:
+    """What a BatchNorm answers whose statistics are a blend of its running ones and those of the batch.
+
+    Of one value a channel there is no variance: then the running ones stay.
+    """
+    apply = partial(functional.batch_norm, inputs, weight=norm.weight, bias=norm.bias, eps=norm.eps)
+    own_mean, own_variance = _running(norm)
+    if inputs.numel() == inputs.shape[1]:
+        return apply(own_mean, own_variance)
+    if share == 1 and heard is None:
+        return apply(None, None, training=True)
+    mean, variance = torch.zeros_like(own_mean), torch.zeros_like(own_variance)
+    answer = apply(mean, variance, training=True, momentum=1.0)  # which writes the batch's own into both
+    if heard is not None:
+        heard.append((mean, variance))
+    return answer if share == 1 else apply(own_mean.lerp(mean, share), own_variance.lerp(variance, share))

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from functools import cached_property
 
 import numpy as np
+import torch
 from torch import nn
 
 from rlprune.choices import FULL_BITS, Choice
@@ -33,33 +34,56 @@ class PlanBuilder:
         calibration: samples for refitting masked weights, BatchNorm and the ranges of layers in int8.
 
     Attributes:
+        share: of re-estimated statistics in the BatchNorms of delivered networks; see :mod:`rlprune.pruning.batchnorm`.
         tensors: ``state_dict`` key -> tensor of a plan in the search. Masked weights are refitted; roughly where
             channels are decided: then nearly every plan has weights of its own, and a search no time for more.
     """
 
     def __init__(self, tables: PruningTables, space: Space, calibration: Split) -> None:
-        self._tables, self._space, self._calibration = tables, space, calibration
+        self._tables, self.space, self._calibration = tables, space, calibration
+        self.share = 1.0
         self.tensors = PlanTensors(tables, space, self._quick_repair())
-        self._latest: tuple[Sequence[str], PlanTensors] | None = None
+        self._latest: tuple[tuple[tuple[str, ...], float], PlanTensors] | None = None
 
     @cached_property
     def _repair(self) -> WeightRepair | None:
         return self._repair_of(self._tables)
 
     def _repair_of(self, tables: PruningTables, model: nn.Module | None = None) -> WeightRepair | None:
-        if "weights" not in self._space.kinds:
+        if "weights" not in self.space.kinds:
             return None
-        layers = [layer for _, layer in treated_layers(self._space)]
+        layers = [layer for _, layer in treated_layers(self.space)]
         return WeightRepair(tables, layers, self._calibration, model=model)
 
     def _quick_repair(self) -> WeightRepair | None:
         repair = self._repair
-        return repair if repair is None or "channels" not in self._space.kinds else repair.roughly()
+        return repair if repair is None or "channels" not in self.space.kinds else repair.roughly()
+
+    @property
+    def dense(self) -> nn.Module:
+        """The dense network with its channels in order; not to be changed."""
+        return self._tables.permuted
+
+    @property
+    def device(self) -> torch.device:
+        """Where networks are run."""
+        return self._tables.device
+
+    @property
+    def channels_last(self) -> bool:
+        """Whether networks run with that memory layout."""
+        return self._tables.channels_last
+
+    def reestimate(self, model: nn.Module, share: float | None = None) -> None:
+        """Blend BatchNorm statistics of the calibration samples into those of a network, by :attr:`share`."""
+        share = self.share if share is None else share
+        batchnorm.reestimate(model, even_batches(self._calibration, BATCH, self.device), share)
 
     def _finished(self, dropped: Sequence[str]) -> PlanTensors:
         """:meth:`finished_tensors`; those of the latest blocks are kept."""
-        if self._latest is None or self._latest[0] != dropped:
-            self._latest = dropped, self.finished_tensors(dropped)
+        key = (tuple(dropped), self.share)
+        if self._latest is None or self._latest[0] != key:
+            self._latest = key, self.finished_tensors(dropped)
         return self._latest[1]
 
     def finished_tensors(self, dropped: Sequence[str]) -> PlanTensors:
@@ -67,40 +91,43 @@ class PlanBuilder:
 
         Masked weights are refitted exactly, and all repairs are for what layers read without the blocks.
         """
-        if dropped and {"channels", "weights"} & set(self._space.kinds):
-            short = drop_blocks(self._tables.permuted, self._space.blocks, dropped)
-            batchnorm.reestimate(short, even_batches(self._calibration, BATCH, self._tables.device))
+        if dropped and {"channels", "weights"} & set(self.space.kinds):
+            short = drop_blocks(self._tables.permuted, self.space.blocks, dropped)
+            self.reestimate(short)
             tables = self._tables.reading(short, self._calibration)
-            return PlanTensors(tables, self._space, self._repair_of(tables, short))
-        if "channels" not in self._space.kinds:
+            return PlanTensors(tables, self.space, self._repair_of(tables, short))
+        if "channels" not in self.space.kinds:
             return self.tensors
-        return PlanTensors(self._tables, self._space, self._repair)
+        return PlanTensors(self._tables, self.space, self._repair)
 
     @cached_property
     def _block_errors(self) -> dict[str, float]:
-        return block_errors(self._space.network, self._space.blocks, self._calibration)
+        return block_errors(self.space.network, self.space.blocks, self._calibration)
+
+    def assembled(self, row: IntArray) -> nn.Module:
+        """The network of a plan ``[K]`` with the dense network's BatchNorm statistics."""
+        dropped = self.space.dropped(row)
+        tensors = {key: value.clone().contiguous() for key, value in self._finished(dropped)(row).items()}
+        model = self._tables.shell().fill(tensors, self.space.widths(row[None])[0], trainable=True)
+        return drop_blocks(model, self.space.blocks, dropped).eval()
 
     def delivered(self, row: IntArray) -> Delivered:
-        """The network of a plan ``[K]`` as it is handed over, BatchNorm re-estimated on calibration samples."""
-        dropped = self._space.dropped(row)
-        finished = self._finished(dropped)
-        tensors = {key: value.clone().contiguous() for key, value in finished(row).items()}
-        model = self._tables.shell().fill(tensors, self._space.widths(row[None])[0], trainable=True)
-        model = drop_blocks(model, self._space.blocks, dropped).eval()
-        batchnorm.reestimate(model, even_batches(self._calibration, BATCH, self._tables.device))
-        stored = finished.stored(row, model.state_dict())
-        int8 = self._space.computed_in_int8(row)
+        """The network of a plan ``[K]`` as it is handed over, BatchNorm re-estimated by :attr:`share`."""
+        model = self.assembled(row)
+        self.reestimate(model)
+        stored = self._finished(self.space.dropped(row)).stored(row, model.state_dict())
+        int8 = self.space.computed_in_int8(row)
         if not int8:
             return Delivered(model, stored, narrow=self._narrow(row))
-        ranges = measure_ranges(model, int8, batches(self._calibration, BATCH, self._tables.device))
+        ranges = measure_ranges(model, int8, batches(self._calibration, BATCH, self.device))
         rounding = Int8Inputs(model, int8)
         rounding.apply(ranges, int8)
         return Delivered(model, stored, ranges, rounding, self._narrow(row))
 
     def _narrow(self, row: IntArray) -> dict[str, tuple[int, WeightPlace]]:
         """Layers of a plan ``[K]`` that are left and whose weights have few bits, and where these stand."""
-        places, present = storable_layers(self._space.network), self._space.present(row[None])[0]
-        left = {layer.name for layer, there in zip(self._space.network.layers, present, strict=True) if there}
+        places, present = storable_layers(self.space.network), self.space.present(row[None])[0]
+        left = {layer.name for layer, there in zip(self.space.network.layers, present, strict=True) if there}
         return {
             layer.name: (treatment.bits, places[layer.name])
             for layer, treatment in self.tensors.treatments(row)

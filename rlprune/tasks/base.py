@@ -148,6 +148,10 @@ class Task:
         """
         return scored_tensor(answer)
 
+    def counted(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """What of the outputs :meth:`divergence` compares: all, unless targets say that a part does not count."""
+        return outputs
+
     def score(self, outputs: torch.Tensor, targets: torch.Tensor) -> float:
         """Top-1 accuracy in [0, 1]; higher is better.
 

@@ -136,8 +136,8 @@ def most_confused(predicted: torch.Tensor, labels: torch.Tensor, classes: int) -
 
 
 def log_loss(outputs: torch.Tensor, labels: torch.Tensor) -> float:
-    """Mean cross-entropy of the softmax outputs to the labels in nats; its exponential is the perplexity."""
-    return float(functional.cross_entropy(outputs.float(), labels))
+    """Mean cross-entropy of the softmax outputs to the labels in nats (float64); its exponential is the perplexity."""
+    return float(functional.cross_entropy(outputs.double(), labels))
 
 
 def calibration_error(outputs: torch.Tensor, labels: torch.Tensor) -> float:

@@ -17,8 +17,8 @@ IGNORED = -100
 class TokenTask(Task):
     """A class for every position: networks answer with [N, positions, classes], targets are [N, positions].
 
-    Positions whose target is -100 (padding) count for no measure of targets; the divergence counts all positions. For a
-    language model the targets are the next tokens, already shifted.
+    Positions whose target is -100 (padding) count for no measure, divergence included. For a language model the targets
+    are the next tokens, already shifted.
     """
 
     metric = "token accuracy"
@@ -37,7 +37,7 @@ class TokenTask(Task):
         Raises:
             TaskError: the shapes do not fit, a label is another, or no position counts.
         """
-        return top_k(*self._counted(outputs, targets), 1)
+        return top_k(*self._flat(outputs, targets), 1)
 
     def sample_terms(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         """Positions of each sample that are right, and those that count, float64 [N, 2]."""
@@ -48,10 +48,14 @@ class TokenTask(Task):
 
     def details(self, outputs: torch.Tensor, targets: torch.Tensor) -> Details:
         """All that is told about classes, and the perplexity: the exponential of the log loss."""
-        found = class_details(*self._counted(outputs, targets))
+        found = class_details(*self._flat(outputs, targets))
         return {"perplexity": torch.tensor(found["log_loss"], dtype=torch.float64).exp(), **found}
 
-    def _counted(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def counted(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        """[positions that count, classes]."""
+        return self._flat(outputs, targets)[0]
+
+    def _flat(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         self._check_pair(outputs, targets)
         logits, labels = flat(outputs, targets)
         return logits[labels != IGNORED], labels[labels != IGNORED]

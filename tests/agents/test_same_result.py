@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlprune.agents import METHODS, SearchResult, make_searcher, search_range
+from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.budget import Budget
 from rlprune.costs import MacsCost, ParamsCost
 from rlprune.evaluation import Evaluator
@@ -28,11 +29,11 @@ def problems() -> Iterator[Problems]:
     tables, task = make_tables("residual")
     network = tables.network
     costs = {"macs": MacsCost(network), "params": ParamsCost(network)}
-    with torch_threads(1), Workers(2, tables, task, 64, True) as pool:
+    with torch_threads(1), Workers(2, tables, task, 64, StatisticsChoice(1.0)) as pool:
 
         def make(several: bool) -> list[PruningProblem]:
-            alone = Evaluator(tables, task, samples=64, batch_statistics=True)
-            together = ParallelEvaluator(pool, tables, task, samples=64, batch_statistics=True)
+            alone = Evaluator(tables, task, samples=64, statistics=StatisticsChoice(1.0))
+            together = ParallelEvaluator(pool, tables, task, samples=64)
             evaluator = together if several else alone
             problem = PruningProblem(network, evaluator, costs, [Budget.parse(BUDGETS[-1])])
             return [problem.within([Budget.parse(text)]) for text in BUDGETS]

@@ -40,6 +40,17 @@ def test_absent_cuda_is_one_line(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "\n" not in str(caught.value)
 
 
+def test_a_file_is_a_device_only_where_it_is_named_as_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in ("cpu", "notes"):
+        Path(name).write_text("no profile")
+    assert resolve_device("cpu").name == "cpu:onnxruntime"
+    with pytest.raises(DeviceError, match="notes"):
+        resolve_device("notes")
+    with pytest.raises(ProfileError, match="not valid JSON"):
+        resolve_device("./cpu")
+
+
 def test_unknown_names_offer_the_nearest() -> None:
     with pytest.raises(DeviceError, match="Did you mean 'cuda'"):
         resolve_device("cudda")

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
+from stable_baselines3.common.env_util import make_vec_env
 
 from rlprune.budget import Budget
 from rlprune.envs import ENV_ID, LayerPruningEnv
@@ -40,7 +41,7 @@ def test_passes_both_checkers_without_warnings(make_env: MakeEnv) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         sb3_check(env)
-        made = gymnasium.make(ENV_ID, problem=env.problem)
+        made = gymnasium.make(ENV_ID, problem=env.problem, render_mode="rgb_array")
         gymnasium_check(made.unwrapped)
 
 
@@ -144,7 +145,7 @@ def test_render(make_env: MakeEnv) -> None:
     env = make_env("macs=0.5")
     env.reset(seed=0)
     env.step(np.zeros(1, dtype=np.float32))
-    lines = (env.render() or "").splitlines()
+    lines = str(env.render()).splitlines()
     names = [group.name for group in env.problem.network.groups]
     assert [line.split()[0] for line in lines] == names
     assert lines[0].split()[1:4] == [str(env.problem.planner.filled[0]), "/", "16"]
@@ -152,6 +153,23 @@ def test_render(make_env: MakeEnv) -> None:
     assert LayerPruningEnv(env.problem).render() is None
     with pytest.raises(ConfigError, match="ansi"):
         LayerPruningEnv(env.problem, render_mode="human")
+
+
+def test_every_step_is_a_picture_of_the_same_size(make_env: MakeEnv) -> None:
+    """What SB3's ``make_vec_env`` asks for without being told."""
+    made = make_vec_env(ENV_ID, env_kwargs={"problem": make_env("macs=0.5").problem})
+    made.reset()
+    pictures = [made.render()]
+    for _ in range(2):
+        made.step(np.zeros((1, 1), dtype=np.float32))
+        pictures.append(made.render())
+    for picture in pictures:
+        assert picture is not None
+        assert (picture.dtype, picture.ndim, picture.shape) == (np.uint8, 3, (*picture.shape[:2], 3))
+    first, second, third = pictures
+    assert first.shape == second.shape == third.shape  # type: ignore[union-attr]
+    assert (first != second).any()  # type: ignore[union-attr]
+    assert (second != third).any()  # type: ignore[union-attr]
 
 
 @pytest.mark.parametrize(

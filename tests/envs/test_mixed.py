@@ -158,7 +158,7 @@ def test_a_mixed_episode_renders_every_choice() -> None:
     env = make("size=0.4")
     env.reset(seed=0)
     env.step(np.zeros(4, np.float32))
-    lines = (env.render() or "").splitlines()
+    lines = str(env.render()).splitlines()
     choices = env.problem.space.choices
     assert [line.split()[:2] for line in lines] == [[choice.name, choice.kind] for choice in choices]
     decided = len(env.problem.space.units[0].places)

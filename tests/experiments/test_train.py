@@ -33,6 +33,16 @@ def test_json_is_one_object_on_stdout_and_all_else_is_on_stderr(trained: Any) ->
     assert trained.called.json["run"] == "run"
     assert "ddpg: 100%" in trained.called.err
     assert "best: reward" in trained.called.err
+    assert "finalists: 100%" in trained.called.err
+
+
+def test_what_batchnorm_is_normalised_with_is_told_before_the_search_and_kept(
+    trained: Any, result: dict[str, Any]
+) -> None:
+    told = next(note for note in result["notes"] if note.startswith("BatchNorm: "))
+    assert trained.called.err.index(told) < trained.called.err.index("ddpg: ")
+    assert set(result["batchnorm"]["pruned"]) == set(result["batchnorm"]["dense"]) == {"0", "0.25", "0.5", "0.75", "1"}
+    assert json.loads((trained.path / "plan.json").read_text())["notes"]["batchnorm"] == result["batchnorm"]["share"]
 
 
 def test_the_run_folder_is_complete(trained: Any) -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import pytest
 import torch
+from torch import nn
 
 from rlprune.pruning import batchnorm
 from tests.models import build, images
@@ -22,3 +24,40 @@ def test_batchnorm_is_measured_anew_and_nothing_else_changes() -> None:
     torch.testing.assert_close(norm.running_mean, wanted, atol=1e-5, rtol=1e-4)
     assert not model.training
     assert norm.momentum == 0.1
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_a_share_blends_what_the_samples_have_into_what_stood_there(share: float) -> None:
+    model, inputs = build("residual"), images(64)
+    norm = model.get_submodule("block1.bn1")
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
+    with torch.no_grad():
+        first = torch.relu(model.get_submodule("stem")(inputs))
+        seen = model.get_submodule("block1.conv1")(first)
+    measured = seen.mean((0, 2, 3)), seen.var((0, 2, 3))
+    wanted = [own.lerp(new, share) for own, new in zip((norm.running_mean, norm.running_var), measured, strict=True)]
+    batchnorm.reestimate(model, [(inputs,)], share)
+    torch.testing.assert_close([norm.running_mean, norm.running_var], wanted, atol=1e-5, rtol=1e-4)
+
+
+def test_the_blend_of_a_search_is_that_of_a_delivered_network() -> None:
+    """On the same samples, in one batch; running variances are unbiased, so the answers are the same but for that."""
+    searched, delivered, inputs = build("residual"), build("residual"), (images(64),)
+    batchnorm.use_batch_statistics(searched, 0.5)
+    batchnorm.reestimate(delivered, [inputs], 0.5)
+    with torch.no_grad():
+        torch.testing.assert_close(searched(*inputs), delivered(*inputs), atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_one_value_a_channel_has_no_variance_and_changes_nothing(share: float) -> None:
+    model = nn.Sequential(nn.Linear(4, 3), nn.BatchNorm1d(3)).eval()
+    before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    inputs = torch.randn(1, 4, generator=torch.Generator().manual_seed(0))
+    wanted = model(inputs)
+    batchnorm.reestimate(model, [(inputs,)], share)
+    torch.testing.assert_close(dict(model.state_dict()), before)
+    batchnorm.use_batch_statistics(model, share)
+    torch.testing.assert_close(model(inputs), wanted)

@@ -15,7 +15,9 @@ from torch.nn import functional
 
 from rlprune.errors import TaskError
 from rlprune.tasks import BinaryTask, RankingTask, RegressionTask, Split, Task, TokenTask
+from rlprune.tasks.answers import divergence_of
 from rlprune.tasks.details import plain_details
+from rlprune.tasks.measures import kl_divergence
 
 SEEDS = st.integers(0, 2**31 - 1)
 LABELS = torch.tensor([0, 1, 1, 0])
@@ -152,6 +154,18 @@ def test_tokens_count_where_they_are_not_ignored(seed: int) -> None:
     assert task.score(outputs, targets) == found["top_1"] == pytest.approx(float(right))
     loss = functional.cross_entropy(outputs, targets, ignore_index=-100)
     assert float(found["perplexity"]) == pytest.approx(math.exp(loss), rel=1e-5)
+
+
+@given(SEEDS)
+def test_what_padding_answers_changes_no_measure(seed: int) -> None:
+    answer, dense, targets = normal(seed, 3, 5, 7), normal(seed + 1, 3, 5, 7), whole(seed, 7, 3, 5)
+    targets[1, 2:] = -100
+    task, other = made(TokenTask), torch.where((targets == -100)[..., None], 9 * answer.flip(2), answer)
+    first, second, wanted = (task.outputs(each) for each in (answer, other, dense))
+    assert divergence_of(task, first, wanted, targets) == divergence_of(task, second, wanted, targets)
+    kept = kl_divergence(answer[targets != -100], dense[targets != -100])
+    assert divergence_of(task, first, wanted, targets) == pytest.approx(kept)
+    assert task.details(first, targets) == task.details(second, targets)
 
 
 # What each refuses.

@@ -14,7 +14,9 @@ from rlprune.network import FloatArray
 
 
 class TorchCuda(TorchRuntime):
-    """Inference on the GPU. Each run stands between two CUDA events, so waiting for the launch is not counted.
+    """Inference on the GPU. Each run stands between two CUDA events.
+
+    What the GPU waits for its next kernel counts too: small layers take as long as they take to launch.
 
     float32 is torch's default one, whose convolutions may use TF32.
 

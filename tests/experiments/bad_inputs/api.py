@@ -126,7 +126,7 @@ CALLS = Topic(
         BadCall(
             "unknown way to render",
             'LayerPruningEnv(problem, render_mode="human")',
-            "render_mode is None or one of ['ansi'], not 'human'.",
+            "render_mode is None or one of ['ansi', 'rgb_array'], not 'human'.",
             "ConfigError",
             _render,
         ),
@@ -164,7 +164,7 @@ CALLS = Topic(
         BadCall(
             "reward that is NaN",
             "PruningProblem(..., reward=lambda ...: nan)",
-            "The reward of the filled uniform plan must be a finite number. The plan [12, 10, 24, 22] has score 1, "
+            "The reward of the filled uniform plan must be a finite number. The plan [12, 10, 24, 22] has score …, "
             "divergence …. Correct the task or the reward, or count such plans as the worst: --on-nan skip.",
             "RewardError",
             _reward(_nan_reward),

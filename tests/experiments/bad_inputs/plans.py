@@ -124,6 +124,11 @@ PLANS = Topic(
             "The plan's note 'ignore' must be a list of names; 'head' came. Give --ignore.",
         ),
         BadInput(
+            "note on BatchNorm that is no share",
+            "apply plan-batchnorm.json …",
+            "The plan's note 'batchnorm' must be a number from 0 to 1; 'own' came. Remove it.",
+        ),
+        BadInput(
             "device that only has a profile",
             "apply run/plan.json … --device profile.json",
             "The pruned network is timed here, which 'profile.json' cannot: the profile was measured on "

@@ -33,7 +33,7 @@ TASKS = Topic(
         BadInput(
             "labels out of range",
             "train … --task tiny_networks:bad_labels",
-            "Labels must be in [0, 4); sample 0 of the calibration split of task 'tiny' has label 6. Correct "
+            "Labels must be in [0, 4); sample 0 of the calibration split of task 'tiny' has label 5. Correct "
             "the labels or the number of classes.",
         ),
         BadInput(

@@ -105,6 +105,7 @@ def _plans(place: Path) -> None:
     renamed = {"head": decisions[first], **{name: decisions[name] for name in others}}
     _edited(good, place / "plan-other-group.json", decisions=renamed)
     _edited(good, place / "plan-note.json", notes={"ignore": "head"})
+    _edited(good, place / "plan-batchnorm.json", notes={"batchnorm": "own"})
     _cut(good, place / "cut-plan.json")
     (place / "array.json").write_text("[]")
 

@@ -1,0 +1,148 @@
+"""Which statistics BatchNorms get: judged once per network, for search and delivery alike."""
+
+from __future__ import annotations
+
+import copy
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import nn
+
+from rlprune import layout
+from rlprune.errors import TaskError
+from rlprune.network import IntArray
+from rlprune.pruning import batchnorm
+from rlprune.pruning.builder import BATCH, PlanBuilder
+from rlprune.tasks.answers import as_number, divergence_of, scored_rows
+from rlprune.tasks.base import Task
+from rlprune.tasks.batches import batches
+
+SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
+JUDGES = 256
+"""Validation samples that judge, whatever number a search uses: all evaluators of a network choose alike."""
+FEWEST = 256
+"""Search samples whose own statistics rank plans as those of more do (benchmark ``search_signal``)."""
+REFERENCE = {"channels": 0.7, "weights": 0.5, "bits": 0.125}
+"""What is kept of each choice of a kind in the plan that judges: about half of the network's cost."""
+WORTH = 0.95
+"""A blend must bring the divergence below this share of what re-estimation gives, to be taken in its stead."""
+CHANGED, NEGLIGIBLE = 0.5, 0.01
+"""The dense network has changed where re-estimation alone does so much of the harm of the plan that judges, and gives a
+divergence of more than a hundredth."""
+
+
+@dataclass(frozen=True)
+class StatisticsChoice:
+    """What BatchNorms of pruned networks are normalised with, in search and delivery.
+
+    Attributes:
+        share: of the statistics measured on samples; the rest is the dense network's own running statistics.
+        pruned: share -> divergence of a reference plan from the dense network on validation samples; empty where
+            nothing was judged.
+        dense: the same of the dense network itself: what re-estimation alone changes.
+        samples: calibration samples that statistics are estimated on.
+    """
+
+    share: float
+    pruned: Mapping[float, float] = field(default_factory=dict)
+    dense: Mapping[float, float] = field(default_factory=dict)
+    samples: int = 0
+
+    @classmethod
+    def judged(cls, builder: PlanBuilder, task: Task, row: IntArray) -> StatisticsChoice:
+        """The share with which the delivered network of a plan ``[K]`` stays nearest to the dense one.
+
+        Re-estimation is taken where nothing is better by 5%. A network without BatchNorm has nothing to choose.
+        """
+        if not batchnorm.tracking(builder.dense):
+            return cls(1.0)
+        judge = _Judge(builder, task)
+        pruned = judge.divergences(builder.assembled(row))
+        best = min(pruned, key=lambda share: pruned[share])
+        good = pruned[1.0] < pruned[0.0] and WORTH * pruned[1.0] <= pruned[best]
+        return cls(1.0 if good else best, pruned, judge.divergences(builder.dense), len(task.calibration))
+
+    @property
+    def changes_dense(self) -> bool:
+        """Whether re-estimation alone harms the dense network, and about as much as pruning does."""
+        return bool(self.dense) and self.dense[1.0] > max(NEGLIGIBLE, CHANGED * self.pruned[self.share])
+
+    def as_dict(self) -> dict[str, Any]:
+        """As results state it; a divergence that is not finite is None."""
+        tried = {"pruned": self.pruned, "dense": self.dense}
+        return {"share": self.share, **{name: _finite(item) for name, item in tried.items()}}
+
+    def notes(self, search_samples: int) -> list[str]:
+        """What a person should know: the choice, what the others gave, and samples that cannot carry it."""
+        if not self.pruned:
+            return []
+        gave = ", ".join(f"{value:.3g} {_name(share)}" for share, value in self.pruned.items())
+        found = [f"BatchNorm: {_name(self.share)}. Divergence of a reference plan from the dense network: {gave}."]
+        if self.changes_dense:
+            found.append(
+                f"Warning: BatchNorm re-estimated on the {self.samples} calibration samples changes the dense network "
+                f"itself (divergence {self.dense[1.0]:.2g}): they are too few, or unlike those it was trained on. Give "
+                "more, drawn as the training data are."
+            )
+        if self.share and search_samples < FEWEST:
+            found.append(
+                f"{search_samples} search samples carry BatchNorm statistics badly, so the search may rank plans "
+                f"otherwise than they are delivered; from {FEWEST} on they do not (--samples)."
+            )
+        return found
+
+
+def _name(share: float) -> str:
+    return {0.0: "own statistics", 1.0: "re-estimated"}.get(share, f"{share:.0%} re-estimated")
+
+
+def _finite(tried: Mapping[float, float]) -> dict[str, float | None]:
+    return {f"{share:g}": value if math.isfinite(value) else None for share, value in tried.items()}
+
+
+def reference_row(builder: PlanBuilder) -> IntArray:
+    """A plan ``[K]`` that needs what pruning needs: evenly cut, or without the block that is missed least."""
+    space = builder.space
+    row = space.full.copy()
+    for kind, share in REFERENCE.items():
+        places = [place for place, choice in enumerate(space.choices) if choice.kind == kind and len(choice.levels) > 1]
+        for place in places:
+            wanted = share * space.choices[place].full
+            row[place] = min(space.choices[place].levels, key=lambda level: abs(level - wanted))
+        if places:
+            return row
+    blocks = [place for place, choice in enumerate(space.choices) if choice.kind == "depth"]
+    if blocks:
+        row[min(blocks, key=lambda place: builder.error_curve(space.choices[place])[0])] = 0
+    return row
+
+
+class _Judge:
+    """Measures how far a network is from the dense one, with each share of statistics."""
+
+    def __init__(self, builder: PlanBuilder, task: Task) -> None:
+        self._builder, self._task = builder, task
+        self._split = task.validation.take(JUDGES)
+        self._wanted = self._answers(builder.dense)
+
+    def divergences(self, model: nn.Module) -> dict[float, float]:
+        if self._builder.channels_last:
+            model = layout.to_channels_last(copy.deepcopy(model))
+        return {share: self._divergence(copy.deepcopy(model), share) for share in SHARES}
+
+    def _divergence(self, model: nn.Module, share: float) -> float:
+        self._builder.reestimate(model, share)
+        try:
+            divergence = divergence_of(self._task, self._answers(model), self._wanted, self._split.targets)
+        except TaskError:  # NaN of a pruned network; where it is the task's fault, the search finds it
+            return math.inf
+        value = as_number(divergence, "divergence", self._task.name, strict=False)
+        return math.inf if math.isnan(value) else value
+
+    def _answers(self, model: nn.Module) -> torch.Tensor:
+        return scored_rows(
+            self._task, model, batches(self._split, BATCH, self._builder.device, self._builder.channels_last)
+        )

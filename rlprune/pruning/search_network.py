@@ -1,0 +1,41 @@
+"""The network into which a search puts one plan after the other."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import torch
+from torch import nn
+
+from rlprune.network import IntArray
+from rlprune.pruning import batchnorm
+from rlprune.pruning.depth import BlockSwitch
+from rlprune.pruning.quantization import Int8Inputs
+from rlprune.pruning.tables import PruningTables
+from rlprune.space import Space
+
+
+class SearchNetwork:
+    """The dense network at first, with BatchNorms that take a share of each batch's own statistics.
+
+    Args:
+        share: see :mod:`rlprune.pruning.batchnorm`.
+    """
+
+    def __init__(self, tables: PruningTables, space: Space, share: float) -> None:
+        self._space, self._shell = space, tables.shell()
+        self._switch = BlockSwitch(self._shell.module, space.blocks)
+        self._rounding = Int8Inputs(self._shell.module, sorted(space.int8.names))
+        batchnorm.use_batch_statistics(self._shell.module, share)
+
+    @property
+    def module(self) -> nn.Module:
+        """The network with the plan that was put in last."""
+        return self._shell.module
+
+    def put(self, row: IntArray, tensors: Mapping[str, torch.Tensor]) -> nn.Module:
+        """The network of a plan ``[K]`` with its tensors (``state_dict`` key -> tensor)."""
+        self._shell.fill(tensors, self._space.widths(row[None])[0])
+        self._switch.only(self._space.dropped(row))
+        self._rounding.follow(self._space.computed_in_int8(row))
+        return self.module
