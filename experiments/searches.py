@@ -10,9 +10,10 @@ from rlprune.budget import format_cost
 from rlprune.errors import RewardError, RunError
 from rlprune.evaluation import Evaluator, Quality
 from rlprune.experiments.journal import SearchMemory
-from rlprune.experiments.progress import Bar, Progress
+from rlprune.experiments.progress import Progress
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.problem import Outcome, PruningProblem
+from rlprune.progress import Bar
 
 UNIFORM = "uniform"
 

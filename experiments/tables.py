@@ -13,6 +13,10 @@ if TYPE_CHECKING:
     from rich.table import Table
 
 
+UNBOUNDED = 10_000
+"""Columns of a console that has no edge."""
+
+
 def print_rows(title: str, metric: str, rows: Sequence[Row]) -> None:
     """Print the table on stdout; the learned row stands out.
 
@@ -62,15 +66,15 @@ def _table(
 
 
 def _console() -> Console:
-    """As wide as the terminal; 140 characters elsewhere."""
+    """As wide as the terminal; elsewhere as wide as what is printed, of which nothing is cut or folded."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False, markup=False)
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else UNBOUNDED, highlight=False, markup=False)
 
 
 def _width(console: Console, table: Table) -> int:
     """Characters of a table that nothing is folded in."""
-    return table.__rich_measure__(console, console.options.update(max_width=10_000)).maximum
+    return table.__rich_measure__(console, console.options.update(max_width=UNBOUNDED)).maximum
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:

@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.stats import rankdata
-from tqdm import tqdm
 
 from rlprune import layout
 from rlprune.agents import make_searcher
@@ -37,6 +36,7 @@ from rlprune.experiments.tables import markdown, print_table
 from rlprune.files import write_atomic
 from rlprune.finetune import FineTuning, finetune
 from rlprune.network import FloatArray, IntArray
+from rlprune.progress import counted
 from rlprune.tasks import Split
 
 SCHEMA = "rlprune-search-signal/2"
@@ -67,7 +67,7 @@ def run(network: str, options: argparse.Namespace) -> dict[str, Any]:
     truth = truths(evaluator, plans, unseen, options)
     rows = [
         row_of(Evaluator(evaluator.tables, evaluator.task, samples=count, batch_statistics=own), plans, truth)
-        for count in tqdm(counts, desc=f"{network}: signals", file=sys.stderr)
+        for count in counted(counts, f"{network}: signals")
         for own in (False, True)
     ]
     return {
@@ -110,7 +110,7 @@ def truths(
     """Accuracy of finished plans on unseen images, of all plans and of the first ones after a short fine-tune."""
     truth: dict[str, list[float]] = {state: [] for state in STATES}
     settings = FineTuning(steps=options.finetune_steps, seed=options.seed)
-    for number, plan in enumerate(tqdm(plans, desc="finished plans", file=sys.stderr)):
+    for number, plan in enumerate(counted(plans, "finished plans")):
         model = evaluator.repaired(plan)
         truth["pruned"].append(accuracy(evaluator, model, unseen))
         if number < options.finetune_plans:
