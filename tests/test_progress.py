@@ -27,10 +27,13 @@ def test_a_log_gets_a_line_every_ten_seconds_and_the_true_end(
             bar.step("" if number < 60 else "two halves differ by 4.0%, 3.0% wanted")
     shown = capsys.readouterr()
     lines = shown.err.splitlines()
-    assert shown.out == "" and "\r" not in shown.err
+    assert shown.out == ""
+    assert "\r" not in shown.err
     assert 9 <= len(lines) <= 12
-    assert " of 60 rounds in " in lines[0] and lines[0].endswith(" s left")
-    assert lines[-1].startswith("time 80 plans: 100 rounds in ") and lines[-1].endswith("4.0%, 3.0% wanted")
+    assert " of 60 rounds in " in lines[0]
+    assert lines[0].endswith(" s left")
+    assert lines[-1].startswith("time 80 plans: 100 rounds in ")
+    assert lines[-1].endswith("4.0%, 3.0% wanted")
 
 
 @pytest.mark.parametrize(
@@ -45,7 +48,7 @@ def test_a_quick_bar_is_one_line(total: int | None, steps: int, end: str, capsys
 
 
 def test_what_was_broken_off_says_so(capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(KeyboardInterrupt), Bar("count", 3, done=1) as bar:
+    with pytest.raises(KeyboardInterrupt), Bar("count", 3, done=1) as bar:  # noqa: PT012
         bar.step()
         raise KeyboardInterrupt
     assert capsys.readouterr().err == "count: 2 of 3 in 0 s, stopped\n"
@@ -77,5 +80,7 @@ def test_a_terminal_gets_a_bar_whose_total_does_not_grow(monkeypatch: pytest.Mon
         for _ in range(3):
             bar.step("wanted")
     shown = terminal.getvalue()
-    assert "\r" in shown and "0/2" in shown
-    assert "3/3" not in shown and "3 rounds" in shown
+    assert "\r" in shown
+    assert "0/2" in shown
+    assert "3/3" not in shown
+    assert "3 rounds" in shown
