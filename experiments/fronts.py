@@ -27,7 +27,7 @@ from rlprune.problem import Outcome, PruningProblem
 
 POLICY = "policy"
 FINALISTS = 2
-"""Plans of a method that are scored on all validation images at each budget."""
+"""Plans of a method that are scored on all validation samples at each budget."""
 
 
 @dataclass(eq=False)
@@ -72,7 +72,7 @@ class FrontJob(Job):
         found = {name: [episode.outcome for episode in search.episodes] for name, search in searches.items()}
         self.volumes = volumes_of(problems, metric, found)
         cheaper: dict[str, list[Outcome]] = {}
-        with self.progress.phase("finalists", f"Scoring the front on {len(self.material.task.validation)} images"):
+        with self.progress.phase("finalists", f"Scoring the front on {len(self.material.task.validation)} samples"):
             for problem in problems:
                 self._add(UNIFORM, UNIFORM, problem, [problem.uniform])
                 for name, search in searches.items():
@@ -90,7 +90,7 @@ class FrontJob(Job):
             self._add(POLICY, POLICY, problem, [replay(policy, problem)])
 
     def _add(self, method: str, role: str, problem: PruningProblem, outcomes: Sequence[Outcome]) -> Outcome:
-        """Score plans on all validation images, where they were not yet, and take the best for a point."""
+        """Score plans on all validation samples, where they were not yet, and take the best for a point."""
         new = [outcome for outcome in outcomes if tuple(outcome.levels.tolist()) not in self._scored]
         for finalist in finalists(new, self.problem.evaluator):
             self._scored[tuple(finalist.outcome.levels.tolist())] = finalist

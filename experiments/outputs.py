@@ -12,7 +12,7 @@ from rlprune.devices import DeviceProfile
 from rlprune.errors import DeviceError, NetworkError, RunError
 from rlprune.experiments.cost import RunCost
 from rlprune.experiments.details import details_of
-from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.device_facts import DeviceFacts, batch_note
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.report import write_report
@@ -22,7 +22,7 @@ from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS, RunFolder
 from rlprune.experiments.scoring import Candidate, digest, weights
 from rlprune.experiments.searches import Search
-from rlprune.experiments.setup import choices_of, untouched
+from rlprune.experiments.setup import choices_of, scarcity, untouched
 from rlprune.experiments.summaries import write_summaries
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.experiments.verdict import blind, collapse, ranked, verdict
@@ -181,9 +181,11 @@ def _verdict(facts: Facts, rows: list[Row]) -> str:
 def _notes(facts: Facts) -> list[str]:
     sizes = {item.quality.samples for item in facts.candidates}
     return [
-        f"Validation: all {max(sizes)} images, repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
+        f"Validation: all {max(sizes)} samples, repaired by least squares, BatchNorm re-estimated, no fine-tuning.",
         "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
+        *batch_note(facts.power.batch),
         *facts.power.notes,
+        *scarcity(facts.problem),
         *untouched(facts.problem.evaluator.tables),
     ]
 

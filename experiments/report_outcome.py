@@ -81,12 +81,12 @@ def budget_words(text: str, result: Result) -> str:
 def _figures(result: Result) -> list[Figure]:
     """Score, speed, energy and size of the kept plan, beside the dense network."""
     dense, best = dense_of(result), winner_of(result)
-    figures = [_score_figure(result, dense, best)]
+    figures, call = [_score_figure(result, dense, best)], call_words(dense.batch)
     if dense.latency_ms is not None and best.latency_ms is not None:
         kind = "measured" if best.latency_measured_ms is not None else "promised, not measured"
-        figures.append(_faster(dense.latency_ms, best.latency_ms, kind))
+        figures.append(_faster(dense.latency_ms, best.latency_ms, call + kind))
     if dense.energy_mj is not None and best.energy_mj is not None:
-        figures.append(_less("energy", dense.energy_mj, best.energy_mj, "mJ", result["energy_source"]))
+        figures.append(_less("energy", dense.energy_mj, best.energy_mj, "mJ", call + result["energy_source"]))
     figures.append(_less("size", dense.size_bytes / 1e3, best.size_bytes / 1e3, "kB", "as stored"))
     return [*figures, _less("MACs", dense.macs / 1e6, best.macs / 1e6, "M", "of one sample")]
 
@@ -97,10 +97,10 @@ def _score_figure(result: Result, dense: Row, best: Row) -> Figure:
     kind = "test" if tested else "validation"
     counts = result.get("images")
     if result["metric"] != "accuracy" or counts is None:
-        return Figure(f"{result['metric']}, {kind} images", score_text(after), f"dense: {score_text(before)}")
+        return Figure(f"{result['metric']}, {kind} samples", score_text(after), f"dense: {score_text(before)}")
     error = _binomial(after or 0.0, counts[kind])
-    detail = f"dense: {score_text(before)}; ± {score_text(error)} on {counts[kind]} images"
-    return Figure(f"{result['metric']}, {kind} images", score_text(after), detail)
+    detail = f"dense: {score_text(before)}; ± {score_text(error)} on {counts[kind]} samples"
+    return Figure(f"{result['metric']}, {kind} samples", score_text(after), detail)
 
 
 def _faster(before: float, after: float, kind: str) -> Figure:
@@ -111,6 +111,11 @@ def _less(label: str, before: float, after: float, unit: str, kind: str) -> Figu
     return Figure(
         label, f"{after / before - 1:+.0%}".replace("-", "−"), f"{short(before)} → {short(after)} {unit}, {kind}"
     )
+
+
+def call_words(batch: int) -> str:
+    """How many samples latency and energy are of, where not of one."""
+    return "" if batch == 1 else f"for {batch} samples, "
 
 
 def short(value: float) -> str:
@@ -128,25 +133,25 @@ def _found_by(result: Result) -> str:
     levels = zip(result["groups"], best.widths, strict=False)
     if any(choice.get("kind") in ("weights", "bits") and level < choice["width"] for choice, level in levels):
         where += ", `pruned.compact.safetensors` its weights as stored"
-    return f"**Found by** {who}; chosen by the validation images. {where}."
+    return f"**Found by** {who}; chosen by the validation samples. {where}."
 
 
 def certainty(result: Result) -> Section:
     """How far the figures can be trusted."""
-    points = [_images(result), _score_error(result), _margin(result), *_promises(result), _seeds(result)]
+    points = [_samples(result), _score_error(result), _margin(result), *_promises(result), _seeds(result)]
     return Section(
         "How sure",
         [Bullets([text for text in points if text]), Words("The run notes:"), Bullets(list(map(str, result["notes"])))],
     )
 
 
-def _images(result: Result) -> str:
+def _samples(result: Result) -> str:
     counts = result.get("images")
     if counts is None:
-        return f"Plans were scored on {result['samples']} validation images during the search."
+        return f"Plans were scored on {result['samples']} validation samples during the search."
     return (
-        f"Plans were scored on {result['samples']} validation images during the search, the best of them on all "
-        f"{counts['validation']}, and those in the table once, at the end, on {counts['test']} test images."
+        f"Plans were scored on {result['samples']} validation samples during the search, the best of them on all "
+        f"{counts['validation']}, and those in the table once, at the end, on {counts['test']} test samples."
     )
 
 
@@ -157,13 +162,13 @@ def _score_error(result: Result) -> str:
         return ""
     error = _binomial(best.score_test, counts["test"])
     return (
-        f"Test accuracy: {score_text(best.score_test)} ± {score_text(error)} (one binomial standard error; one image "
+        f"Test accuracy: {score_text(best.score_test)} ± {score_text(error)} (one binomial standard error; one sample "
         f"is {score_text(1 / counts['test'])})."
     )
 
 
 def _binomial(share: float, count: int) -> float:
-    """Standard error of a share of ``count`` images; one image where all or none are right."""
+    """Standard error of a share of ``count`` samples; one sample where all or none are right."""
     return max(math.sqrt(share * (1 - share) / count), 1 / count)
 
 
@@ -174,12 +179,12 @@ def _margin(result: Result) -> str:
         return ""
     first, second = (row.score_validation for row in order[:2])
     if first == second:
-        return f"{order[0].name} and {order[1].name} are equal on the validation images; divergence decided."
-    images = round((first - second) * counts["validation"])
+        return f"{order[0].name} and {order[1].name} are equal on the validation samples; divergence decided."
+    ahead = round((first - second) * counts["validation"])
     noise = math.hypot(*(_binomial(score, counts["validation"]) for score in (first, second)))
     meaning = "more than chance explains" if first - second > 2 * noise else "which may be chance"
     return (
-        f"{order[0].name} is {images} of {counts['validation']} validation images ahead of {order[1].name}, {meaning} "
+        f"{order[0].name} is {ahead} of {counts['validation']} validation samples ahead of {order[1].name}, {meaning} "
         f"(two standard errors of the difference are {score_text(2 * noise)} at most)."
     )
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -11,7 +10,6 @@ from rlprune.experiments import profile_pictures, report_objectives
 from rlprune.experiments.document import Block, Code, Folded, Picture, Section, Table, Terms, Words
 from rlprune.experiments.report_outcome import COLLAPSE, Result, rows_of, short
 from rlprune.experiments.rows import Row, columns, score_text
-from rlprune.experiments.run_config import TrainConfig
 
 CAPTIONS = {
     "learning-curve": "The best reward so far against plans evaluated; dots are single plans, the dashed line is the "
@@ -29,9 +27,9 @@ GLOSSARY = (
     ("group", "layers that can only lose the same channels together"),
     ("keep ratio", "the share of its channels that a group keeps"),
     ("uniform", "the plan that keeps the same share everywhere and just meets the budget"),
-    ("divergence", "how far the answers are from the dense network's on the same images; 0 is no difference"),
+    ("divergence", "how far the answers are from the dense network's on the same samples; 0 is no difference"),
     ("reward", "what the search maximises within the budget; 0 is the uniform plan, unless another reward was set"),
-    ("evaluation", "one plan scored on the validation images of the search"),
+    ("evaluation", "one plan scored on the validation samples of the search"),
     ("hypervolume", "how much of the space between the objectives plans dominate, up to a reference point"),
     ("knee", "the plan at which a front bends most: less of one thing begins to cost much of another"),
     ("promised", "predicted by the device profile, which rests on measurements of other plans"),
@@ -184,16 +182,19 @@ def search_table(result: Result) -> Table:
     return Table(heads, cells)
 
 
-def repeat(result: Result, command: str, config: TrainConfig, versions: Mapping[str, Any], policy: bool) -> Section:
-    """The command, what it was run with, and what can be done with the run."""
+def repeat(result: Result, command: str, versions: Mapping[str, Any], commands: Sequence[str]) -> Section:
+    """The command, what it was run with, and the commands that go on with the run."""
     more = {name: value for name, value in versions.items() if name not in VERSIONS and value is not None}
     return Section(
         "How to repeat it",
         [
             Code(command),
             _mapping(_facts(result) | _machine(versions)),
-            Words("With the folder of this report as `RUN`:"),
-            Code("\n".join(_commands(result, config, policy))),
+            Words(
+                "To go on with the run, in the folder in which this report was made (`rlprune report` makes it again "
+                "where the run was moved to):"
+            ),
+            Code("\n".join(commands)),
             Words(
                 "Settings: `config.yaml`. Every episode: `episodes-*.csv`. Plans: `plan.json`, `plans/`. All figures: "
                 "`result.json`."
@@ -217,7 +218,7 @@ def _facts(result: Result) -> dict[str, object]:
     facts: dict[str, object] = {
         "seed": result["seed"],
         "reward": result["reward"],
-        "validation images of one evaluation": result["samples"],
+        "validation samples of one evaluation": result["samples"],
         "reward of the uniform plan": f"{result['marks']['uniform']['reward']:.4f}",
         **{LABELS.get(name, name): value for name, value in (result["device"] or {}).items()},
     }
@@ -225,21 +226,6 @@ def _facts(result: Result) -> dict[str, object]:
         facts["fingerprint of the network"] = result["fingerprint"]
     digests = result.get("data") or {}
     return facts | {f"sha256 of the {split} data": digest for split, digest in digests.items()}
-
-
-def _commands(result: Result, config: TrainConfig, policy: bool) -> list[str]:
-    task = [] if config.task is None else ["--task", config.task]
-    data = [] if config.data_dir is None else ["--data-dir", config.data_dir]
-    network = ["--network", config.network, *task, *data]
-    budgets = [word for text in result["budgets"] for word in ("--budget", text)]
-    replay = [["replay", "RUN", *network, *budgets]] if policy else []
-    found = [
-        ["validate", "RUN"],
-        ["apply", "RUN/plan.json", *network, "--out", "pruned"],
-        *replay,
-        ["report", "RUN"],
-    ]
-    return [shlex.join(["rlprune", *words]) for words in found] + ["tensorboard --logdir RUN/tensorboard"]
 
 
 def glossary() -> Section:

@@ -41,7 +41,7 @@ class Search:
 
 @dataclass(frozen=True, eq=False)
 class Finalist:
-    """A plan scored again on all validation images, BatchNorm re-estimated."""
+    """A plan scored again on all validation samples, BatchNorm re-estimated."""
 
     outcome: Outcome
     quality: Quality
@@ -142,7 +142,7 @@ class _Follower:
 
 
 def finalists(outcomes: Sequence[Outcome], evaluator: Evaluator) -> list[Finalist]:
-    """Score plans again on all validation images; the best comes first.
+    """Score plans again on all validation samples; the best comes first.
 
     Higher score first, then smaller divergence from the dense network, then higher reward in the search.
     """

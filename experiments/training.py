@@ -13,9 +13,17 @@ from rlprune.budget import Budget, BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation import Evaluator
+from rlprune.experiments import commands
 from rlprune.experiments.config import ProblemConfig, check_known
 from rlprune.experiments.cost import RunCost
-from rlprune.experiments.device import describe, fitting_profile, lacks_mixes, new_profile, with_mixes
+from rlprune.experiments.device import (
+    describe,
+    fitting_profile,
+    lacks_mixes,
+    new_profile,
+    refuse_hopeless,
+    with_mixes,
+)
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.fronts import FrontJob
 from rlprune.experiments.interruption import Interrupted
@@ -35,9 +43,10 @@ from rlprune.experiments.setup import (
     make_evaluator,
     make_problem,
     needs_profile,
+    scarcity,
     untouched,
 )
-from rlprune.experiments.trust import how_to_continue, refuse_code
+from rlprune.experiments.trust import refuse_code
 from rlprune.experiments.versions import versions
 from rlprune.problem import PruningProblem
 from rlprune.threads import torch_threads
@@ -152,11 +161,11 @@ class _Session:
             except Interrupted:
                 raise
             except KeyboardInterrupt as reason:
-                raise Interrupted(how_to_continue(run.path, self.config)) from reason
+                raise Interrupted(f"Continue with: {commands.resume(run.path, self.config)}") from reason
             except OSError as reason:  # of a library that writes for us
                 raise RunError(
                     f"Cannot write to {run.path}: {reason.strerror or reason}. What stands there is safe. Make room. "
-                    f"{how_to_continue(run.path, self.config)}"
+                    f"Continue with: {commands.resume(run.path, self.config)}"
                 ) from reason
 
 
@@ -203,11 +212,12 @@ def prepared(config: ProblemConfig, material: Material, target: Device, progress
         evaluator = make_evaluator(material, config.samples, config.seed)
     for line in untouched(evaluator.tables):
         progress.note(line)
-    _check_countable(material, config.budgets())
+    _check_countable(material, config.lowest_budgets())
     if target.runtime is not None:
         # The measurements use this export again.
         with progress.phase("export", f"Exporting {material.name}"):
             target.runtime.load(material.network, material.network.dense_widths)
+        refuse_hopeless(material.space, target, config, progress)
     return evaluator
 
 
@@ -225,6 +235,8 @@ def stated(
     problem = make_problem(material, evaluator, profile, config.budgets(), config.reward, on_nan)
     if idle := idle_kinds(problem.space):
         progress.note(f"Nothing limited is changed by {' or '.join(idle)}: left untouched.")
+    for line in scarcity(problem):
+        progress.note(line)
     return problem
 
 

@@ -17,7 +17,7 @@ def _worth(row: Row) -> tuple[float, float]:
 
 
 def verdict(agent: str, metric: str, budgets: Sequence[str], rows: Sequence[Row]) -> str:
-    """Which method won and by how much, decided on the validation images: the test images only report."""
+    """Which method won and by how much, decided on the validation samples: the test samples only report."""
     order = ranked(rows)
     first = [row.name for row in order if _worth(row) == _worth(order[0])]
     if first == [agent]:

@@ -17,7 +17,7 @@ import numpy as np
 from rlprune.choices import Choice
 from rlprune.completion import FITS, FloatArray, IntArray, WidthSearch
 from rlprune.errors import BudgetError
-from rlprune.limits import Budget, cost_name, format_cost
+from rlprune.limits import Budget, cost_name, format_cost, impossible
 
 if TYPE_CHECKING:
     from rlprune.costs import CostModel
@@ -26,6 +26,8 @@ __all__ = ["Budget", "BudgetPlanner", "Walk", "cost_name", "format_cost"]
 
 MIN_USAGE = 0.97
 _CACHED_STEPS = 4096
+TOLD = 0.1
+"""Share of the least cost from which on its largest group is named."""
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,8 @@ class BudgetPlanner:
         self.lowest, self.full = self._search.low, self._search.full
         self.dense_costs = self.costs_of(self.full)
         self.limits = {b.metric: b.limit(self.dense_costs[b.metric]) for b in self._checked(self.budgets)}
-        for metric in self.limits:
-            self._refuse_impossible(metric)
+        for budget in self.budgets:
+            self._refuse_impossible(budget)
         self.uniform, used = self._search.uniform(MIN_USAGE if self.limits else 0.0)
         self.uniform.setflags(write=False)
         self.target = min(MIN_USAGE, used)
@@ -135,6 +137,21 @@ class BudgetPlanner:
         costs = {metric: cost(ends) for metric, cost in self.costs.items()}
         return {m: float(c[0]) for m, c in costs.items()}, {m: float(c[1]) for m, c in costs.items()}
 
+    def few(self, most: int) -> int | None:
+        """How many plans meet the budgets and make use of them, where at most ``most`` meet them; else None.
+
+        Costs never fall when a level rises, so a prefix that fits with the rest at its lowest belongs to a plan that
+        fits: there are never more such prefixes than plans.
+        """
+        rows = self.lowest[None]
+        for place, choice in enumerate(self.choices):
+            rows = np.repeat(rows, len(choice.levels), axis=0)
+            rows[:, place] = np.tile(choice.levels, len(rows) // len(choice.levels))
+            rows = rows[self.usage(rows) <= FITS]
+            if len(rows) > most:
+                return None
+        return int((self.usage(rows) >= self.target).sum())
+
     def costs_of(self, widths: IntArray) -> dict[str, float]:
         """Cost per metric of one plan, ``[G]``."""
         return {metric: float(cost(widths[None])[0]) for metric, cost in self.costs.items()}
@@ -153,21 +170,19 @@ class BudgetPlanner:
                 )
         return budgets
 
-    def _refuse_impossible(self, metric: str) -> None:
-        needed, limit = float(self.costs[metric](self.lowest[None])[0]), self.limits[metric]
-        if needed <= limit * FITS:
+    def _refuse_impossible(self, budget: Budget) -> None:
+        metric, dense = budget.metric, self.dense_costs[budget.metric]
+        needed = float(self.costs[metric](self.lowest[None])[0])
+        if needed <= self.limits[metric] * FITS:
             return
-        if needed >= self.dense_costs[metric] * (1 - 1e-12):
+        if needed >= dense * (1 - 1e-12):
             raise BudgetError(
-                f"Budget of {format_cost(metric, limit)} {metric} cannot be met: nothing that is decided changes this "
-                f"cost, which is {format_cost(metric, needed)}. Decide something else, or limit another cost."
+                f"Budget {budget} cannot be met: nothing that is decided changes this cost, which is "
+                f"{format_cost(metric, needed)}. Decide something else, or limit another cost."
             )
         name, share = self._largest_at_minimum(metric, needed)
-        largest = f" (largest: `{name}`, {format_cost(metric, share)})" if share > 0 else ""
-        raise BudgetError(
-            f"Budget of {format_cost(metric, limit)} {metric} cannot be met: keeping the minimum everywhere "
-            f"still needs {format_cost(metric, needed)}{largest}. Raise the budget."
-        )
+        largest = f" ({share / needed:.0%} of it `{name}`)" if share > TOLD * needed else ""
+        raise impossible(budget, needed, dense, largest)
 
     def _largest_at_minimum(self, metric: str, needed: float) -> tuple[str, float]:
         """The group that costs most at its minimum: its marginal cost per channel there, times its channels."""

@@ -10,7 +10,7 @@ from typing import Any
 
 from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import FEWEST
-from rlprune.experiments.comparing.conditions import Conditions, shared, shown
+from rlprune.experiments.comparing.conditions import Conditions, shared, shown, telling
 from rlprune.experiments.comparing.figures import draw_fronts, draw_learning_curves, styles_of
 from rlprune.experiments.comparing.front import common_fronts
 from rlprune.experiments.comparing.sections import Line, Section
@@ -54,7 +54,8 @@ class Comparison:
     def title(self, section: Section) -> str:
         """The section's name and what sets it apart."""
         common = self.common
-        apart = [f"{name} {shown(value)}" for name, value in section.conditions.items() if name not in common]
+        names = telling(name for name in section.conditions if name not in common)
+        apart = [f"{name} {shown(section.conditions[name])}" for name in names]
         level = [] if section.level is None else [f"at {section.level}"]
         return f"{section.name}: {', '.join([*apart, *level, _counted(len(section.runs))])}"
 
@@ -62,7 +63,9 @@ class Comparison:
         """What all runs share, in one line."""
         common = self.common
         names = ("network", "task", "budget", "device", "runtime", "energy source", "reward function", "episodes")
-        return ", ".join(f"{name} {shown(common[name])}" for name in names if common.get(name) is not None)
+        batch = common.get("batch") or 1
+        calls = [] if batch == 1 else [f"latency and energy of calls of {batch} samples"]
+        return ", ".join([*(f"{name} {shown(common[name])}" for name in names if common.get(name) is not None), *calls])
 
     def all_notes(self) -> list[str]:
         """The notes, and how intervals and p values came about."""

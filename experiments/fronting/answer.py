@@ -13,7 +13,7 @@ from rlprune.experiments.fronting.figures import draw_front, draw_objectives
 from rlprune.experiments.fronting.front import Front, plan_dict
 from rlprune.experiments.fronting.objectives import OBJECTIVES, REFERENCE, REFERENCE_NOTE, SCORE
 from rlprune.experiments.fronting.plans import MEASURED, SEARCHED
-from rlprune.experiments.fronting.tables import as_csv, front_table, volume_table
+from rlprune.experiments.fronting.tables import as_csv, front_table, volume_table, volume_title
 from rlprune.experiments.pictures import save_figure
 from rlprune.experiments.tables import markdown, print_table
 from rlprune.files import write_atomic, write_json
@@ -92,7 +92,7 @@ class Fronts:
         for front in self.fronts:
             table = front_table(front, self.metric, self.chosen_row(front), ON_TERMINAL)
             print_table(self.title(front), *table[:2], bold=table[2], compact=True)
-        print_table("Hypervolume", *volume_table(self.fronts, self.runs), compact=True)
+        print_table(volume_title(self.fronts, self.metric), *volume_table(self.fronts, self.runs), compact=True)
         print(_wrapped(self.chosen_words()) + "\n")
         for note in self.all_notes():
             print(_wrapped(f"- {note}"))
@@ -111,7 +111,7 @@ class Fronts:
         for front in self.fronts:
             heads, cells, _ = front_table(front, self.metric, self.chosen_row(front), IN_MARKDOWN)
             parts += [f"## {self.title(front).capitalize()}", markdown(heads, cells)]
-        parts += ["## Hypervolume", markdown(*volume_table(self.fronts, self.runs))]
+        parts += [f"## {volume_title(self.fronts, self.metric)}", markdown(*volume_table(self.fronts, self.runs))]
         parts += ["## Notes", "\n".join(f"- {note}" for note in self.all_notes())]
         return "\n\n".join(parts) + "\n"
 

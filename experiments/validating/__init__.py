@@ -154,7 +154,7 @@ def _check(
     with progress.phase("networks", f"Rebuilding and scoring {len(networks)} networks"):
         check_networks(claims, rebuilt, networks, tolerances)
         check_choice(claims, rebuilt)
-    with progress.phase("test", "Scoring them on the test images, to check what was reported"):
+    with progress.phase("test", "Scoring them on the test samples, to check what was reported"):
         check_test(claims, rebuilt, networks, tolerances)
         check_details(claims, rebuilt, tolerances)
     claims.topic = "files"

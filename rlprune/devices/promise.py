@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
@@ -64,6 +65,7 @@ def measure_plans(
     dense_latency_ms: float | None = None,
     meter: PowerMeter | None = None,
     progress: bool = False,
+    limit_s: float | None = None,
 ) -> PlanTimings:
     """Time finished networks interleaved with the dense one.
 
@@ -76,6 +78,7 @@ def measure_plans(
         dense_latency_ms: of the profile whose promise is checked.
         meter: reads the energy of each plan for a window; a stated power is not asked.
         progress: show a bar on stderr.
+        limit_s: seconds after which no further round begins; without one, three times ``samples`` are the most.
 
     Raises:
         DeviceError: the runtime is absent, or fewer samples than one round gives.
@@ -89,7 +92,8 @@ def measure_plans(
     rounds: list[FloatArray] = []
     shortest: list[FloatArray] = []
     with Bar(f"time {len(inferences)} networks", least, unit="rounds", hidden=not progress) as bar:
-        while wants_more(shortest, least):
+        deadline = None if limit_s is None else time.monotonic() + limit_s
+        while wants_more(shortest, least, deadline=deadline):
             rounds.append(time_round(runtime, inferences, len(rounds), seed, repeats))
             shortest.append(rounds[-1].min(axis=1))
             bar.step()

@@ -94,7 +94,7 @@ def test_both_tell_what_was_asked_what_came_out_and_how_to_repeat_it(trained: An
         f"{best['score_test']:.2%}",
         f"{dense['latency_promised_ms'] / best['latency_promised_ms']:.2f}×",
         "at most 50% of its latency",
-        f"on {result['images']['test']} test images",
+        f"on {result['images']['test']} test samples",
         result["device"]["profile error"],
         f"{result['searches']['ddpg']['best_reward']:.4f}",
         result["fingerprint"],
@@ -144,7 +144,7 @@ def test_runs_from_before_the_newer_facts_are_reported(
         del result[name]
     page, text = report(result)
     assert "sha256" not in text
-    assert "validation images during the search" in page.text
+    assert "validation samples during the search" in page.text
 
 
 @pytest.mark.parametrize(
@@ -214,12 +214,12 @@ def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:
     for row in result["rows"][1:]:
         row["score_validation"], row["score_test"] = scores[row["name"]], 0.8
     result["winner"] = "ddpg"
-    assert "300 of 1000 validation images ahead of random, more than chance explains" in certainty(result)
+    assert "300 of 1000 validation samples ahead of random, more than chance explains" in certainty(result)
     assert "80.00% ± 2.00%" in certainty(result)  # sqrt(0.8 * 0.2 / 400)
     result["rows"][2]["score_validation"] = 0.79
-    assert "10 of 1000 validation images ahead of random, which may be chance" in certainty(result)
+    assert "10 of 1000 validation samples ahead of random, which may be chance" in certainty(result)
     result["rows"][2]["score_validation"] = 0.8
-    assert "equal on the validation images" in certainty(result)
+    assert "equal on the validation samples" in certainty(result)
 
 
 def test_a_collapse_stands_in_the_opening(
