@@ -26,6 +26,7 @@ from rlprune.files import (
     read_json,
     read_text,
     refuse_links,
+    require_text,
     write_atomic,
     write_folder,
     write_json,
@@ -168,6 +169,7 @@ class RunFolder:
         Raises:
             RunError: there is no run, it stands otherwise, or a link leads out of the folder.
         """
+        require_text(self.path, RunError)
         refuse_links(self.path, RunError)
         if not (self.path / STATUS).is_file():
             why = f"it has no {STATUS}" if self.path.exists() else "it is not there"

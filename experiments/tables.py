@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -75,6 +76,13 @@ def _console() -> Console:
 def _width(console: Console, table: Table) -> int:
     """Characters of a table that nothing is folded in."""
     return table.__rich_measure__(console, console.options.update(max_width=UNBOUNDED)).maximum
+
+
+def wrapped(text: str) -> str:
+    """Folded at 120 columns; but for a text with a command, which is copied as it stands."""
+    if "rlprune " in text:
+        return text
+    return textwrap.fill(text, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ from rlprune.experiments.comparing.sections import Line, Section
 from rlprune.experiments.comparing.significance import MEASURES, Trial, method_note, trials_of
 from rlprune.experiments.comparing.tables import BRIEF, FULL, as_csv, section_table, trial_table
 from rlprune.experiments.pictures import save_figure
-from rlprune.experiments.tables import markdown, markdown_mapping, print_table
+from rlprune.experiments.tables import markdown, markdown_mapping, print_table, wrapped
 from rlprune.files import write_atomic, write_json
 
 SCHEMA = "rlprune-comparison/2"
@@ -85,11 +84,11 @@ class Comparison:
 
     def show(self) -> None:
         """Print the tables and the notes."""
-        print(_wrapped(f"All runs: {self.headline()}") + "\n")
+        print(wrapped(f"All runs: {self.headline()}") + "\n")
         for section in self.sections:
             self._show(section)
         for note in self.all_notes():
-            print(_wrapped(f"- {note}"))
+            print(wrapped(f"- {note}"))
         if self.out is not None:
             print("\nWritten: " + ", ".join(str(Path(self.out) / name) for name in FILES))
 
@@ -138,10 +137,6 @@ def best_words(section: Section, trials: Sequence[Trial]) -> str:
     if not trials or any(trial.tells for trial in trials):
         return words
     return f"{words} Too few common seeds to tell it from chance: {FEWEST} are needed."
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _counted(runs: int) -> str:

@@ -77,8 +77,8 @@ def volume_title(fronts: Sequence[Front], metric: str) -> str:
 
 def volume_table(fronts: Sequence[Front], runs: Sequence[str]) -> tuple[list[str], list[list[str]]]:
     """Hypervolume in the common objectives of all plans, of each method's and of each run's; a column a front."""
-    columns, names = [], common_objectives(fronts)
-    for front in (one if one.objectives == names else Front(one.kind, names, one.plans) for one in fronts):
+    columns, shared = [], common_objectives(fronts)
+    for front in (one if one.objectives == shared else Front(one.kind, shared, one.plans) for one in fronts):
         parts = {"all": front.volume, **front.volumes(lambda plan: plan.method)}
         columns.append(parts | (front.volumes(lambda plan: plan.source.path) if len(runs) > 1 else {}))
     names = list(dict.fromkeys(name for column in columns for name in column))
