@@ -187,7 +187,7 @@ def _hints(result: dict[str, Any], config: InspectConfig, task: str | None) -> l
     some = shlex.join(flag("rule", f"{layer}: multiple=16 minimum=0.5"))
     return [
         *hints,
-        f"Choose: {ignore} leaves it whole, {only} prunes nothing else; --minimum 0.25 for all groups, {some} for "
+        f"Choose: {ignore} leaves its group whole, {only} prunes no other; --minimum 0.25 for all groups, {some} for "
         "some.",
         f"Prune: {_train(config, task)}",
     ]

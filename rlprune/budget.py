@@ -181,7 +181,7 @@ class BudgetPlanner:
                 f"{format_cost(metric, needed)}. Decide something else, or limit another cost."
             )
         name, share = self._largest_at_minimum(metric, needed)
-        largest = f" ({share / needed:.0%} of it `{name}`)" if share > TOLD * needed else ""
+        largest = f" ({share / needed:.0%} of it in `{name}`)" if share > TOLD * needed else ""
         raise impossible(budget, needed, dense, largest)
 
     def _largest_at_minimum(self, metric: str, needed: float) -> tuple[str, float]:

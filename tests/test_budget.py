@@ -158,8 +158,8 @@ def test_an_impossible_budget_names_the_cheapest_cost_and_the_largest_group() ->
     with pytest.raises(BudgetError) as caught:
         BudgetPlanner(two_choices(), {"macs": TEN_AND_ONE}, [Budget.parse("macs=30M")])
     assert str(caught.value) == (
-        "Budget of 30.0 M macs cannot be met: keeping the minimum everywhere still needs 42.0 M "
-        "(largest: `layer1.conv`, 40.0 M). Raise the budget."
+        "Budget macs=30000000 cannot be met: it allows 30.0 M, and the smallest plan needs 42.0 M (95% of it in "
+        "`layer1.conv`), 47.7% of the dense network's 88.0 M. Ask for macs=42M or more."
     )
 
 
@@ -386,3 +386,15 @@ def test_never_over_on_a_network_with_shared_and_depthwise_layers(
     dense = macs_counted(dict(zip(names, network.dense_widths.tolist(), strict=True)))
     assert macs <= fraction * dense * ROUNDING
     assert planner.target - 1e-9 <= planner.usage(walk.levels[None])[0] <= ROUNDING
+
+
+@pytest.mark.parametrize("share", [0.34, 0.4, 0.5, 0.9])
+@pytest.mark.parametrize("most", [0, 3, 1000])
+def test_few_plans_are_counted_as_by_trying_all(share: float, most: int) -> None:
+    choices = [make_choice("a", (2, 4, 8)), make_choice("b", (2, 4, 6, 8)), make_choice("c", (4, 8))]
+    planner = BudgetPlanner(choices, {"macs": Priced(3.0, 1.0, 2.0)}, [Budget("macs", share)])
+    plans = np.array(list(itertools.product(*(choice.levels for choice in choices))))
+    used = planner.usage(plans)
+    fitting = int((used <= 1 + 1e-9).sum())
+    expected = int(((used <= 1 + 1e-9) & (used >= planner.target)).sum())
+    assert planner.few(most) == (expected if fitting <= most else None)

@@ -118,7 +118,6 @@ IMPLIED = {
 """What differs anyway where something else does, and is not told beside it."""
 WORDS = {
     "network fingerprint": "the layers of the network, which has the same name",
-    "dense network": "what the dense network scores",
     **{f"{split} samples": f"the {split} samples" for split in SPLITS},
 }
 """Of conditions whose values tell people nothing."""

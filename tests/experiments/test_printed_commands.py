@@ -1,4 +1,4 @@
-"""Every command that is printed runs as it stands; for networks of one's own in a folder with a blank in its name too."""
+"""Every command that is printed runs as it stands, for networks of one's own and in folders with blanks too."""
 
 from __future__ import annotations
 
@@ -16,25 +16,28 @@ import pytest
 
 from rlprune.experiments import commands
 from rlprune.experiments.run_config import TrainConfig
-from tests.experiments.conftest import QUICK, TINY, Called, call, inside, make_workplace
+from tests.experiments.conftest import QUICK, TINY, Called, Trained, call, inside
 
-RUN = "runs/it's mine"
+RUN, BROKEN = "runs/it's mine", "runs/broken off"
 PRINTED = re.compile(r"(?:^|(?<=: )|(?<=[`(]))(?:rlprune [a-z]+|tensorboard) [^`\n]*?(?=$|[`)])", re.M)
 NAMED = ["--network", "tiny_networks:network", "--task", "tiny_networks:task"]
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def place(workplace: Path, trained: Trained, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A workplace with a blank in its path, a finished run in it, and one that was broken off."""
     folder = tmp_path_factory.mktemp("with blanks") / "my networks"
     folder.mkdir()
-    with inside(make_workplace(folder)):
-        called = call("train", *TINY, *QUICK, "--out", RUN)
-        assert called.code == 0, called.err
-        (folder / "said.txt").write_text(called.out + called.err)
-        shutil.copytree(RUN, "runs/broken off")
-        Path("runs/broken off/status.json").write_text('{"schema": "rlprune-run/1", "status": "interrupted"}')
-        Path("runs/broken off/result.json").unlink()
+    for name in ("tiny_networks.py", "profile.json"):
+        shutil.copy(workplace / name, folder)
+    with inside(folder):
+        shutil.copytree(trained.path, RUN)
+        shutil.copytree(trained.path, BROKEN)
+        Path(BROKEN, "status.json").write_text('{"schema": "rlprune-run/1", "status": "interrupted"}')
+        Path(BROKEN, "result.json").unlink()
+        shown = call("report", RUN)
+        assert shown.code == 0, shown.err
+        (folder / "said.txt").write_text(shown.out)
         yield folder
 
 
@@ -74,16 +77,21 @@ def test_commands_of_a_report_run(place: Path, verb: str) -> None:
 
 
 def test_whoever_meets_a_run_that_was_broken_off_is_told_how_to_go_on(place: Path) -> None:
-    wanted = shlex.join(["rlprune", "train", "--resume", "runs/broken off", *NAMED])
+    wanted = shlex.join(["rlprune", "train", "--resume", BROKEN, *NAMED])
     for called in (
-        call("report", "runs/broken off"),
-        call("train", *TINY, *QUICK, "--out", "runs/broken off"),
+        call("report", BROKEN),
+        call("train", *TINY, *QUICK, "--out", BROKEN),
         call("compare", RUN, "runs"),
     ):
         assert wanted in printed(called.out + called.err), called
-    refused = call("train", "--resume", "runs/broken off")
+    refused = call("train", "--resume", BROKEN)
     assert refused.errors[0].endswith(f"If you trust that code, add {' '.join(NAMED)}")
-    again = run_as_printed(wanted)
+
+
+@pytest.mark.slow
+def test_a_run_that_was_broken_off_goes_on_by_the_command_that_is_printed(place: Path) -> None:
+    (line,) = printed(call("report", BROKEN).err)
+    again = run_as_printed(line)
     assert again.code == 0, again.err
 
 

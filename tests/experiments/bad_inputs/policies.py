@@ -21,8 +21,8 @@ POLICIES = Topic(
         BadInput(
             "code that only the run names",
             "replay run",
-            "The network of the run in run is code of its user, and a run folder may come from anyone. If "
-            "you trust that code, add --network tiny_networks:network",
+            "The network and the task of the run in run are code of its user, and a run folder may come from "
+            "anyone. If you trust that code, add --network tiny_networks:network --task tiny_networks:task",
         ),
         BadInput(
             "task that only the run names",
