@@ -166,14 +166,14 @@ def format_cost(metric: str, value: float, digits: int = 3) -> str:
     if unit != metric and unit != "B":
         small, base, large = worth.items()  # such as us, ms, s
         shown, scale = small if 0 < value < base[1] / 1e3 else large if value >= 10 * large[1] else base
-        return f"{_plain(value / scale, digits)} {shown}"
+        return f"{plain(value / scale, digits)} {shown}"
     scale, prefix = next(((s, p) for s, p in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= s), (1.0, ""))
     count = f"{value / scale:.{digits - 2}f}{prefix}" if prefix or unit == "B" else f"{value:g}"
     return count if unit != "B" else f"{count}B" if prefix else f"{count} B"
 
 
-def _plain(value: float, digits: int) -> str:
-    """So many digits, without an exponent."""
+def plain(value: float, digits: int) -> str:
+    """A number in so many digits, without an exponent."""
     return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
 
 
@@ -209,7 +209,7 @@ def _reachable(budget: Budget, needed: float, dense: float) -> str:
     if unit == budget.metric:
         prefix, scale = next(((p, s) for p, s in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if value >= s), ("", 1.0))
     step = 10.0 ** (math.floor(math.log10(value / scale)) - 2)
-    return f"{budget.metric}={_plain(math.ceil(value / scale / step - 1e-9) * step, 3)}{prefix}"
+    return f"{budget.metric}={plain(math.ceil(value / scale / step - 1e-9) * step, 3)}{prefix}"
 
 
 def _usage(metric: str) -> str:

@@ -11,6 +11,7 @@ from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
 from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.rows import score_text
+from rlprune.limits import plain
 
 Table = tuple[list[str], list[list[str]], list[bool]]
 
@@ -61,7 +62,7 @@ def _value(plan: Plan, name: str) -> str:
         return score_text(plan.values[name])
     if name == DIVERGENCE:
         return f"{plan.values[name]:.4f}"
-    return f"{plan.values[name] / OBJECTIVES[name].scale:.3g} ({plan.loss(name):.0%})"
+    return f"{plain(plan.values[name] / OBJECTIVES[name].scale, 3)} ({plan.loss(name):.0%})"
 
 
 def common_objectives(fronts: Sequence[Front]) -> tuple[str, ...]:
