@@ -121,7 +121,8 @@ class LayerProfileAnswer:
             "error, whole networks": f"{profile.network_error} on {profile.network_error.plans} plans never measured",
         }
         print_facts("Profile of layer kinds", facts)
-        print(f"Use it: {command('train', '--device', self.path, '--budget', 'latency=0.5')}, with any --network")
+        words = ("--network", "digits-resnet", *flag("device", self.path), "--budget", "latency=0.5")
+        print(f"Use it, with any network: {command('train', *words)}")
 
 
 def profile_facts(profile: DeviceProfile) -> dict[str, str]:

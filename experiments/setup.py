@@ -144,8 +144,12 @@ FEW = 100
 
 
 def scarcity(problem: PruningProblem) -> list[str]:
-    """That there is little to search, where that is so: at a budget that is nearly the least that can be met, say."""
-    plans = problem.planner.few(10 * FEW) if problem.planner.limits else None
+    """That there is little to search, where that is so: at a budget that is nearly the least that can be met, say.
+
+    Plans are counted where costs never fall when a level rises; that of layers in int8 may.
+    """
+    counted = bool(problem.planner.limits) and not {"depth", "bits"} & set(problem.space.kinds)
+    plans = problem.planner.few(10 * FEW) if counted else None
     if plans is None or plans > FEW:
         return []
     found = "Only one plan meets" if plans == 1 else f"Only {plans} plans meet"

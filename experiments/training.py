@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -136,7 +137,8 @@ class _Session:
             if profile is None and needs_profile(config.budgets(), config.reward):
                 run = stack.enter_context(self._open(cost))
                 profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
-                progress.note(f"Other runs can use this profile: --device {run.path / PROFILE}")
+                words = shlex.join(commands.flag("device", run.path / PROFILE))
+                progress.note(f"Other runs can use this profile: {words}")
             needed = needs_profile(config.budgets(), config.reward)
             if profile is not None and needed and lacks_mixes(profile, material.space):
                 run = run or stack.enter_context(self._open(cost))
