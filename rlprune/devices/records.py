@@ -12,7 +12,7 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Tail latencies that a profile promises: name -> share of inferences that are at least as fast."""
 
 
-WORST_TAIL = 0.25
+WORST_TAIL = 0.5
 """Median error of a tail latency up to which it is promised."""
 
 

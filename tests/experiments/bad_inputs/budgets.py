@@ -83,6 +83,12 @@ BUDGETS = Topic(
             "of it in `3`), 1.7% of the dense network's 1.05 ms. Ask for latency=0.0172 or more.",
         ),
         BadInput(
+            "impossible latency, before a profile is measured",
+            "train … --device cpu --budget latency=0.0001",
+            "Budget latency=0.0001 cannot be met: it allows …, and the smallest plan needs … (measured quickly), …% of "
+            "the dense network's …. Ask for latency=… or more.",
+        ),
+        BadInput(
             "impossible MACs, before anything is measured",
             "train … --device cpu --budget latency=0.5 --budget macs=10",
             "Budget macs=10 cannot be met: it allows 10, and the smallest plan needs 66.8 k (83% of it in `6`), "
