@@ -69,9 +69,8 @@ def _new_profile(
 def refuse_hopeless(space: Space, device: Device, config: ProblemConfig, progress: Progress) -> None:
     """Refuse budgets that a quick measurement of the smallest network misses by far, before a profile takes minutes.
 
-    Of those that it misses or meets narrowly it is told.
-
-    Blocks that are dropped and layers in int8 are not looked at: where these are decided, only the profile knows.
+    Those that it misses or meets narrowly are told. Blocks that are dropped and layers in int8 are not looked at: where
+    these are decided, only the profile knows.
 
     Raises:
         BudgetError: see above.
@@ -80,11 +79,12 @@ def refuse_hopeless(space: Space, device: Device, config: ProblemConfig, progres
     if device.runtime is None or device.source is not None or not budgets or {"depth", "bits"} & set(space.kinds):
         return
     network, meter = space.network, meter_of(device, config.watts)[0]
-    smallest = [group.widths[0] if "channels" in space.kinds else group.width for group in network.groups]
-    plans = (network.dense_widths, np.array(smallest, dtype=np.int64))
+    plans = (network.dense_widths, np.array([group.widths[0] for group in network.groups], dtype=np.int64))
     inferences = [device.runtime.load(network, widths) for widths in plans]
     rounds = [time_round(device.runtime, inferences, number, config.seed) for number in range(QUICK_ROUNDS)]
     dense, needed = np.min(rounds, axis=(0, 2)).tolist()
+    if "channels" not in space.kinds:  # zeros save no time
+        needed = dense
     for budget in budgets:
         scale = 1.0
         if budget.metric == "energy":

@@ -115,9 +115,9 @@ def _device(
         return Device(name, "cpu", None, None, UNASKED)
     here = resolve_device("cpu" if is_source(name) else name, threads=settings.threads)
     assert here.runtime is not None  # a device without a profile always has one
-    of_run = "" if theirs is None or theirs.source is None else f", which is of {theirs.source.device}"
+    of_run = "" if theirs is None or theirs.source is None else f" (its own is of another, on {theirs.source.device})"
     progress.note(
-        f"The profile of the run{of_run}, does not hold this network: it is measured here, on "
+        f"The run has no profile of this network{of_run}: it is measured here, on "
         f"{here.runtime.device_name()} with {here.runtime.identity}. Name another with --device."
     )
     return here

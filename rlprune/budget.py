@@ -175,11 +175,6 @@ class BudgetPlanner:
         needed = float(self.costs[metric](self.lowest[None])[0])
         if needed <= self.limits[metric] * FITS:
             return
-        if needed >= dense * (1 - 1e-12):
-            raise BudgetError(
-                f"Budget {budget} cannot be met: nothing that is decided changes this cost, which is "
-                f"{format_cost(metric, needed)}. Decide something else, or limit another cost."
-            )
         name, share = self._largest_at_minimum(metric, needed)
         largest = f" ({share / needed:.0%} of it in `{name}`)" if share > TOLD * needed else ""
         raise impossible(budget, needed, dense, largest)

@@ -194,6 +194,11 @@ def impossible(budget: Budget, needed: float, dense: float, more: str = "") -> B
         dense: cost of the dense network.
         more: what else is to be said of the smallest plan.
     """
+    if needed >= dense * (1 - 1e-12):
+        return BudgetError(
+            f"Budget {budget} cannot be met: nothing that is decided changes this cost, which is "
+            f"{format_cost(budget.metric, needed)}. Decide something else, or limit another cost."
+        )
     allowed, shown = beside(budget.metric, budget.limit(dense), needed)
     return BudgetError(
         f"Budget {budget} cannot be met: it allows {allowed}, and the smallest plan needs {shown}{more}, "

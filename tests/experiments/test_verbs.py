@@ -62,7 +62,7 @@ def test_replay_measures_a_profile_where_the_budget_asks_for_one(
     called = call("replay", other, *WIDER, "--budget", "latency=0.95", "--json")
     assert called.code == 0, called.err
     assert "Profiling" in called.err
-    assert "The profile of the run, which is of Invented processor, does not hold this network: it is" in called.err
+    assert "no profile of this network (its own is of another, on Invented processor): it is" in called.err
     assert all(row["latency_measured_ms"] > 0 and row["latency_promised_ms"] > 0 for row in called.json["rows"])
 
 
