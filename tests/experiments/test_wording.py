@@ -119,7 +119,7 @@ def test_a_run_with_such_a_name_is_left_out(call: Any, trained: Any, tmp_path: P
     assert "Left out: Names of files and folders must be UTF-8" in called.out
 
 
-def test_nothing_speaks_of_images(call: Any, trained: Any, tmp_path: Path) -> None:
+def test_samples_are_called_samples(call: Any, trained: Any, tmp_path: Path) -> None:
     run = shutil.copytree(trained.path, tmp_path / "run")
     called = call("report", run)
     for text in (called.out, (run / "report.md").read_text()):
