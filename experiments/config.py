@@ -191,7 +191,7 @@ class ProblemConfig(DecideConfig):
     reward: str = option(
         "agreement", "what is maximised inside the budget: agreement, accuracy, amc, amc-cost or weighted"
     )
-    samples: int = option(512, "validation images of one evaluation")
+    samples: int = option(512, "validation samples of one evaluation")
     watts: float | None = option(None, "power of the device, where no meter can be read")
     profile_plans: int = option(64, "plans that are measured for a new profile")
     profile_checks: int = option(16, "further plans on which a new profile is checked")
@@ -232,6 +232,11 @@ class ProblemConfig(DecideConfig):
         wide = self.budget_range()
         single = [Budget.parse(text) for text in self.budget if RANGE not in text]
         return single if wide is None else [wide.high, *single]
+
+    def lowest_budgets(self) -> list[Budget]:
+        """The same with the lower end of a range: where these can be met, all can. Raises as :meth:`budgets`."""
+        wide = self.budget_range()
+        return self.budgets() if wide is None else [wide.low, *self.budgets()[1:]]
 
     def budget_range(self) -> BudgetRange | None:
         """The range among the budgets, if there is one.

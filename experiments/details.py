@@ -55,7 +55,7 @@ def details_of(task: Task, networks: Mapping[str, Splits]) -> dict[str, Any]:
 
 
 def splits_of(validation: Quality, test: Details | None) -> dict[str, Details]:
-    """Details by split; without the test images where they were not touched."""
+    """Details by split; without the test samples where they were not touched."""
     return {"validation": validation.details, **({} if test is None else {"test": test})}
 
 

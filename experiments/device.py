@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 from torch import nn
 
 from rlprune.devices import Device, DeviceProfile, meter_of
@@ -15,15 +16,20 @@ from rlprune.devices.mixed_profiler import add_mixes
 from rlprune.devices.profiler import build_profile
 from rlprune.devices.promise import PlanTiming, PlanTimings, measure_plans
 from rlprune.devices.records import EnergyModel
+from rlprune.devices.timing import time_round
 from rlprune.experiments.config import ProblemConfig
-from rlprune.experiments.device_facts import DeviceFacts, facts_here, facts_of_profile
+from rlprune.experiments.device_facts import DeviceFacts, facts_here, facts_of_nothing, facts_of_profile
 from rlprune.experiments.options import in_seconds
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.scoring import Candidate
+from rlprune.experiments.setup import is_measured
+from rlprune.limits import format_cost, impossible
 from rlprune.network import Network
 from rlprune.problem import PruningProblem
 from rlprune.space import Space
 
+LEEWAY, QUICK_ROUNDS = 1.1, 6
+"""How far a quick measurement, of so many rounds, may be off."""
 MUCH = 0.05
 """How far a measured latency may be above the promised one before a run says what to do."""
 
@@ -58,6 +64,43 @@ def _new_profile(
         path=path,
         progress=True,
     )
+
+
+def refuse_hopeless(space: Space, device: Device, config: ProblemConfig, progress: Progress) -> None:
+    """Refuse budgets that a quick measurement of the smallest network misses by far, before a profile takes minutes.
+
+    Those that it misses or meets narrowly are told. Blocks that are dropped and layers in int8 are not looked at: where
+    these are decided, only the profile knows.
+
+    Raises:
+        BudgetError: see above.
+    """
+    budgets = [budget for budget in config.lowest_budgets() if is_measured(budget)]
+    if device.runtime is None or device.source is not None or not budgets or {"depth", "bits"} & set(space.kinds):
+        return
+    network, meter = space.network, meter_of(device, config.watts)[0]
+    plans = (network.dense_widths, np.array([group.widths[0] for group in network.groups], dtype=np.int64))
+    inferences = [device.runtime.load(network, widths) for widths in plans]
+    rounds = [time_round(device.runtime, inferences, number, config.seed) for number in range(QUICK_ROUNDS)]
+    dense, needed = np.min(rounds, axis=(0, 2)).tolist()
+    if "channels" not in space.kinds:  # zeros save no time
+        needed = dense
+    for budget in budgets:
+        scale = 1.0
+        if budget.metric == "energy":
+            if not isinstance(meter, PowerModel):
+                continue  # a fixed part of it is known to a meter alone
+            scale = meter.watts
+        elif budget.metric != "latency" and budget.unit is None:
+            continue  # a share of a tail that nobody measured yet
+        used = scale * needed / budget.limit(scale * dense)
+        if used > LEEWAY:
+            raise impossible(budget, scale * needed, scale * dense, " (measured quickly)")
+        if used > 1 / LEEWAY:
+            progress.note(
+                f"Budget {budget} is about the least that can be met: measured quickly, the smallest network takes "
+                f"{needed / dense:.0%} of the dense one's latency. The profile will tell."
+            )
 
 
 def with_mixes(
@@ -127,7 +170,7 @@ def fitting_profile(device: Device, network: Network, watts: float | None) -> De
 def describe(profile: DeviceProfile) -> str:
     """The profile and its own error in one line."""
     return (
-        f"Profile: {profile.device}, {profile.runtime}; dense {profile.dense_latency_ms:.3f} ms; "
+        f"Profile: {profile.device}, {profile.runtime}; dense {format_cost('latency', profile.dense_latency_ms)}; "
         f"error on {profile.held_out.plans} unseen plans: {profile.held_out}; energy: {profile.energy.source}"
     )
 
@@ -142,11 +185,11 @@ def measure(
 ) -> DeviceFacts:
     """Export the pruned candidates truly, time them beside the dense network, and fill in what was measured.
 
-    Where this machine is not the profile's, nothing is timed and the notes say why.
+    Where this machine is not the profile's, or nobody asked, nothing is timed and the notes say why.
     """
     if device.runtime is None:
-        assert profile is not None  # a device without a runtime came with its profile
-        return facts_of_profile(profile, device, [f"Nothing was measured: {device.absent}."])
+        note = f"Nothing was measured: {device.absent}."
+        return facts_of_nothing(note) if profile is None else facts_of_profile(profile, device, [note])
     progress.note("Measuring the exported networks side by side")
     dense = None if profile is None else profile.dense_latency_ms
     pruned = [item for item in candidates if item.role != "dense"]
@@ -160,6 +203,7 @@ def measure(
         dense_latency_ms=dense,
         meter=meter,
         progress=True,
+        limit_s=in_seconds(config.profile_minutes),
     )
     for item, timing in zip(pruned, timings.plans, strict=True):
         _fill(item, timing)

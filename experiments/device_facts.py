@@ -55,13 +55,14 @@ def facts_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str
     """What a profile states about itself, its warnings among the notes."""
     facts: dict[str, Any] = {"device": profile.device, **_named(profile.runtime), "energy": profile.energy.source}
     facts["profile error"] = f"{profile.held_out} on {profile.held_out.plans} unseen plans"
-    facts["profile p99 error"] = str(profile.tails["p99"].error)
+    tail = profile.tails["p99"]
+    facts["profile p99 error"] = str(tail.error) if tail.holds else tail.refusal
     if profile.energy.measured:
         facts["profile energy error"] = str(profile.energy.error)
     here = None if device.runtime is None else device.runtime.device_name()
     return DeviceFacts(
         energy=profile.energy,
-        tail=profile.tails["p99"],
+        tail=tail if tail.holds else None,
         source=profile.energy.source,
         batch=profile.runtime.batch,
         facts=facts,
@@ -82,6 +83,17 @@ def facts_here(device: Device, meter: PowerMeter, notes: Sequence[str]) -> Devic
         facts={"device": runtime.device_name(), **_named(runtime.identity)},
         notes=[*notes, f"Energy: {meter.source} ({'measured' if meter.measured else 'stated, not measured'})."],
     )
+
+
+def facts_of_nothing(note: str) -> DeviceFacts:
+    """The same where nothing is known and nothing was measured."""
+    return DeviceFacts(energy=None, tail=None, source="not measured", batch=1, facts={}, notes=[note])
+
+
+def batch_note(batch: int) -> list[str]:
+    """What a reader must know where an inference is of several samples."""
+    words = f"Latency and energy are of a call of {batch} samples, MACs and speed of single ones."
+    return [] if batch == 1 else [words]
 
 
 def energy_note(energy: EnergyModel) -> str:

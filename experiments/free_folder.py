@@ -7,6 +7,7 @@ import tempfile
 from pathlib import Path
 
 from rlprune.errors import RunError
+from rlprune.experiments.commands import resume
 from rlprune.files import read_json
 
 STATUS = "status.json"
@@ -48,5 +49,6 @@ def _held(path: Path) -> tuple[str, str]:
         state = str(read_json(path / STATUS, RunError).get("status", "unknown"))[:80]
     except RunError:
         state = "unreadable"
-    going_on = f"Go on with it (rlprune train --resume {path}), or choose another with --out."
-    return f"another run ({state})", another if state in ("complete", "unreadable", "unknown") else going_on
+    if state in ("complete", "unreadable", "unknown"):
+        return f"another run ({state})", another
+    return f"another run ({state})", f"Go on with it ({resume(path)}), or choose another with --out."

@@ -28,7 +28,7 @@ from rlprune.problem import Outcome, PruningProblem
 
 POLICY = "policy"
 FINALISTS = 2
-"""Plans of a method that are scored on all validation images at each budget."""
+"""Plans of a method that are scored on all validation samples at each budget."""
 
 
 @dataclass(eq=False)
@@ -74,7 +74,7 @@ class FrontJob(Job):
         self.volumes = volumes_of(problems, metric, found)
         cheaper: dict[str, list[Outcome]] = {}
         policy = searches[self.config.agent].policy
-        text = f"Scoring the front on {len(self.material.task.validation)} images"
+        text = f"Scoring the front on {len(self.material.task.validation)} samples"
         total = len(problems) * (1 + len(searches) + (policy is not None))
         with self.progress.phase("finalists", text), self.progress.bar("front", total) as self._bar:
             for problem in problems:
@@ -101,7 +101,7 @@ class FrontJob(Job):
         outcomes: Sequence[Outcome],
         evaluations: int | None = None,
     ) -> Outcome:
-        """Score plans on all validation images, where they were not yet, and take the best for a point."""
+        """Score plans on all validation samples, where they were not yet, and take the best for a point."""
         new = [outcome for outcome in outcomes if tuple(outcome.levels.tolist()) not in self._scored]
         for finalist in finalists(new, self.problem.evaluator):
             self._scored[tuple(finalist.outcome.levels.tolist())] = finalist

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 from rlprune.errors import ConfigError, TaskError
+from rlprune.experiments.commands import WIDTHS, command, flag, flags
 from rlprune.experiments.config import InspectConfig
 from rlprune.experiments.inspecting_blocks import BLOCK_COLUMNS, block_cells, calibration_samples, describe_blocks
 from rlprune.experiments.progress import Progress
@@ -28,7 +29,7 @@ from rlprune.zoo import LoadedNetwork, resolve_network
 SCHEMA = "rlprune-inspection/1"
 FAILS = "the pruned network fails"
 COLUMNS = (
-    *("group", "channels", "allowed widths", "producers", "consumers"),
+    *("layers that lose\nchannels together", "channels", "allowed widths", "read by"),
     *("MACs saved\nat smallest", "params saved\nat smallest"),
 )
 
@@ -52,9 +53,11 @@ class InspectAnswer:
             f"down to {_count(least['macs'])} and {_count(least['params'])} with every group at its smallest width"
         )
         cells = [_cells(group) for group in result["groups"]]
-        print_table(f"{len(cells)} groups", COLUMNS, cells)
+        print_table(counted(len(cells), "group"), COLUMNS, cells)
         if blocks := [block_cells(block) for block in result["blocks"]]:
-            print_table(f"{len(blocks)} blocks that can be dropped", BLOCK_COLUMNS, blocks)
+            known = any(block["change"] is not None for block in result["blocks"])
+            title = f"{counted(len(blocks), 'block')} that can be dropped"
+            print_table(title, BLOCK_COLUMNS if known else BLOCK_COLUMNS[:-1], blocks)
         for title, lines in _sections(result):
             print(f"\n{title}:")
             for line in lines:
@@ -79,7 +82,7 @@ def inspect_network(config: InspectConfig, progress: Progress | None = None) -> 
         network = make_network(loaded.model, examples, config, config.multiple)
         progress.note("Running it without each block")
         blocks = describe_blocks(network, calibration_samples(config, loaded.task))
-        result = {**_result(network, config.network, config.task or loaded.task), **blocks}
+        result = {**_result(network, config, config.task or loaded.task), **blocks}
     if config.out is not None:
         write_json(config.out, result, ConfigError)
     return InspectAnswer(result)
@@ -110,7 +113,7 @@ def _examples(loaded: LoadedNetwork, config: InspectConfig) -> Any:
     return load_task(name, config.data_dir).calibration.take(1).tensors
 
 
-def _result(network: Network, name: str, task: str | None) -> dict[str, Any]:
+def _result(network: Network, config: InspectConfig, task: str | None) -> dict[str, Any]:
     dense, smallest = network.dense_widths, np.array([group.widths[0] for group in network.groups])
     one_smallest = np.where(np.eye(len(dense), dtype=bool), smallest, dense)
     macs, params = float(network.macs(dense)[0]), float(network.params(dense)[0])
@@ -118,7 +121,7 @@ def _result(network: Network, name: str, task: str | None) -> dict[str, Any]:
     left_whole = grouped(network.left_whole)
     result = {
         "schema": SCHEMA,
-        "network": name,
+        "network": config.network,
         "fingerprint": network.fingerprint,
         "dense": {"macs": macs, "params": params},
         "smallest": {"macs": float(network.macs(smallest)[0]), "params": float(network.params(smallest)[0])},
@@ -131,7 +134,7 @@ def _result(network: Network, name: str, task: str | None) -> dict[str, Any]:
         "renormalizes": sorted({name for group in network.groups for name in group.renormalizes}),
         "guessed": [_attribute(attribute) for attribute in network.attributes if not attribute.certain],
     }
-    return {**result, "hints": _hints(result, task)}
+    return {**result, "hints": _hints(result, config, task)}
 
 
 def _group(network: Network, group: Group, macs_saved: float, params_saved: float) -> dict[str, Any]:
@@ -165,7 +168,7 @@ def _attribute(attribute: Attribute) -> dict[str, Any]:
     return {"name": name, "value": attribute.value, "groups": list(attribute.slopes)}
 
 
-def _hints(result: dict[str, Any], task: str | None) -> list[str]:
+def _hints(result: dict[str, Any], config: InspectConfig, task: str | None) -> list[str]:
     """What a user can do next, most particular first."""
     reasons = {item["reason"]: item["layers"] for item in result["left_whole"]}
     hints = []
@@ -179,14 +182,26 @@ def _hints(result: dict[str, Any], task: str | None) -> list[str]:
             "Where the pruned network fails, a number of channels stands in the code of forward: take it from the "
             "tensor's shape there (x.shape[1], -1), and the layer becomes free."
         )
-    layer = result["groups"][0]["producers"][0]
-    train = ["rlprune", "train", "--network", result["network"], "--task", task or "mine:task", "--budget", "macs=0.5"]
+    layer = result["groups"][0]["name"]
+    ignore, only = (shlex.join(flag(name, layer)) for name in ("ignore", "only"))
+    some = shlex.join(flag("rule", f"{layer}: multiple=16 minimum=0.5"))
     return [
         *hints,
-        f"Choose: --ignore '{layer}' leaves it whole, --only '{layer}' prunes nothing else; --minimum 0.25 for all "
-        f"groups, --rule '{layer}: multiple=16 minimum=0.5' for some.",
-        f"Prune: {shlex.join(train)}",
+        f"Choose: {ignore} leaves its group whole, {only} prunes no other; --minimum 0.25 for all groups, {some} for "
+        "some.",
+        f"Prune: {_train(config, task)}",
     ]
+
+
+def _train(config: InspectConfig, task: str | None) -> str:
+    """The command that prunes the network as it was inspected; or what is missing for one."""
+    if task is None:
+        return (
+            "a training also needs data and a metric. Write a function that returns a task, which the README shows, "
+            "and name it as --task MODULE:FUNCTION."
+        )
+    words = ["--network", config.network, *flag("task", task), *flags(config, "data_dir", *WIDTHS)]
+    return command("train", *words, "--budget", "macs=0.5")
 
 
 def _sections(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
@@ -209,11 +224,10 @@ def _sections(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
 def _cells(group: dict[str, Any]) -> list[str]:
     unit = f" {'heads ' if group['heads'] else ''}x {group['unit']}" if group["unit"] > 1 else ""
     return [
-        group["name"],
+        alike(group["producers"]),
         f"{group['width']}{unit}",
         compact(group["widths"]),
-        str(len(group["producers"])),
-        str(len(group["consumers"])),
+        counted(len(group["consumers"]), "layer"),
         f"{group['macs_saved']:.1%}",
         f"{group['params_saved']:.1%}",
     ]
@@ -227,6 +241,11 @@ def compact(widths: Sequence[int]) -> str:
         last = widths[-1 if even else -2]
         return f"{widths[0]}..{last} step {steps[0]}" + ("" if even else f", {widths[-1]}")
     return ", ".join(map(str, widths))
+
+
+def counted(number: int, what: str) -> str:
+    """``1 group``, ``2 groups``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _count(number: float) -> str:

@@ -15,7 +15,7 @@ from rlprune.pruning.depth import block_errors
 from rlprune.pruning.droppable import find_blocks
 from rlprune.tasks import Split, load_task
 
-BLOCK_COLUMNS = ("block", "MACs saved\nwithout it", "params saved\nwithout it", "change of\nits input")
+BLOCK_COLUMNS = ("block", "MACs saved\nwithout it", "params saved\nwithout it", "how much it\nchanges its input")
 SAMPLES = 64
 
 
@@ -57,5 +57,5 @@ def describe_blocks(network: Network, samples: Split | None) -> dict[str, Any]:
 
 def block_cells(block: dict[str, Any]) -> list[str]:
     """A line of the table for people."""
-    change = "-" if block["change"] is None else f"{block['change']:.1%}"
-    return [block["name"], f"{block['macs_saved']:.1%}", f"{block['params_saved']:.1%}", change]
+    change = [] if block["change"] is None else [f"{block['change']:.1%}"]
+    return [block["name"], f"{block['macs_saved']:.1%}", f"{block['params_saved']:.1%}", *change]

@@ -11,7 +11,7 @@ from typing import Any
 from rlprune.agents import AGENTS, Episode, Searcher, make_searcher
 from rlprune.agents.search import require_episodes
 from rlprune.devices import Device, DeviceProfile
-from rlprune.experiments import outputs
+from rlprune.experiments import commands, outputs
 from rlprune.experiments.cost import RunCost
 from rlprune.experiments.curves import curves_of
 from rlprune.experiments.device import measure
@@ -34,7 +34,6 @@ from rlprune.experiments.searches import (
 )
 from rlprune.experiments.setup import Material
 from rlprune.experiments.tensorboard import EpisodeWriter, quiet_writers
-from rlprune.experiments.trust import how_to_continue
 from rlprune.plan import PruningPlan
 from rlprune.problem import Outcome, PruningProblem
 
@@ -115,7 +114,7 @@ class Job:
             candidates = self._candidates(searches)
             with self.progress.phase("measure"):
                 power = measure(candidates, self.problem, self.profile, self.target, self.config, self.progress)
-            with self.progress.phase("test", "Scoring the chosen plans on the test images, once"):
+            with self.progress.phase("test", "Scoring the chosen plans on the test samples, once"):
                 score_on_test(candidates, self.problem.evaluator)
             return outputs.write_all(self.run, self._facts(power, searches, candidates), writers, self.progress)
 
@@ -172,8 +171,8 @@ class Job:
             notes = {**self.config.network_notes(), "method": self.best.method, "interrupted": True}
             PruningPlan.from_levels(self.problem.space, outcome.levels, notes).save(path / PLAN)
             score = f"{self.problem.evaluator.task.metric} {outcome.quality.score:.4f}"
-            found = [f"Best plan so far: {path / PLAN}, of {self.best.method} ({score} on the images of the search)."]
-        return " ".join([*found, how_to_continue(path, self.config)])
+            found = [f"Best plan so far: {path / PLAN}, of {self.best.method} ({score} on the samples of the search)."]
+        return " ".join([*found, f"Continue with: {commands.resume(path, self.config)}"])
 
     def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
         """Dense, uniform, filled, and the best finalist of each method, in the order of the table."""

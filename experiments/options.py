@@ -30,6 +30,11 @@ def default_of(item: Field[Any]) -> Any:
     return item.default if item.default_factory is MISSING else item.default_factory()
 
 
+def flag_of(name: str) -> str:
+    """The flag that gives a setting."""
+    return f"--{name.replace('_', '-')}"
+
+
 def at_least(config: Any, minimum: int, *names: str) -> None:
     """Refuse integers below ``minimum``, and those that no machine is large enough for.
 
@@ -38,7 +43,7 @@ def at_least(config: Any, minimum: int, *names: str) -> None:
     """
     for name in names:
         value, most = getattr(config, name), MOST.get(name, 10**9)
-        flag = f"--{name.replace('_', '-')}"
+        flag = flag_of(name)
         if value < minimum:
             raise ConfigError(f"{flag} must be at least {minimum}; {number_text(value)} came.")
         if value > most:

@@ -12,7 +12,7 @@ from rlprune.devices import DeviceProfile
 from rlprune.experiments.cost import RunCost
 from rlprune.experiments.delivering import network_files
 from rlprune.experiments.details import details_of
-from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.device_facts import DeviceFacts, batch_note
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.report import write_report
@@ -196,8 +196,9 @@ def _best_rewards(facts: Facts) -> dict[str, float]:
 def _notes(facts: Facts) -> list[str]:
     sizes = {item.quality.samples for item in facts.candidates}
     return [
-        f"Validation: all {max(sizes)} images, repaired by least squares, no fine-tuning.",
+        f"Validation: all {max(sizes)} samples, repaired by least squares, no fine-tuning.",
         "Speed and energy (E = P x T) use the measured latency where there is one, else the promised one.",
+        *batch_note(facts.power.batch),
         *facts.power.notes,
         *untouched(facts.problem.evaluator),
         *statistics_notes(facts.problem.evaluator),

@@ -162,7 +162,7 @@ def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) 
     figure, panels = new_figure(2, WIDTH, 4.4)
     for axes, cost in zip(panels, costs, strict=True):
         _scatter(axes, result, tables, cost)
-    panels[0].set_ylabel(f"{result['metric']} on {result['samples']} validation images")
+    panels[0].set_ylabel(f"{result['metric']} on {result['samples']} validation samples")
     figure.suptitle(plain(f"Every plan that was evaluated on {result['network']}"))
     legend_below(figure, panels[0])
     return figure
@@ -183,7 +183,7 @@ def front(result: Mapping[str, Any]) -> Figure:
     dense = result["marks"]["dense"]["score"]
     axes.axhline(dense, color=DENSE, ls=":", lw=1.2, label="dense")
     axes.set_xlabel(label)
-    axes.set_ylabel(f"{result['metric']}, all validation images")
+    axes.set_ylabel(f"{result['metric']}, all validation samples")
     axes.set_title(plain(f"{result['network']} within {_asked(result)}"))
     _show_shares(axes, result)
     legend_below(figure, axes)

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import math
+import shlex
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from rlprune.costs import LatencyCost
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.grid import LayerProfile, build_layer_profile
 from rlprune.devices.measuring import Effort
@@ -13,27 +20,42 @@ from rlprune.devices.meters import PowerModel
 from rlprune.devices.mixed_profiler import add_mixes, is_unfinished
 from rlprune.devices.profiler import build_profile, extend_profile
 from rlprune.errors import ProfileError
+from rlprune.experiments.commands import DATA, DECISIONS, WIDTHS, command, flag, flags
 from rlprune.experiments.device import describe, told_meter
 from rlprune.experiments.device_config import ProfileConfig
 from rlprune.experiments.device_facts import energy_note
+from rlprune.experiments.inspecting import compact
 from rlprune.experiments.options import in_seconds
 from rlprune.experiments.profile_pictures import draw_profile, profile_series
 from rlprune.experiments.progress import Progress
-from rlprune.experiments.setup import load_material
+from rlprune.experiments.setup import Material, load_material
 from rlprune.experiments.tables import print_facts
 from rlprune.files import read_json
+from rlprune.limits import format_cost
 from rlprune.network import Network
+from rlprune.space import Space
 from rlprune.threads import torch_threads
 
 
 @dataclass(frozen=True)
 class ProfileAnswer:
-    """A finished profile and where it and its pictures lie."""
+    """A finished profile.
+
+    Attributes:
+        path, pictures: where it and its pictures lie.
+        network: as it was asked for.
+        paying: which widths pay, in words.
+        smallest: latency of the smallest network, as a share of the dense one's.
+        use: how a training takes it.
+    """
 
     profile: DeviceProfile
     path: str
     network: str
-    pictures: tuple[Path, ...] = ()
+    pictures: tuple[Path, ...]
+    paying: str
+    smallest: float
+    use: str
 
     def as_dict(self) -> dict[str, object]:
         """What the profile states about itself."""
@@ -53,6 +75,7 @@ class ProfileAnswer:
             "tails": {name: asdict(tail) for name, tail in profile.tails.items()},
             "energy": asdict(profile.energy),
             "warnings": profile.warnings(),
+            "smallest": self.smallest,
             "widths": {name: list(widths) for name, widths in profile.widths.items()},
             "pictures": [str(path) for path in self.pictures],
         }
@@ -61,12 +84,13 @@ class ProfileAnswer:
         """Print device, error, the widths that pay, and what to be careful about."""
         profile = self.profile
         print_facts(f"Profile of {self.network}", profile_facts(profile))
-        print("Widths that pay: " + "; ".join(f"{name} {list(w)}" for name, w in profile.widths.items()))
+        print(f"Widths that pay: {self.paying}")
+        print(f"Smallest network: {self.smallest:.1%} of the dense one's latency; no budget below that can be met.")
         for warning in profile.warnings():
             print(f"- {warning}")
         for path in self.pictures:
             print(f"Picture: {path}")
-        print(f"Use it: rlprune train --network {self.network} --device {self.path} --budget latency=0.5")
+        print(f"Use it: {self.use}")
 
 
 @dataclass(frozen=True)
@@ -97,17 +121,19 @@ class LayerProfileAnswer:
             "error, whole networks": f"{profile.network_error} on {profile.network_error.plans} plans never measured",
         }
         print_facts("Profile of layer kinds", facts)
-        print(f"Use it: rlprune train --network NAME --device {self.path} --budget latency=0.5")
+        words = ("--network", "digits-resnet", *flag("device", self.path), "--budget", "latency=0.5")
+        print(f"Use it, with any network: {command('train', *words)}")
 
 
 def profile_facts(profile: DeviceProfile) -> dict[str, str]:
     """The profile and its errors, for people."""
-    speed = profile.runtime.batch * 1e3 / profile.dense_latency_ms
+    batch, speed = profile.runtime.batch, profile.runtime.batch * 1e3 / profile.dense_latency_ms
+    call = "" if batch == 1 else f" for a call of {batch} samples"
     facts = {
         "device": f"{profile.device}, {profile.os}",
         "runtime": f"{profile.runtime}, {profile.runtime.warmup} run(s) to warm up",
-        "dense network": f"{profile.dense_latency_ms:.3f} ms, {speed:.0f} images/s",
-        "estimator": f"{profile.estimator}, {profile.samples} samples a plan, {len(profile.measured)} plans",
+        "dense network": f"{format_cost('latency', profile.dense_latency_ms)}{call}, {speed:.0f} samples/s",
+        "estimator": f"{profile.estimator}, {profile.samples} timings a plan, {len(profile.measured)} plans",
         "fit": f"costs of layers and steps of groups, on {profile.fitted} plans",
         "error": f"{profile.held_out} on {profile.held_out.plans} unseen plans",
         "repeatability": f"two halves of the measurement agree to {profile.spread:.1%} (19 of 20 plans)",
@@ -123,8 +149,8 @@ def profile_facts(profile: DeviceProfile) -> dict[str, str]:
         if mixed.int8_ratio is not None:
             facts["int8"] = f"the dense network takes {mixed.int8_ratio:.2f} times as long as in float"
     for name, tail in profile.tails.items():
-        line = f"{tail.offset_ms:.4f} ms + {tail.factor:.2f} x latency"
-        facts[f"latency, {name}"] = f"{line}; error {tail.error}"
+        line = f"{format_cost('latency', tail.offset_ms)} + {tail.factor:.2f} x latency; error {tail.error}"
+        facts[f"latency, {name}"] = line if tail.holds else tail.refusal
     return facts
 
 
@@ -160,7 +186,38 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
     folder = Path(config.out).with_name(f"{Path(config.out).stem}-pictures")
     series = profile_series(profile, network, config.network)
     pictures = () if config.no_pictures else tuple(draw_profile(series, folder))
-    return ProfileAnswer(profile, config.out, config.network, pictures)
+    smallest = _smallest(profile, material.space)
+    paying, use = paying_words(profile.widths, network), _use(config, material, smallest)
+    return ProfileAnswer(profile, config.out, config.network, pictures, paying, smallest, use)
+
+
+def paying_words(widths: Mapping[str, Sequence[int]], network: Network) -> str:
+    """Which widths pay: those of equal groups together, in steps where they are even."""
+    every = {group.name: group.widths for group in network.groups}
+    alike: dict[str, list[str]] = defaultdict(list)
+    for name, paying in widths.items():
+        alike["every allowed one" if tuple(paying) == every[name] else compact(paying)].append(name)
+    if len(alike) == 1:
+        return f"{next(iter(alike))} of {'every group' if len(widths) > 1 else next(iter(widths))}."
+    return "; ".join(f"{', '.join(names)}: {words}" for words, names in alike.items()) + "."
+
+
+def _smallest(profile: DeviceProfile, asked: Space) -> float:
+    """Latency where everything is at its lowest, as a share of the dense network's."""
+    space = profile.restrict(asked)
+    ends = np.array([[choice.levels[0] for choice in space.choices], [choice.full for choice in space.choices]])
+    lowest, dense = LatencyCost(space, profile)(ends)
+    return float(lowest / dense)
+
+
+def _use(config: ProfileConfig, material: Material, smallest: float) -> str:
+    """The command that trains with the profile, at a budget that can be met; or what one lacks for it."""
+    if material.known_task is None:
+        return f"with {shlex.join(flag('device', config.out))}. A training also needs a task: name one with --task."
+    budget = 0.5 if smallest < 0.4 else math.ceil(50 * (1 + smallest)) / 100
+    settings = flags(config, *DATA, *WIDTHS, *DECISIONS, "threads")
+    words = ["--network", config.network, *settings, *flag("device", config.out), "--budget", f"latency={budget:g}"]
+    return command("train", *words)
 
 
 def _measure_network(

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rlprune.agents import Policy, replay
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.sources import is_source
-from rlprune.errors import ProfileError, RunError
+from rlprune.errors import ProfileError, RlpruneError, RunError
 from rlprune.experiments.details import details_of, print_details
 from rlprune.experiments.device import measure
-from rlprune.experiments.device_facts import DeviceFacts
+from rlprune.experiments.device_facts import DeviceFacts, batch_note
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.rows import LEARNED, Row
@@ -21,7 +22,7 @@ from rlprune.experiments.run_config import ReplayConfig, TrainConfig
 from rlprune.experiments.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
 from rlprune.experiments.scoring import Candidate, candidate, dense_candidate, score_on_test, table
 from rlprune.experiments.searches import finalists
-from rlprune.experiments.setup import labelled, load_material
+from rlprune.experiments.setup import labelled, load_material, needs_profile
 from rlprune.experiments.tables import print_rows
 from rlprune.experiments.training import prepare
 from rlprune.experiments.trust import refuse_code
@@ -83,7 +84,7 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
         check_free(config.out)
     with torch_threads(settings.threads):
         material = load_material(settings, settings.multiple)
-        device = _device(run, config, settings, material.network)
+        device = _device(run, config, settings, material.network, progress)
         problem, profile = prepare(settings, material, device, progress)
         candidates = _candidates(settings.agent, policy, problem)
         power = measure(candidates, problem, profile, device, settings, progress)
@@ -94,19 +95,50 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
     return ReplayAnswer(result)
 
 
-def _device(run: RunFolder, config: ReplayConfig, settings: TrainConfig, network: Network) -> Device:
-    """The device that was named; else the run's profile where it fits; else the kind of device the run had."""
+UNASKED = "no budget and no reward is on latency or energy; --device asks for it"
+
+
+def _device(
+    run: RunFolder, config: ReplayConfig, settings: TrainConfig, network: Network, progress: Progress
+) -> Device:
+    """The one that was named; else the run's, by a profile that fits; else this machine, where something needs it."""
     if config.device is not None:
         return resolve_device(config.device, threads=settings.threads)
+    needed = needs_profile(settings.budgets(), settings.reward)
     path = run.path / PROFILE
-    if not path.is_file():
-        return resolve_device("cpu" if is_source(settings.device) else settings.device, threads=settings.threads)
-    device = resolve_device(str(path))
+    theirs = resolve_device(str(path)) if path.is_file() else None
+    found = _fitting([theirs, *_asked(settings)], network)
+    if found is not None:
+        return found if needed else replace(found, runtime=None, absent=UNASKED)
+    name = settings.device if theirs is None else theirs.name
+    if not needed:
+        return Device(name, "cpu", None, None, UNASKED)
+    here = resolve_device("cpu" if is_source(name) else name, threads=settings.threads)
+    assert here.runtime is not None  # a device without a profile always has one
+    of_run = "" if theirs is None or theirs.source is None else f" (its own is of another, on {theirs.source.device})"
+    progress.note(
+        f"The run has no profile of this network{of_run}: it is measured here, on "
+        f"{here.runtime.device_name()} with {here.runtime.identity}. Name another with --device."
+    )
+    return here
+
+
+def _asked(settings: TrainConfig) -> list[Device]:
+    """The profile that the run was told to use, where it is still there: it may hold other networks too."""
     try:
-        DeviceProfile.load(path).check(network)
-    except ProfileError:
-        return resolve_device(device.name, threads=settings.threads)
-    return device
+        return [resolve_device(settings.device)] if is_source(settings.device) else []
+    except RlpruneError:
+        return []
+
+
+def _fitting(devices: Sequence[Device | None], network: Network) -> Device | None:
+    """The first whose profile holds ``network``."""
+    for device in devices:
+        if device is not None and device.source is not None:
+            with suppress(ProfileError):
+                device.source.for_network(network)
+                return device
+    return None
 
 
 def _candidates(agent: str, policy: Policy, problem: PruningProblem) -> list[Candidate]:
@@ -147,7 +179,11 @@ def _result(
             for (label, choice), level in zip(labelled(problem.space), rows[-1].widths, strict=True)
         },
         "verdict": verdict(Case(settings.agent, task.metric, budgets, rows, kept=False)),
-        "notes": ["The policy was replayed as it is: one walk, one evaluation, no fine-tuning.", *power.notes],
+        "notes": [
+            "The policy was replayed as it is: one walk, one evaluation, no fine-tuning.",
+            *batch_note(power.batch),
+            *power.notes,
+        ],
         "out": config.out,
     }
 

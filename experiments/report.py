@@ -15,6 +15,7 @@ from rlprune.experiments import (
     report_outcome,
     report_sections,
 )
+from rlprune.experiments.commands import of_run
 from rlprune.experiments.document import Document, markdown_table, to_markdown
 from rlprune.experiments.episodes import EpisodeTable, read_csv
 from rlprune.experiments.fronting.answer import Fronts
@@ -87,9 +88,8 @@ def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
             report_sections.repeat(
                 result,
                 run.command(),
-                run.config(),
                 read_json(versions, RunError) if versions.is_file() else {},
-                (run.path / POLICY).is_file(),
+                of_run(run.path, run.config(), result["budgets"], (run.path / POLICY).is_file()),
             ),
             report_sections.glossary(),
         ],

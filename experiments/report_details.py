@@ -50,9 +50,9 @@ def _measures(result: Result, split: str) -> list[Block]:
 
 
 def _folded(result: Result, split: str) -> list[Block]:
-    """The same of the validation images, where the test is shown."""
+    """The same of the validation samples, where the test is shown."""
     heads, lines = numbers_table(result, "validation")
-    return [Folded("The same on the validation images", [Table(heads, lines)])] if lines and split == "test" else []
+    return [Folded("The same on the validation samples", [Table(heads, lines)])] if lines and split == "test" else []
 
 
 def _formula(kept: Details, winner: str) -> list[Block]:

@@ -8,7 +8,7 @@ from pathlib import Path
 from rlprune.experiments.document import Block, Bullets, Folded, Picture, Section, Table, Words
 from rlprune.experiments.fronting.answer import Fronts
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
-from rlprune.experiments.fronting.tables import front_table, volume_table
+from rlprune.experiments.fronting.tables import front_table, volume_table, volume_title
 
 PICTURE = "front-of-objectives"
 CAPTIONS = {
@@ -26,7 +26,11 @@ def section(fronts: Fronts, pictures: Mapping[str, Path]) -> Section:
     for front in fronts.fronts:
         heads, cells, bold = front_table(front, fronts.metric, fronts.chosen_row(front), MOST, runs=False)
         blocks += [Words(f"{fronts.title(front)}:"), Table(heads, cells, bold.index(True) if True in bold else None)]
-    blocks += [Table(*volume_table(fronts.fronts, fronts.runs)), Words(_more(fronts))]
+    blocks += [
+        Words(f"{volume_title(fronts.fronts, fronts.metric)}:"),
+        Table(*volume_table(fronts.fronts, fronts.runs)),
+        Words(_more(fronts)),
+    ]
     return Section(f"Between {', '.join(names[:-1])} and {names[-1]}", [*blocks, Folded("Notes", [_notes(fronts)])])
 
 

@@ -84,12 +84,12 @@ def budget_words(text: str, result: Result) -> str:
 def _figures(result: Result) -> list[Figure]:
     """Score, speed, energy and size of the kept plan, beside the dense network."""
     dense, best = dense_of(result), winner_of(result)
-    figures = [_score_figure(result, dense, best)]
+    figures, call = [_score_figure(result, dense, best)], call_words(dense.batch)
     if dense.latency_ms is not None and best.latency_ms is not None:
         kind = "measured" if best.latency_measured_ms is not None else "promised, not measured"
-        figures.append(_faster(dense.latency_ms, best.latency_ms, kind))
+        figures.append(_faster(dense.latency_ms, best.latency_ms, call + kind))
     if dense.energy_mj is not None and best.energy_mj is not None:
-        figures.append(_less("energy", dense.energy_mj, best.energy_mj, "mJ", result["energy_source"]))
+        figures.append(_less("energy", dense.energy_mj, best.energy_mj, "mJ", call + result["energy_source"]))
     figures.append(_less("size", dense.size_bytes / 1e3, best.size_bytes / 1e3, "kB", "as stored"))
     return [*figures, _less("MACs", dense.macs / 1e6, best.macs / 1e6, "M", "of one sample")]
 
@@ -100,10 +100,10 @@ def _score_figure(result: Result, dense: Row, best: Row) -> Figure:
     kind = "test" if tested else "validation"
     counts = result.get("images")
     if result["metric"] != "accuracy" or counts is None:
-        return Figure(f"{result['metric']}, {kind} images", score_text(after), f"dense: {score_text(before)}")
+        return Figure(f"{result['metric']}, {kind} samples", score_text(after), f"dense: {score_text(before)}")
     error = _binomial(after or 0.0, counts[kind])
-    detail = f"dense: {score_text(before)}; ± {score_text(error)} on {counts[kind]} images"
-    return Figure(f"{result['metric']}, {kind} images", score_text(after), detail)
+    detail = f"dense: {score_text(before)}; ± {score_text(error)} on {counts[kind]} samples"
+    return Figure(f"{result['metric']}, {kind} samples", score_text(after), detail)
 
 
 def _faster(before: float, after: float, kind: str) -> Figure:
@@ -116,6 +116,11 @@ def _less(label: str, before: float, after: float, unit: str, kind: str) -> Figu
     )
 
 
+def call_words(batch: int) -> str:
+    """How many samples latency and energy are of, where not of one."""
+    return "" if batch == 1 else f"for {batch} samples, "
+
+
 def short(value: float) -> str:
     """Three digits, or all before the point."""
     return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
@@ -125,7 +130,7 @@ def _found_by(result: Result, files: Collection[str]) -> str:
     who = _finders(result)
     told = [f"`{name}` {what}" for name, what in DELIVERED.items() if name in files]
     where = ", ".join(["`plan.json` is this plan", *told])
-    return f"**Found by** {who}; chosen by the validation images. {where}."
+    return f"**Found by** {who}; chosen by the validation samples. {where}."
 
 
 def _finders(result: Result) -> str:
@@ -142,20 +147,20 @@ def _finders(result: Result) -> str:
 
 def certainty(result: Result) -> Section:
     """How far the figures can be trusted."""
-    points = [_images(result), _score_error(result), _margin(result), *_promises(result), _seeds(result)]
+    points = [_samples(result), _score_error(result), _margin(result), *_promises(result), _seeds(result)]
     return Section(
         "How sure",
         [Bullets([text for text in points if text]), Words("The run notes:"), Bullets(list(map(str, result["notes"])))],
     )
 
 
-def _images(result: Result) -> str:
+def _samples(result: Result) -> str:
     counts = result.get("images")
     if counts is None:
-        return f"Plans were scored on {result['samples']} validation images during the search."
+        return f"Plans were scored on {result['samples']} validation samples during the search."
     return (
-        f"Plans were scored on {result['samples']} validation images during the search, the best of them on all "
-        f"{counts['validation']}, and those in the table once, at the end, on {counts['test']} test images."
+        f"Plans were scored on {result['samples']} validation samples during the search, the best of them on all "
+        f"{counts['validation']}, and those in the table once, at the end, on {counts['test']} test samples."
     )
 
 
@@ -166,13 +171,13 @@ def _score_error(result: Result) -> str:
         return ""
     error = _binomial(best.score_test, counts["test"])
     return (
-        f"Test accuracy: {score_text(best.score_test)} ± {score_text(error)} (one binomial standard error; one image "
+        f"Test accuracy: {score_text(best.score_test)} ± {score_text(error)} (one binomial standard error; one sample "
         f"is {score_text(1 / counts['test'])})."
     )
 
 
 def _binomial(share: float, count: int) -> float:
-    """Standard error of a share of ``count`` images; one image where all or none are right."""
+    """Standard error of a share of ``count`` samples; one sample where all or none are right."""
     return max(math.sqrt(share * (1 - share) / count), 1 / count)
 
 

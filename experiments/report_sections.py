@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +11,6 @@ from rlprune.experiments.document import Block, Code, Folded, Picture, Section, 
 from rlprune.experiments.pictures import unsearched
 from rlprune.experiments.report_outcome import Result, rows_of, short
 from rlprune.experiments.rows import Row, columns, score_text
-from rlprune.experiments.run_config import TrainConfig
 from rlprune.experiments.verdict import COLLAPSE
 
 CAPTIONS = {
@@ -32,9 +30,9 @@ GLOSSARY = (
     ("keep ratio", "the share of its channels that a group keeps"),
     ("uniform", "the largest share that all layers can keep alike within the budget, rounded down to allowed widths"),
     ("filled", "the same filled up layer by layer until nothing more fits: shares are then not quite equal"),
-    ("divergence", "how far the answers are from the dense network's on the same images; 0 is no difference"),
+    ("divergence", "how far the answers are from the dense network's on the same samples; 0 is no difference"),
     ("reward", "what the search maximises within the budget; 0 is the filled plan, unless another reward was set"),
-    ("evaluation", "one new plan scored on the validation images of the search; one that comes again costs none"),
+    ("evaluation", "one new plan scored on the validation samples of the search; one that comes again costs none"),
     ("hypervolume", "how much of the space between the objectives plans dominate, up to a reference point"),
     ("knee", "the plan at which a front bends most: less of one thing begins to cost much of another"),
     ("promised", "predicted by the device profile, which rests on measurements of other plans"),
@@ -187,16 +185,19 @@ def search_table(result: Result) -> Table:
     return Table(heads, cells)
 
 
-def repeat(result: Result, command: str, config: TrainConfig, versions: Mapping[str, Any], policy: bool) -> Section:
-    """The command, what it was run with, and what can be done with the run."""
+def repeat(result: Result, command: str, versions: Mapping[str, Any], commands: Sequence[str]) -> Section:
+    """The command, what it was run with, and the commands that go on with the run."""
     more = {name: value for name, value in versions.items() if name not in VERSIONS and value is not None}
     return Section(
         "How to repeat it",
         [
             Code(command),
             _mapping(_facts(result) | _machine(versions)),
-            Words("With the folder of this report as `RUN`:"),
-            Code("\n".join(_commands(result, config, policy))),
+            Words(
+                "To go on with the run, in the folder in which this report was made (`rlprune report` makes it again "
+                "where the run was moved to):"
+            ),
+            Code("\n".join(commands)),
             Words(
                 "Settings: `config.yaml`. Every episode: `episodes-*.csv`. Plans: `plan.json`, `plans/`. All figures: "
                 "`result.json`."
@@ -220,7 +221,7 @@ def _facts(result: Result) -> dict[str, object]:
     facts: dict[str, object] = {
         "seed": result["seed"],
         "reward": result["reward"],
-        "validation images of one evaluation": result["samples"],
+        "validation samples of one evaluation": result["samples"],
         **{f"reward of {row['name']}": f"{result['marks'][row['name']]['reward']:.4f}" for row in unsearched(result)},
         **{LABELS.get(name, name): value for name, value in (result["device"] or {}).items()},
     }
@@ -228,21 +229,6 @@ def _facts(result: Result) -> dict[str, object]:
         facts["fingerprint of the network"] = result["fingerprint"]
     digests = result.get("data") or {}
     return facts | {f"sha256 of the {split} data": digest for split, digest in digests.items()}
-
-
-def _commands(result: Result, config: TrainConfig, policy: bool) -> list[str]:
-    task = [] if config.task is None else ["--task", config.task]
-    data = [] if config.data_dir is None else ["--data-dir", config.data_dir]
-    network = ["--network", config.network, *task, *data]
-    budgets = [word for text in result["budgets"] for word in ("--budget", text)]
-    replay = [["replay", "RUN", *network, *budgets]] if policy else []
-    found = [
-        ["validate", "RUN"],
-        ["apply", "RUN/plan.json", *network, "--out", "pruned"],
-        *replay,
-        ["report", "RUN"],
-    ]
-    return [shlex.join(["rlprune", *words]) for words in found] + ["tensorboard --logdir RUN/tensorboard"]
 
 
 def glossary() -> Section:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
@@ -25,9 +26,9 @@ class Row:
     Attributes:
         name: dense, uniform, filled, or the method that found it.
         role: dense, uniform, filled, baseline, agent, learned (decided by a learned policy alone), policy or plan.
-        score_test: the task's metric on the test images; None where they were not touched.
-        score_validation: on all validation images, BatchNorm re-estimated.
-        divergence: from the dense network's outputs on the same images.
+        score_test: the task's metric on the test samples; None where they were not touched.
+        score_validation: on all validation samples, as it is delivered.
+        divergence: from the dense network's outputs on the same samples.
         latency_promised_ms: of one inference, as the profile predicts.
         latency_measured_ms: of the exported network, timed beside the other rows.
         latency_corrected_ms: the same with the machine's drift since the profile taken out.
@@ -136,24 +137,37 @@ class Column:
 
 def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
     """The columns of the table; those without any value are left out, except the measured ones."""
+    ms, macs = _latency_form(rows), _macs_unit(rows)
+    call = "" if rows[0].batch == 1 else f" for {rows[0].batch}"
     found = [
         Column("network", "", lambda row: row.name if row.role != LEARNED else f"{row.name} (learned)"),
         Column("plans", "evaluated", lambda row: _number(row.evaluations, "d")),
         Column(metric, "test", lambda row: score_text(row.score_test)),
         Column(metric, "validation", lambda row: score_text(row.score_validation)),
-        Column("latency", "promised, ms", lambda row: _number(row.latency_promised_ms, ".3f")),
-        Column("latency", "measured, ms", lambda row: _number(row.latency_measured_ms, ".3f")),
-        Column("latency", "p99, ms", lambda row: _number(row.latency_p99_measured_ms, ".3f"), 3),
-        Column("speed", "images/s", lambda row: _number(row.images_per_second, ".0f")),
-        Column("energy", "promised, mJ", lambda row: _number(_checked_promise(row), ".3g"), 5),
-        Column("energy", "mJ", lambda row: _number(row.energy_mj, ".3g")),
-        Column("energy", "above idle, mJ", lambda row: _number(row.energy_above_idle_mj, ".3g"), 6),
-        Column("MACs", "M", lambda row: f"{row.macs / 1e6:.2f}"),
+        Column("latency", f"promised, ms{call}", lambda row: _number(row.latency_promised_ms, ms)),
+        Column("latency", f"measured, ms{call}", lambda row: _number(row.latency_measured_ms, ms)),
+        Column("latency", f"p99, ms{call}", lambda row: _number(row.latency_p99_measured_ms, ms), 3),
+        Column("speed", "samples/s", lambda row: _number(row.images_per_second, ".0f")),
+        Column("energy", f"promised, mJ{call}", lambda row: _number(_checked_promise(row), ".3g"), 5),
+        Column("energy", f"mJ{call}", lambda row: _number(row.energy_mj, ".3g")),
+        Column("energy", f"above idle, mJ{call}", lambda row: _number(row.energy_above_idle_mj, ".3g"), 6),
+        Column("MACs", macs, lambda row: f"{row.macs / 1e6:.2f}" if macs == "M" else f"{row.macs / 1e3:.1f}"),
         Column("params", "k", lambda row: f"{row.params / 1e3:.1f}", 1),
         Column("size", "kB", lambda row: in_kilobytes(row.size_bytes), 2),
         Column("memory", "peak, kB", lambda row: "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e3:.0f}", 4),
     ]
     return [column for column in found if any(column.cell(row) != "-" for row in rows)]
+
+
+def _latency_form(rows: Sequence[Row]) -> str:
+    """Three decimals of a millisecond, or more where the shortest latency has less than two digits then."""
+    known = [row.latency_ms for row in rows if row.latency_ms is not None]
+    return f".{max(3, 1 - math.floor(math.log10(min(known)))) if known else 3}f"
+
+
+def _macs_unit(rows: Sequence[Row]) -> str:
+    """Millions, or thousands where the largest network has less than one million."""
+    return "M" if max(row.macs for row in rows) >= 1e6 else "k"
 
 
 def _checked_promise(row: Row) -> float | None:

@@ -13,6 +13,7 @@ from rlprune.experiments.config import (
     DEVICE_HELP,
     IGNORE_HELP,
     MINIMUM_HELP,
+    MINUTES_HELP,
     ONLY_HELP,
     OUTPUTS_HELP,
     RULE_HELP,
@@ -21,6 +22,7 @@ from rlprune.experiments.config import (
 )
 from rlprune.experiments.options import (
     at_least,
+    check_measuring,
     check_watts,
     default_of,
     described,
@@ -43,6 +45,8 @@ WITHIN_HELP = (
     "only plans that keep to this: latency=0.5 of the dense network's or energy=2mJ at most, accuracy=0.98 of the "
     "dense network's or accuracy=90% at least; repeatable"
 )
+CONFIG = "config.yaml"
+"""The settings of a run, in its folder."""
 KEPT = "; default: the run's, on the run's own network"
 
 
@@ -53,7 +57,7 @@ class SearchSettings(ProblemConfig):
     preset: str = option("default", "settings of the agent: default, plain (the algorithm as it comes), no-model, ...")
     setting: list[str] = field(default_factory=list, metadata=described(SETTING_HELP))
     episodes: int = option(300, "new plans that each method may evaluate; an episode that repeats one costs none")
-    finalists: int = option(8, "best plans of each method that are scored again on all validation images")
+    finalists: int = option(8, "best plans of each method that are scored again on all validation samples")
     workers: int | None = option(None, "processes that evaluate plans, each with one thread; default: 1")
     levels: int = option(11, "budgets between the ends of a range that are searched together")
     prefer: list[str] = field(default_factory=list, metadata=described(PREFER_HELP))
@@ -208,14 +212,18 @@ class ReplayConfig:
     minimum: float | None = option(None, MINIMUM_HELP + "; default: the run's")
     rule: list[str] = field(default_factory=list, metadata=described(RULE_HELP + KEPT))
     budget: list[str] = field(default_factory=list, metadata=described("hard limit; repeatable; default: the run's"))
-    device: str | None = option(None, "as for train; default: the run's profile where it fits, else measured now")
-    samples: int | None = option(None, "validation images of one evaluation; default: the run's")
+    device: str | None = option(
+        None, "as for train; default: the run's, measured here only where a budget or the reward needs it"
+    )
+    samples: int | None = option(None, "validation samples of one evaluation; default: the run's")
+    profile_minutes: float | None = option(None, MINUTES_HELP + ", or the run's")
     out: str | None = option(None, "new or empty folder for plan.json and result.json; default: nothing is written")
 
     def check(self) -> None:
         """Refuse settings out of range."""
         if self.samples is not None:
             at_least(self, 1, "samples")
+        check_measuring(0.5, self.profile_minutes, flags="--profile-")
         if self.minimum is not None:
             check_minimum(self.minimum)
         parse_width_rules(self.rule, 1, 0.0)
@@ -238,6 +246,7 @@ class ReplayConfig:
             rule=self.rule or ([] if other else run.rule),
             budget=self.budget or run.budget,
             samples=self.samples or run.samples,
+            profile_minutes=self.profile_minutes or run.profile_minutes,
         )
 
 

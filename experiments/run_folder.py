@@ -15,24 +15,25 @@ import yaml
 from filelock import FileLock, Timeout
 
 from rlprune.errors import RunError
+from rlprune.experiments import commands
 from rlprune.experiments.config import as_dict, from_dict
 from rlprune.experiments.free_folder import STATUS, check_free
 from rlprune.experiments.result_shape import checked_result
-from rlprune.experiments.run_config import TrainConfig
+from rlprune.experiments.run_config import CONFIG, TrainConfig
 from rlprune.experiments.yaml_file import read_yaml
 from rlprune.files import (
     plain_name,
     read_json,
     read_text,
     refuse_links,
+    require_text,
     write_atomic,
     write_folder,
     write_json,
 )
 
 SCHEMA = "rlprune-run/1"
-CONFIG, RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE, FRONT = (
-    "config.yaml",
+RESULT, PLAN, PROFILE, POLICY, REPORT, PAGE, FRONT = (
     "result.json",
     "plan.json",
     "profile.json",
@@ -168,6 +169,7 @@ class RunFolder:
         Raises:
             RunError: there is no run, it stands otherwise, or a link leads out of the folder.
         """
+        require_text(self.path, RunError)
         refuse_links(self.path, RunError)
         if not (self.path / STATUS).is_file():
             why = f"it has no {STATUS}" if self.path.exists() else "it is not there"
@@ -187,9 +189,7 @@ class RunFolder:
             states = ", ".join((*RESUMABLE, "complete"))
             raise RunError(f"{self.path / STATUS} must hold one of {states}; {state!r:.80} came. Train again.")
         told = "still running, or was killed" if state == "running" else state
-        raise RunError(
-            f"The run in {self.path} is not complete ({told}). Continue it: rlprune train --resume {self.path}"
-        )
+        raise RunError(f"The run in {self.path} is not complete ({told}). Continue it: {commands.resume(self.path)}")
 
     @classmethod
     def open(cls, path: str | Path, *needed: str) -> RunFolder:

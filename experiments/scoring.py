@@ -32,14 +32,14 @@ class Candidate:
         name, role: as in :class:`rlprune.experiments.rows.Row`.
         levels: of every choice, ``int64 [K]``.
         costs: promised costs by metric.
-        quality: on all validation images.
+        quality: on all validation samples.
         delivered: the network itself, repaired as it is handed over.
         reward: in the search; None for the dense network.
         evaluations: new plans that the method evaluated; None where nothing was searched.
-        searched: quality on the images of the search.
+        searched: quality on the samples of the search.
         finalists: the plans it was chosen from, best first.
-        score_test: on the test images, once they were touched.
-        details_test: what the task tells beside it; of the validation images ``quality.details`` has it.
+        score_test: on the test samples, once they were touched.
+        details_test: what the task tells beside it; of the validation samples ``quality.details`` has it.
         latency_ms: measured, once it was.
         corrected_ms: the same with the machine's drift since the profile taken out.
         p99_ms: measured, 99 of 100 inferences are at least as fast.
@@ -117,7 +117,7 @@ def table(candidates: Sequence[Candidate], problem: PruningProblem, facts: Devic
 
 
 def dense_candidate(problem: PruningProblem) -> Candidate:
-    """The dense network on all validation images."""
+    """The dense network on all validation samples."""
     evaluator = problem.evaluator
     module = evaluator.tables.network.model
     quality = evaluator.on(module, evaluator.task.validation)
@@ -145,13 +145,13 @@ def candidate(
 
 
 def score_on_test(candidates: Sequence[Candidate], evaluator: Evaluator) -> None:
-    """The one use of the test images: every candidate, after all choices were made."""
+    """The one use of the test samples: every candidate, after all choices were made."""
     for item in candidates:
         item.score_test, item.details_test = score_of_test(item.module, evaluator)
 
 
 def score_of_test(module: nn.Module, evaluator: Evaluator) -> tuple[float, Details]:
-    """The task's metric on the test images, and what the task tells beside it, of one pass."""
+    """The task's metric on the test samples, and what the task tells beside it, of one pass."""
     return evaluator.detailed_score(module, evaluator.task.test)
 
 

@@ -10,11 +10,12 @@ from rlprune.budget import format_cost
 from rlprune.errors import RewardError, RunError
 from rlprune.evaluation import Evaluator, Quality
 from rlprune.experiments.journal import SearchMemory
-from rlprune.experiments.progress import Bar, Progress
+from rlprune.experiments.progress import Progress
 from rlprune.experiments.ranking import best_first, standings
 from rlprune.experiments.rows import AGENT, BASELINE, UNSEARCHED
 from rlprune.experiments.tensorboard import EpisodeWriter
 from rlprune.problem import Outcome, PruningProblem
+from rlprune.progress import Bar
 from rlprune.resampling import Interval
 
 
@@ -46,11 +47,11 @@ class Search:
 
 @dataclass(frozen=True, eq=False)
 class Finalist:
-    """A plan scored again on all validation images, BatchNorm re-estimated.
+    """A plan scored again on all validation samples, as it is delivered.
 
     Attributes:
         outcome: in the search.
-        quality: on all validation images.
+        quality: on all validation samples.
         behind: see :class:`rlprune.experiments.ranking.Standing`; among the finalists it was ranked with.
     """
 
@@ -171,7 +172,7 @@ class _Follower:
 def finalists(
     outcomes: Sequence[Outcome], evaluator: Evaluator, heard: Callable[[], object] = lambda: None
 ) -> list[Finalist]:
-    """Score plans again on all validation images; the best comes first, see :func:`ranked`.
+    """Score plans again on all validation samples; the best comes first, see :func:`ranked`.
 
     Args:
         heard: called after every plan.

@@ -153,6 +153,19 @@ def idle_kinds(space: Space) -> list[str]:
     return [kind for kind in space.kinds if all(len(c.levels) == 1 for c in space.choices if c.kind == kind)]
 
 
+FEW = 100
+"""Plans within a budget, from which down a run says how many there are."""
+
+
+def scarcity(problem: PruningProblem) -> list[str]:
+    """That there is little to search, where that is so: at a budget that is nearly the least that can be met, say."""
+    plans = problem.planner.count(FEW) if problem.planner.limits else None
+    if plans is None:
+        return []
+    found = "Only one plan meets" if plans == 1 else f"Only {plans} plans meet"
+    return [f"{found} the budget and make{'s' * (plans == 1)} use of it: there is little to search for."]
+
+
 def untouched(evaluator: Evaluator) -> list[str]:
     """What pruning leaves alone, with the reasons: layers left whole, and consumers that are cut but not repaired."""
     network, tables = evaluator.tables.network, evaluator.tables

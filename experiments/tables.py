@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +12,10 @@ from rlprune.experiments.rows import AGENT, LEARNED, Row, columns
 if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
+
+
+UNBOUNDED = 10_000
+"""Columns of a console that has no edge."""
 
 
 def print_rows(title: str, metric: str, rows: Sequence[Row]) -> None:
@@ -62,15 +67,22 @@ def _table(
 
 
 def _console() -> Console:
-    """As wide as the terminal; 140 characters elsewhere."""
+    """As wide as the terminal; elsewhere as wide as what is printed, of which nothing is cut or folded."""
     from rich.console import Console
 
-    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else 140, highlight=False, markup=False)
+    return Console(file=sys.stdout, width=None if sys.stdout.isatty() else UNBOUNDED, highlight=False, markup=False)
 
 
 def _width(console: Console, table: Table) -> int:
     """Characters of a table that nothing is folded in."""
-    return table.__rich_measure__(console, console.options.update(max_width=10_000)).maximum
+    return table.__rich_measure__(console, console.options.update(max_width=UNBOUNDED)).maximum
+
+
+def wrapped(text: str) -> str:
+    """Folded at 120 columns; but for a text with a command, which is copied as it stands."""
+    if "rlprune " in text:
+        return text
+    return textwrap.fill(text, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def print_facts(title: str, facts: Mapping[str, str]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
 from dataclasses import dataclass, replace
@@ -14,9 +15,17 @@ from rlprune.budget import Budget, BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation import Evaluator
+from rlprune.experiments import commands
 from rlprune.experiments.config import ProblemConfig, check_known
 from rlprune.experiments.cost import RunCost
-from rlprune.experiments.device import describe, fitting_profile, lacks_mixes, new_profile, with_mixes
+from rlprune.experiments.device import (
+    describe,
+    fitting_profile,
+    lacks_mixes,
+    new_profile,
+    refuse_hopeless,
+    with_mixes,
+)
 from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.fronts import FrontJob
 from rlprune.experiments.interruption import Interrupted
@@ -36,10 +45,11 @@ from rlprune.experiments.setup import (
     make_evaluator,
     make_problem,
     needs_profile,
+    scarcity,
     statistics_notes,
     untouched,
 )
-from rlprune.experiments.trust import how_to_continue, refuse_code
+from rlprune.experiments.trust import refuse_code
 from rlprune.experiments.versions import versions
 from rlprune.problem import PruningProblem
 from rlprune.threads import torch_threads
@@ -129,7 +139,8 @@ class _Session:
             if profile is None and needs_profile(config.budgets(), config.reward):
                 run = stack.enter_context(self._open(cost))
                 profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
-                progress.note(f"Other runs can use this profile: --device {run.path / PROFILE}")
+                words = shlex.join(commands.flag("device", run.path / PROFILE))
+                progress.note(f"Other runs can use this profile: {words}")
             needed = needs_profile(config.budgets(), config.reward)
             if profile is not None and needed and lacks_mixes(profile, material.space):
                 run = run or stack.enter_context(self._open(cost))
@@ -154,11 +165,11 @@ class _Session:
             except Interrupted:
                 raise
             except KeyboardInterrupt as reason:
-                raise Interrupted(how_to_continue(run.path, self.config)) from reason
+                raise Interrupted(f"Continue with: {commands.resume(run.path, self.config)}") from reason
             except OSError as reason:  # of a library that writes for us
                 raise RunError(
                     f"Cannot write to {run.path}: {reason.strerror or reason}. What stands there is safe. Make room. "
-                    f"{how_to_continue(run.path, self.config)}"
+                    f"Continue with: {commands.resume(run.path, self.config)}"
                 ) from reason
 
 
@@ -223,11 +234,12 @@ def prepared(
         evaluator = make_evaluator(material, config.samples, config.seed, statistics, bar.reach)
     for line in untouched(evaluator):
         progress.note(line)
-    _check_countable(material, config.budgets())
+    _check_countable(material, config.lowest_budgets())
     if target.runtime is not None:
         # The measurements use this export again.
         with progress.phase("export", f"Exporting {material.name}"):
             target.runtime.load(material.network, material.network.dense_widths)
+        refuse_hopeless(material.space, target, config, progress)
     return evaluator
 
 
@@ -247,6 +259,8 @@ def stated(
         progress.note(line)
     if idle := idle_kinds(problem.space):
         progress.note(f"Nothing limited is changed by {' or '.join(idle)}: left untouched.")
+    for line in scarcity(problem):
+        progress.note(line)
     return problem
 
 

@@ -3,21 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterator
 from pathlib import Path
 
 from rlprune.errors import ConfigError
+from rlprune.experiments.commands import code_of, flag
 from rlprune.experiments.config import NetworkConfig
-from rlprune.references import is_reference
-from rlprune.zoo.sources import SOURCES
-
-
-def code_of(settings: NetworkConfig) -> Iterator[tuple[str, str]]:
-    """Setting and name of what ``module:function`` stands for in the settings of a run."""
-    if settings.network.partition(":")[0] not in SOURCES and is_reference(settings.network):
-        yield "network", settings.network
-    if settings.task is not None and is_reference(settings.task):
-        yield "task", settings.task
 
 
 def refuse_code(run: Path, settings: NetworkConfig, network: str | None, task: str | None) -> None:
@@ -31,15 +21,11 @@ def refuse_code(run: Path, settings: NetworkConfig, network: str | None, task: s
         ConfigError: it tells what to add.
     """
     stated = {"network": network, "task": task}
-    for setting, name in code_of(settings):
-        if name != stated[setting]:
-            raise ConfigError(
-                f"The {setting} of the run in {run} is code of its user, and a run folder may come from anyone. If you "
-                f"trust that code, add --{setting} {name}"
-            )
-
-
-def how_to_continue(run: Path, settings: NetworkConfig) -> str:
-    """The command that goes on with a run."""
-    named = [f"--{setting} {shlex.quote(name)}" for setting, name in code_of(settings)]
-    return " ".join(["Continue with: rlprune train --resume", shlex.quote(str(run)), *named])
+    code = dict(code_of(settings))
+    unsaid = [setting for setting, name in code.items() if name != stated[setting]]
+    if unsaid:
+        words = shlex.join([word for setting in unsaid for word in flag(setting, code[setting])])
+        raise ConfigError(
+            f"The {' and the '.join(unsaid)} of the run in {run} {'is' if len(unsaid) == 1 else 'are'} code of its "
+            f"user, and a run folder may come from anyone. If you trust that code, add {words}"
+        )

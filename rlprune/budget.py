@@ -17,7 +17,7 @@ import numpy as np
 from rlprune.choices import Choice
 from rlprune.completion import FITS, FloatArray, IntArray, WidthSearch
 from rlprune.errors import BudgetError
-from rlprune.limits import Budget, cost_name, format_cost
+from rlprune.limits import Budget, cost_name, format_cost, impossible
 
 if TYPE_CHECKING:
     from rlprune.costs import CostModel
@@ -27,6 +27,8 @@ __all__ = ["Budget", "BudgetPlanner", "Walk", "cost_name", "format_cost"]
 MIN_USAGE = 0.97
 _CACHED_STEPS = 4096
 _COUNTED_PREFIXES = 20_000
+TOLD = 0.1
+"""Share of the least cost from which on its largest group is named."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +77,8 @@ class BudgetPlanner:
         self.lowest, self.full = self._search.low, self._search.full
         self.dense_costs = self.costs_of(self.full)
         self.limits = {b.metric: b.limit(self.dense_costs[b.metric]) for b in self._checked(self.budgets)}
-        for metric in self.limits:
-            self._refuse_impossible(metric)
+        for budget in self.budgets:
+            self._refuse_impossible(budget)
         self.filled, used = self._search.filled(MIN_USAGE if self.limits else 0.0)
         self.uniform = self._search.uniform()
         for plan in (self.filled, self.uniform):
@@ -177,21 +179,14 @@ class BudgetPlanner:
                 )
         return budgets
 
-    def _refuse_impossible(self, metric: str) -> None:
-        needed, limit = float(self.costs[metric](self.lowest[None])[0]), self.limits[metric]
-        if needed <= limit * FITS:
+    def _refuse_impossible(self, budget: Budget) -> None:
+        metric, dense = budget.metric, self.dense_costs[budget.metric]
+        needed = float(self.costs[metric](self.lowest[None])[0])
+        if needed <= self.limits[metric] * FITS:
             return
-        if needed >= self.dense_costs[metric] * (1 - 1e-12):
-            raise BudgetError(
-                f"Budget of {format_cost(metric, limit)} {metric} cannot be met: nothing that is decided changes this "
-                f"cost, which is {format_cost(metric, needed)}. Decide something else, or limit another cost."
-            )
         name, share = self._largest_at_minimum(metric, needed)
-        largest = f" (largest: `{name}`, {format_cost(metric, share)})" if share > 0 else ""
-        raise BudgetError(
-            f"Budget of {format_cost(metric, limit)} {metric} cannot be met: keeping the minimum everywhere "
-            f"still needs {format_cost(metric, needed)}{largest}. Raise the budget."
-        )
+        largest = f" ({share / needed:.0%} of it in `{name}`)" if share > TOLD * needed else ""
+        raise impossible(budget, needed, dense, largest)
 
     def _largest_at_minimum(self, metric: str, needed: float) -> tuple[str, float]:
         """The group that costs most at its minimum: its marginal cost per channel there, times its channels."""

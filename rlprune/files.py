@@ -186,6 +186,19 @@ def check_tree(value: Any, origin: str, error: type[RlpruneError]) -> None:
     raise error(f"{origin} must not be nested deeper than {MAX_DEPTH} levels. Is this the right file?")
 
 
+def require_text(name: str | Path, error: type[RlpruneError]) -> None:
+    """Refuse a name of a file or folder that no text can hold: commands, settings and reports name it.
+
+    Raises:
+        error: it is not UTF-8.
+    """
+    try:
+        str(name).encode()
+    except UnicodeEncodeError as reason:
+        shown = str(name).encode(errors="backslashreplace").decode().replace("\\udc", "\\x")
+        raise error(f"Names of files and folders must be UTF-8; '{shown:.200}' came. Rename it.") from reason
+
+
 def plain_name(name: str, error: type[RlpruneError]) -> str:
     """``name``, where it may stand in the name of a file: no folder, nothing hidden, nothing that climbs.
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from dataclasses import dataclass
 
@@ -159,16 +160,61 @@ def cost_name(metric: str) -> str:
     return metric if unit == metric else f"{metric}_{_IN_NAMES.get(unit, unit.lower())}"
 
 
-def format_cost(metric: str, value: float) -> str:
-    """A cost for people: ``61.3 M``, ``8.20 ms``."""
-    unit = _UNITS[metric][0]
-    if unit == "B":
-        scale, prefix = next(((s, p) for s, p in ((1e9, "G"), (1e6, "M"), (1e3, "k")) if value >= s), (1.0, ""))
-        return f"{value / scale:.1f} {prefix}B"
-    if unit != metric:
-        return f"{value:.3g} {unit}"
+def format_cost(metric: str, value: float, digits: int = 3) -> str:
+    """A cost for people: ``61.3 M``, ``8.2 ms``, ``0.587 us``; times and energies with so many digits."""
+    unit, worth = _UNITS[metric]
+    if unit != metric and unit != "B":
+        small, base, large = worth.items()  # such as us, ms, s
+        shown, scale = small if 0 < value < base[1] / 1e3 else large if value >= 10 * large[1] else base
+        return f"{plain(value / scale, digits)} {shown}"
     scale, prefix = next(((s, p) for s, p in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= s), (1.0, ""))
-    return f"{value / scale:.1f}{prefix}" if prefix else f"{value:g}"
+    count = f"{value / scale:.{digits - 2}f}{prefix}" if prefix or unit == "B" else f"{value:g}"
+    return count if unit != "B" else f"{count}B" if prefix else f"{count} B"
+
+
+def plain(value: float, digits: int) -> str:
+    """A number in so many digits, without an exponent."""
+    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+
+
+def beside(metric: str, one: float, other: float) -> tuple[str, str]:
+    """Two costs for people, in enough digits to tell them apart."""
+    for digits in range(3, 12):
+        pair = format_cost(metric, one, digits), format_cost(metric, other, digits)
+        if pair[0] != pair[1]:
+            break
+    return pair
+
+
+def impossible(budget: Budget, needed: float, dense: float, more: str = "") -> BudgetError:
+    """For a budget that the smallest plan does not meet: what it needs, and which budgets can be met.
+
+    Args:
+        needed: cost of the smallest plan.
+        dense: cost of the dense network.
+        more: what else is to be said of the smallest plan.
+    """
+    if needed >= dense * (1 - 1e-12):
+        return BudgetError(
+            f"Budget {budget} cannot be met: nothing that is decided changes this cost, which is "
+            f"{format_cost(budget.metric, needed)}. Decide something else, or limit another cost."
+        )
+    allowed, shown = beside(budget.metric, budget.limit(dense), needed)
+    return BudgetError(
+        f"Budget {budget} cannot be met: it allows {allowed}, and the smallest plan needs {shown}{more}, "
+        f"{needed / dense:.1%} of the dense network's {format_cost(budget.metric, dense)}. Ask for "
+        f"{_reachable(budget, needed, dense)} or more."
+    )
+
+
+def _reachable(budget: Budget, needed: float, dense: float) -> str:
+    """The smallest budget of three digits that can be met, written as the one that came."""
+    value, unit = (needed / dense, "") if budget.unit is None else (needed, budget.unit)
+    scale, prefix = 1.0, unit
+    if unit == budget.metric:
+        prefix, scale = next(((p, s) for p, s in (("G", 1e9), ("M", 1e6), ("k", 1e3)) if value >= s), ("", 1.0))
+    step = 10.0 ** (math.floor(math.log10(value / scale)) - 2)
+    return f"{budget.metric}={plain(math.ceil(value / scale / step - 1e-9) * step, 3)}{prefix}"
 
 
 def _usage(metric: str) -> str:

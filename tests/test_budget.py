@@ -158,8 +158,8 @@ def test_an_impossible_budget_names_the_cheapest_cost_and_the_largest_group() ->
     with pytest.raises(BudgetError) as caught:
         BudgetPlanner(two_choices(), {"macs": TEN_AND_ONE}, [Budget.parse("macs=30M")])
     assert str(caught.value) == (
-        "Budget of 30.0 M macs cannot be met: keeping the minimum everywhere still needs 42.0 M "
-        "(largest: `layer1.conv`, 40.0 M). Raise the budget."
+        "Budget macs=30000000 cannot be met: it allows 30.0 M, and the smallest plan needs 42.0 M (95% of it in "
+        "`layer1.conv`), 47.7% of the dense network's 88.0 M. Ask for macs=42M or more."
     )
 
 

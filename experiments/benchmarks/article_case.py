@@ -21,7 +21,6 @@ from pathlib import Path
 from typing import Any
 
 from torch import nn
-from tqdm import tqdm
 
 from rlprune.errors import ConfigError
 from rlprune.experiments.benchmarks.article_methods import (
@@ -37,6 +36,7 @@ from rlprune.experiments.benchmarks.article_report import SCHEMA, draw, markdown
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.files import write_atomic
 from rlprune.finetune import FineTuning, finetune
+from rlprune.progress import counted
 from rlprune.pruning.thresholds import WeightPruningStrategy
 from rlprune.tasks import Task, load_task
 from rlprune.threshold_loop import Measurement, ThresholdLoop
@@ -145,7 +145,7 @@ def execute(options: argparse.Namespace) -> dict[str, Any]:
     if options.rounds < 1 or (options.epochs or 1) < 1:
         raise ConfigError(f"Rounds and epochs must be at least 1; {options.rounds} and {options.epochs} came.")
     task = load_task(zoo_entry(NETWORK).task, options.data_dir)
-    results = [run_seed(seed, task, options) for seed in tqdm(options.seeds, file=sys.stderr)]
+    results = [run_seed(seed, task, options) for seed in counted(options.seeds, "seeds")]
     for item in itertools.chain.from_iterable(results):  # nothing is chosen after this
         for key, model in (("test", item.pruned), ("test_tuned", item.tuned)):
             item.row[key] = task.score(outputs(model, task.test), task.test.targets)

@@ -12,13 +12,11 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rich.console import Console
-from rich.table import Table
-
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.setup import Material, load_material
+from rlprune.experiments.tables import print_table
 from rlprune.network import Network
 from rlprune.pruning.tables import IMPORTANCES, PruningTables
 
@@ -47,17 +45,15 @@ def compare(material: Material, importance: str, options: argparse.Namespace) ->
 
 def execute(options: argparse.Namespace) -> dict[str, Any]:
     """Run, print, and return the report."""
-    table = Table(title="divergence from the dense network at uniform keep ratios")
-    for column in ("network", "importance", *(f"keep {ratio:g}" for ratio in options.keep)):
-        table.add_column(column)
-    rows = []
+    heads = ["network", "importance", *(f"keep {ratio:g}" for ratio in options.keep)]
+    cells, rows = [], []
     for network in options.network:
         material = load_material(NetworkConfig(network=network, data_dir=options.data_dir), 8)
         for importance in IMPORTANCES:
             found = compare(material, importance, options)
-            table.add_row(network, importance, *(f"{row['divergence']:.4f}" for row in found))
+            cells.append([network, importance, *(f"{row['divergence']:.4f}" for row in found)])
             rows += found
-    Console().print(table)
+    print_table("divergence from the dense network at uniform keep ratios", heads, cells)
     return {"schema": SCHEMA, "settings": vars(options), "rows": rows}
 
 

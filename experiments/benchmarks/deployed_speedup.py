@@ -17,8 +17,6 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from rlprune.agents import best_outcomes, make_searcher
 from rlprune.budget import Budget
 from rlprune.devices import DeviceProfile, Runtime, resolve_device
@@ -35,6 +33,7 @@ from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.setup import Material, load_material, make_evaluator, make_problem
 from rlprune.experiments.tables import print_table
 from rlprune.problem import Outcome
+from rlprune.progress import counted
 
 SCHEMA = "rlprune-deployed-speedup/1"
 HEADS = (
@@ -94,7 +93,7 @@ def _searched(
 ) -> dict[float, Outcome]:
     """Budget to the agent's best plan; budgets that no plan meets are told and left out."""
     found = {}
-    for budget in tqdm(options.budget, desc=f"search {material.name}", file=sys.stderr):
+    for budget in counted(options.budget, f"search {material.name}"):
         try:
             problem = make_problem(material, evaluator, profile, [Budget("latency", budget)], "agreement").fresh()
         except BudgetError as reason:

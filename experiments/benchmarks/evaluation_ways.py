@@ -26,7 +26,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from scipy.stats import spearmanr
-from tqdm import tqdm
 
 from rlprune.agents import make_searcher
 from rlprune.budget import Budget
@@ -45,6 +44,7 @@ from rlprune.experiments.setup import load_material, make_evaluator, make_proble
 from rlprune.files import write_atomic
 from rlprune.network import FloatArray, IntArray
 from rlprune.problem import PruningProblem
+from rlprune.progress import counted
 from rlprune.tasks.batches import even_batches
 
 SCHEMA = "rlprune-evaluation-ways/1"
@@ -72,7 +72,7 @@ def time_ways(choice: Choice, subject: Subject, plans: IntArray, repeats: int) -
     another way had made its kernels), and the divergence. Ways that fail are moved to those left out.
     """
     measured = {way.name: np.full((len(plans), 4), np.nan) for way in choice.ways}
-    for index, plan in enumerate(tqdm(plans, desc="plans in all ways", file=sys.stderr)):
+    for index, plan in enumerate(counted(plans, "plans in all ways")):
         tensors = subject.tables.tensors(plan)
         made: set[str] = set()
         for way in turn(choice.ways, index):

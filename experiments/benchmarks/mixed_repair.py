@@ -24,7 +24,6 @@ from itertools import combinations
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from rlprune.budget import Budget
 from rlprune.choices import Choice, Kind
@@ -37,6 +36,7 @@ from rlprune.experiments.benchmarks.search_signal import draw, rho
 from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.setup import Material, load_material, make_evaluator
 from rlprune.network import FloatArray, IntArray
+from rlprune.progress import counted
 from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.droppable import find_blocks
 from rlprune.pruning.treatment import PlanTensors, treated_layers
@@ -93,7 +93,7 @@ def timed(ways: Mapping[str, Evaluator], plans: Sequence[IntArray]) -> tuple[dic
     """KL and milliseconds of processor time of every plan, each ``[plans]``, by every way; the ways take turns."""
     seen = {name: np.zeros(len(plans)) for name in ways}
     spent = {name: np.zeros(len(plans)) for name in ways}
-    for number, plan in enumerate(tqdm(plans, desc="evaluations", file=sys.stderr)):
+    for number, plan in enumerate(counted(plans, "evaluations")):
         names = list(ways)
         for name in names[number % len(names) :] + names[: number % len(names)]:
             start = time.process_time()
@@ -113,7 +113,7 @@ def signal(material: Material, tables_of: Evaluator, kinds: str, options: argpar
     evaluator = tables_of.deciding(space)
     plans = draw(replace(material, space=space), evaluator, options)
     seen, spent = timed(ways_of(evaluator, options.steps), plans)
-    truth = np.array([evaluator.finalist(plan).divergence for plan in tqdm(plans, desc="delivered", file=sys.stderr)])
+    truth = np.array([evaluator.finalist(plan).divergence for plan in counted(plans, "delivered")])
     rows = [row_of(name, seen[name], truth, spent[name], spent[NONE]) for name in seen]
     found = {"network": material.name, "kinds": kinds, "budget": options.budget, "images": evaluator.dense.samples}
     return found | {"plans": [plan.tolist() for plan in plans], "delivered": truth.tolist(), "rows": rows}

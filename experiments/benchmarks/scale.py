@@ -20,12 +20,11 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from rlprune.errors import ConfigError, NetworkError, unknown_name
 from rlprune.experiments.benchmarks.large_networks import LARGE
 from rlprune.experiments.benchmarks.script import run_script
+from rlprune.experiments.tables import print_table
 from rlprune.files import read_json
 from rlprune.network import Network
 from rlprune.pruning.tables import MEMORY_GIB, PruningTables
@@ -104,10 +103,6 @@ def execute(options: argparse.Namespace) -> dict[str, Any]:
     for name in options.network:
         if name not in LARGE:
             raise ConfigError(unknown_name("network", name, LARGE))
-    table = Table(title=f"preparing large networks, {options.threads} threads, {options.samples} images")
-    table.add_column("network", no_wrap=True, min_width=max(map(len, LARGE)))
-    for column in COLUMNS:
-        table.add_column(column)
     rows = []
     for name in options.network:
         if options.here:
@@ -115,8 +110,9 @@ def execute(options: argparse.Namespace) -> dict[str, Any]:
                 rows.append(prepare(name, options))
         else:
             rows.append(prepare_apart(name, options))
-        table.add_row(name, *(show(rows[-1]) for show in COLUMNS.values()))
-    Console().print(table)
+    cells = [[row["network"], *(show(row) for show in COLUMNS.values())] for row in rows]
+    title = f"preparing large networks, {options.threads} threads, {options.samples} samples"
+    print_table(title, ["network", *COLUMNS], cells)
     return {"schema": SCHEMA, "settings": vars(options), "rows": rows}
 
 

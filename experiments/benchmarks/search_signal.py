@@ -21,7 +21,6 @@ import numpy as np
 import numpy.typing as npt
 import torch
 from scipy.stats import rankdata
-from tqdm import tqdm
 
 from rlprune import layout
 from rlprune.agents import make_searcher
@@ -38,6 +37,7 @@ from rlprune.experiments.tables import markdown, print_table
 from rlprune.files import write_atomic
 from rlprune.finetune import FineTuning, finetune
 from rlprune.network import FloatArray, IntArray
+from rlprune.progress import counted
 from rlprune.tasks import Split
 
 SCHEMA = "rlprune-search-signal/2"
@@ -70,7 +70,7 @@ def run(network: str, options: argparse.Namespace) -> dict[str, Any]:
         row_of(
             Evaluator(evaluator.tables, evaluator.task, samples=count, statistics=StatisticsChoice(own)), plans, truth
         )
-        for count in tqdm(counts, desc=f"{network}: signals", file=sys.stderr)
+        for count in counted(counts, f"{network}: signals")
         for own in (0.0, 1.0)
     ]
     return {
@@ -113,7 +113,7 @@ def truths(
     """Accuracy of finished plans on unseen images, of all plans and of the first ones after a short fine-tune."""
     truth: dict[str, list[float]] = {state: [] for state in STATES}
     settings = FineTuning(steps=options.finetune_steps, seed=options.seed)
-    for number, plan in enumerate(tqdm(plans, desc="finished plans", file=sys.stderr)):
+    for number, plan in enumerate(counted(plans, "finished plans")):
         model = evaluator.repaired(plan)
         truth["pruned"].append(accuracy(evaluator, model, unseen))
         if number < options.finetune_plans:

@@ -18,8 +18,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from rlprune.agents import AGENTS, make_searcher
 from rlprune.budget import Budget
@@ -28,11 +26,16 @@ from rlprune.evaluation import BATCH, Evaluator
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.setup import in_processes, load_material, make_evaluator, make_problem
+from rlprune.experiments.tables import print_table
 from rlprune.network import IntArray
 from rlprune.pruning.tables import batches
 
 SCHEMA = "rlprune-search-speed/2"
 WARM_UP = 12
+HEADS = (
+    *("network", "method", "samples", "workers", "evaluations", "wall s", "inference s", "ratio", "ratio, run again"),
+    *("rest, ms/episode", "episodes/s"),
+)
 
 
 def bare_inference(evaluator: Evaluator, plans: Sequence[IntArray]) -> float:
@@ -87,30 +90,15 @@ def measure(network: str, samples: int, method: str, workers: int, options: argp
 
 def show(rows: Sequence[dict[str, Any]]) -> None:
     """Print one row a search."""
-    table = Table(title="search wall time / bare inference")
-    columns = (
-        "network",
-        "method",
-        "samples",
-        "workers",
-        "evaluations",
-        "wall s",
-        "inference s",
-        "ratio",
-        "ratio, run again",
-        "rest, ms/episode",
-        "episodes/s",
-    )
-    for column in columns:
-        table.add_column(column, justify="left" if column in ("network", "method") else "right")
+    cells = []
     for row in rows:
         rest = "-" if row["workers"] > 1 else f"{row['rest_ms_per_episode']:.1f}"
-        table.add_row(
+        cells.append([
             row["network"], row["method"], str(row["samples"]), str(row["workers"]), str(row["evaluations"]),
             f"{row['wall_seconds']:.1f}", f"{row['inference_seconds']:.1f}", f"{row['ratio']:.2f}",
             f"{row['ratio_again']:.2f}", rest, f"{row['episodes_per_second']:.1f}",
-        )  # fmt: skip
-    Console().print(table)
+        ])  # fmt: skip
+    print_table("search wall time / bare inference", HEADS, cells)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

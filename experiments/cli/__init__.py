@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import shlex
@@ -17,6 +18,7 @@ from typing import Protocol
 
 from rlprune.errors import ConfigError, RlpruneError, unknown_name
 from rlprune.experiments.interruption import stopping_on_sigterm
+from rlprune.files import require_text
 
 VERBS = {
     "demo": "the whole job on a small network that ships with the project, within three minutes",
@@ -55,6 +57,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the arguments after the program's name; those of the process by default.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # whatever a file may be called, its name can be told
+            stream.reconfigure(errors="backslashreplace")
     return guarded(lambda: _main(arguments))
 
 
@@ -85,6 +90,8 @@ def _main(arguments: list[str]) -> int:
 
         print(f"rlprune {__version__}")
         return OK
+    for argument in arguments:
+        require_text(argument, ConfigError)
     verb, *rest = arguments
     if verb not in VERBS:
         raise ConfigError(unknown_name("verb", verb, VERBS))

@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from typing import Any, TypeVar, get_type_hints
 
 from rlprune.errors import ConfigError
-from rlprune.experiments.cli.mistakes import Fields, explained, flag_of
+from rlprune.experiments.cli.mistakes import Fields, explained
 from rlprune.experiments.config import check_values, from_dict
-from rlprune.experiments.options import default_of
+from rlprune.experiments.options import default_of, flag_of
 
 T = TypeVar("T")
 

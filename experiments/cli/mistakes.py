@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlprune.errors import nearest
-from rlprune.experiments.options import in_words
+from rlprune.experiments.options import flag_of, in_words
 from rlprune.experiments.run_config import TrainConfig
 
 Fields = Sequence[dataclasses.Field[Any]]
@@ -19,11 +19,6 @@ WRONG_KIND = re.compile(r'Parser key "(\w+)":.* (?:Got|Given) value: (.*)')
 NO_VALUE = re.compile(r"argument (\S+): expected one argument")
 SWITCH = re.compile(r"argument (\S+): ignored explicit argument (.*)")
 MISSING = re.compile(r'(?:the following arguments are required: |Validation failed: Key ")(\w+)')
-
-
-def flag_of(name: str) -> str:
-    """The flag that gives a setting."""
-    return f"--{name.replace('_', '-')}"
 
 
 def explained(message: str, verb: str, fields: Fields) -> str:

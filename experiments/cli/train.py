@@ -27,6 +27,7 @@ class RunAnswer:
 
     def show(self) -> None:
         """Print the table, the verdict and where to look next."""
+        from rlprune.experiments.commands import tensorboard
         from rlprune.experiments.rows import Row
         from rlprune.experiments.run_folder import NETWORKS
         from rlprune.experiments.tables import print_rows
@@ -41,7 +42,7 @@ class RunAnswer:
         print(f"Network:     {', '.join(str(file) for file in (path / name for name in NETWORKS) if file.is_file())}")
         print(f"Report:      {path / 'report.html'}")
         print(f"Pictures:    {path / 'pictures'}")
-        print(f"TensorBoard: tensorboard --logdir {path / 'tensorboard'}")
+        print(f"TensorBoard: {tensorboard(path / 'tensorboard')}")
 
 
 def run(config: TrainConfig, command: str) -> RunAnswer:

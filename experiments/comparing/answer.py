@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -10,14 +9,14 @@ from typing import Any
 
 from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import FEWEST
-from rlprune.experiments.comparing.conditions import Conditions, shared, shown
+from rlprune.experiments.comparing.conditions import Conditions, shared, shown, telling
 from rlprune.experiments.comparing.figures import draw_fronts, draw_learning_curves, styles_of
 from rlprune.experiments.comparing.front import common_fronts
 from rlprune.experiments.comparing.sections import Line, Section
 from rlprune.experiments.comparing.significance import MEASURES, Trial, method_note, trials_of
 from rlprune.experiments.comparing.tables import BRIEF, FULL, as_csv, section_table, trial_table
 from rlprune.experiments.pictures import save_figure
-from rlprune.experiments.tables import markdown, markdown_mapping, print_table
+from rlprune.experiments.tables import markdown, markdown_mapping, print_table, wrapped
 from rlprune.files import write_atomic, write_json
 
 SCHEMA = "rlprune-comparison/2"
@@ -54,7 +53,8 @@ class Comparison:
     def title(self, section: Section) -> str:
         """The section's name and what sets it apart."""
         common = self.common
-        apart = [f"{name} {shown(value)}" for name, value in section.conditions.items() if name not in common]
+        names = telling(name for name in section.conditions if name not in common)
+        apart = [f"{name} {shown(section.conditions[name])}" for name in names]
         level = [] if section.level is None else [f"at {section.level}"]
         return f"{section.name}: {', '.join([*apart, *level, _counted(len(section.runs))])}"
 
@@ -62,7 +62,9 @@ class Comparison:
         """What all runs share, in one line."""
         common = self.common
         names = ("network", "task", "budget", "device", "runtime", "energy source", "reward function", "episodes")
-        return ", ".join(f"{name} {shown(common[name])}" for name in names if common.get(name) is not None)
+        batch = common.get("batch") or 1
+        calls = [] if batch == 1 else [f"latency and energy of calls of {batch} samples"]
+        return ", ".join([*(f"{name} {shown(common[name])}" for name in names if common.get(name) is not None), *calls])
 
     def all_notes(self) -> list[str]:
         """The notes, and how intervals and p values came about."""
@@ -82,11 +84,11 @@ class Comparison:
 
     def show(self) -> None:
         """Print the tables and the notes."""
-        print(_wrapped(f"All runs: {self.headline()}") + "\n")
+        print(wrapped(f"All runs: {self.headline()}") + "\n")
         for section in self.sections:
             self._show(section)
         for note in self.all_notes():
-            print(_wrapped(f"- {note}"))
+            print(wrapped(f"- {note}"))
         if self.out is not None:
             print("\nWritten: " + ", ".join(str(Path(self.out) / name) for name in FILES))
 
@@ -135,10 +137,6 @@ def best_words(section: Section, trials: Sequence[Trial]) -> str:
     if not trials or any(trial.tells for trial in trials):
         return words
     return f"{words} Too few common seeds to tell it from chance: {FEWEST} are needed."
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
 
 
 def _counted(runs: int) -> str:

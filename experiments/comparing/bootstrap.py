@@ -2,7 +2,7 @@
 
 Efron and Tibshirani, An Introduction to the Bootstrap, 1993.
 
-A run is drawn as a whole, with its seed; images are not. So an interval tells how far another seed would go, not how
+A run is drawn as a whole, with its seed; samples are not. So an interval tells how far another seed would go, not how
 far another test set would: the binomial error of the test set is another matter and is not mixed in.
 """
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rlprune.experiments.rows import Row, score_text
@@ -109,10 +109,32 @@ def shared(several: Sequence[Mapping[str, Any]]) -> Conditions:
     return {name: value for name, value in first.items() if all(other[name] == value for other in several)}
 
 
+IMPLIED = {
+    "network": ("network fingerprint", "dense network"),
+    "task": (*(f"{split} samples" for split in SPLITS), "dense network", "metric"),
+    **{f"{split} samples": ("dense network",) for split in SPLITS},
+    "network fingerprint": ("dense network",),
+}
+"""What differs anyway where something else does, and is not told beside it."""
+WORDS = {
+    "network fingerprint": "the layers of the network, which has the same name",
+    **{f"{split} samples": f"the {split} samples" for split in SPLITS},
+}
+"""Of conditions whose values tell people nothing."""
+
+
+def telling(names: Iterable[str]) -> list[str]:
+    """Those of the conditions that differ which are no mere consequence of others."""
+    given = list(names)
+    implied = {name for cause in given for name in IMPLIED.get(cause, ())}
+    return [name for name in given if name not in implied]
+
+
 def differences(one: Conditions, other: Conditions) -> str:
     """In which conditions they differ, in words."""
     return ", ".join(
-        f"{name} ({shown(one[name])} against {shown(other[name])})" for name in one if one[name] != other[name]
+        WORDS.get(name, f"{name} ({shown(one[name])} against {shown(other[name])})")
+        for name in telling(name for name in one if one[name] != other[name])
     )
 
 

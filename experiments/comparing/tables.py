@@ -12,6 +12,7 @@ from rlprune.experiments.comparing.conditions import key_of
 from rlprune.experiments.comparing.sections import Line, Section
 from rlprune.experiments.comparing.significance import MEASURES, Trial, p_text
 from rlprune.experiments.rows import in_kilobytes, score_text
+from rlprune.limits import plain
 
 
 @dataclass(frozen=True)
@@ -39,6 +40,10 @@ def _mean(form: str, scale: float = 1.0) -> Callable[[Spread], str]:
     return lambda found: format(found.mean / scale, form)
 
 
+def _digits(digits: int, scale: float = 1.0) -> Callable[[Spread], str]:
+    return lambda found: plain(found.mean / scale, digits)
+
+
 def _mean_score(found: Spread) -> str:
     return score_text(found.mean)
 
@@ -49,12 +54,12 @@ FULL = (
     Measure("divergence", "divergence", _mean(".4f")),
     Measure("reward", "reward", _mean(".3f")),
     Measure("hypervolume", "hypervolume", _mean(".4f")),
-    Measure("latency_promised_ms", "latency promised, ms", _mean(".4f")),
-    Measure("latency_measured_ms", "latency measured, ms", _mean(".4f")),
-    Measure("latency_p99_measured_ms", "latency p99, ms", _mean(".4f")),
-    Measure("energy_promised_mj", "energy promised, mJ", _mean(".3g")),
-    Measure("energy_mj", "energy, mJ", _mean(".3g")),
-    Measure("macs", "MACs, M", _mean(".3f", 1e6)),
+    Measure("latency_promised_ms", "latency promised, ms", _digits(4)),
+    Measure("latency_measured_ms", "latency measured, ms", _digits(4)),
+    Measure("latency_p99_measured_ms", "latency p99, ms", _digits(4)),
+    Measure("energy_promised_mj", "energy promised, mJ", _digits(3)),
+    Measure("energy_mj", "energy, mJ", _digits(3)),
+    Measure("macs", "MACs, M", _digits(4, 1e6)),
     Measure("params", "params, k", _mean(".1f", 1e3)),
     Measure("size_bytes", "size, kB", lambda found: in_kilobytes(found.mean)),
     Measure("peak_bytes", "memory peak, kB", _mean(".0f", 1e3)),
@@ -67,10 +72,10 @@ BRIEF = (
     Measure("score_validation", "{metric}\nvalidation", _mean_score),
     Measure("divergence", "diver-\ngence", _mean(".4f")),
     Measure("hypervolume", "hyper-\nvolume", _mean(".3f")),
-    Measure("latency_promised_ms", "promised\nms", _mean(".3f")),
-    Measure("latency_measured_ms", "measured\nms", _mean(".3f")),
-    Measure("energy_mj", "energy\nmJ", _mean(".3g")),
-    Measure("macs", "MACs\nM", _mean(".2f", 1e6)),
+    Measure("latency_promised_ms", "promised\nms", _digits(3)),
+    Measure("latency_measured_ms", "measured\nms", _digits(3)),
+    Measure("energy_mj", "energy\nmJ", _digits(3)),
+    Measure("macs", "MACs\nM", _digits(3, 1e6)),
     Measure("params", "params\nk", _mean(".1f", 1e3)),
     Measure("evaluations_to_best", "plans\nto best", _mean(".0f")),
     Measure("evaluations", "plans\ntried", _mean(".0f")),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import textwrap
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,9 +12,9 @@ from rlprune.experiments.fronting.figures import draw_front, draw_objectives
 from rlprune.experiments.fronting.front import Front, plan_dict
 from rlprune.experiments.fronting.objectives import OBJECTIVES, REFERENCE, REFERENCE_NOTE, SCORE
 from rlprune.experiments.fronting.plans import MEASURED, SEARCHED
-from rlprune.experiments.fronting.tables import as_csv, front_table, volume_table
+from rlprune.experiments.fronting.tables import as_csv, front_table, volume_table, volume_title
 from rlprune.experiments.pictures import save_figure
-from rlprune.experiments.tables import markdown, print_table
+from rlprune.experiments.tables import markdown, print_table, wrapped
 from rlprune.files import write_atomic, write_json
 
 SCHEMA = "rlprune-front/1"
@@ -92,10 +91,10 @@ class Fronts:
         for front in self.fronts:
             table = front_table(front, self.metric, self.chosen_row(front), ON_TERMINAL)
             print_table(self.title(front), *table[:2], bold=table[2], compact=True)
-        print_table("Hypervolume", *volume_table(self.fronts, self.runs), compact=True)
-        print(_wrapped(self.chosen_words()) + "\n")
+        print_table(volume_title(self.fronts, self.metric), *volume_table(self.fronts, self.runs), compact=True)
+        print(wrapped(self.chosen_words()) + "\n")
         for note in self.all_notes():
-            print(_wrapped(f"- {note}"))
+            print(wrapped(f"- {note}"))
         if self.out is not None:
             print(f"\nWritten: {self.out} (plan.json is the chosen plan)")
 
@@ -111,7 +110,7 @@ class Fronts:
         for front in self.fronts:
             heads, cells, _ = front_table(front, self.metric, self.chosen_row(front), IN_MARKDOWN)
             parts += [f"## {self.title(front).capitalize()}", markdown(heads, cells)]
-        parts += ["## Hypervolume", markdown(*volume_table(self.fronts, self.runs))]
+        parts += [f"## {volume_title(self.fronts, self.metric)}", markdown(*volume_table(self.fronts, self.runs))]
         parts += ["## Notes", "\n".join(f"- {note}" for note in self.all_notes())]
         return "\n\n".join(parts) + "\n"
 
@@ -141,7 +140,3 @@ def _objective_dict(name: str) -> dict[str, Any]:
     unit = {"latency": "ms", "latency_p99": "ms", "energy": "mJ", "size": "bytes"}.get(name)
     better = "more" if not OBJECTIVES[name].is_cost and name == SCORE else "less"
     return {"name": name, "unit": unit, "better": better, "reference_loss": REFERENCE}
-
-
-def _wrapped(text: str) -> str:
-    return textwrap.fill(text, 120, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)

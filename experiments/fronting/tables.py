@@ -11,6 +11,7 @@ from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
 from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.rows import score_text
+from rlprune.limits import plain
 
 Table = tuple[list[str], list[list[str]], list[bool]]
 
@@ -61,13 +62,24 @@ def _value(plan: Plan, name: str) -> str:
         return score_text(plan.values[name])
     if name == DIVERGENCE:
         return f"{plan.values[name]:.4f}"
-    return f"{plan.values[name] / OBJECTIVES[name].scale:.3g} ({plan.loss(name):.0%})"
+    return f"{plain(plan.values[name] / OBJECTIVES[name].scale, 3)} ({plan.loss(name):.0%})"
+
+
+def common_objectives(fronts: Sequence[Front]) -> tuple[str, ...]:
+    """Those of every front: volumes in different ones cannot stand side by side."""
+    return tuple(name for name in fronts[0].objectives if all(name in front.objectives for front in fronts))
+
+
+def volume_title(fronts: Sequence[Front], metric: str) -> str:
+    """What the hypervolumes are in."""
+    names = [metric if name == SCORE else name for name in common_objectives(fronts)]
+    return f"Hypervolume of {', '.join(names)}"
 
 
 def volume_table(fronts: Sequence[Front], runs: Sequence[str]) -> tuple[list[str], list[list[str]]]:
-    """Hypervolume of all plans, of each method's and of each run's; a column a front."""
-    columns = []
-    for front in fronts:
+    """Hypervolume in the common objectives of all plans, of each method's and of each run's; a column a front."""
+    columns, shared = [], common_objectives(fronts)
+    for front in (one if one.objectives == shared else Front(one.kind, shared, one.plans) for one in fronts):
         parts = {"all": front.volume, **front.volumes(lambda plan: plan.method)}
         columns.append(parts | (front.volumes(lambda plan: plan.source.path) if len(runs) > 1 else {}))
     names = list(dict.fromkeys(name for column in columns for name in column))

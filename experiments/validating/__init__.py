@@ -155,7 +155,7 @@ def _check(
         check_networks(claims, rebuilt, networks, tolerances)
         check_noise(claims, rebuilt, tolerances)
         check_choice(claims, rebuilt)
-    with progress.phase("test", "Scoring them on the test images, to check what was reported"):
+    with progress.phase("test", "Scoring them on the test samples, to check what was reported"):
         check_test(claims, rebuilt, networks, tolerances)
         check_details(claims, rebuilt, tolerances)
     claims.topic = "files"

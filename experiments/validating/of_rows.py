@@ -165,7 +165,7 @@ def check_noise(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> Non
 
 
 def check_test(claims: Claims, rebuilt: Rebuilt, networks: list[Listed], tolerances: Tolerances) -> None:
-    """The scores on the test images: what was reported is checked, nothing is chosen by them."""
+    """The scores on the test samples: what was reported is checked, nothing is chosen by them."""
     score_on_test(rebuilt.candidates(), rebuilt.evaluator)
     tolerance = tolerances.score(len(rebuilt.evaluator.task.test))
     for item in networks:

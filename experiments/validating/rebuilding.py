@@ -106,7 +106,7 @@ class Rebuilt:
         return min(outcomes, key=lambda outcome: abs(outcome.reward - known))
 
     def candidate(self, widths: Sequence[int], role: str) -> Candidate:
-        """The network of these widths as it is delivered, scored on all validation images; made once."""
+        """The network of these widths as it is delivered, scored on all validation samples; made once."""
         key = tuple(int(width) for width in widths) if role != DENSE else ()
         if key not in self._known:
             self._known[key] = self._made(widths, role)

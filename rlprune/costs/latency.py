@@ -73,7 +73,7 @@ class TailCost:
         quantile: a name of :data:`rlprune.devices.records.QUANTILES`.
 
     Raises:
-        ProfileError: as for :class:`LatencyCost`, or an unknown quantile.
+        ProfileError: as for :class:`LatencyCost`, an unknown quantile, or one of which nothing is promised.
     """
 
     unit = "ms"
@@ -84,6 +84,11 @@ class TailCost:
         self.metric = f"latency_{quantile}"
         self._latency = LatencyCost(subject, profile)
         self._tail = profile.tails[quantile]
+        if not self._tail.holds:
+            raise ProfileError(
+                f"A budget on {self.metric} needs a profile that promises it; it is {self._tail.refusal}. Measure the "
+                "profile again on a quieter machine, or limit latency."
+            )
 
     def __call__(self, levels: IntArray) -> FloatArray:
         return self._tail(self._latency(levels))

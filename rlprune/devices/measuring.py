@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from rlprune.devices.energy import WINDOW_S, read_energy
 from rlprune.devices.host import LoadWatch
@@ -21,6 +18,7 @@ from rlprune.devices.runtimes.base import Inference, Runtime
 from rlprune.devices.timing import REPEATS, SETTLED, minima, rounds_for, spread, time_round, wants_more
 from rlprune.errors import DeviceError
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.progress import Bar
 
 LEAST_PLANS = 8
 STORE_EVERY_S = 5.0
@@ -132,7 +130,8 @@ class Stage:
             if self._wants_more(rounds, least, share):
                 self._stored.store(phase, rounds)  # a folder that cannot be written is told before anything is loaded
                 inferences = [(load or self._load)(row) for row in self._loading(plans, phase)]
-                with self._bar(f"{phase}: time {len(plans)} plans", least, len(rounds)) as bar, self._keeping():
+                bar = self._bar(f"{phase}: time {len(plans)} plans", least, len(rounds), "rounds")
+                with bar, self._keeping():
                     self._time(phase, inferences, rounds, lambda: self._wants_more(rounds, least, share), bar)
         return Timed(plans, np.array(rounds), watch.other_load)
 
@@ -142,7 +141,7 @@ class Stage:
         inferences: list[Inference],
         rounds: list[FloatArray],
         wants_more: Callable[[], bool],
-        bar: tqdm[Any],
+        bar: Bar,
     ) -> None:
         """Add rounds; they are stored every few seconds, and however it ends."""
         stored = time.monotonic()
@@ -153,8 +152,7 @@ class Stage:
                 if time.monotonic() - stored > STORE_EVERY_S:
                     self._stored.store(phase, rounds)
                     stored = time.monotonic()
-                bar.total = max(bar.total or 0, len(rounds))
-                bar.update()
+                bar.step(self._agreement(rounds))
         finally:
             self._stored.store(phase, rounds)
 
@@ -172,7 +170,7 @@ class Stage:
                 plan = tuple(int(width) for width in widths)
                 readings.append(EnergyReading(plan, window.mj_per_run, window.ms_per_run, window.seconds))
                 self._stored.store_readings(readings)
-                bar.update()
+                bar.step()
         return readings
 
     def _wants_more(self, rounds: list[FloatArray], least: int, share: float) -> bool:
@@ -196,11 +194,17 @@ class Stage:
         with self._bar(f"{phase}: load {len(plans)} plans", len(plans), 0) as bar:
             for widths in plans:
                 yield widths
-                bar.update()
+                bar.step()
 
     def _load(self, widths: IntArray) -> Inference:
         return self._runtime.load(self._network, widths)
 
-    def _bar(self, description: str, total: int, done: int) -> tqdm[Any]:
-        hidden = not self._progress
-        return tqdm(desc=description, total=total, initial=done, disable=hidden, file=sys.stderr, leave=False)
+    def _agreement(self, rounds: list[FloatArray]) -> str:
+        """Why there are more rounds than were asked for."""
+        if len(rounds) < rounds_for(self._effort.samples):
+            return ""
+        differ = spread(np.array([timed.min(axis=1) for timed in rounds]))
+        return f"two halves differ by {differ:.1%}, {self._effort.bound:.1%} wanted"
+
+    def _bar(self, text: str, total: int, done: int, unit: str = "") -> Bar:
+        return Bar(text, total, done=done, unit=unit, hidden=not self._progress)

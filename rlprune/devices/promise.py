@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import sys
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from torch import nn
-from tqdm import tqdm
 
 from rlprune.devices.energy import read_energy
 from rlprune.devices.meters import PowerMeter, PowerModel
@@ -19,6 +18,7 @@ from rlprune.devices.tails import quantiles
 from rlprune.devices.timing import REPEATS, rounds_for, spread, time_round, wants_more
 from rlprune.errors import DeviceError
 from rlprune.network import FloatArray, IntArray, Network
+from rlprune.progress import Bar
 
 RUNS_OF_A_ROUND = 100
 """A handful of networks leaves time for more samples in each round; at least so many runs are made."""
@@ -65,6 +65,7 @@ def measure_plans(
     dense_latency_ms: float | None = None,
     meter: PowerMeter | None = None,
     progress: bool = False,
+    limit_s: float | None = None,
 ) -> PlanTimings:
     """Time finished networks interleaved with the dense one.
 
@@ -77,6 +78,7 @@ def measure_plans(
         dense_latency_ms: of the profile whose promise is checked.
         meter: reads the energy of each plan for a window; a stated power is not asked.
         progress: show a bar on stderr.
+        limit_s: seconds after which no further round begins; without one, three times ``samples`` are the most.
 
     Raises:
         DeviceError: the runtime is absent, or fewer samples than one round gives.
@@ -89,12 +91,12 @@ def measure_plans(
     least, repeats = rounds_for(samples), max(REPEATS, RUNS_OF_A_ROUND // len(inferences))
     rounds: list[FloatArray] = []
     shortest: list[FloatArray] = []
-    with tqdm(desc="measure", total=least, disable=not progress, file=sys.stderr, leave=False) as bar:
-        while wants_more(shortest, least):
+    with Bar(f"time {len(inferences)} networks", least, unit="rounds", hidden=not progress) as bar:
+        deadline = None if limit_s is None else time.monotonic() + limit_s
+        while wants_more(shortest, least, deadline=deadline):
             rounds.append(time_round(runtime, inferences, len(rounds), seed, repeats))
             shortest.append(rounds[-1].min(axis=1))
-            bar.total = max(least, len(rounds))
-            bar.update()
+            bar.step()
     peaks = [runtime.peak_bytes(inference) for inference in inferences]
     timings = _summary(np.stack(rounds), dense_latency_ms, peaks)
     if meter is None or isinstance(meter, PowerModel):

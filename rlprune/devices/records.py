@@ -12,6 +12,10 @@ QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Tail latencies that a profile promises: name -> share of inferences that are at least as fast."""
 
 
+WORST_TAIL = 0.5
+"""Median error of a tail latency up to which it is promised."""
+
+
 @dataclass(frozen=True)
 class ErrorSummary:
     """Relative errors of predictions: ``|predicted - measured| / measured`` over ``plans`` plans."""
@@ -106,6 +110,19 @@ class TailModel:
     offset_ms: float
     factor: float
     error: ErrorSummary
+
+    @property
+    def holds(self) -> bool:
+        """Whether the line is good enough to promise anything."""
+        return self.error.median <= WORST_TAIL
+
+    @property
+    def refusal(self) -> str:
+        """Why nothing is promised, where it is not."""
+        return (
+            f"not promised: a line through the latency is {self.error.median:.0%} off in the median, as on a machine "
+            "that other programs disturb"
+        )
 
     def __call__(self, latency_ms: FloatArray) -> FloatArray:
         """Milliseconds of the quantile, ``[N]``."""

@@ -21,10 +21,10 @@ import torch
 from safetensors.torch import save
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
-from tqdm import tqdm
 
 from rlprune.errors import NetworkError, RlpruneError
 from rlprune.files import read_json, write_atomic, write_json
+from rlprune.progress import Bar
 from rlprune.tasks import Split, Task, load_task
 from rlprune.tasks.overlap import split_digest
 from rlprune.zoo.registry import INDEX, ZooEntry, zoo_entry
@@ -93,7 +93,8 @@ def fit(model: nn.Module, split: Split, recipe: Recipe) -> None:
     )
     loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
     model.train()
-    with tqdm(total=recipe.epochs * steps, unit="step", mininterval=1.0) as progress:
+    with Bar("train", recipe.epochs * steps, unit="steps", stays=True) as progress:
+        told = ""
         for epoch in range(recipe.epochs):
             for images, labels in batches(split, recipe, generator):
                 optimizer.zero_grad()
@@ -101,8 +102,8 @@ def fit(model: nn.Module, split: Split, recipe: Recipe) -> None:
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-                progress.update()
-            progress.set_postfix(epoch=epoch + 1, loss=f"{float(loss.detach()):.3f}")
+                progress.step(told)
+            told = f"epoch {epoch + 1}, loss {float(loss.detach()):.3f}"
 
 
 def accuracy(model: nn.Module, task: Task, split: Split) -> float:

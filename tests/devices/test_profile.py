@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 
 from rlprune.costs import EnergyCost, LatencyCost, TailCost
+from rlprune.devices import Device
 from rlprune.devices.digest import sealed
 from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
@@ -21,6 +22,8 @@ from rlprune.devices.profile import DeviceProfile
 from rlprune.devices.profiler import build_profile
 from rlprune.devices.records import ErrorSummary
 from rlprune.errors import ProfileError
+from rlprune.experiments.device_facts import facts_of_profile
+from rlprune.experiments.profiling import profile_facts
 from rlprune.network import Network
 
 from .conftest import Residual
@@ -218,3 +221,18 @@ def test_error_summary() -> None:
     summary = ErrorSummary.of(np.array([-0.1, 0.02, 0.03]))
     assert (summary.median, summary.worst, summary.plans) == (0.03, 0.1, 3)
     assert ErrorSummary.of(np.array([])).plans == 0
+
+
+def test_a_tail_that_is_far_off_is_not_promised(profile: DeviceProfile, residual_network: Network) -> None:
+    bad = replace(profile.tails["p99"], error=ErrorSummary(0.989, 1.2, 2.0, 16))
+    noisy = replace(profile, tails={**profile.tails, "p99": bad})
+    TailCost(residual_network, noisy, "p95")
+    with pytest.raises(ProfileError, match=r"latency_p99 needs a profile that promises it.*99% off.*limit latency"):
+        TailCost(residual_network, noisy, "p99")
+    facts = facts_of_profile(noisy, Device("cpu", "cpu", None), [])
+    assert facts.p99(1.0) is None
+    assert "not promised" in facts.facts["profile p99 error"]
+    shown = profile_facts(noisy)
+    assert "not promised" in shown["latency, p99"]
+    assert "x latency" not in shown["latency, p99"]
+    assert "x latency" in shown["latency, p95"]

@@ -188,9 +188,9 @@ def other_dense(result: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "settings", "words"),
     [
-        (put("data", "validation", value="cd34" * 16), {}, "validation samples (sha256"),
-        (put("data", "test", value="cd34" * 16), {}, "against sha256 cd34cd34…"),
-        (put("fingerprint", value="0" * 64), {}, "network fingerprint"),
+        (put("data", "validation", value="cd34" * 16), {}, "differ in the validation samples."),
+        (put("data", "test", value="cd34" * 16), {}, "differ in the test samples."),
+        (put("fingerprint", value="0" * 64), {}, "differ in the layers of the network, which has the same name."),
         (
             put("device", "device", value="Another processor"),
             {},

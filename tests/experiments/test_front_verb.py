@@ -162,7 +162,7 @@ def test_runs_of_other_networks_data_or_devices_are_refused(trained: Trained, ot
     strange = edited(other, tmp_path / "network", other_network)
     called = call("front", trained.path, strange)
     assert called.code == 2
-    assert f"{trained.path} and {strange} differ in network fingerprint" in called.errors[0]
+    assert f"{trained.path} and {strange} differ in the layers of the network" in called.errors[0]
     strange = edited(other, tmp_path / "device", other_device)
     assert "differ in device" in call("front", trained.path, strange).errors[0]
     machineless = ("--objective", "accuracy", "--objective", "macs")

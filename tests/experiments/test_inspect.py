@@ -140,7 +140,10 @@ def test_people_get_a_table(call: Any, rows: Path) -> None:
     assert "- its channels are an output of the network: head\n" in called.out
     assert "- blocks.*.norm* (4)\n" in called.out
     assert "- blocks.*.attn.num_heads (2) = 4\n" in called.out
-    assert "rlprune train --network tiny_rows:network --task mine:task" in called.out
+    assert "embed, blocks.*.attn.proj (2), blocks.*.mlp.2 (2)" in called.out
+    assert "input" not in called.out.partition("that can be dropped")[2].partition("Left whole")[0]
+    assert "--task MODULE:FUNCTION" in called.out
+    assert "rlprune train" not in called.out
 
 
 def test_blocks_that_can_be_dropped(call: Any, inspected: Any) -> None:
@@ -155,7 +158,8 @@ def test_blocks_that_can_be_dropped(call: Any, inspected: Any) -> None:
         ("blocks.1", None),
     ]
     shown = call("inspect", "--network", "digits-resnet").out
-    assert "1 blocks that can be dropped" in shown
+    assert "1 block that can be dropped" in shown
+    assert "changes its input" in shown
     assert "but cannot be dropped:\n- its input and its output are different channels" in shown
 
 

@@ -56,7 +56,7 @@ def test_the_answer_says_what_it_rests_on(call: Any, here: Path, tmp_path: Path)
         "an idle device draws",
         "W x latency",
         "Energy is not measured",
-        "images/s",
+        "samples/s",
     ):
         assert words in " ".join(called.out.split())
     assert [path.name for path in tmp_path.iterdir()] == ["gpu.json"]

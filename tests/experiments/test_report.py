@@ -25,6 +25,8 @@ from rlprune.experiments.run_folder import NETWORKS, RunFolder
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 EVIL = "<script>alert(1)</script>|`*_$x$&amp;"
 
+OWN = "--network tiny_networks:network --task tiny_networks:task"
+
 
 class Page(HTMLParser):
     """What a page holds: its tags, its links, its text without style, and whether every tag is closed in order."""
@@ -94,14 +96,14 @@ def test_both_tell_what_was_asked_what_came_out_and_how_to_repeat_it(trained: An
         f"{best['score_test']:.2%}",
         f"{dense['latency_promised_ms'] / best['latency_promised_ms']:.2f}×",
         "at most 50% of its latency",
-        f"on {result['images']['test']} test images",
+        f"on {result['images']['test']} test samples",
         result["device"]["profile error"],
         f"{result['searches']['ddpg']['best_reward']:.4f}",
         result["fingerprint"],
         result["data"]["test"],
-        "rlprune validate RUN",
-        "rlprune apply RUN/plan.json --network tiny_networks:network --task tiny_networks:task --out pruned",
-        "rlprune replay RUN",
+        f"rlprune validate run {OWN}",
+        f"rlprune apply run/plan.json {OWN} --out run-pruned",
+        f"rlprune replay run {OWN} --budget latency=0.5",
         *(str(width) for width in best["widths"]),
         *(name for name in result["searches"]),
     ):
@@ -144,7 +146,7 @@ def test_runs_from_before_the_newer_facts_are_reported(
         del result[name]
     page, text = report(result)
     assert "sha256" not in text
-    assert "validation images during the search" in page.text
+    assert "validation samples during the search" in page.text
 
 
 @pytest.mark.parametrize(

@@ -31,7 +31,7 @@ def test_json_is_one_object_on_stdout_and_all_else_is_on_stderr(trained: Any) ->
     assert trained.called.out.count("\n") == 1
     assert trained.called.json["schema"] == "rlprune-result/1"
     assert trained.called.json["run"] == "run"
-    assert "ddpg: 100%" in trained.called.err
+    assert "ddpg: 12 of 12 in " in trained.called.err
     assert "best: reward" in trained.called.err
     assert "finalists: 100%" in trained.called.err
 

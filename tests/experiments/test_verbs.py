@@ -33,8 +33,9 @@ def test_replay_on_another_network_needs_no_profile_for_macs(
     dense, uniform, filled, learned = called.json["rows"]
     assert [row["role"] for row in called.json["rows"]] == ["dense", "uniform", "filled", "learned"]
     assert max(uniform["macs"], filled["macs"], learned["macs"]) <= 0.5 * dense["macs"]
-    assert all(row["latency_measured_ms"] > 0 for row in called.json["rows"])
-    assert "Profiling" not in called.err
+    assert all(row["latency_measured_ms"] is None for row in called.json["rows"])
+    assert any("no budget and no reward is on latency or energy" in note for note in called.json["notes"])
+    assert not {"Profiling", "Exporting", "time"} & set(called.err.replace(":", " ").split())
     loaded = resolve_network("tiny_networks:wider")
     network = Network(loaded.model, loaded.example_inputs, multiple=2)
     assert PruningPlan.load(out / "plan.json").widths(network).tolist() == learned["widths"]
@@ -61,7 +62,30 @@ def test_replay_measures_a_profile_where_the_budget_asks_for_one(
     called = call("replay", other, *WIDER, "--budget", "latency=0.95", "--json")
     assert called.code == 0, called.err
     assert "Profiling" in called.err
+    assert "no profile of this network (its own is of another, on Invented processor): it is" in called.err
     assert all(row["latency_measured_ms"] > 0 and row["latency_promised_ms"] > 0 for row in called.json["rows"])
+
+
+def test_replay_takes_other_networks_from_the_profile_that_the_run_was_told_to_use(
+    call: Any, trained: Any, here: Path, tmp_path: Path
+) -> None:
+    config = yaml.safe_load((trained.path / "config.yaml").read_text())
+    other = tmp_path / "run"
+    shutil.copytree(trained.path, other)
+    (other / "config.yaml").write_text(yaml.safe_dump({**config, "device": "ready:epyc-onnxruntime"}))
+    called = call("replay", other, "--network", "digits-resnet", "--budget", "latency=0.7", "--json")
+    assert called.code == 0, called.err
+    assert "Profiling" not in called.err
+    assert "AMD EPYC" in called.json["device"]["device"]
+
+
+def test_replay_measures_where_a_device_is_named(call: Any, trained: Any, here: Path) -> None:
+    quick = ("--budget", "macs=0.5", "--device", "cpu", "--profile-minutes", "0.001", "--json")
+    called = call("replay", "run", *WIDER, *quick)
+    assert called.code == 0, called.err
+    assert "Profiling" not in called.err
+    assert all(row["latency_measured_ms"] > 0 for row in called.json["rows"])
+    assert " 2 of " in next(line for line in called.err.splitlines() if line.startswith("time 3 networks"))
 
 
 def test_replay_of_a_run_without_policy_is_refused(call: Any, trained: Any, here: Path, tmp_path: Path) -> None:
@@ -103,7 +127,7 @@ def test_apply_writes_a_network_that_runs(
 
 
 def test_report_is_made_again_from_the_files_alone(call: Any, trained: Any, tmp_path: Path, monkeypatch: Any) -> None:
-    run = tmp_path / "moved"
+    run = tmp_path / trained.path.name
     shutil.copytree(trained.path, run)
     reports = [run / "report.md", run / "report.html"]
     before = [path.read_text() for path in reports]
@@ -112,7 +136,7 @@ def test_report_is_made_again_from_the_files_alone(call: Any, trained: Any, tmp_
     pictures = sorted(path.name for path in (run / "pictures").iterdir())
     shutil.rmtree(run / "pictures")
     monkeypatch.chdir(tmp_path)  # the user's own module is out of reach
-    called = call("report", "moved")
+    called = call("report", run.name)
     assert called.code == 0, called.err
     assert [path.read_text() for path in reports] == before
     assert sorted(path.name for path in (run / "pictures").iterdir()) == pictures

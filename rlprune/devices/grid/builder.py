@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import datetime
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
-from functools import cache
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from rlprune.devices.fitting import paying_widths
 from rlprune.devices.grid.fitting import GridFit, Measured, fit_grid
@@ -29,6 +27,7 @@ from rlprune.devices.runtimes.checks import check_present
 from rlprune.devices.tails import fit_tails, quantiles
 from rlprune.devices.timing import ESTIMATOR, disagreement, halves
 from rlprune.network import Network
+from rlprune.progress import Bar
 
 PLANS = 24
 """Of each probe."""
@@ -80,16 +79,16 @@ def build_layer_profile(
     )
     power = power or _assumed(runtime)
     total = len(first) + len(grid) + len(checks)
-    with tqdm(desc="networks of the grid", total=total, disable=not progress, file=sys.stderr) as bar:
+    with Bar("networks of the grid", total, hidden=not progress, stays=True) as bar:
         jobs = [(probe, spread_plans(probe.network, plans, seed)) for probe in first]
-        timed = timing.measure("first", jobs, bar.update)
+        timed = timing.measure("first", jobs, partial(bar.step, ""))
         profile = _profile(fit_grid(_measured(first, timed), seed), runtime, power, timed, effort)
         jobs = [(probe, spread_plans(_paying(profile, probe), plans, seed)) for probe in grid]
-        timed = timing.measure("grid", jobs, bar.update)
+        timed = timing.measure("grid", jobs, partial(bar.step, ""))
         fit = fit_grid(_measured(grid, timed), seed, **_blocks(profile))
         profile = _profile(fit, runtime, power, timed, effort)
         jobs = [(probe, choose_plans(_paying(profile, probe), CHECKS, seed)) for probe in checks]
-        profile = _with_error(profile, checks, timing.measure("checks", jobs, bar.update))
+        profile = _with_error(profile, checks, timing.measure("checks", jobs, partial(bar.step, "")))
     if path is not None:
         profile.save(path)
     stored.remove()

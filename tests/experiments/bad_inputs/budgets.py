@@ -79,14 +79,20 @@ BUDGETS = Topic(
         BadInput(
             "impossible latency",
             "train … --budget latency=0.0001",
-            "Budget of 0.000105 ms latency cannot be met: keeping the minimum everywhere still needs 0.0181 "
-            "ms (largest: `3`, 0.00461 ms). Raise the budget.",
+            "Budget latency=0.0001 cannot be met: it allows 0.105 us, and the smallest plan needs 0.0181 ms (25% "
+            "of it in `3`), 1.7% of the dense network's 1.05 ms. Ask for latency=0.0172 or more.",
+        ),
+        BadInput(
+            "impossible latency, before a profile is measured",
+            "train … --device cpu --budget latency=0.0001",
+            "Budget latency=0.0001 cannot be met: it allows …, and the smallest plan needs … (measured quickly), …% of "
+            "the dense network's …. Ask for latency=… or more.",
         ),
         BadInput(
             "impossible MACs, before anything is measured",
             "train … --device cpu --budget latency=0.5 --budget macs=10",
-            "Budget of 10 macs cannot be met: keeping the minimum everywhere still needs 66.8 k (largest: "
-            "`6`, 55.3 k). Raise the budget.",
+            "Budget macs=10 cannot be met: it allows 10, and the smallest plan needs 66.8 k (83% of it in `6`), "
+            "6.4% of the dense network's 1.0 M. Ask for macs=66.9k or more.",
         ),
         BadInput(
             "range upside down",
@@ -141,8 +147,8 @@ BUDGETS = Topic(
         BadInput(
             "range whose lower end is impossible",
             "train … --budget latency=0.0001..0.9",
-            "Budget of 0.000105 ms latency cannot be met: keeping the minimum everywhere still needs 0.0181 "
-            "ms (largest: `3`, 0.00461 ms). Raise the budget.",
+            "Budget latency=0.0001 cannot be met: it allows 0.105 us, and the smallest plan needs 0.0181 ms (25% "
+            "of it in `3`), 1.7% of the dense network's 1.05 ms. Ask for latency=0.0172 or more.",
         ),
         BadInput(
             "range of one level",

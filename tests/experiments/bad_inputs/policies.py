@@ -19,10 +19,15 @@ POLICIES = Topic(
             "--samples must be at least 1; 0 came.",
         ),
         BadInput(
+            "no time to measure",
+            "replay run … --profile-minutes 0",
+            "--profile-minutes must be a positive number; 0.0 came.",
+        ),
+        BadInput(
             "code that only the run names",
             "replay run",
-            "The network of the run in run is code of its user, and a run folder may come from anyone. If "
-            "you trust that code, add --network tiny_networks:network",
+            "The network and the task of the run in run are code of its user, and a run folder may come from "
+            "anyone. If you trust that code, add --network tiny_networks:network --task tiny_networks:task",
         ),
         BadInput(
             "task that only the run names",

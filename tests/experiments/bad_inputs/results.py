@@ -30,7 +30,8 @@ COMPARED = Topic(
         BadInput(
             "a run that is not complete",
             "compare run interrupted",
-            "The run in interrupted is not complete (interrupted). Continue it: rlprune train --resume interrupted",
+            "The run in interrupted is not complete (interrupted). Continue it: rlprune train --resume "
+            "interrupted --network tiny_networks:network --task tiny_networks:task",
         ),
         BadInput(
             "a run without result",
@@ -56,7 +57,8 @@ FRONTS = Topic(
         BadInput(
             "a run that is not complete",
             "front run interrupted",
-            "The run in interrupted is not complete (interrupted). Continue it: rlprune train --resume interrupted",
+            "The run in interrupted is not complete (interrupted). Continue it: rlprune train --resume "
+            "interrupted --network tiny_networks:network --task tiny_networks:task",
         ),
         BadInput(
             "a run without episodes",
@@ -67,8 +69,8 @@ FRONTS = Topic(
         BadInput(
             "a run of another network",
             "front run other-network",
-            "A front is of one network, data and device; run and other-network differ in network fingerprint (… "
-            "against …). Name runs that agree, or name objectives that need no device.",
+            "A front is of one network, data and device; run and other-network differ in the layers of the "
+            "network, which has the same name. Name runs that agree, or name objectives that need no device.",
         ),
         BadInput(
             "unknown objective",
@@ -149,7 +151,8 @@ VALIDATED = Topic(
         BadInput(
             "interrupted",
             "validate interrupted",
-            "The run in interrupted is not complete (interrupted). Continue it: rlprune train --resume interrupted",
+            "The run in interrupted is not complete (interrupted). Continue it: rlprune train --resume "
+            "interrupted --network tiny_networks:network --task tiny_networks:task",
         ),
         BadInput(
             "no versions",
@@ -169,8 +172,8 @@ VALIDATED = Topic(
         BadInput(
             "a network that is code, and is not named",
             "validate run",
-            "The network of the run in run is code of its user, and a run folder may come from anyone. If you trust "
-            "that code, add --network tiny_networks:network",
+            "The network and the task of the run in run are code of its user, and a run folder may come from "
+            "anyone. If you trust that code, add --network tiny_networks:network --task tiny_networks:task",
         ),
         BadInput(
             "network that is not here",

@@ -20,13 +20,14 @@ RUN_FOLDERS = Topic(
         BadInput(
             "interrupted",
             "report interrupted",
-            "The run in interrupted is not complete (interrupted). Continue it: rlprune train --resume interrupted",
+            "The run in interrupted is not complete (interrupted). Continue it: rlprune train --resume "
+            "interrupted --network tiny_networks:network --task tiny_networks:task",
         ),
         BadInput(
             "still running, or killed",
             "replay running …",
             "The run in running is not complete (still running, or was killed). Continue it: rlprune train "
-            "--resume running",
+            "--resume running --network tiny_networks:network --task tiny_networks:task",
         ),
         BadInput(
             "status of another schema",
@@ -128,8 +129,8 @@ RESUMED = Topic(
         BadInput(
             "a network that is code, and is not named",
             "train --resume interrupted",
-            "The network of the run in interrupted is code of its user, and a run folder may come from anyone. If you "
-            "trust that code, add --network tiny_networks:network",
+            "The network and the task of the run in interrupted are code of its user, and a run folder may come "
+            "from anyone. If you trust that code, add --network tiny_networks:network --task tiny_networks:task",
         ),
         BadInput(
             "another network than its own",

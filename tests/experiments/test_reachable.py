@@ -1,0 +1,83 @@
+"""Budgets out of reach are refused before a profile is measured, and budgets with few plans are told."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rlprune.devices import Device
+from rlprune.errors import BudgetError
+from rlprune.experiments.config import ProblemConfig
+from rlprune.experiments.device import refuse_hopeless
+from rlprune.experiments.progress import Progress
+from rlprune.network import Network
+from rlprune.space import Decisions, Space
+from rlprune.zoo import resolve_network
+from tests.experiments.conftest import QUICK, TINY, InventedRuntime
+
+
+@pytest.fixture
+def network(here: Path) -> Network:
+    """Its latency in milliseconds, on the invented device: 0.01 + millions of MACs."""
+    loaded = resolve_network("tiny_networks:network")
+    return Network(loaded.model, loaded.example_inputs, multiple=2)
+
+
+DEVICE = Device("cpu:onnxruntime", "cpu", InventedRuntime())
+
+
+def told(network: Network, *budgets: str, decide: tuple[Any, ...] = ("channels",), watts: float | None = 5.0) -> str:
+    """What is noted about the budgets, if they are not refused."""
+    notes: list[str] = []
+    progress = Progress()
+    progress.note = notes.append  # type: ignore[method-assign]
+    config = ProblemConfig(budget=list(budgets), watts=watts)
+    refuse_hopeless(Space(network, Decisions(decide)), DEVICE, config, progress)
+    return " ".join(notes)
+
+
+@pytest.mark.parametrize(
+    "budget",
+    ["latency=0.001", "latency=0.001..0.9", "latency=1us", "latency_p99=1us", "energy=0.001", "energy=1uJ"],
+)
+def test_what_the_smallest_network_misses_by_far_is_refused(network: Network, budget: str) -> None:
+    with pytest.raises(BudgetError, match=r"measured quickly.*Ask for"):
+        told(network, budget)
+
+
+@pytest.mark.parametrize("budget", ["latency=0.5", "latency=0.5ms", "latency_p99=0.001", "macs=0.001", "energy=0.9"])
+def test_what_may_be_met_passes(network: Network, budget: str) -> None:
+    assert told(network, budget) == ""
+
+
+def test_what_is_met_narrowly_is_told(network: Network) -> None:
+    dense, least = (0.01 + float(network.macs(widths)[0]) / 1e6 for widths in (network.dense_widths, [2, 2, 2, 2]))
+    assert "about the least that can be met" in told(network, f"latency={least / dense:.4f}")
+
+
+def test_blocks_and_int8_are_left_to_the_profile(network: Network) -> None:
+    assert told(network, "latency=0.001", decide=("channels", "bits")) == ""
+
+
+def test_weights_alone_save_no_time(network: Network) -> None:
+    with pytest.raises(BudgetError, match="nothing that is decided changes this cost"):
+        told(network, "latency=0.5", decide=("weights",))
+
+
+def test_a_training_is_refused_before_anything_is_measured_or_written(call: Any, here: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    called = call("train", *TINY, "--device", "cpu", "--budget", "latency=0.001", "--episodes", 12, "--out", out)
+    assert called.code == 2
+    assert "measured quickly" in called.errors[0]
+    assert "Profiling" not in called.err
+    assert not out.exists()
+
+
+def test_few_plans_are_told_on_the_screen_and_in_the_report(call: Any, here: Path, tmp_path: Path) -> None:
+    out = tmp_path / "run"
+    called = call("train", *TINY, *QUICK, "--budget", "macs=0.03", "--out", out)
+    assert called.code == 0, called.err
+    for text in (called.err, called.out, (out / "report.md").read_text()):
+        assert "there is little to search for." in text
