@@ -60,7 +60,7 @@ def same_plan(rows: Sequence[Row], plan: Row) -> list[Row]:
 
 
 def verdict(case: Case) -> str:
-    """Which plan is the best, by what, and what is wrong with it: decided on the validation images alone."""
+    """Which plan is the best, by what, and what is wrong with it: decided on the validation samples alone."""
     sentences = [case.front, _outcome(case), _kept(case), _few(case), _nothing_better(case)]
     return " ".join(sentence for sentence in sentences if sentence) + _collapse(case) + _blind(case)
 
@@ -127,7 +127,7 @@ def _nothing_better(case: Case) -> str:
         return ""
     if any(row.role == FILLED for row in winners(case.rows)):
         return "No search found a better plan than filled."
-    return "On the images of the search no plan earned more than filled; the order is that of all validation images."
+    return "On the samples of the search no plan earned more than filled; the order is that of all validation samples."
 
 
 def _collapse(case: Case) -> str:
