@@ -39,7 +39,7 @@ def _more(fronts: Fronts) -> str:
     return (
         f"The knee of the measured front: {front.plans[front.knee.row].label}. `plan.json`, called chosen here, is of "
         f"{fronts.chosen[1].plan.method}: within the noise of {fronts.metric} the divergence from the dense network "
-        "decides, which is no objective here. `rlprune front RUN` chooses another: within limits, by preferences, or "
+        "decides, which is no objective here. `rlprune front` chooses another: within limits, by preferences, or "
         "among several runs. All figures: `front.json`."
     )
 

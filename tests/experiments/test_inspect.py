@@ -317,7 +317,7 @@ def test_a_plan_fills_in_what_was_not_given() -> None:
     assert ApplyConfig(plan="p").as_planned({"only": ["a"], "ignore": ["b"]}).only == ["a"]
     assert ApplyConfig(plan="p", ignore=["c"]).as_planned({"only": ["a"], "ignore": ["b"]}).ignore == ["c"]
     assert ApplyConfig(plan="p").as_planned({}).ignore == []
-    with pytest.raises(ConfigError, match="must be a list of layer names"):
+    with pytest.raises(ConfigError, match="must be a list of names"):
         ApplyConfig(plan="p").as_planned({"only": "a"})
 
 

@@ -85,7 +85,7 @@ def test_replay_measures_where_a_device_is_named(call: Any, trained: Any, here: 
     assert called.code == 0, called.err
     assert "Profiling" not in called.err
     assert all(row["latency_measured_ms"] > 0 for row in called.json["rows"])
-    assert " 2 of " in next(line for line in called.err.splitlines() if line.startswith("time 3 networks"))
+    assert " 2 of " in next(line for line in called.err.splitlines() if line.startswith("time 4 networks"))
 
 
 def test_replay_of_a_run_without_policy_is_refused(call: Any, trained: Any, here: Path, tmp_path: Path) -> None:

@@ -115,8 +115,8 @@ CASES: dict[str, tuple[list[Row], dict[str, Any], str]] = {
         [UNIFORM, FILLED, row("evolutionary", 0.95, 0.05, BEST, role="agent")],
         {"agent": "evolutionary", "rewards": {"filled": 0.0, "evolutionary": -0.1}},
         f"Within macs=0.5, **evolutionary wins** by validation accuracy, beyond its noise {LEGEND}: evolutionary "
-        f"95.00% (0.0500), {PLAIN}. `plan.json` is the plan of evolutionary. On the images of the search no plan "
-        "earned more than filled; the order is that of all validation images.",
+        f"95.00% (0.0500), {PLAIN}. `plan.json` is the plan of evolutionary. On the samples of the search no plan "
+        "earned more than filled; the order is that of all validation samples.",
     ),
     "collapse where another method found what the agent missed": (
         [UNIFORM, FILLED, RANDOM, row("ddpg", 0.91, 0.25, BEYOND)],
