@@ -10,7 +10,7 @@ from rlprune.errors import RlpruneError
 from rlprune.network import Network
 from tests.architectures import checks, convolutional, expectations, generate, planting, sequences
 from tests.architectures.architecture import Architecture
-from tests.architectures.catalogue import ARCHITECTURES
+from tests.architectures.catalogue import ARCHITECTURES, PARAMETERS
 
 NOT_IN_ONNX = {
     "volumes": "_adaptive_avg_pool3d", "transformer-complete": "data-dependent", "hf-mixtral": "data-dependent",
@@ -28,7 +28,7 @@ def architecture_of(name: str) -> Architecture:
     return architecture
 
 
-@pytest.fixture(scope="module", params=list(ARCHITECTURES))
+@pytest.fixture(scope="module", params=PARAMETERS)
 def architecture(request: pytest.FixtureRequest) -> Architecture:
     return architecture_of(request.param)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
 from hypothesis import HealthCheck, example, given, settings
 
@@ -29,6 +30,7 @@ def network_of(model: RandomNetwork) -> Network:
     return Network(checks.as_trained(model), normal(2, 2, 8, 8), multiple=1)
 
 
+@pytest.mark.slow
 @given(random_networks())
 @example(seeded(HEAD_AS_WIDE_AS_STEM, flatten=True))
 @example(seeded(HIDDEN_BY_ZEROS, flatten=True))

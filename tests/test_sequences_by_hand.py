@@ -192,7 +192,14 @@ def test_a_block_called_three_times_is_pruned_once() -> None:
     assert sorted(widths.values()) == [4, 16, 32, 32, 48]
 
 
-@pytest.mark.parametrize("name", ["attention-input-sized", "swin", "pyramid-transformer"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "attention-input-sized",
+        pytest.param("swin", marks=pytest.mark.slow),
+        pytest.param("pyramid-transformer", marks=pytest.mark.slow),
+    ],
+)
 def test_each_group_can_be_pruned_alone_where_code_reads_sizes_off_other_tensors(name: str) -> None:
     torch.manual_seed(0)
     network = Network(BY_NAME[name].build(), BY_NAME[name].inputs())

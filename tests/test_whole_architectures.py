@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.architectures import whole
-from tests.architectures.catalogue import ARCHITECTURES
+from tests.architectures.catalogue import ARCHITECTURES, PARAMETERS
 from tests.test_architectures import NOT_IN_ONNX, architecture_of
 
 QUICKLY_EXPORTED = (
@@ -15,7 +15,7 @@ QUICKLY_EXPORTED = (
 )  # fmt: skip
 
 
-@pytest.fixture(scope="module", params=list(ARCHITECTURES))
+@pytest.fixture(scope="module", params=PARAMETERS)
 def prepared(request: pytest.FixtureRequest) -> whole.Whole:
     return whole.prepare(architecture_of(request.param))
 

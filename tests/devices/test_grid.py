@@ -174,6 +174,7 @@ def test_a_first_layer_that_was_not_measured_on_images_is_noted(profile: LayerPr
     assert "costs of wider convolutions were taken: 0 (image conv 1x1)" in notes
 
 
+@pytest.mark.slow
 def test_interrupted_and_resumed_equals_unbroken(profile: LayerProfile, tmp_path: Path) -> None:
     path = tmp_path / "layers.json"
     with pytest.raises(DeviceError, match=r"stopped answering.*kept in"):

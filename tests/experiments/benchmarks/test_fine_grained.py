@@ -79,6 +79,7 @@ def test_fine_tuning_holds_the_masks(subject: Subject) -> None:
         assert not torch.equal(after[key], before[key])
 
 
+@pytest.mark.slow
 def test_the_script_compares_at_equal_weights(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, picture, tables = tmp_path / "fine.json", tmp_path / "fine.png", tmp_path / "fine.md"
     flags = ["--network", "digits-resnet", "--budget", "weights=0.1", "--methods", "random", "random/no-refit"]
