@@ -10,6 +10,7 @@ from typing import Any
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.experiments.config import (
     CHOSEN,
+    DECIDE_HELP,
     DEVICE_HELP,
     IGNORE_HELP,
     MINIMUM_HELP,
@@ -192,8 +193,9 @@ class SweepConfig:
 class DemoConfig:
     """The whole job, small."""
 
-    episodes: int = option(150, "episodes of the agent and of random search")
-    budget: list[str] = field(default_factory=lambda: ["latency=0.5"], metadata=described("hard limit; repeatable"))
+    episodes: int = option(100, "new plans of the agent, and of random search")
+    budget: list[str] = field(default_factory=lambda: ["size=0.025"], metadata=described("hard limit; repeatable"))
+    decide: list[str] = field(default_factory=lambda: ["channels", "bits"], metadata=described(DECIDE_HELP))
     seed: int = option(0, "seed of everything that is drawn at random")
     out: str | None = option(None, "run folder; default: a new one under runs/")
 

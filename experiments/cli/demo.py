@@ -9,7 +9,7 @@ from rlprune.experiments.cli.train import RunAnswer
 from rlprune.experiments.run_config import DemoConfig, TrainConfig
 
 CONFIG = DemoConfig
-EXAMPLE = "rlprune demo --budget latency=0.4"
+EXAMPLE = "rlprune demo --budget latency=0.4 --decide channels"
 
 
 def run(config: DemoConfig, command: str) -> RunAnswer:
@@ -19,6 +19,7 @@ def run(config: DemoConfig, command: str) -> RunAnswer:
     settings = TrainConfig(
         network="digits-resnet",
         budget=config.budget,
+        decide=config.decide,
         episodes=config.episodes,
         seed=config.seed,
         out=config.out or str(free_folder(Path("runs"))),
