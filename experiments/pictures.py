@@ -180,7 +180,7 @@ def front(result: Mapping[str, Any]) -> Figure:
         colour = LIMIT if method == "policy" else colour_of(method, result)
         title = "policy alone, no search" if method == "policy" else method
         axes.plot(*zip(*own, strict=True), style, marker="o", ms=4, color=colour, label=title)
-    dense = result["marks"]["dense"]["score"]
+    dense = next(row["score_validation"] for row in result["rows"] if row["role"] == "dense")
     axes.axhline(dense, color=DENSE, ls=":", lw=1.2, label="dense")
     axes.set_xlabel(label)
     axes.set_ylabel(f"{result['metric']}, all validation samples")

@@ -70,27 +70,33 @@ def listed(names: Sequence[str]) -> str:
     return " and ".join(filter(None, [", ".join(names[:-1]), names[-1]]))
 
 
+def reason(rows: Sequence[Row], metric: str) -> str:
+    """By what the best plan is the best, as the end of a sentence that names it; the dense network says nothing."""
+    order, first = ranked(rows), winners(rows)
+    measure, others = f"validation {metric}", equals_of_best(rows)
+    if not others:
+        unknown = any(row.standing.behind is None for row in order if row not in first)
+        alone = len(first) == len(order)
+        return "" if alone and len(first) > 1 else f" by {measure}{'' if unknown or alone else ', beyond its noise'}"
+    names = listed([row.name for row in others])
+    if all(row.score_validation == order[0].score_validation for row in others):
+        return f": of the same {measure} as {names}, and of the smallest divergence"
+    return f": its {measure} differs from that of {names} by no more than the noise, its divergence is the smallest"
+
+
+def equals_of_best(rows: Sequence[Row]) -> list[Row]:
+    """Other plans than the best one that are its equals but for the divergence."""
+    order = ranked(rows)
+    equals = [order[place] for place in leaders([row.standing for row in order])]
+    return [row for row in equals if row.widths != order[0].widths]
+
+
 def _outcome(case: Case) -> str:
     order, first = ranked(case.rows), winners(case.rows)
-    standings = [row.standing for row in order]
-    equals = [order[place] for place in leaders(standings)]
-    others = [row for row in equals if row.widths != order[0].widths]
     shown = ", ".join(f"{row.name} {score_text(row.score_validation)} ({row.divergence:.4f})" for row in order)
-    measure = f"validation {case.metric}"
-    if not others:
-        unknown = any(one.behind is None for row, one in zip(order, standings, strict=True) if row not in first)
-        alone = len(first) == len(order)
-        reason = f" by {measure}{'' if unknown or alone else ', beyond its noise'}"
-        reason = "" if alone and len(first) > 1 else reason
-    elif all(row.score_validation == order[0].score_validation for row in equals):
-        reason = f": of the same {measure} as {listed([row.name for row in others])}, and of the smallest divergence"
-    else:
-        names = listed([row.name for row in others])
-        reason = (
-            f": its {measure} differs from that of {names} by no more than the noise, its divergence is the smallest"
-        )
     legend = "in brackets: divergence from the dense network"
-    return f"Within {', '.join(case.budgets)}, **{_who(case, first)}**{reason} ({legend}): {shown}."
+    why = reason(case.rows, case.metric)
+    return f"Within {', '.join(case.budgets)}, **{_who(case, first)}**{why} ({legend}): {shown}."
 
 
 def _who(case: Case, first: Sequence[Row]) -> str:

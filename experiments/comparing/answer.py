@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ from rlprune.experiments.comparing.significance import MEASURES, Trial, method_n
 from rlprune.experiments.comparing.tables import BRIEF, FULL, as_csv, section_table, trial_table
 from rlprune.experiments.pictures import save_figure
 from rlprune.experiments.tables import markdown, markdown_mapping, print_table, wrapped
+from rlprune.experiments.verdict import listed, reason
 from rlprune.files import write_atomic, write_json
 
 SCHEMA = "rlprune-comparison/2"
@@ -68,7 +69,7 @@ class Comparison:
 
     def all_notes(self) -> list[str]:
         """The notes, and how intervals and p values came about."""
-        trials = sum(len(trials_of(section)) for section in self.sections)
+        trials = sum(trial.tells for section in self.sections for trial in trials_of(section))
         return [*self.notes, SEEDLESS_NOTE, method_note(trials)]
 
     def as_dict(self) -> dict[str, object]:
@@ -94,13 +95,13 @@ class Comparison:
 
     def _show(self, section: Section) -> None:
         heads, cells = section_table(section, BRIEF)
-        best = section.searched[0].label
-        print_table(self.title(section), heads, cells, bold=[line[0] == best for line in cells], compact=True)
+        best = [line.label for line in section.best]
+        print_table(self.title(section), heads, cells, bold=[line[0] in best for line in cells], compact=True)
         trials = trials_of(section)
         if any(trial.tells for trial in trials):
             table = trial_table(section, trials, ("score_test", "divergence"))
             print_table("Paired differences", *table, compact=True)
-        print(f"{best_words(section, trials)}\n")
+        print(wrapped(best_words(section, trials)) + "\n")
 
     def as_markdown(self) -> str:
         """The tables, pictures and notes."""
@@ -133,10 +134,19 @@ class Comparison:
 
 def best_words(section: Section, trials: Sequence[Trial]) -> str:
     """Who is best, by what, and whether that can be told from chance."""
-    words = f"Best by mean validation {section.conditions['metric']}, then divergence: {section.searched[0].label}."
+    words = f"Best: {_best_and_why(section)}."
     if not trials or any(trial.tells for trial in trials):
         return words
     return f"{words} Too few common seeds to tell it from chance: {FEWEST} are needed."
+
+
+def _best_and_why(section: Section) -> str:
+    """Of a single run as its verdict says; the noise of means over runs is not known."""
+    names, metric = listed([line.label for line in section.best]), section.conditions["metric"]
+    if len(section.runs) > 1:
+        return f"{names} by mean validation {metric}, then divergence; each run's own verdict alone weighs the noise of its samples"
+    rows = [replace(line.entries[0].row, name=line.label) for line in section.searched]
+    return f"{names}{reason(rows, metric)}"
 
 
 def _counted(runs: int) -> str:

@@ -74,10 +74,13 @@ def _scores(dense: Row) -> str:
 
 def _settings(config: TrainConfig) -> Conditions:
     apart = ELSEWHERE | LABELS | {*OF_AGENTS, *OF_SEARCHES}
+    values = dataclasses.asdict(config)
+    if config.budget_range() is None:
+        values["levels"] = None  # every run has the same conditions, so that any two can be told apart
     return {
         f"--{name.replace('_', '-')}": _members(value) if name in SETS else value
-        for name, value in dataclasses.asdict(config).items()
-        if name not in apart and (name != "levels" or config.budget_range() is not None)
+        for name, value in values.items()
+        if name not in apart
     }
 
 

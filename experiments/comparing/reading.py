@@ -76,8 +76,8 @@ class Read:
 
     def _rows(self, level: str | None) -> list[Row]:
         rows = [Row.from_dict(row) for row in self.result["rows"]]
-        if level is None:
-            return rows
+        if level in (None, (self.result.get("front") or {}).get("chosen")):
+            return rows  # of a range those at the budget that was chosen: points alone tell nothing of the noise
         at_level = [row for budget, row in self.front() if budget == level and row.name != POLICY]
         if not at_level:
             raise ValueError(f"no plan at {level}")

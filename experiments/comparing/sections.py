@@ -14,6 +14,7 @@ from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import Spread, spread
 from rlprune.experiments.comparing.conditions import Conditions, differences, key_of
 from rlprune.experiments.comparing.reading import SEEDLESS, Entry, Read, malformed
+from rlprune.experiments.ranking import Standing, best_first
 from rlprune.experiments.result_shape import MALFORMED
 from rlprune.experiments.rows import DENSE, UNSEARCHED
 from rlprune.experiments.run_config import TrainConfig
@@ -42,6 +43,11 @@ class Line:
         same = len({entry.row.divergence for entry in self.entries}) == 1
         return self.method == DENSE or (self.method in UNSEARCHED and same)
 
+    @property
+    def plans(self) -> dict[int, tuple[int, ...]]:
+        """Seed to what was chosen."""
+        return {entry.seed: entry.row.widths for entry in self.entries}
+
     def values(self, name: str) -> dict[int, float]:
         """Seed to value; seeds without one are missing."""
         found = {entry.seed: entry.searched.get(name, getattr(entry.row, name, None)) for entry in self.entries}
@@ -67,7 +73,8 @@ class Section:
         conditions: what they have in common.
         runs: them.
         level: of a range, the budget whose plans are compared.
-        lines: dense first, then the others, best first.
+        lines: dense first, then the others, best first: of a single run by the rule by which it chose itself, of
+            several by means, whose noise is not known.
     """
 
     name: str
@@ -91,6 +98,12 @@ class Section:
     def searched(self) -> list[Line]:
         """All but the dense network, best first."""
         return [line for line in self.lines if line.method != DENSE]
+
+    @property
+    def best(self) -> list[Line]:
+        """The best line, and those that found the same plans."""
+        first = self.searched[0]
+        return [line for line in self.searched if line.plans == first.plans]
 
     @property
     def in_percent(self) -> bool:
@@ -170,7 +183,7 @@ def _lines(entries: Iterable[Entry], notes: list[str]) -> list[Line]:
         for group in groups.values()
         for first in [next(iter(group.values()))]
     ]
-    return sorted(lines, key=_worth)
+    return _best_first(lines)
 
 
 def _once(kept: Mapping[str, Mapping[int, Entry]], twice: Mapping[str, Sequence[Entry]]) -> list[str]:
@@ -204,9 +217,16 @@ def _short(value: Any) -> str:
     return ",".join(value) or "none" if isinstance(value, list) else str(value)
 
 
-def _worth(line: Line) -> tuple[bool, float, float]:
-    """Sort key: dense, then by mean validation score and mean divergence."""
-    return line.method != DENSE, -(line.mean("score_validation") or 0.0), line.mean("divergence") or 0.0
+def _best_first(lines: Sequence[Line]) -> list[Line]:
+    """Dense, then by :mod:`rlprune.experiments.ranking`."""
+    single = len({entry.run for line in lines for entry in line.entries}) == 1
+    dense, pruned = ([line for line in lines if (line.method == DENSE) is wanted] for wanted in (True, False))
+    standings = [line.entries[0].row.standing if single else _mean_standing(line) for line in pruned]
+    return [*dense, *(pruned[place] for place in best_first(standings))]
+
+
+def _mean_standing(line: Line) -> Standing:
+    return Standing(line.mean("score_validation") or 0.0, line.mean("divergence") or 0.0)
 
 
 def _not_averaged(first: Section, other: Section) -> str:

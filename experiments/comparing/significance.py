@@ -67,7 +67,8 @@ def p_text(found: Difference) -> str:
 
 
 def method_note(trials: int) -> str:
-    """How it was computed, and what it cannot tell."""
+    """How it was computed, and what it cannot tell, of so many pairs that have a p."""
+    tried = f" {trials} {'pair is' if trials == 1 else 'pairs are'} tried; p is not corrected for that."
     return (
         "Intervals: 95%, percentile bootstrap over seeds with 10000 draws; with two seeds the range, with one "
         "none (Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13). Differences: paired by "
@@ -75,5 +76,5 @@ def method_note(trials: int) -> str:
         f"Experiments, 1935). * is the least p that so many seeds can tell, 2^(1-n). Below {FEWEST} seeds none is "
         "given. With fewer than ten seeds take the intervals for too narrow: of normal values they hold the truth "
         "in 76% of cases with three seeds, 84% with five, 90% with ten. "
-        f"The best method is chosen by validation, not by test. {trials} pairs are tried; p is not corrected for that."
-    )
+        "The best method is chosen by validation, not by test."
+    ) + (tried if trials else "")

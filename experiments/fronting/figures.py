@@ -58,7 +58,7 @@ def _draw_panel(figure: Figure, axes: Axes, front: Front, metric: str, chosen: i
     _ring(axes, points[front.knee.row], OTHERS[0], "D", "knee")
     if chosen is not None:
         _ring(axes, points[chosen], LIMIT, "o", "chosen")
-    _label(axes, front, across, up, metric)
+    _label(axes, front, (across, up), metric, chosen)
 
 
 def _ring(axes: Axes, point: FloatArray, colour: str, marker: str, label: str) -> None:
@@ -67,23 +67,25 @@ def _ring(axes: Axes, point: FloatArray, colour: str, marker: str, label: str) -
     axes.scatter(point[0], point[1], s=size, marker=marker, label=label, **look)  # type: ignore[arg-type]
 
 
-def _label(axes: Axes, front: Front, across: str, up: str, metric: str) -> None:
+def _label(axes: Axes, front: Front, names: tuple[str, str], metric: str, chosen: int | None) -> None:
     from matplotlib.ticker import PercentFormatter
 
+    across, up = names
     axes.set_xlabel(_axis_label(front, across, metric))
     axes.set_ylabel(_axis_label(front, up, metric))
     axes.set_title(f"{front.kind}: {TITLES[front.kind]}", fontsize=10, loc="left")
     if up == SCORE:
         dense = front.plans[0].dense[SCORE]
         axes.axhline(dense, color=DENSE, ls=":", lw=1.2, label="dense")
-        _focus(axes, front, dense)
+        _focus(axes, front, dense, chosen)
         if 0 <= dense <= 1:
             axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 
-def _focus(axes: Axes, front: Front, dense: float) -> None:
-    """Beaten plans that are much worse than the whole front may leave the panel."""
-    scores = [front.plans[row].values[SCORE] for row in front.best.tolist()] + [dense]
+def _focus(axes: Axes, front: Front, dense: float, chosen: int | None) -> None:
+    """Beaten plans that are much worse than the whole front may leave the panel, but the chosen one."""
+    rows = [*front.best.tolist(), *([] if chosen is None else [chosen])]
+    scores = [front.plans[row].values[SCORE] for row in rows] + [dense]
     margin = 0.1 * ((max(scores) - min(scores)) or 0.01)
     axes.set_ylim(min(scores) - margin, max(scores) + margin)
 

@@ -78,7 +78,7 @@ def _check_derived(claims: Claims, rebuilt: Rebuilt, item: Listed, dense: Mappin
     values = item.values
     latency = values["latency_measured_ms"] or values["latency_promised_ms"]
     speed = None if latency is None else 1e3 * values["batch"] / latency
-    claims.near("images per second, from latency", item.subject, values["images_per_second"], speed, SUMS)
+    claims.near("samples per second, from latency", item.subject, values["images_per_second"], speed, SUMS)
     corrected = values["latency_corrected_ms"]
     if corrected is not None and rebuilt.profile is not None:
         found = values["latency_measured_ms"] / dense["latency_measured_ms"] * rebuilt.profile.dense_latency_ms

@@ -112,7 +112,9 @@ def test_methods_of_different_runs_stand_in_one_table(call: Call, searched: Path
 def test_one_run_compares_its_methods(call: Call, trained: Any, here: Path) -> None:
     shown = call("compare", "run")
     assert shown.code == 0, shown.err
-    assert "Best by mean validation accuracy" in shown.out
+    (section,) = call("compare", "run", "--json").json["sections"]
+    assert section["rows"][1]["method"] == trained.called.json["winner"]
+    assert "pairs are tried" not in shown.out
     assert "Too few common seeds" in shown.out
     assert max(len(line) for line in shown.out.splitlines()) <= 140
 
@@ -135,6 +137,41 @@ def test_a_mean_over_seeds_has_an_interval(call: Call, variant: Variant) -> None
     assert (against["seeds"], against["p"]) == (4, 0.125)
     assert frozenset(("ddpg", "filled")) in pairs
     assert not any("dense" in pair for pair in pairs)
+
+    assert f"{len(section['differences'])} pairs are tried" in " ".join(called.json["notes"])
+    assert "ddpg by mean validation accuracy, then divergence" in call("compare", *runs).out
+
+
+@pytest.mark.parametrize(
+    ("behind", "best"),
+    [
+        ((-0.01, 0.05), "filled and random: its validation accuracy differs from that of ddpg by no more than the"),
+        ((0.01, 0.05), "ddpg by validation accuracy, beyond its noise"),
+        ((None, None), "ddpg by validation accuracy. "),
+    ],
+)
+def test_a_single_run_is_ranked_as_it_ranks_itself(
+    call: Call, variant: Variant, behind: tuple[float | None, float | None], best: str
+) -> None:
+    found = {"uniform": (0.4, 0.3), "filled": (0.70, 0.1), "random": (0.70, 0.1), "ddpg": (0.72, 0.2)}
+
+    def change(result: dict[str, Any]) -> None:
+        plan = next(row["widths"] for row in result["rows"] if row["name"] == "random")
+        for row in result["rows"][1:]:
+            row["score_validation"], row["divergence"] = found[row["name"]]
+            row["behind_low"], row["behind_high"] = {"ddpg": (0.0, 0.0), "uniform": (0.2, 0.4)}.get(row["name"], behind)
+            row["widths"] = plan if row["name"] == "filled" else row["widths"]
+
+    shown = " ".join(call("compare", variant("a", change)).out.split())
+    assert f"Best: {best}" in shown
+
+
+@pytest.mark.parametrize("order", [1, -1])
+def test_a_range_and_a_budget_stand_apart_in_any_order(call: Call, variant: Variant, order: int) -> None:
+    runs = [variant("range", budget=["macs=0.3..0.8"]), variant("single", put("budgets", value=["macs=0.5"]))]
+    called = call("compare", *runs[::order], "--json")
+    assert called.code == 0, called.err
+    assert any("--levels (" in note for note in called.json["notes"])
 
 
 def test_pairs_are_of_common_seeds(call: Call, variant: Variant) -> None:
