@@ -9,6 +9,8 @@ from rlprune.experiments.document import Block, Bullets, Folded, Picture, Sectio
 from rlprune.experiments.fronting.answer import Fronts
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
 from rlprune.experiments.fronting.tables import front_table, volume_table, volume_title
+from rlprune.experiments.rows import Row
+from rlprune.experiments.verdict import equals_of_best, ranked, reason
 
 PICTURE = "front-of-objectives"
 CAPTIONS = {
@@ -35,13 +37,22 @@ def section(fronts: Fronts, pictures: Mapping[str, Path]) -> Section:
 
 
 def _more(fronts: Fronts) -> str:
-    front = fronts.fronts[0]
+    front, chosen = fronts.fronts[0], fronts.chosen[1]
+    knee = f"The knee of the measured front: {front.plans[front.knee.row].label}"
+    kept = f"`plan.json`, called chosen here, is of {chosen.plan.method}{_reason(fronts)}"
     return (
-        f"The knee of the measured front: {front.plans[front.knee.row].label}. `plan.json`, called chosen here, is of "
-        f"{fronts.chosen[1].plan.method}: within the noise of {fronts.metric} the divergence from the dense network "
-        "decides, which is no objective here. `rlprune front` chooses another: within limits, by preferences, or "
-        "among several runs. All figures: `front.json`."
+        f"{f'{knee}, which is `plan.json`' if front.knee.row == chosen.row else f'{knee}. {kept}'}. `rlprune front` "
+        "chooses another: within limits, by preferences, or among several runs. All figures: `front.json`."
     )
+
+
+def _reason(fronts: Fronts) -> str:
+    """Why the kept plan is not the knee, where it is for the divergence, which is no objective here."""
+    plan = fronts.chosen[1].plan
+    rows = [Row.from_dict(row) for row in plan.source.result["rows"]]
+    of_range = plan.source.result.get("front") is not None  # preferences chose its budget
+    by_divergence = ranked(rows)[0].widths == plan.choices and equals_of_best(rows)
+    return reason(rows, fronts.metric) if by_divergence and not of_range else ""
 
 
 def _notes(fronts: Fronts) -> Bullets:

@@ -144,7 +144,8 @@ def _best_and_why(section: Section) -> str:
     """Of a single run as its verdict says; the noise of means over runs is not known."""
     names, metric = listed([line.label for line in section.best]), section.conditions["metric"]
     if len(section.runs) > 1:
-        return f"{names} by mean validation {metric}, then divergence; each run's own verdict alone weighs the noise of its samples"
+        noise = "the noise of the samples is weighed in each run's own verdict alone"
+        return f"{names} by mean validation {metric}, then divergence; {noise}"
     rows = [replace(line.entries[0].row, name=line.label) for line in section.searched]
     return f"{names}{reason(rows, metric)}"
 

@@ -12,7 +12,7 @@ import numpy as np
 from rlprune.errors import RunError
 from rlprune.experiments.fronting.objectives import losses_of, reference_of
 from rlprune.experiments.fronting.pareto import FLAT, Knee, knee, repeated_columns, undominated
-from rlprune.experiments.fronting.plans import MEASURED, Plan
+from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.fronting.volume import contributions, hypervolume
 from rlprune.network import FloatArray, IntArray
 
@@ -120,12 +120,6 @@ class Front:
         ]
         if self.left_out:
             found.append(f"{self.left_out} {self.kind} plans are left out: an objective is not known of them.")
-        untimed = sum(not plan.timed for plan in self.plans)
-        if self.kind == MEASURED and 0 < untimed < len(self.plans):
-            found.append(
-                f"{untimed} of {len(self.plans)} measured plans are finalists, scored but not timed: their promised "
-                "costs are scaled by what the dense network's were off in their run."
-            )
         if not self.countable:
             found.append(
                 f"The {self.kind} front has {len(self.best)} plans in {len(self.objectives)} objectives: too many for "

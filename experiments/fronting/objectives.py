@@ -13,6 +13,8 @@ from rlprune.limits import cost_name
 from rlprune.network import FloatArray
 
 SCORE, DIVERGENCE = "accuracy", "divergence"
+TIMED = ("latency", "latency_p99", "energy")
+"""Objectives for which the device counts."""
 FEWEST, MOST = 2, 5
 REFERENCE = 1.0
 """The loss up to which volumes count: as dear as the dense network, all of its score lost, a divergence of 1."""

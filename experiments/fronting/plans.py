@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ import numpy as np
 
 from rlprune.errors import RunError
 from rlprune.experiments.episodes import EpisodeTable
-from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE, loss_of
+from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE, TIMED, loss_of
 from rlprune.experiments.rows import DENSE, UNSEARCHED, Row, finalist_name
 from rlprune.plan import Decision, PruningPlan
 
@@ -90,12 +90,18 @@ class Plan:
 def measured_plans(source: Source) -> list[Plan]:
     """The plans that were scored on all validation samples: rows, points of a range, finalists; each once a method.
 
-    Finalists were not timed: their promised costs are scaled by what the dense network's were off in this run.
+    Finalists were not timed: their costs are those that the search was promised.
     """
     found: dict[tuple[str, tuple[int, ...]], Plan] = {}
     for plan in (*_rows(source), *_points(source), *_finalists(source)):
         found.setdefault((plan.method, plan.choices), plan)
     return list(found.values())
+
+
+def comparable(plans: Sequence[Plan], names: Collection[str]) -> list[Plan]:
+    """Of plans that are compared in what is timed, those that were; where none was, promises are held to promises."""
+    timed = [plan for plan in plans if plan.timed]
+    return timed if timed and any(name in TIMED for name in names) else list(plans)
 
 
 def searched_plans(source: Source) -> list[Plan]:
@@ -134,20 +140,15 @@ def _dense_values(source: Source) -> dict[str, float]:
 
 
 def _finalists(source: Source) -> Iterator[Plan]:
-    measured, promised = _dense_values(source), _promised_of(source, DENSE)
+    dense = _promised_dense(source) | {SCORE: _dense_values(source)[SCORE]}
     for method, listed in (source.result.get("finalists") or {}).items():
         table = source.tables.get(method)
         for item in listed:
             place = None if table is None else _place(table, item["widths"])
             if table is not None and place is not None:
-                costs = {name: value for name, value in _costs_at(table, place).items() if name in measured}
-                values = {name: value * _drift(measured, promised, name) for name, value in costs.items()}
+                values = {name: value for name, value in _costs_at(table, place).items() if name in dense}
                 values |= {SCORE: float(item["score_validation"]), DIVERGENCE: float(item["divergence"])}
-                yield Plan(source, method, tuple(item["widths"]), values, measured, "finalist", False)
-
-
-def _drift(measured: Mapping[str, float], promised: Mapping[str, float], name: str) -> float:
-    return measured[name] / promised[name] if promised.get(name) else 1.0
+                yield Plan(source, method, tuple(item["widths"]), values, dense, "finalist", False)
 
 
 def _place(table: EpisodeTable, choices: list[int]) -> int | None:

@@ -16,7 +16,16 @@ from rlprune.experiments.fronting.objectives import (
     default_objectives,
     parse_objectives,
 )
-from rlprune.experiments.fronting.plans import FINAL, MEASURED, SEARCHED, Plan, Source, measured_plans, searched_plans
+from rlprune.experiments.fronting.plans import (
+    FINAL,
+    MEASURED,
+    SEARCHED,
+    Plan,
+    Source,
+    comparable,
+    measured_plans,
+    searched_plans,
+)
 from rlprune.experiments.options import parse_preferences
 from rlprune.experiments.run_config import FrontConfig
 
@@ -74,7 +83,10 @@ def fronts_of(sources: Sequence[Source], wishes: Wishes, notes: Sequence[str] = 
     if len(searched) > MOST_PLANS:
         raise RunError(f"At most {MOST_PLANS} plans are put into a front; these runs hold {len(searched)}. Name fewer.")
     names = wishes.objectives or _usual(sources, measured)
-    fronts, told = [Front.of(MEASURED, measured, names)], list(notes)
+    compared = comparable(measured, [*names, *(limit.name for limit in wishes.limits)])
+    fronts, told = [Front.of(MEASURED, compared, names)], list(notes)
+    if untimed := len(measured) - len(compared):
+        told.append(f"{untimed} plans were scored but not timed: they stand among the searched ones, as promised.")
     try:
         fronts.append(_of_search(searched, names, named=bool(wishes.objectives)))
     except RunError as reason:

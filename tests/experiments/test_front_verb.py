@@ -15,6 +15,7 @@ import pytest
 from rlprune.errors import BudgetError, ConfigError
 from rlprune.experiments.episodes import read_csv
 from rlprune.experiments.fronting.choosing import choose, parse_limits
+from rlprune.experiments.fronting.figures import draw_front
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.plans import Plan, Source
 from rlprune.network import Network
@@ -216,6 +217,33 @@ def test_a_front_of_known_plans(front: Front) -> None:
 )
 def test_choices_on_it(front: Front, limits: list[str], way: str, row: int) -> None:
     assert choose(front, parse_limits(limits), way, {}).row == row
+
+
+def test_the_chosen_plan_is_in_the_picture_wherever_it_lies(front: Front) -> None:
+    lowest = Front.of("measured", [*front.plans, made(0.2, 3.5)], ("accuracy", "latency"))
+    for chosen, seen in ((None, False), (4, True)):
+        low, high = draw_front([lowest], "accuracy", [chosen]).axes[0].get_ylim()
+        assert bool(low < 0.2 < high) is seen
+
+
+def test_promises_are_not_held_against_what_was_timed(trained: Trained, tmp_path: Path) -> None:
+    def slower(result: Answer) -> None:
+        for row in result["rows"]:
+            row["latency_measured_ms"] = row["latency_promised_ms"] * (1.0 if row["role"] == "dense" else 1.2)
+
+    timed = edited(trained.path, tmp_path / "timed", slower)
+    rows = len({(row["name"], *row["widths"]) for row in json.loads((timed / "result.json").read_text())["rows"]})
+    found = answer(timed)
+    assert found["fronts"]["measured"]["plans"] == rows - 1
+    assert found["chosen"]["latency_measured"]
+    assert "plans were scored but not timed" in " ".join(found["notes"])
+    machineless = ("--objective", "accuracy", "--objective", "macs")
+    assert answer(timed, *machineless)["fronts"]["measured"]["plans"] > rows - 1
+    least = min(plan["losses"]["latency"] for plan in found["fronts"]["measured"]["best"])
+    within = answer(timed, *machineless, "--within", f"latency={least}")
+    assert within["chosen"]["latency_measured"]
+    assert within["chosen"]["losses"]["latency"] == pytest.approx(least)
+    assert answer(trained.path)["fronts"]["measured"]["plans"] > rows - 1  # where nothing was timed
 
 
 def test_a_weight_decides(front: Front) -> None:

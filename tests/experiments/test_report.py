@@ -14,8 +14,10 @@ from typing import Any
 import markdown
 import pytest
 
-from rlprune.experiments import report_outcome, report_sections
+from rlprune.experiments import pictures, report_objectives, report_outcome, report_sections
 from rlprune.experiments.document import Code, Document, Section, Table, Words, markdown_table, spans, to_markdown
+from rlprune.experiments.fronting.plans import Source
+from rlprune.experiments.fronting.wishes import Wishes, fronts_of
 from rlprune.experiments.page import to_html
 from rlprune.experiments.pictures import cost_scatter, promise_bars
 from rlprune.experiments.report import episode_tables, write_report
@@ -283,7 +285,45 @@ def test_one_plan_is_chosen_everywhere(
     kept = report_outcome.winner_of(result)
     chosen = json.loads((trained.path / "front.json").read_text())["chosen"]
     assert (chosen["method"], chosen["how"]) == (kept.name, "plan.json")
-    assert f"`plan.json`, called chosen here, is of {kept.name}: within the noise" in report(result)[1]
+    assert re.search(rf"which is `plan.json`|`plan.json`, called chosen here, is of {kept.name}\b", report(result)[1])
+
+
+@pytest.mark.parametrize(
+    ("behind", "knee", "of_range", "told"),
+    [
+        (
+            -0.01,
+            "uniform",
+            False,
+            "is of random: its validation accuracy differs from that of ddpg by no more than the",
+        ),
+        (0.01, "uniform", False, "is of ddpg. `rlprune front`"),
+        (-0.01, "uniform", True, "is of random. `rlprune front`"),
+        (0.01, "ddpg", False, "ddpg, final plan, which is `plan.json`. `rlprune front`"),
+    ],
+)
+def test_why_the_kept_plan_is_not_the_knee(
+    result: dict[str, Any], behind: float, knee: str, of_range: bool, told: str
+) -> None:
+    scores = {"uniform": 0.60, "filled": 0.5, "random": 0.70, "ddpg": 0.72}
+    bounds = {"uniform": (0.1, 0.2), "filled": (0.1, 0.2), "random": (behind, 0.05), "ddpg": (0.0, 0.0)}
+    for place, row in enumerate(result["rows"][1:]):
+        name = row["name"]
+        row |= {"score_validation": scores[name], "divergence": 0.1 + 0.01 * (name == "ddpg")}
+        row |= {"behind_low": bounds[name][0], "behind_high": bounds[name][1], "widths": [2 + place] * 4}
+        row["latency_promised_ms"] = row["energy_mj"] = 0.01 if name == knee else 0.5
+    result["winner"] = "random" if behind < 0 else "ddpg"
+    result["front"] = {"points": []} if of_range else None
+    fronts = fronts_of([Source("run", result, {})], Wishes(kept=True))
+    assert told in to_markdown(Document("", [Words("")], [report_objectives.section(fronts, {})]))
+
+
+def test_the_dense_line_of_a_range_is_of_the_samples_of_its_plans(result: dict[str, Any]) -> None:
+    point = {**result["rows"][-1], "method": "ddpg", "budget_cost": 0.5}
+    result["front"] = {"cost": "latency_ms", "points": [point], "range": "latency=0.3..0.8"}
+    result["rows"][0]["score_validation"], result["marks"]["dense"]["score"] = 0.9, 0.8
+    (line,) = [line for line in pictures.front(result).axes[0].lines if line.get_label() == "dense"]
+    assert set(line.get_ydata()) == {0.9}
 
 
 @pytest.mark.parametrize("old", [False, True])
