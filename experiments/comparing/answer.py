@@ -12,7 +12,7 @@ from rlprune.experiments.comparing.bootstrap import FEWEST
 from rlprune.experiments.comparing.conditions import Conditions, shared, shown, telling
 from rlprune.experiments.comparing.figures import draw_fronts, draw_learning_curves, styles_of
 from rlprune.experiments.comparing.front import common_fronts
-from rlprune.experiments.comparing.sections import Line, Section
+from rlprune.experiments.comparing.sections import Line, Section, of_one_run
 from rlprune.experiments.comparing.significance import MEASURES, Trial, method_note, trials_of
 from rlprune.experiments.comparing.tables import BRIEF, FULL, as_csv, section_table, trial_table
 from rlprune.experiments.pictures import save_figure
@@ -143,7 +143,7 @@ def best_words(section: Section, trials: Sequence[Trial]) -> str:
 def _best_and_why(section: Section) -> str:
     """Of a single run as its verdict says; the noise of means over runs is not known."""
     names, metric = listed([line.label for line in section.best]), section.conditions["metric"]
-    if len(section.runs) > 1:
+    if not of_one_run(section.lines):
         noise = "the noise of the samples is weighed in each run's own verdict alone"
         return f"{names} by mean validation {metric}, then divergence; {noise}"
     rows = [replace(line.entries[0].row, name=line.label) for line in section.searched]

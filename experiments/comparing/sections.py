@@ -219,10 +219,15 @@ def _short(value: Any) -> str:
 
 def _best_first(lines: Sequence[Line]) -> list[Line]:
     """Dense, then by :mod:`rlprune.experiments.ranking`."""
-    single = len({entry.run for line in lines for entry in line.entries}) == 1
+    single = of_one_run(lines)
     dense, pruned = ([line for line in lines if (line.method == DENSE) is wanted] for wanted in (True, False))
     standings = [line.entries[0].row.standing if single else _mean_standing(line) for line in pruned]
     return [*dense, *(pruned[place] for place in best_first(standings))]
+
+
+def of_one_run(lines: Sequence[Line]) -> bool:
+    """Whether nothing is a mean, so that the noise beside the best is known where the run tells it."""
+    return len({entry.run for line in lines for entry in line.entries}) == 1
 
 
 def _mean_standing(line: Line) -> Standing:
