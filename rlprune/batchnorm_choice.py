@@ -88,14 +88,16 @@ class StatisticsChoice:
         chosen = f"BatchNorm: {_name(self.share)}. Divergence of a reference plan from the dense network: {gave}."
         found = [chosen, *found]
         if self.changes_dense:
+            few = "single calibration sample" if self.samples == 1 else f"{self.samples} calibration samples"
             found.append(
-                f"Warning: BatchNorm re-estimated on the {self.samples} calibration samples changes the dense network "
-                f"itself (divergence {self.dense[1.0]:.2g}): they are too few, or unlike those it was trained on. Give "
+                f"Warning: BatchNorm re-estimated on the {few} changes the dense network "
+                f"itself (divergence {self.dense[1.0]:.2g}): too few, or unlike those it was trained on. Give "
                 "more, drawn as the training data are."
             )
         if self.share and search_samples < FEWEST:
+            few = "1 search sample carries" if search_samples == 1 else f"{search_samples} search samples carry"
             found.append(
-                f"{search_samples} search samples carry BatchNorm statistics badly, so the search may rank plans "
+                f"{few} BatchNorm statistics badly, so the search may rank plans "
                 f"otherwise than they are delivered; from {FEWEST} on they do not (--samples)."
             )
         return found

@@ -107,6 +107,13 @@ def test_a_search_on_few_samples_is_told_of_before(samples: int) -> None:
     assert any("search samples carry BatchNorm statistics badly" in note for note in notes) == (samples < FEWEST)
 
 
+def test_one_sample_is_told_of_as_one() -> None:
+    tried = dict.fromkeys(SHARES, 0.1)
+    told = " ".join(StatisticsChoice(1.0, tried, tried, samples=1).notes(1))
+    assert "the single calibration sample changes" in told
+    assert "1 search sample carries" in told
+
+
 @pytest.mark.parametrize("kinds", [("weights",), ("bits",), ("channels", "bits")])
 def test_every_mix_has_a_plan_to_judge_by(kinds: tuple[Kind, ...]) -> None:
     choice = make_evaluator(drawn(256, 100), kinds=kinds).statistics
