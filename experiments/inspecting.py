@@ -132,6 +132,7 @@ def _result(network: Network, config: InspectConfig, task: str | None) -> dict[s
         "outputs": list(network.output_names),
         "left_whole": [{"reason": reason.text, "layers": list(reason.layers)} for reason in left_whole],
         "renormalizes": sorted({name for group in network.groups for name in group.renormalizes}),
+        "decides": list(network.decides),
         "guessed": [_attribute(attribute) for attribute in network.attributes if not attribute.certain],
     }
     return {**result, "hints": _hints(result, config, task)}
@@ -215,6 +216,9 @@ def _sections(result: dict[str, Any]) -> list[tuple[str, list[str]]]:
             f"{item['reason']}: {alike(item['modules'])}" for item in result["not_dropped"]
         ],
         "Statistics over the channels that are left": [alike(result["renormalizes"])] if result["renormalizes"] else [],
+        "Decide on values that they compute; only the way of the example inputs is checked, and ONNX may not hold it": (
+            [alike(result["decides"])] if result["decides"] else []
+        ),
         "Taken for widths because of their value, and checked": [f"{alike(n)} = {v}" for v, n in guessed.items()],
         "How to go on": result["hints"],
     }

@@ -41,10 +41,13 @@ def told(reasons: Mapping[str, str]) -> str:
 
 
 def alike(names: Iterable[str]) -> str:
-    """Names for people: ``blocks.*.fc1 (12), head``; what differs in numbers only stands once, with its count."""
+    """Names for people: ``blocks.*.fc1 (12), head``; what differs in numbers only stands once, with its count.
+
+    Names that are nothing but a number, as in a ``Sequential``, stand one by one.
+    """
     found: dict[str, list[str]] = defaultdict(list)
     for name in names:
-        found[_without_numbers(name)].append(name)
+        found[name if name.isdecimal() else _without_numbers(name)].append(name)
     parts = [same[0] if len(same) == 1 else f"{_common(same)} ({len(same)})" for same in found.values()]
     return listed(parts)
 

@@ -44,12 +44,14 @@ class StatisticsChoice:
             nothing was judged.
         dense: the same of the dense network itself: what re-estimation alone changes.
         samples: calibration samples that statistics are estimated on.
+        keep: names of BatchNorms that keep their own in any case; see :func:`rlprune.pruning.batchnorm.shared`.
     """
 
     share: float
     pruned: Mapping[float, float] = field(default_factory=dict)
     dense: Mapping[float, float] = field(default_factory=dict)
     samples: int = 0
+    keep: tuple[str, ...] = ()
 
     @classmethod
     def judged(cls, builder: PlanBuilder, task: Task, row: IntArray) -> StatisticsChoice:
@@ -57,13 +59,14 @@ class StatisticsChoice:
 
         Re-estimation is taken where nothing is better by 5%. A network without BatchNorm has nothing to choose.
         """
-        if not batchnorm.tracking(builder.dense):
-            return cls(1.0)
+        keep = tuple(sorted(builder.shared_norms))
+        if not batchnorm.tracking(builder.dense, keep):
+            return cls(1.0, keep=keep)
         judge = _Judge(builder, task)
         pruned = judge.divergences(builder.assembled(row))
         best = min(pruned, key=lambda share: pruned[share])
         good = pruned[1.0] < pruned[0.0] and WORTH * pruned[1.0] <= pruned[best]
-        return cls(1.0 if good else best, pruned, judge.divergences(builder.dense), len(task.calibration))
+        return cls(1.0 if good else best, pruned, judge.divergences(builder.dense), len(task.calibration), keep)
 
     @property
     def changes_dense(self) -> bool:
@@ -77,19 +80,24 @@ class StatisticsChoice:
 
     def notes(self, search_samples: int) -> list[str]:
         """What a person should know: the choice, what the others gave, and samples that cannot carry it."""
+        keeps = f"BatchNorms called more than once in a forward pass keep their own statistics: {', '.join(self.keep)}."
+        found = [keeps] if self.keep and self.share else []
         if not self.pruned:
-            return []
+            return found
         gave = ", ".join(f"{value:.3g} {_name(share)}" for share, value in self.pruned.items())
-        found = [f"BatchNorm: {_name(self.share)}. Divergence of a reference plan from the dense network: {gave}."]
+        chosen = f"BatchNorm: {_name(self.share)}. Divergence of a reference plan from the dense network: {gave}."
+        found = [chosen, *found]
         if self.changes_dense:
+            few = "single calibration sample" if self.samples == 1 else f"{self.samples} calibration samples"
             found.append(
-                f"Warning: BatchNorm re-estimated on the {self.samples} calibration samples changes the dense network "
-                f"itself (divergence {self.dense[1.0]:.2g}): they are too few, or unlike those it was trained on. Give "
+                f"Warning: BatchNorm re-estimated on the {few} changes the dense network "
+                f"itself (divergence {self.dense[1.0]:.2g}): too few, or unlike those it was trained on. Give "
                 "more, drawn as the training data are."
             )
         if self.share and search_samples < FEWEST:
+            few = "1 search sample carries" if search_samples == 1 else f"{search_samples} search samples carry"
             found.append(
-                f"{search_samples} search samples carry BatchNorm statistics badly, so the search may rank plans "
+                f"{few} BatchNorm statistics badly, so the search may rank plans "
                 f"otherwise than they are delivered; from {FEWEST} on they do not (--samples)."
             )
         return found

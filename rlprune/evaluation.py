@@ -160,11 +160,14 @@ class Evaluator:
 
     @cached_property
     def _network(self) -> SearchNetwork:
-        return SearchNetwork(self.tables, self.space, self.statistics.share)
+        return self._dense_network()
+
+    def _dense_network(self) -> SearchNetwork:
+        return SearchNetwork(self.tables, self.space, self.statistics.share, self.builder.shared_norms)
 
     @cached_property
     def _dense_outputs(self) -> torch.Tensor:
-        return self._forward(SearchNetwork(self.tables, self.space, self.statistics.share).module)
+        return self._forward(self._dense_network().module)
 
     @cached_property
     def dense(self) -> Quality:

@@ -23,6 +23,7 @@ from rlprune.files import write_atomic
 from rlprune.inputs import Inputs, call, telling, tensors_in, unknown_parts
 from rlprune.inputs import as_batch as as_batch
 from rlprune.tied_names import first_names, rename_tensors
+from rlprune.tracing.tracer import Tracer
 
 MAX_EMBEDDED_BYTES = 1 << 30
 """An ONNX file is one protocol buffer, at most 2 GB; larger networks would need external data files."""
@@ -219,6 +220,7 @@ def export_onnx_bytes(module: nn.Module, example_inputs: Any, *, batch: int = 1,
         raise
     except Exception as reason:
         _refuse_unknown_parts(module, inputs, reason)
+        _refuse_decisions(module, inputs, reason)
         raise NetworkError(
             f"The network cannot be exported to ONNX: {_cause(reason)}. Write that part with other operations."
         ) from reason
@@ -255,6 +257,20 @@ def _refuse_unknown_parts(module: nn.Module, inputs: Inputs, reason: Exception) 
         raise NetworkError(
             f"What is exported to ONNX must answer with tensors; {', '.join(unknown)}. Leave it out (of models of "
             "transformers: config.use_cache = False), or wrap the network in a module that returns tensors."
+        ) from reason
+
+
+def _refuse_decisions(module: nn.Module, inputs: Inputs, reason: Exception) -> None:
+    """Name the modules whose code decides on values they compute, where that may be why it cannot be exported."""
+    if "data-dependent" not in str(reason).lower():
+        return
+    tracer = Tracer(module, inputs)
+    with _evaluated(module), contextlib.suppress(Exception):
+        tracer.run()
+    if deciding := sorted(name or "the network itself" for name in tracer.found.deciding):
+        raise NetworkError(
+            f"The network cannot be exported to ONNX: its code decides on values that it computes "
+            f"({', '.join(deciding)}), and ONNX holds one way only. Compute both there, and choose with torch.where."
         ) from reason
 
 

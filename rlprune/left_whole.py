@@ -24,6 +24,7 @@ def explained(known: Mapping[str, str], groups: Sequence[Group], found: Discover
     for item in found.layers:
         if item.layer.kind in PRODUCERS and item.layer.name not in grouped:
             reasons.setdefault(item.layer.name, _why_whole(item, found))
+    reasons |= {name: why for name, why in _tied(found).items() if name not in grouped | reasons.keys()}
     held = {key for item in found.layers for key in item.layer.tensors}
     for key, _ in model.named_parameters():
         why = None if key in held else _why_no_layer(key, found)
@@ -41,6 +42,20 @@ def _why_whole(item: LabelledLayer, found: Discovery) -> str:
     fixed = found.trace.atoms.fixed(found.roots)
     roots = found.roots[label].tolist()
     return next((fixed[root] for root in roots if root in fixed), "its channels accompany ones that stay")
+
+
+def _tied(found: Discovery) -> dict[str, str]:
+    """Modules that multiply with the weight of an earlier layer, and why no channel that they give can go."""
+    names = {(key.rpartition(".")[0], first): first.rpartition(".")[0] for key, first in found.trace.aliases.items()}
+    fixed = found.trace.atoms.fixed(found.roots)
+    reasons = {}
+    for product in found.trace.products:
+        first = names.get((product.module, product.weight or ""))
+        roots = [] if first is None or product.out is None else found.roots[product.out[product.out >= 0]].tolist()
+        why = next((fixed[root] for root in roots if root in fixed), None)
+        if why is not None:
+            reasons[product.module] = f"its weight is that of {first}, and {why}"
+    return reasons
 
 
 def _why_no_layer(key: str, found: Discovery) -> str | None:

@@ -18,6 +18,7 @@ from rlprune.delivery import Delivered
 from rlprune.errors import ConfigError, PlanError, RlpruneError, unknown_name
 from rlprune.files import read_json, write_json
 from rlprune.network import IntArray, Network
+from rlprune.outputs import Named
 from rlprune.pruning import importance, strands, surgery, verification
 from rlprune.pruning.depth import drop_blocks
 from rlprune.pruning.quantization import WeightPlace, storable_layers
@@ -181,13 +182,21 @@ class PruningPlan:
             if got != wanted:
                 raise PlanError(
                     f"A plan fits only the network it was made for; group {index} is {got!r} in the plan and "
-                    f"{wanted!r} in the network. {REMEDY}"
+                    f"{wanted!r} in the network. {self._remedy(network)}"
                 )
         if self.fingerprint != network.fingerprint:
             raise PlanError(
                 "A plan fits only the network it was made for; the group names agree, but widths, layer shapes or the "
-                f"input size differ. {REMEDY}"
+                f"input size differ. {self._remedy(network)}"
             )
+
+    def _remedy(self, network: Network) -> str:
+        """What to do about a plan that does not fit: name what its network was built with, where that differs."""
+        outputs = network.outputs.names if isinstance(network.outputs, Named) else ()
+        built = {"ignore": network.rules.ignore, "only": network.rules.only, "outputs": outputs}
+        noted = {name: self.notes[name] for name in built if isinstance(self.notes.get(name), list)}
+        other = ", ".join(f"{name}={value!r:.80}" for name, value in noted.items() if value != list(built[name]))
+        return f"It was made with {other}: build Network(model, example_inputs, {other})." if other else REMEDY
 
     def _check_names(self, space: Space) -> None:
         """Every decision is about something that is there, and nothing is decided about what is dropped."""

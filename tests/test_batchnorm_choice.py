@@ -107,6 +107,13 @@ def test_a_search_on_few_samples_is_told_of_before(samples: int) -> None:
     assert any("search samples carry BatchNorm statistics badly" in note for note in notes) == (samples < FEWEST)
 
 
+def test_one_sample_is_told_of_as_one() -> None:
+    tried = dict.fromkeys(SHARES, 0.1)
+    told = " ".join(StatisticsChoice(1.0, tried, tried, samples=1).notes(1))
+    assert "the single calibration sample changes" in told
+    assert "1 search sample carries" in told
+
+
 @pytest.mark.parametrize("kinds", [("weights",), ("bits",), ("channels", "bits")])
 def test_every_mix_has_a_plan_to_judge_by(kinds: tuple[Kind, ...]) -> None:
     choice = make_evaluator(drawn(256, 100), kinds=kinds).statistics
@@ -152,3 +159,17 @@ def test_the_uniform_plan_of_the_budget_judges_and_searches_of_the_problem_keep_
     assert slightly.evaluator.statistics.share < strongly.evaluator.statistics.share == 1.0
     for problem in (strongly.fresh(), strongly.within([Budget.parse("macs=0.97")])):
         assert problem.evaluator.statistics is strongly.evaluator.statistics
+
+
+def test_a_batchnorm_that_layers_share_keeps_its_own_and_is_told_of() -> None:
+    norm = nn.BatchNorm1d(WIDTH)
+    model = nn.Sequential(
+        nn.Linear(8, WIDTH), norm, nn.ReLU(), nn.Linear(WIDTH, WIDTH), norm, nn.ReLU(), nn.Linear(WIDTH, 4)
+    ).eval()  # fmt: skip
+    split = Split(drawn(64, 0), torch.arange(64) % 4)
+    task = Task("shared", calibration=split, validation=split, test=split, classes=4)
+    evaluator = Evaluator(PruningTables(Network(model, drawn(1, 0), multiple=1), split), task)
+    (told,) = evaluator.statistics.notes(64)
+    assert told == "BatchNorms called more than once in a forward pass keep their own statistics: 1, 4."
+    delivered = evaluator.repaired(evaluator.space.full).get_submodule("1")
+    torch.testing.assert_close(delivered.running_var, norm.running_var)

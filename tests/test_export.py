@@ -204,10 +204,16 @@ class Branching(nn.Module):
 
 
 def test_a_failure_names_its_reason_and_writes_nothing(images: torch.Tensor, tmp_path: Path) -> None:
-    with pytest.raises(NetworkError, match="cannot be exported to ONNX: ") as caught:
+    told = r"cannot be exported to ONNX: its code decides on values that it computes \(the network itself\)"
+    with pytest.raises(NetworkError, match=told) as caught:
         export_onnx(Branching(), images, tmp_path / "model.onnx")
     assert "\n" not in str(caught.value)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_modules_that_decide_on_values_are_named(images: torch.Tensor) -> None:
+    with pytest.raises(NetworkError, match=r"values that it computes \(1\), and ONNX holds one way only"):
+        export_onnx_bytes(nn.Sequential(nn.ReLU(), Branching()), images)
 
 
 def test_an_operator_without_onnx_form_is_named(images: torch.Tensor) -> None:

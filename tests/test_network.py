@@ -318,3 +318,25 @@ def test_bad_networks_are_named(make: object, inputs: torch.Tensor, message: str
 def test_an_unknown_layer_to_ignore_is_named() -> None:
     with pytest.raises(NetworkError, match="nothing matches 'heads'"):
         Network(build("residual"), images(1), ignore=["heads"])
+
+
+class TiedHead(nn.Module):
+    """Classes, and scores of words by the table that the words are looked up in."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.table, self.hidden = nn.Embedding(20, 16), nn.Linear(16, 16)
+        self.classes, self.words = nn.Linear(16, 4), nn.Linear(16, 20, bias=False)
+        self.words.weight = self.table.weight
+
+    def forward(self, ids: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        x = self.hidden(self.table(ids)).relu()
+        return self.classes(x.mean(1)), self.words(x)
+
+
+@pytest.mark.parametrize("outputs", [None, ["0"]])
+def test_a_head_tied_to_an_embedding_says_why_it_is_left_whole(
+    outputs: list[str] | None,
+) -> None:
+    network = Network(TiedHead().eval(), torch.zeros(1, 6, dtype=torch.long), outputs=outputs)
+    assert network.left_whole["words"] == "its weight is that of table, and its channels are the rows of a table"

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,18 @@ def test_a_plan_of_another_network_names_the_first_difference(network: Network) 
     other = Network(build("depthwise"), images(1))
     with pytest.raises(PlanError, match="group 0 is 'stem' in the plan and 'expand' in the network"):
         PruningPlan.from_widths(network, network.dense_widths).apply(other)
+
+
+@pytest.mark.parametrize("built", [{"only": ["stem"]}, {"ignore": ["stem"]}])
+def test_a_plan_made_for_some_of_the_groups_names_what_its_network_was_built_with(
+    network: Network, built: dict[str, list[str]]
+) -> None:
+    some = Network(build("residual"), images(1), ignore=built.get("ignore", []), only=built.get("only", []))
+    plan = PruningPlan.from_widths(some, some.dense_widths, {"ignore": [], "only": [], "outputs": [], **built})
+    plan.apply(some)
+    name, value = next(iter(built.items()))
+    with pytest.raises(PlanError, match=re.escape(f"build Network(model, example_inputs, {name}={value}).")):
+        plan.apply(network)
 
 
 def test_a_plan_for_another_input_size_is_refused(network: Network) -> None:

@@ -1,11 +1,13 @@
 """BatchNorm statistics of a pruned network, measured anew (EagleEye, Li et al., ECCV 2020).
 
 Statistics are blends: a *share* of 1 takes those of the samples, 0 keeps the network's own running ones.
+One that is called more than once in a forward pass always keeps its own (:func:`shared`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Collection, Iterable
 from functools import partial
 
 import torch
@@ -20,25 +22,45 @@ Moments = tuple[torch.Tensor, torch.Tensor]
 """Mean and variance of every channel."""
 
 
-def tracking(model: nn.Module) -> list[Norm]:
-    """The BatchNorms that keep running statistics."""
-    norms = [module for module in model.modules() if isinstance(module, Norm)]
+def tracking(model: nn.Module, keep: Collection[str] = ()) -> list[Norm]:
+    """The BatchNorms that keep running statistics, but for those with a name in ``keep``."""
+    named = list(model.named_modules(remove_duplicate=False))
+    left_out = {module for name, module in named if name in keep}
+    norms = [module for module in model.modules() if isinstance(module, Norm) and module not in left_out]
     return [norm for norm in norms if norm.running_mean is not None]
 
 
-def use_batch_statistics(model: nn.Module, share: float = 1.0) -> None:
-    """Let every BatchNorm blend each batch's own statistics into its running ones, also in eval mode."""
+def shared(model: nn.Module, inputs: Inputs) -> frozenset[str]:
+    """All names of BatchNorms that one forward pass calls more than once.
+
+    Their running statistics are those of all calls together: no single call of a search, nor of a pass that measures,
+    is normalised as they are in the delivered network.
+    """
+    calls: Counter[nn.Module] = Counter()
+    handles = [norm.register_forward_pre_hook(lambda norm, _: calls.update([norm])) for norm in tracking(model)]
+    try:
+        with torch.no_grad():
+            call(model, inputs)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return frozenset(name for name, module in model.named_modules(remove_duplicate=False) if calls[module] > 1)
+
+
+def use_batch_statistics(model: nn.Module, share: float = 1.0, keep: Collection[str] = ()) -> None:
+    """Let BatchNorms, but for those in ``keep``, blend each batch's own statistics into theirs, also in eval mode."""
     if share:
-        for norm in tracking(model):
+        for norm in tracking(model, keep):
             setattr(norm, "forward", partial(_normalise, norm, share))  # noqa: B010
 
 
-def reestimate(model: nn.Module, batches: Iterable[Inputs], share: float = 1.0) -> None:
+def reestimate(model: nn.Module, batches: Iterable[Inputs], share: float = 1.0, keep: Collection[str] = ()) -> None:
     """Blend the averages over ``batches`` into the running means and variances of ``model``. Nothing else changes.
 
-    While they are measured, each batch is normalised by the same blend of its own statistics.
+    BatchNorms with a name in ``keep`` stay as they are. While the others are measured, each batch is normalised by the
+    same blend of its own statistics.
     """
-    heard: dict[Norm, list[Moments]] = {norm: [] for norm in tracking(model) if share}
+    heard: dict[Norm, list[Moments]] = {norm: [] for norm in tracking(model, keep) if share}
     if not heard:
         return
     modes = {module: module.training for module in model.modules()}

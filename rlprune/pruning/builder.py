@@ -74,10 +74,15 @@ class PlanBuilder:
         """Whether networks run with that memory layout."""
         return self._tables.channels_last
 
+    @cached_property
+    def shared_norms(self) -> frozenset[str]:
+        """Names of BatchNorms that keep their own statistics, in search and delivery."""
+        return batchnorm.shared(self.space.network.model, self.space.network.example_inputs)
+
     def reestimate(self, model: nn.Module, share: float | None = None) -> None:
         """Blend BatchNorm statistics of the calibration samples into those of a network, by :attr:`share`."""
         share = self.share if share is None else share
-        batchnorm.reestimate(model, even_batches(self._calibration, BATCH, self.device), share)
+        batchnorm.reestimate(model, even_batches(self._calibration, BATCH, self.device), share, self.shared_norms)
 
     def _finished(self, dropped: Sequence[str]) -> PlanTensors:
         """:meth:`finished_tensors`; those of the latest blocks are kept."""

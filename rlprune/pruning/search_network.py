@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import torch
 from torch import nn
@@ -19,14 +19,14 @@ class SearchNetwork:
     """The dense network at first, with BatchNorms that take a share of each batch's own statistics.
 
     Args:
-        share: see :mod:`rlprune.pruning.batchnorm`.
+        share, keep: see :mod:`rlprune.pruning.batchnorm`.
     """
 
-    def __init__(self, tables: PruningTables, space: Space, share: float) -> None:
+    def __init__(self, tables: PruningTables, space: Space, share: float, keep: Collection[str] = ()) -> None:
         self._space, self._shell = space, tables.shell()
         self._switch = BlockSwitch(self._shell.module, space.blocks)
         self._rounding = Int8Inputs(self._shell.module, sorted(space.int8.names))
-        batchnorm.use_batch_statistics(self._shell.module, share)
+        batchnorm.use_batch_statistics(self._shell.module, share, keep)
 
     @property
     def module(self) -> nn.Module:

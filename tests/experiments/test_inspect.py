@@ -84,6 +84,16 @@ def tokens():
     return Rows(all_tokens=True), torch.randn(1, 1, 8, 8)
 
 
+class Deciding(nn.Sequential):
+    def forward(self, x):
+        x = super().forward(x)
+        return 2 * x if x.sum() > 1e9 else x
+
+
+def deciding():
+    return nn.Sequential(Rows(), Deciding(nn.Linear(10, 8), nn.Linear(8, 4))), torch.randn(1, 1, 8, 8)
+
+
 def stubborn():
     return Stubborn(), torch.randn(1, 1, 8, 8)
 """
@@ -206,6 +216,13 @@ def test_hints_fit_what_was_found(inspected: Any) -> None:
     number = inspected("--network", "tiny_rows:stubborn")
     assert [item["layers"] for item in number["left_whole"] if "fails" in item["reason"]] == [["a"]]
     assert any("in the code of forward" in hint for hint in number["hints"])
+
+
+def test_modules_that_decide_on_values_are_told_of(call: Any, rows: Path) -> None:
+    called = call("inspect", "--network", "tiny_rows:deciding")
+    assert called.code == 0, called.err
+    assert "and ONNX may not hold it:\n- 1\n" in called.out
+    assert "Decide on values" not in call("inspect", *MINE).out
 
 
 def test_the_file_holds_the_same(inspected: Any, call: Any, rows: Path, tmp_path: Path) -> None:
@@ -335,6 +352,7 @@ def test_one_reason_is_one_line() -> None:
     assert told(blocks) == "blocks.*.fc1 (40) because blocks.*.attn mixes its channels"
     assert alike([f"{letter}.x" for letter in "abcdefgh"]) == "a.x, b.x, c.x, d.x, e.x, f.x and 2 more"
     assert alike(["a.1.b2", "a.1.b3"]) == "a.1.b* (2)"
+    assert alike(["0", "3", "a.1", "a.2"]) == "0, 3, a.* (2)"
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import copy
+
 import pytest
 import torch
 from torch import nn
@@ -61,3 +63,33 @@ def test_one_value_a_channel_has_no_variance_and_changes_nothing(share: float) -
     torch.testing.assert_close(dict(model.state_dict()), before)
     batchnorm.use_batch_statistics(model, share)
     torch.testing.assert_close(model(inputs), wanted)
+
+
+class Shared(nn.Module):
+    """Two layers, whose answers differ a hundredfold in size, share a BatchNorm that is known by two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.head = nn.Linear(8, 16), nn.Linear(16, 16), nn.Linear(16, 4)
+        self.norm, self.own = nn.BatchNorm1d(16), nn.BatchNorm1d(16)
+        self.again = self.norm
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.norm(self.first(x)).relu()
+        return self.head(self.own(self.again(100 * self.second(x)).relu()))
+
+
+@pytest.mark.parametrize("share", [0.5, 1.0])
+def test_a_batchnorm_that_layers_share_keeps_its_own_in_search_and_delivery(share: float) -> None:
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        searched, inputs = Shared().eval(), torch.randn(256, 8)
+    delivered = copy.deepcopy(searched)
+    shared = batchnorm.shared(searched, (inputs[:1],))
+    assert shared == {"norm", "again"}
+    batchnorm.use_batch_statistics(searched, share, shared)
+    batchnorm.reestimate(delivered, [(inputs,)], share, shared)
+    torch.testing.assert_close(delivered.norm.state_dict(), searched.norm.state_dict())
+    assert not torch.equal(delivered.own.running_mean, searched.own.running_mean)
+    with torch.no_grad():
+        torch.testing.assert_close(searched(inputs), delivered(inputs), atol=0.01, rtol=0.01)

@@ -238,7 +238,7 @@ def embedding(tracer: Tracer, call: Call) -> Labels:
     """Rows of a table are looked up; its columns are channels."""
     rows, columns = tracer.labels(call.args[0])
     _note_table(tracer, call.args[0], columns)
-    tracer.atoms.fix(rows, "they are the rows of a table")
+    tracer.atoms.fix(rows, "its channels are the rows of a table")
     tracer.atoms.produce(columns)
     return (*(None,) * (call.output.dim() - 1), columns)
 
@@ -246,7 +246,7 @@ def embedding(tracer: Tracer, call: Call) -> Labels:
 def embedding_bag(tracer: Tracer, call: Call) -> list[Labels]:
     rows, columns = tracer.labels(call.args[0])
     _note_table(tracer, call.args[0], columns)
-    tracer.atoms.fix(rows, "they are the rows of a table")
+    tracer.atoms.fix(rows, "its channels are the rows of a table")
     tracer.atoms.produce(columns)
     others = [(None,) * tensor.dim() for tensor in call.output[1:] if isinstance(tensor, torch.Tensor)]
     return [(None, columns), *others]
