@@ -206,7 +206,7 @@ def _outputs_told(network: Network, task: Task) -> list[str]:
 
 def statistics_notes(evaluator: Evaluator) -> list[str]:
     """What BatchNorms are normalised with, and whether the samples carry it."""
-    return evaluator.statistics.notes(evaluator.dense.samples)
+    return evaluator.statistics.notes(evaluator.dense.samples, len(evaluator.task.validation))
 
 
 def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:

@@ -75,8 +75,12 @@ class StatisticsChoice:
         tried = {"pruned": self.pruned, "dense": self.dense}
         return {"share": self.share, **{name: _finite(item) for name, item in tried.items()}}
 
-    def notes(self, search_samples: int) -> list[str]:
-        """What a person should know: the choice, what the others gave, and samples that cannot carry it."""
+    def notes(self, search_samples: int, validation_samples: int) -> list[str]:
+        """What a person should know: the choice, what the others gave, and samples that cannot carry it.
+
+        Args:
+            search_samples: validation samples that a search uses, of ``validation_samples`` in all.
+        """
         if not self.pruned:
             return []
         gave = ", ".join(f"{value:.3g} {_name(share)}" for share, value in self.pruned.items())
@@ -88,9 +92,11 @@ class StatisticsChoice:
                 "more, drawn as the training data are."
             )
         if self.share and search_samples < FEWEST:
+            enough = validation_samples >= FEWEST
+            remedy = "(--samples)" if enough else f"(the task has {validation_samples} validation samples: give it more)"
             found.append(
                 f"{search_samples} search samples carry BatchNorm statistics badly, so the search may rank plans "
-                f"otherwise than they are delivered; from {FEWEST} on they do not (--samples)."
+                f"otherwise than they are delivered; from {FEWEST} on they do not {remedy}."
             )
         return found
 

@@ -88,6 +88,7 @@ def test_few_plans_are_told_before_the_search(
     found = re.search(r"Only .* within latency=0.5, macs=\S+ and uses? at least \S+% of it, as plans must.*", called.err)
     assert found is not None, called.err
     assert found[0].endswith(f": there is little to search for.{remedy}")
+    assert re.search(r"random: \d+ of 12 new plans in \d+ s; no more found; best: ", called.err)
 
 
 def test_of_a_range_no_level_is_counted(call: Any, here: Path, tmp_path: Path) -> None:
