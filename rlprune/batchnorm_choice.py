@@ -93,7 +93,9 @@ class StatisticsChoice:
             )
         if self.share and search_samples < FEWEST:
             enough = validation_samples >= FEWEST
-            remedy = "(--samples)" if enough else f"(the task has {validation_samples} validation samples: give it more)"
+            remedy = (
+                "(--samples)" if enough else f"(the task has {validation_samples} validation samples: give it more)"
+            )
             found.append(
                 f"{search_samples} search samples carry BatchNorm statistics badly, so the search may rank plans "
                 f"otherwise than they are delivered; from {FEWEST} on they do not {remedy}."

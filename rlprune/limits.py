@@ -179,7 +179,9 @@ def format_cost(metric: str, value: float, digits: int = 3, like: float | None =
 
 def plain(value: float, digits: int) -> str:
     """A number in so many digits, without an exponent."""
-    return np.format_float_positional(round(value) if abs(value) >= 10**digits else float(f"{value:.{digits}g}"), trim="-")
+    return np.format_float_positional(
+        round(value) if abs(value) >= 10**digits else float(f"{value:.{digits}g}"), trim="-"
+    )
 
 
 def beside(metric: str, one: float, other: float, like: float | None = None) -> tuple[str, str]:

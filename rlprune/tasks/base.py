@@ -196,7 +196,11 @@ class Task:
 
     def terms_of(self, outputs: torch.Tensor, targets: torch.Tensor) -> npt.NDArray[np.float64] | None:
         """:meth:`sample_terms` where the score is their ratio; else None."""
-        return None if not self.is_ratio else np.asarray(self.sample_terms(outputs, targets).cpu().numpy(), dtype=np.float64)
+        return (
+            None
+            if not self.is_ratio
+            else np.asarray(self.sample_terms(outputs, targets).cpu().numpy(), dtype=np.float64)
+        )
 
     def details(self, outputs: torch.Tensor, targets: torch.Tensor) -> Details:
         """What reports show beside the score: for classes all of :func:`rlprune.tasks.measures.class_details`.

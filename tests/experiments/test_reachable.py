@@ -77,18 +77,23 @@ def test_a_training_is_refused_before_anything_is_measured_or_written(call: Any,
 
 
 @pytest.mark.parametrize(
-    ("multiple", "remedy"), [(2, " Widths in finer steps give more plans: --multiple 1."), (1, "")]
+    ("multiple", "budget", "remedy", "bar"),
+    [
+        (2, "macs=0.03", " Widths in finer steps give more plans: --multiple 1.", "12 of 12 new plans in . s; best"),
+        (1, "macs=0.008", "", "0 of 12 new plans in . s; no more found; best"),
+    ],
 )
 def test_few_plans_are_told_before_the_search(
-    call: Any, here: Path, tmp_path: Path, multiple: int, remedy: str
+    call: Any, here: Path, tmp_path: Path, multiple: int, budget: str, remedy: str, bar: str
 ) -> None:
-    budget = ("--budget", "macs=0.03" if multiple == 2 else "macs=0.008")
-    called = call("train", *TINY, *QUICK, *budget, "--multiple", multiple, "--out", tmp_path / "run")
+    called = call("train", *TINY, *QUICK, "--budget", budget, "--multiple", multiple, "--out", tmp_path / "run")
     assert called.code == 0, called.err
-    found = re.search(r"Only .* within latency=0.5, macs=\S+ and uses? at least \S+% of it, as plans must.*", called.err)
+    found = re.search(
+        rf"Only .* within latency=0.5, {budget} and uses? at least \S+% of it, as plans must.*", called.err
+    )
     assert found is not None, called.err
     assert found[0].endswith(f": there is little to search for.{remedy}")
-    assert re.search(r"random: \d+ of 12 new plans in \d+ s; no more found; best: ", called.err)
+    assert re.search(f"random: {bar}: ", called.err)
 
 
 def test_of_a_range_no_level_is_counted(call: Any, here: Path, tmp_path: Path) -> None:
