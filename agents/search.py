@@ -49,7 +49,7 @@ class Searcher(Protocol):
     """A way to search: the same environment, the same number of new plans that may be evaluated.
 
     Agents and methods that plan ahead end after so many episodes, which repeat few plans. Those that draw at random go
-    on until they evaluated as many new plans (:meth:`EpisodeLog.goes_on`).
+    on until they evaluated as many new plans, or find no more (:meth:`EpisodeLog.goes_on`).
     """
 
     name: str

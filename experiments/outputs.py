@@ -16,6 +16,7 @@ from rlprune.experiments.device_facts import DeviceFacts, batch_note
 from rlprune.experiments.profile_pictures import profile_series
 from rlprune.experiments.progress import Progress
 from rlprune.experiments.report import write_report
+from rlprune.experiments.report_outcome import over_budget
 from rlprune.experiments.result_shape import SCHEMA
 from rlprune.experiments.rows import FILLED, Row, finalist_name
 from rlprune.experiments.run_config import TrainConfig
@@ -125,7 +126,7 @@ def result_of(
     """
     config, problem, planner = facts.config, facts.problem, facts.problem.planner
     task = problem.evaluator.task
-    return {
+    result = {
         "schema": SCHEMA,
         "network": config.network,
         "fingerprint": problem.network.fingerprint,
@@ -151,7 +152,6 @@ def result_of(
         "noise": {"draws": draws_of(task, len(task.validation)), "seed": SEED, "level": LEVEL},
         "front": facts.front,
         "verdict": _verdict(facts, rows),
-        "notes": [*_notes(facts), *of_files],
         "marks": {item.name: _mark(item) for item in facts.candidates},
         "finalists": {item.name: _finalists(item) for item in facts.candidates if item.finalists},
         "searches": {name: _counts(search) for name, search in facts.searches.items()},
@@ -160,6 +160,8 @@ def result_of(
         "cost": facts.cost.total(sum(search.episodes[-1].evaluations for search in facts.searches.values())),
         "profile": None if facts.profile is None else _profile_series(facts),
     }
+    result["notes"] = [*over_budget(result), *_notes(facts), *of_files]
+    return result
 
 
 def _profile_series(facts: Facts) -> dict[str, Any]:
@@ -177,7 +179,7 @@ def _verdict(facts: Facts, rows: list[Row]) -> str:
             budgets=[str(budget) for budget in problem.planner.budgets],
             rows=rows,
             rewards={FILLED: problem.filled.reward, **_best_rewards(facts)},
-            plans=problem.planner.count(config.episodes),
+            plans=problem.planner.count(config.episodes) if front is None else None,
             used=problem.planner.target,
             front="" if front is None else f"{front['verdict']} Chosen on it: {front['chosen']}.",
             spread=None if policy is None or len(problem.space.units) < 2 else action_spread(policy, problem),

@@ -34,6 +34,6 @@ class Progress:
         finally:
             self.seconds[name] = self.seconds.get(name, 0.0) + time.perf_counter() - start
 
-    def bar(self, text: str, total: int | None = None) -> Bar:
+    def bar(self, text: str, total: int | None = None, unit: str = "") -> Bar:
         """A bar with the time left."""
-        return Bar(text, total, stays=True)
+        return Bar(text, total, unit=unit, stays=True)

@@ -147,7 +147,8 @@ def _finders(result: Result) -> str:
 
 def certainty(result: Result) -> Section:
     """How far the figures can be trusted."""
-    points = [_samples(result), _score_error(result), _margin(result), *_promises(result), _seeds(result)]
+    promises = [text for text in _promises(result) if text not in result["notes"]]
+    points = [_samples(result), _score_error(result), _margin(result), *promises, _seeds(result)]
     return Section(
         "How sure",
         [Bullets([text for text in points if text]), Words("The run notes:"), Bullets(list(map(str, result["notes"])))],
@@ -211,7 +212,17 @@ def _promises(result: Result) -> list[str]:
     """The profile's own error, and every limited latency as it was measured."""
     error = (result["device"] or {}).get("profile error")
     found = [] if error is None else [f"How far the profile's promises of latency were off: {error}."]
-    best, dense = winner_of(result), dense_of(result)
+    return [*found, *(text for text, _ in _measured(result))]
+
+
+def over_budget(result: Result) -> list[str]:
+    """That the kept network missed a budget when it was measured, where it did."""
+    return [text for text, used in _measured(result) if used > 1]
+
+
+def _measured(result: Result) -> list[tuple[str, float]]:
+    """Every limited latency of the kept network as it was measured: in words, and as a share of its budget."""
+    best, dense, found = winner_of(result), dense_of(result), []
     for text in result["budgets"]:
         budget = Budget.parse(text)
         measured = {"latency": best.latency_measured_ms, "latency_p99": best.latency_p99_measured_ms}.get(budget.metric)
@@ -227,9 +238,9 @@ def _promises(result: Result) -> list[str]:
     return found
 
 
-def _held(took: str, limit: str, used: float) -> str:
+def _held(took: str, limit: str, used: float) -> tuple[str, float]:
     beside = f"{used - 1:.1%} over" if used > 1 else f"{1 - used:.1%} below"
-    return f"Measured at the end: the kept network took {took}, {beside} the budget of {limit}."
+    return f"Measured at the end: the kept network took {took}, {beside} the budget of {limit}.", used
 
 
 def _seeds(result: Result) -> str:

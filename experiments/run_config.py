@@ -57,7 +57,9 @@ class SearchSettings(ProblemConfig):
 
     preset: str = option("default", "settings of the agent: default, plain (the algorithm as it comes), no-model, ...")
     setting: list[str] = field(default_factory=list, metadata=described(SETTING_HELP))
-    episodes: int = option(300, "new plans that each method may evaluate; an episode that repeats one costs none")
+    episodes: int = option(
+        300, "new plans that each method evaluates at most; fewer where it finds no more (50 known in a row)"
+    )
     finalists: int = option(8, "best plans of each method that are scored again on all validation samples")
     workers: int | None = option(None, "processes that evaluate plans, each with one thread; default: 1")
     levels: int = option(11, "budgets between the ends of a range that are searched together")

@@ -98,7 +98,7 @@ def run_search(
     before = evaluator.seconds
     if len(memory):
         progress.note(f"{name}: {len(memory)} evaluations are known; repeating the search up to there")
-    with progress.bar(f"{name:>8}", episodes) as bar:
+    with progress.bar(f"{name:>8}", episodes, unit="new plans") as bar:
         follower = _Follower(bar, episodes, writer, problems[-1], memory, heard)
         try:
             result = search_range(searcher, problems, episodes, seed, follower)
@@ -141,7 +141,7 @@ class _Follower:
         memory: SearchMemory,
         heard: Callable[[Episode], None],
     ) -> None:
-        self._bar, self._left = bar, total
+        self._bar, self._total, self._evaluated = bar, total, 0
         self._writer, self._memory, self._heard = writer, memory, heard
         self._metric = next(iter(problem.planner.limits), "macs")
         self._score = problem.evaluator.task.metric
@@ -153,15 +153,15 @@ class _Follower:
         if self._best is None or episode.outcome.reward > self._best.reward:
             self._best = episode.outcome
         self._writer.add(episode, self._best, self._memory.wall_time())
-        new = min(episode.evaluations - (self.episodes[-2].evaluations if len(self.episodes) > 1 else 0), self._left)
-        self._left -= new
+        new = episode.evaluations - self._evaluated
+        self._evaluated = episode.evaluations
         self._bar.step(self._describe(self._best), new)
         self._heard(episode)
 
     def end(self) -> None:
-        """Fill the bar: what is left of the evaluations was not needed."""
-        if self._best is not None:
-            self._bar.step(self._describe(self._best), self._left)
+        """Say why the bar is not full, where it is not."""
+        if self._best is not None and self._evaluated < self._total:
+            self._bar.step(f"no more found; {self._describe(self._best)}", 0)
 
     def _describe(self, best: Outcome) -> str:
         quality = f"{self._score} {best.quality.score:.4f}, divergence {best.quality.divergence:.4f}"

@@ -20,6 +20,8 @@ from rlprune.errors import TaskError
 from rlprune.evaluation import Evaluator
 from rlprune.experiments.config import NetworkConfig
 from rlprune.experiments.reasons import alike, listed, told
+from rlprune.experiments.verdict import few_plans
+from rlprune.experiments.width_rules import REST
 from rlprune.inputs import call
 from rlprune.network import Network
 from rlprune.outputs import everything, names_of, whole_for
@@ -158,12 +160,23 @@ FEW = 100
 
 
 def scarcity(problem: PruningProblem) -> list[str]:
-    """That there is little to search, where that is so: at a budget that is nearly the least that can be met, say."""
-    plans = problem.planner.count(FEW) if problem.planner.limits else None
+    """That there is little to search, where that is so, and the remedy where widths are coarse."""
+    planner = problem.planner
+    plans = planner.count(FEW) if planner.limits else None
     if plans is None:
         return []
-    found = "Only one plan meets" if plans == 1 else f"Only {plans} plans meet"
-    return [f"{found} the budget and make{'s' * (plans == 1)} use of it: there is little to search for."]
+    told = f"{few_plans(plans, planner.budgets, planner.target)}, as plans must: there is little to search for."
+    finer = _finer(problem.space)
+    return [f"{told} Widths in finer steps give more plans: --multiple {finer}." if finer else told]
+
+
+def _finer(space: Space) -> int:
+    """The ``--multiple`` that halves the coarsest step of widths; 0 where no multiple does."""
+    multiple = space.network.rules.multiple
+    rest = multiple if isinstance(multiple, int) else multiple.get(REST, 8)
+    decided = {choice.name for choice in space.choices if choice.kind == "channels" and len(choice.levels) > 1}
+    steps = [g.widths[1] - g.widths[0] for g in space.network.groups if g.name in decided and len(g.widths) > 1]
+    return min(rest, max(steps, default=1)) // 2
 
 
 def untouched(evaluator: Evaluator) -> list[str]:
@@ -193,7 +206,7 @@ def _outputs_told(network: Network, task: Task) -> list[str]:
 
 def statistics_notes(evaluator: Evaluator) -> list[str]:
     """What BatchNorms are normalised with, and whether the samples carry it."""
-    return evaluator.statistics.notes(evaluator.dense.samples)
+    return evaluator.statistics.notes(evaluator.dense.samples, len(evaluator.task.validation))
 
 
 def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:

@@ -259,7 +259,7 @@ def stated(
         progress.note(line)
     if idle := idle_kinds(problem.space):
         progress.note(f"Nothing limited is changed by {' or '.join(idle)}: left untouched.")
-    for line in scarcity(problem):
+    for line in [] if config.budget_range() else scarcity(problem):  # of a range other levels have other plans
         progress.note(line)
     return problem
 

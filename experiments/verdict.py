@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from rlprune.experiments.ranking import best_first, leaders
-from rlprune.experiments.rows import DENSE, FILLED, Row, score_text
+from rlprune.experiments.rows import AGENT, BASELINE, DENSE, FILLED, Row, score_text
 
 COLLAPSE = " **Collapse:**"
 SAME_ACTION = 0.01
@@ -24,7 +24,7 @@ class Case:
         budgets: that the plans keep to.
         rows: of the table; the dense network says nothing here.
         rewards: the best reward of each method in the search, and the filled plan's; empty without a search.
-        plans: how many plans a search could find at all; None where they are more than a search tries.
+        plans: how many plans a search could find at all; None where they are more than a search tries, and of a range.
         used: share of a budget that such plans use at least.
         front: what was said of a range, if it was one.
         kept: whether ``plan.json`` is one of these plans.
@@ -114,11 +114,14 @@ def _kept(case: Case) -> str:
 
 
 def _few(case: Case) -> str:
-    if case.plans is None:
-        return ""
-    plans = "Only one plan is" if case.plans == 1 else f"Only {case.plans} plans are"
-    use = "uses" if case.plans == 1 else "use"
-    return f"{plans} within {', '.join(case.budgets)} and {use} at least {100 * case.used:.3g}% of it."
+    return "" if case.plans is None else f"{few_plans(case.plans, case.budgets, case.used)}."
+
+
+def few_plans(plans: int, budgets: Sequence[object], used: float) -> str:
+    """That so many plans are all, as the beginning of a sentence."""
+    found = "Only one plan is" if plans == 1 else f"Only {plans} plans are"
+    use = "uses" if plans == 1 else "use"
+    return f"{found} within {', '.join(map(str, budgets))} and {use} at least {100 * used:.3g}% of it"
 
 
 def _better(case: Case) -> list[str]:
@@ -150,8 +153,10 @@ def _collapse(case: Case) -> str:
 
 
 def _blind(case: Case) -> str:
-    """A warning where a policy takes the same action whatever it observes."""
-    if case.spread is None or case.spread >= SAME_ACTION:
+    """A warning where a policy takes the same action whatever it observes, though there was something to learn."""
+    searched = [row.widths for row in case.rows if row.role in (AGENT, BASELINE)]
+    all_the_same = len(searched) > 1 and len(set(searched)) == 1
+    if case.spread is None or case.spread >= SAME_ACTION or case.plans is not None or all_the_same:
         return ""
     return (
         f"{COLLAPSE} the policy of {case.agent} takes the same action at every group (they spread by "

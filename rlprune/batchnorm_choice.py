@@ -78,8 +78,12 @@ class StatisticsChoice:
         tried = {"pruned": self.pruned, "dense": self.dense}
         return {"share": self.share, **{name: _finite(item) for name, item in tried.items()}}
 
-    def notes(self, search_samples: int) -> list[str]:
-        """What a person should know: the choice, what the others gave, and samples that cannot carry it."""
+    def notes(self, search_samples: int, validation_samples: int) -> list[str]:
+        """What a person should know: the choice, what the others gave, and samples that cannot carry it.
+
+        Args:
+            search_samples: validation samples that a search uses, of ``validation_samples`` in all.
+        """
         keeps = f"BatchNorms called more than once in a forward pass keep their own statistics: {', '.join(self.keep)}."
         found = [keeps] if self.keep and self.share else []
         if not self.pruned:
@@ -96,9 +100,13 @@ class StatisticsChoice:
             )
         if self.share and search_samples < FEWEST:
             few = "1 search sample carries" if search_samples == 1 else f"{search_samples} search samples carry"
+            enough = validation_samples >= FEWEST
+            remedy = (
+                "(--samples)" if enough else f"(the task has {validation_samples} validation samples: give it more)"
+            )
             found.append(
                 f"{few} BatchNorm statistics badly, so the search may rank plans "
-                f"otherwise than they are delivered; from {FEWEST} on they do not (--samples)."
+                f"otherwise than they are delivered; from {FEWEST} on they do not {remedy}."
             )
         return found
 

@@ -160,27 +160,34 @@ def cost_name(metric: str) -> str:
     return metric if unit == metric else f"{metric}_{_IN_NAMES.get(unit, unit.lower())}"
 
 
-def format_cost(metric: str, value: float, digits: int = 3) -> str:
-    """A cost for people: ``61.3 M``, ``8.2 ms``, ``0.587 us``; times and energies with so many digits."""
+def format_cost(metric: str, value: float, digits: int = 3, like: float | None = None) -> str:
+    """A cost for people: ``61.3 M``, ``8.2 ms``, ``0.587 us``; times and energies with so many digits.
+
+    Args:
+        like: the cost whose unit is taken, of times and energies; the value's own without one.
+    """
     unit, worth = _UNITS[metric]
     if unit != metric and unit != "B":
+        like = value if like is None else like
         small, base, large = worth.items()  # such as us, ms, s
-        shown, scale = small if 0 < value < base[1] / 1e3 else large if value >= 10 * large[1] else base
+        shown, scale = small if 0 < like < base[1] / 1e3 else large if like >= 10 * large[1] else base
         return f"{plain(value / scale, digits)} {shown}"
     scale, prefix = next(((s, p) for s, p in ((1e9, " G"), (1e6, " M"), (1e3, " k")) if value >= s), (1.0, ""))
-    count = f"{value / scale:.{digits - 2}f}{prefix}" if prefix or unit == "B" else f"{value:g}"
+    count = f"{value / scale:.{digits - 2}f}{prefix}" if prefix or unit == "B" else plain(value, digits)
     return count if unit != "B" else f"{count}B" if prefix else f"{count} B"
 
 
 def plain(value: float, digits: int) -> str:
     """A number in so many digits, without an exponent."""
-    return f"{value:.0f}" if abs(value) >= 10**digits else f"{value:.{digits}g}"
+    return np.format_float_positional(
+        round(value) if abs(value) >= 10**digits else float(f"{value:.{digits}g}"), trim="-"
+    )
 
 
-def beside(metric: str, one: float, other: float) -> tuple[str, str]:
-    """Two costs for people, in enough digits to tell them apart."""
+def beside(metric: str, one: float, other: float, like: float | None = None) -> tuple[str, str]:
+    """Two costs for people, in enough digits to tell them apart; ``like`` is that of :func:`format_cost`."""
     for digits in range(3, 12):
-        pair = format_cost(metric, one, digits), format_cost(metric, other, digits)
+        pair = format_cost(metric, one, digits, like), format_cost(metric, other, digits, like)
         if pair[0] != pair[1]:
             break
     return pair
@@ -199,10 +206,11 @@ def impossible(budget: Budget, needed: float, dense: float, more: str = "") -> B
             f"Budget {budget} cannot be met: nothing that is decided changes this cost, which is "
             f"{format_cost(budget.metric, needed)}. Decide something else, or limit another cost."
         )
-    allowed, shown = beside(budget.metric, budget.limit(dense), needed)
+    like = 1.0 if budget.unit else budget.limit(dense)  # one unit in the sentence, that of the budget where it has one
+    allowed, shown = beside(budget.metric, budget.limit(dense), needed, like)
     return BudgetError(
         f"Budget {budget} cannot be met: it allows {allowed}, and the smallest plan needs {shown}{more}, "
-        f"{needed / dense:.1%} of the dense network's {format_cost(budget.metric, dense)}. Ask for "
+        f"{needed / dense:.1%} of the dense network's {format_cost(budget.metric, dense, like=like)}. Ask for "
         f"{_reachable(budget, needed, dense)} or more."
     )
 

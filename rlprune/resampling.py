@@ -22,13 +22,17 @@ SEED = 0
 LEVEL = 0.95
 FEWEST = 200
 SAMPLES = 1_000_000
-"""Samples in all draws together: of many samples there are fewer draws."""
+"""Samples in all draws together on which a score is computed anew: of many samples there are fewer draws."""
+OF_SUMS = 10_000
+"""Draws of a score that is a ratio of sums: quick, and so many that the ends of an interval hardly depend on them."""
 
 Interval = tuple[float, float]
 
 
 def draws_of(task: Task, samples: int) -> int:
     """How often so many samples are drawn again."""
+    if task.is_ratio:
+        return OF_SUMS if task.resamples else 0
     return min(task.resamples, max(FEWEST, SAMPLES // max(samples, 1)))
 
 
@@ -42,7 +46,7 @@ def resampled_scores(task: Task, outputs: torch.Tensor, targets: torch.Tensor) -
     rows = (random.integers(0, count, count) for _ in range(draws_of(task, count)))
     terms = task.terms_of(outputs, targets)
     if terms is not None:
-        sums = np.array([terms[row].sum(axis=0) for row in rows]).reshape(-1, 2)
+        sums = np.array([np.bincount(row, minlength=count) @ terms for row in rows]).reshape(-1, 2)
         return np.asarray(sums[:, 0] / np.where(sums[:, 1] > 0, sums[:, 1], np.nan))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # what a score says of odd draws, a thousand times

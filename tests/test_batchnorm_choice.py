@@ -73,7 +73,7 @@ def test_samples_that_carry_no_statistics_are_not_used_for_them_and_are_warned_o
     assert choice.pruned[choice.share] == min(choice.pruned.values())
     assert tuple(choice.pruned) == tuple(choice.dense) == SHARES
     assert choice.changes_dense
-    assert "Warning" in " ".join(choice.notes(512))
+    assert "Warning" in " ".join(choice.notes(512, 512))
     assert agreement(evaluator, 1.0) < 0.8 < agreement(evaluator, choice.share)
 
 
@@ -83,7 +83,7 @@ def test_samples_that_carry_them_are_used_in_search_and_delivery_without_a_warni
     evaluator = Evaluator(tables, task)
     assert evaluator.statistics.share == 1.0
     assert not evaluator.statistics.changes_dense
-    (told,) = evaluator.statistics.notes(512)
+    (told,) = evaluator.statistics.notes(512, 512)
     assert "re-estimated" in told
     assert "own statistics" in told
 
@@ -101,10 +101,18 @@ def test_the_search_scores_what_is_delivered_however_many_samples_it_has(samples
     assert torch.allclose(evaluator.outputs(plan), answers, atol=0.05)
 
 
-@pytest.mark.parametrize("samples", [FEWEST - 1, FEWEST])
-def test_a_search_on_few_samples_is_told_of_before(samples: int) -> None:
-    notes = StatisticsChoice(1.0, pruned=dict.fromkeys(SHARES, 0.1)).notes(samples)
-    assert any("search samples carry BatchNorm statistics badly" in note for note in notes) == (samples < FEWEST)
+@pytest.mark.parametrize(
+    ("samples", "validation", "remedy"),
+    [
+        (FEWEST - 1, 1000, "(--samples)."),
+        (250, 250, "(the task has 250 validation samples: give it more)."),
+        (FEWEST, FEWEST, ""),
+    ],
+)
+def test_a_search_on_few_samples_is_told_of_before(samples: int, validation: int, remedy: str) -> None:
+    notes = StatisticsChoice(1.0, pruned=dict.fromkeys(SHARES, 0.1)).notes(samples, validation)
+    told = [note for note in notes if "search samples carry BatchNorm statistics badly" in note]
+    assert [note.endswith(remedy) for note in told] == [True] * bool(remedy)
 
 
 def test_one_sample_is_told_of_as_one() -> None:
@@ -144,7 +152,7 @@ def test_without_batchnorm_there_is_nothing_to_choose() -> None:
     model = nn.Sequential(nn.Linear(8, 16), nn.ReLU(), nn.Linear(16, 4))
     task = Task("plain", calibration=split, validation=split, test=split, classes=4)
     evaluator = Evaluator(PruningTables(Network(model, drawn(1, 0)), split), task)
-    assert evaluator.statistics.notes(64) == []
+    assert evaluator.statistics.notes(64, 64) == []
 
 
 def test_the_uniform_plan_of_the_budget_judges_and_searches_of_the_problem_keep_what_it_chose() -> None:

@@ -21,6 +21,8 @@ from rlprune.limits import Budget, beside, format_cost, impossible
         ("energy", 0.0002, "0.2 uJ"),
         ("macs", 61_300_000, "61.3 M"),
         ("params", 900, "900"),
+        ("macs", 216.022, "216"),
+        ("latency", 999.7, "1000 ms"),
         ("size", 601, "601.0 B"),
         ("size", 123_456, "123.5 kB"),
     ],
@@ -65,3 +67,20 @@ def test_who_asks_for_the_impossible_is_told_what_can_be_met(
     assert Budget.parse(wanted).limit(dense) >= needed * (1 - 1e-12)
     allowed, shown = re.findall(r"it allows (.*), and the smallest plan needs (.*), ", text)[0]
     assert allowed != shown
+
+
+@pytest.mark.parametrize(
+    ("budget", "needed", "dense", "told"),
+    [
+        ("latency=0.001", 0.00709, 0.00765, ("0.00765 us", "7.09 us", "7.65 us")),
+        ("latency=0.0001ms", 0.0181, 1.05, ("0.0001 ms", "0.0181 ms", "1.05 ms")),
+        ("latency=0.001us", 0.0181, 1.05, ("0.000001 ms", "0.0181 ms", "1.05 ms")),
+        ("energy=0.1", 0.5, 1.0, ("0.1 mJ", "0.5 mJ", "1 mJ")),
+        ("macs=0.01", 300.5, 21602.2, ("216", "300", "21.6 k")),
+    ],
+)
+def test_the_impossible_is_told_in_one_unit(budget: str, needed: float, dense: float, told: tuple[str, ...]) -> None:
+    text = str(impossible(Budget.parse(budget), needed, dense))
+    found = re.search(r"it allows (.*), and the smallest plan needs (.*), \S+% of the dense network's (.*)\. Ask", text)
+    assert found is not None
+    assert found.groups() == told

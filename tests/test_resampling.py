@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from rlprune import resampling
 from rlprune.resampling import draws_of, paired_interval, resampled_scores
 from rlprune.tasks import BinaryTask, RankingTask, RegressionTask, Split, Task, TokenTask
 
@@ -108,14 +109,42 @@ def test_draws_on_which_a_score_is_not_defined_are_left_out() -> None:
     assert paired_interval(None, drawn) is None
 
 
-@pytest.mark.parametrize(("samples", "draws"), [(1, 1000), (360, 1000), (4000, 250), (10_000, 200), (50_000, 200)])
-def test_of_many_samples_there_are_fewer_draws(samples: int, draws: int) -> None:
-    assert draws_of(task_of(Task, labels(SAMPLES, classes=4)), samples) == draws
+@pytest.mark.parametrize(
+    ("kind", "samples", "draws"),
+    [
+        (OwnScore, 1, 1000),
+        (OwnScore, 360, 1000),
+        (OwnScore, 4000, 250),
+        (OwnScore, 50_000, 200),
+        (Task, 1, 10_000),
+        (Task, 50_000, 10_000),
+        (TokenTask, 4000, 10_000),
+        (RankingTask, 4000, 10_000),
+        (BinaryTask, 4000, 250),
+    ],
+)
+def test_of_many_samples_there_are_fewer_draws_but_of_sums(kind: type[Task], samples: int, draws: int) -> None:
+    assert draws_of(task_of(kind, labels(SAMPLES, classes=2)), samples) == draws
 
 
-def test_a_slow_score_may_do_without() -> None:
+def test_another_seed_moves_the_ends_of_an_interval_little(monkeypatch: pytest.MonkeyPatch) -> None:
+    targets = labels(2000, classes=4)
+    task, right = task_of(Task, targets), torch.nn.functional.one_hot(targets, 4).float()
+    first, second = right.clone(), right.clone()
+    first[:100], second[80:200] = -first[:100], -second[80:200]
+    ends = []
+    for seed in range(4):
+        monkeypatch.setattr(resampling, "SEED", seed)
+        drawn = [resampled_scores(task, outputs, targets) for outputs in (first, second)]
+        ends.append(paired_interval(*drawn))
+    low, high = np.array(ends).T
+    assert max(np.ptp(low), np.ptp(high)) < 0.05 * (high - low).mean()  # with 500 draws it is 0.1
+
+
+@pytest.mark.parametrize("kind", [OwnScore, Task])
+def test_a_slow_score_may_do_without(kind: type[Task]) -> None:
     outputs, targets = draw(SAMPLES, 4), labels(SAMPLES, classes=4)
-    task = task_of(OwnScore, targets)
+    task = task_of(kind, targets)
     task.resamples = 0
     drawn = resampled_scores(task, outputs, targets)
     assert len(drawn) == 0

@@ -189,11 +189,18 @@ class Task:
         right = (outputs.argmax(dim=1) == targets.to(outputs.device)).double().reshape(len(outputs), -1)
         return torch.stack([right.sum(dim=1), torch.full_like(right[:, 0], right.shape[1])], dim=1)
 
+    @property
+    def is_ratio(self) -> bool:
+        """Whether the score is the ratio of two sums over samples: :meth:`sample_terms` is of the same class as it."""
+        return _owner(self, "score") is _owner(self, "sample_terms")
+
     def terms_of(self, outputs: torch.Tensor, targets: torch.Tensor) -> npt.NDArray[np.float64] | None:
-        """:meth:`sample_terms` where they are of the class that the score is of; else None."""
-        if _owner(self, "score") is not _owner(self, "sample_terms"):
-            return None
-        return np.asarray(self.sample_terms(outputs, targets).cpu().numpy(), dtype=np.float64)
+        """:meth:`sample_terms` where the score is their ratio; else None."""
+        return (
+            None
+            if not self.is_ratio
+            else np.asarray(self.sample_terms(outputs, targets).cpu().numpy(), dtype=np.float64)
+        )
 
     def details(self, outputs: torch.Tensor, targets: torch.Tensor) -> Details:
         """What reports show beside the score: for classes all of :func:`rlprune.tasks.measures.class_details`.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -75,8 +76,29 @@ def test_a_training_is_refused_before_anything_is_measured_or_written(call: Any,
     assert not out.exists()
 
 
-def test_few_plans_are_told_before_the_search(call: Any, here: Path, tmp_path: Path) -> None:
-    out = tmp_path / "run"
-    called = call("train", *TINY, *QUICK, "--budget", "macs=0.03", "--out", out)
+@pytest.mark.parametrize(
+    ("multiple", "budget", "remedy", "bar"),
+    [
+        (2, "macs=0.03", " Widths in finer steps give more plans: --multiple 1.", "12 of 12 new plans in . s; best"),
+        (1, "macs=0.008", "", "0 of 12 new plans in . s; no more found; best"),
+    ],
+)
+def test_few_plans_are_told_before_the_search(
+    call: Any, here: Path, tmp_path: Path, multiple: int, budget: str, remedy: str, bar: str
+) -> None:
+    called = call("train", *TINY, *QUICK, "--budget", budget, "--multiple", multiple, "--out", tmp_path / "run")
     assert called.code == 0, called.err
-    assert "there is little to search for." in called.err
+    found = re.search(
+        rf"Only .* within latency=0.5, {budget} and uses? at least \S+% of it, as plans must.*", called.err
+    )
+    assert found is not None, called.err
+    assert found[0].endswith(f": there is little to search for.{remedy}")
+    assert re.search(f"random: {bar}: ", called.err)
+
+
+def test_of_a_range_no_level_is_counted(call: Any, here: Path, tmp_path: Path) -> None:
+    more = ("--budget", "macs=0.03..0.05", "--levels", 2, "--out", tmp_path / "run")
+    called = call("train", *TINY, *QUICK, *more)
+    assert called.code == 0, called.err
+    assert "little to search" not in called.err
+    assert not re.search("Only .* within", called.out)

@@ -218,9 +218,19 @@ def test_a_budget_and_what_was_measured_are_one_number(
     ms = f"{promised:.4g}"
     result["budgets"], result["limits"] = [budget.format(ms=ms)], {"latency_ms": float(ms)}
     used = factor * promised / whole / 0.5 - 1
-    held = [line for line in certainty(measured(result, factor, drift)).splitlines() if "Measured at the end" in line]
-    assert len(held) == 1
-    assert told.format(f"{abs(used):.1%}", ms=ms) in held[0]
+    changed = measured(result, factor, drift)
+    noted = report_outcome.over_budget(changed)
+    assert len(noted) == (" over " in told)
+    for notes in ([], noted):
+        changed["notes"] = notes
+        held = [line for line in certainty(changed).splitlines() if "Measured at the end" in line]
+        assert len(held) == 1
+        assert told.format(f"{abs(used):.1%}", ms=ms) in held[0]
+
+
+def test_a_missed_budget_is_among_the_notes_of_a_run(result: dict[str, Any]) -> None:
+    noted = [text for text in result["notes"] if text.startswith("Measured at the end")]
+    assert noted == report_outcome.over_budget(result)
 
 
 def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:

@@ -27,11 +27,12 @@ def result(trained: Any) -> dict[str, Any]:
     return value
 
 
-def test_json_is_one_object_on_stdout_and_all_else_is_on_stderr(trained: Any) -> None:
+def test_json_is_one_object_on_stdout_and_all_else_is_on_stderr(trained: Any, result: dict[str, Any]) -> None:
     assert trained.called.out.count("\n") == 1
     assert trained.called.json["schema"] == "rlprune-result/1"
     assert trained.called.json["run"] == "run"
-    assert "ddpg: 12 of 12 in " in trained.called.err
+    for name, search in result["searches"].items():
+        assert f"{name}: {search['evaluations']} of 12 new plans in " in trained.called.err
     assert "best: reward" in trained.called.err
     assert "finalists: 8 of 8 in " in trained.called.err
 

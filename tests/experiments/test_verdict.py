@@ -140,6 +140,18 @@ CASES: dict[str, tuple[list[Row], dict[str, Any], str]] = {
         "group (they spread by 0.0010): it ignores what it observes and will not carry over. Give it more episodes, or "
         "another agent or seed.",
     ),
+    "few plans leave a policy nothing to learn": (
+        [UNIFORM, FILLED, DDPG],
+        {"rewards": {"filled": 0.0, "ddpg": 0.7}, "spread": 0.0, "plans": 2},
+        f"Within macs=0.5, **ddpg wins** by validation accuracy, beyond its noise {LEGEND}: ddpg 95.00% (0.0500), "
+        f"{PLAIN}. `plan.json` is the plan of ddpg. Only 2 plans are within macs=0.5 and use at least 97% of it.",
+    ),
+    "no collapse where all methods found the same plan": (
+        [UNIFORM, FILLED, row("random", 0.95, 0.05, BEST, plan=7), row("ddpg", 0.95, 0.05, BEST, plan=7)],
+        {"rewards": FOUND, "spread": 0.0},
+        f"Within macs=0.5, **random and ddpg win with the same plan** by validation accuracy, beyond its noise "
+        f"{LEGEND}: random 95.00% (0.0500), ddpg 95.00% (0.0500), {PLAIN}. `plan.json` is that plan.",
+    ),
     "a range, and a metric that is no share": (
         [row("filled", -2.5, 0.20, BEYOND), row("ddpg", -1.5, 0.05, BEST)],
         {

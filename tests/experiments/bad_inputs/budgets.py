@@ -79,8 +79,8 @@ BUDGETS = Topic(
         BadInput(
             "impossible latency",
             "train … --budget latency=0.0001",
-            "Budget latency=0.0001 cannot be met: it allows 0.105 us, and the smallest plan needs 0.0181 ms (25% "
-            "of it in `6`), 1.7% of the dense network's 1.05 ms. Ask for latency=0.0172 or more.",
+            "Budget latency=0.0001 cannot be met: it allows 0.105 us, and the smallest plan needs 18.1 us (25% "
+            "of it in `6`), 1.7% of the dense network's 1051 us. Ask for latency=0.0172 or more.",
         ),
         BadInput(
             "impossible latency, before a profile is measured",
@@ -147,8 +147,8 @@ BUDGETS = Topic(
         BadInput(
             "range whose lower end is impossible",
             "train … --budget latency=0.0001..0.9",
-            "Budget latency=0.0001 cannot be met: it allows 0.105 us, and the smallest plan needs 0.0181 ms (25% "
-            "of it in `6`), 1.7% of the dense network's 1.05 ms. Ask for latency=0.0172 or more.",
+            "Budget latency=0.0001 cannot be met: it allows 0.105 us, and the smallest plan needs 18.1 us (25% "
+            "of it in `6`), 1.7% of the dense network's 1051 us. Ask for latency=0.0172 or more.",
         ),
         BadInput(
             "range of one level",
