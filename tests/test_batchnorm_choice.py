@@ -117,7 +117,7 @@ def test_a_search_on_few_samples_is_told_of_before(samples: int, validation: int
 
 def test_one_sample_is_told_of_as_one() -> None:
     tried = dict.fromkeys(SHARES, 0.1)
-    told = " ".join(StatisticsChoice(1.0, tried, tried, samples=1).notes(1))
+    told = " ".join(StatisticsChoice(1.0, tried, tried, samples=1).notes(1, 512))
     assert "the single calibration sample changes" in told
     assert "1 search sample carries" in told
 
@@ -177,7 +177,7 @@ def test_a_batchnorm_that_layers_share_keeps_its_own_and_is_told_of() -> None:
     split = Split(drawn(64, 0), torch.arange(64) % 4)
     task = Task("shared", calibration=split, validation=split, test=split, classes=4)
     evaluator = Evaluator(PruningTables(Network(model, drawn(1, 0), multiple=1), split), task)
-    (told,) = evaluator.statistics.notes(64)
+    (told,) = evaluator.statistics.notes(64, 512)
     assert told == "BatchNorms called more than once in a forward pass keep their own statistics: 1, 4."
     delivered = evaluator.repaired(evaluator.space.full).get_submodule("1")
     torch.testing.assert_close(delivered.running_var, norm.running_var)
