@@ -161,7 +161,7 @@ class _Follower:
     def end(self) -> None:
         """Say why the bar is not full, where it is not."""
         if self._best is not None and self._evaluated < self._total:
-            self._bar.step(f"no more found; {self._describe(self._best)}", 0)
+            self._bar.step(f"the others were known; {self._describe(self._best)}", 0)
 
     def _describe(self, best: Outcome) -> str:
         quality = f"{self._score} {best.quality.score:.4f}, divergence {best.quality.divergence:.4f}"

@@ -80,7 +80,7 @@ def test_a_training_is_refused_before_anything_is_measured_or_written(call: Any,
     ("multiple", "budget", "remedy", "bar"),
     [
         (2, "macs=0.03", " Widths in finer steps give more plans: --multiple 1.", "12 of 12 new plans in . s; best"),
-        (1, "macs=0.008", "", "0 of 12 new plans in . s; no more found; best"),
+        (1, "macs=0.008", "", "0 of 12 new plans in . s; the others were known; best"),
     ],
 )
 def test_few_plans_are_told_before_the_search(
