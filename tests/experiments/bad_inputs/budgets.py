@@ -80,7 +80,7 @@ BUDGETS = Topic(
             "impossible latency",
             "train … --budget latency=0.0001",
             "Budget latency=0.0001 cannot be met: it allows 0.105 us, and the smallest plan needs 18.1 us (25% "
-            "of it in `6`), 1.7% of the dense network's 1051 us. Ask for latency=0.0172 or more.",
+            "of it in `6`), 1.7% of the dense network's … us. Ask for latency=0.0172 or more.",
         ),
         BadInput(
             "impossible latency, before a profile is measured",
@@ -148,7 +148,7 @@ BUDGETS = Topic(
             "range whose lower end is impossible",
             "train … --budget latency=0.0001..0.9",
             "Budget latency=0.0001 cannot be met: it allows 0.105 us, and the smallest plan needs 18.1 us (25% "
-            "of it in `6`), 1.7% of the dense network's 1051 us. Ask for latency=0.0172 or more.",
+            "of it in `6`), 1.7% of the dense network's … us. Ask for latency=0.0172 or more.",
         ),
         BadInput(
             "range of one level",
