@@ -97,7 +97,7 @@ class Evaluator:
         builder: of the same tables and space, where there is one already.
         statistics: what BatchNorms are normalised with. A delivered network gets this share of statistics re-estimated
             on calibration samples; in the search those of each batch stand for them. Where nothing is said, it is
-            judged when it is needed first: on the uniform plan, where a problem was stated, else on an even cut.
+            judged when it is needed first: on the filled plan, where a problem was stated, else on an even cut.
 
     Attributes:
         memory: asked before a plan is run, where there is one. What it remembers counts as an evaluation: a search

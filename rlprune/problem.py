@@ -54,7 +54,7 @@ class PruningProblem:
     Args:
         subject: the network whose channels are pruned, or the space of all that may be decided about one.
         evaluator: quality of a plan; its cache keeps a plan from being evaluated twice. What its BatchNorms are
-            normalised with is settled on the uniform plan, where that is open.
+            normalised with is settled on the filled plan, where that is open.
         costs: cost models by metric.
         budgets: hard limits, at most one a metric.
         reward: a name of :data:`rlprune.rewards.REWARDS`, or a function like them.
