@@ -13,7 +13,7 @@ from tests.architectures.architecture import Architecture
 from tests.architectures.catalogue import ARCHITECTURES, PARAMETERS
 
 NOT_IN_ONNX = {
-    "volumes": "_adaptive_avg_pool3d", "transformer-complete": "data-dependent", "hf-mixtral": "data-dependent",
+    "volumes": "_adaptive_avg_pool3d", "transformer-complete": "data-dependent", "hf-mixtral": "decides on values",
     "lstm-projected": "initial_c", "lstm-packed": "zeros",
 }  # fmt: skip
 """What torch's exporter or ONNX Runtime refuses, dense or pruned, and a part of what they say."""

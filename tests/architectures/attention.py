@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import nn
 
 from tests.architectures.architecture import Architecture
-from tests.architectures.examples import OUTPUT, normal, token_ids
+from tests.architectures.examples import OUTPUT, TABLE, normal, token_ids
 
 VOCABULARY, LENGTH, WIDTH, HEADS = 50, 10, 32, 4
 
@@ -264,7 +264,12 @@ ARCHITECTURES = [
     classifier("attention-linear", "feature map instead of softmax", LinearAttention),
     classifier("attention-relative", "a table of biases per head (T5)", RelativeAttention),
     Architecture(
-        "language-model-tied", "output layer is the embedding; split, causal mask", TiedLanguageModel, ids, groups=5
+        "language-model-tied",
+        "output layer is the embedding; split, causal mask",
+        TiedLanguageModel,
+        ids,
+        groups=5,
+        whole={"lm_head": TABLE},
     ),
     Architecture(
         "shared-layers", "one block called three times (ALBERT)", SharedLayers, ids, groups=5, whole={"head": OUTPUT}

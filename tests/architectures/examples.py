@@ -7,6 +7,7 @@ import torch
 OUTPUT = "output of the network"
 ONE = "one channel only"
 SOFTMAX = "softmax"
+TABLE = "rows of a table"
 
 
 def generator(seed: int = 0) -> torch.Generator:

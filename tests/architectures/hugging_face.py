@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from tests.architectures.architecture import Architecture
-from tests.architectures.examples import OUTPUT, normal, token_ids
+from tests.architectures.examples import OUTPUT, TABLE, normal, token_ids
 
 VOCABULARY, LENGTH = 60, 10
 
@@ -35,11 +35,11 @@ def model(architecture: str, config: str, attention: str | None = None, **settin
 
 def entry(
     name: str, pattern: str, inputs: Any, architecture: str, config: str, attention: str | None = None, *,
-    groups: int | None = None, whole: tuple[str, ...] = (), **settings: Any,
+    groups: int | None = None, whole: tuple[str, ...] = (), reason: str = OUTPUT, **settings: Any,
 ) -> Architecture:  # fmt: skip
-    """``whole``: layers whose channels are outputs."""
+    """``whole``: layers that stay whole for ``reason``."""
     build = partial(model, architecture, config, attention, **settings)
-    return Architecture(name, pattern, build, inputs, dict.fromkeys(whole, OUTPUT), groups, "transformers")
+    return Architecture(name, pattern, build, inputs, dict.fromkeys(whole, reason), groups, "transformers")
 
 
 def ids() -> dict[str, torch.Tensor]:
@@ -101,7 +101,7 @@ ARCHITECTURES = [
           vocab_size=VOCABULARY, dim=32, n_layers=2, n_heads=4, hidden_dim=48, max_position_embeddings=16,
           groups=6, whole=("classifier",)),
     entry("hf-gpt2", "Conv1D, tied output layer", ids, "GPT2LMHeadModel", "GPT2Config", "eager", **GPT2,
-          groups=5),
+          groups=5, whole=("lm_head",), reason=TABLE),
     entry("hf-llama", "grouped-query attention", ids, "LlamaForCausalLM", "LlamaConfig", **LLAMA,
           groups=5, whole=("lm_head",)),
     entry("hf-llama-eager", "grouped-query attention, repeat_kv", ids, "LlamaForCausalLM", "LlamaConfig",
@@ -113,17 +113,17 @@ ARCHITECTURES = [
           num_local_experts=3, num_experts_per_tok=2),
     entry("hf-bloom", "ALiBi, fused qkv", ids, "BloomForCausalLM", "BloomConfig", vocab_size=VOCABULARY, hidden_size=32,
           n_layer=2, n_head=4, use_cache=False,
-          groups=5),
+          groups=5, whole=("lm_head",), reason=TABLE),
     entry("hf-gpt-neox", "partial rotary, fused qkv", ids, "GPTNeoXForCausalLM", "GPTNeoXConfig", **BERT,
           use_cache=False,
           groups=5, whole=("lm_head",)),
     entry("hf-opt", "learned positions, tied output layer", ids, "OPTForCausalLM", "OPTConfig",
           vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=2, num_attention_heads=4, ffn_dim=48,
           max_position_embeddings=16, word_embed_proj_dim=32, use_cache=False,
-          groups=5),
+          groups=5, whole=("lm_head",), reason=TABLE),
     entry("hf-mamba", "selective state space", ids, "MambaForCausalLM", "MambaConfig", vocab_size=VOCABULARY,
           hidden_size=32, num_hidden_layers=2, state_size=6, time_step_rank=4, use_cache=False,
-          groups=7),
+          groups=7, whole=("lm_head",), reason=TABLE),
     entry("hf-t5", "relative biases, encoder and decoder", both_sentences, "T5ForConditionalGeneration", "T5Config",
           **T5),
     entry("hf-t5-encoder", "relative biases", ids, "T5EncoderModel", "T5Config", **T5),
