@@ -10,11 +10,11 @@ import numpy as np
 from rlprune.agents.imitation import Demonstrations
 from rlprune.agents.proposals import Neighbourhood, climb
 from rlprune.agents.return_model import PRIOR_WEIGHT, ReturnModel
-from rlprune.completion import FloatArray, IntArray
+from rlprune.budgets.completion import FloatArray, IntArray
 from rlprune.envs.vector import Course
 from rlprune.envs.walking import PlanWalk
 from rlprune.errors import ConfigError
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.evaluation.problem import Outcome, PruningProblem
 
 PolicyPlan = Callable[[int], IntArray]
 """The plan that the actor makes for one of the problems."""

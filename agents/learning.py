@@ -19,10 +19,10 @@ from rlprune.agents.imitation import imitate
 from rlprune.agents.policy import Policy
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.agents.walking import actor_plans
-from rlprune.choices import Kind
+from rlprune.choices.choice import Kind
 from rlprune.envs import LayerPruningEnv
 from rlprune.envs.vector import PruningVecEnv
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 
 NO_LOG = 10**9
 """Episodes between SB3's own tables on stdout: never."""

@@ -18,7 +18,7 @@ from rlprune.agents.exploration import Exploration
 from rlprune.agents.learning import LearningSearcher, linears_of
 from rlprune.agents.policy import Policy
 from rlprune.agents.returns import EpisodeReturnBuffer
-from rlprune.choices import Kind
+from rlprune.choices.choice import Kind
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import ConfigError
 

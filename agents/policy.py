@@ -14,11 +14,11 @@ from safetensors.torch import load, save
 from torch import nn
 from torch.nn.utils import skip_init
 
-from rlprune.choices import KINDS, Kind
+from rlprune.choices.choice import KINDS, Kind
 from rlprune.envs.actions import CHANNELS, ENTRIES, action_names
 from rlprune.envs.slots import OBSERVATION_VERSION, slots_of
 from rlprune.errors import PolicyError
-from rlprune.files import read_bytes, read_json, write_atomic, write_json
+from rlprune.support.files import read_bytes, read_json, write_atomic, write_json
 
 SCHEMA = "rlprune-policy/1"
 MAX_WEIGHT_BYTES = 64 * 2**20

@@ -14,7 +14,7 @@ from torch import nn
 from rlprune.agents.exploration import Exploration
 from rlprune.agents.learning import LearningSearcher, linears_of
 from rlprune.agents.policy import Policy
-from rlprune.choices import Kind
+from rlprune.choices.choice import Kind
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import ConfigError
 

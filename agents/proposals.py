@@ -7,9 +7,9 @@ from collections.abc import Callable
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.choices import INT8_BITS
-from rlprune.completion import FITS, FloatArray, IntArray
-from rlprune.problem import PruningProblem
+from rlprune.budgets.completion import FITS, FloatArray, IntArray
+from rlprune.choices.choice import INT8_BITS
+from rlprune.evaluation.problem import PruningProblem
 
 Worth = Callable[[IntArray], FloatArray]
 PRECISION = 0.1

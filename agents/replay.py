@@ -6,11 +6,11 @@ import numpy as np
 import numpy.typing as npt
 
 from rlprune.agents.policy import Policy
-from rlprune.completion import IntArray
+from rlprune.budgets.completion import IntArray
 from rlprune.envs.observations import Observation, Observer
 from rlprune.envs.walking import plan_of
 from rlprune.errors import PolicyError
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.evaluation.problem import Outcome, PruningProblem
 
 
 def replay(policy: Policy, problem: PruningProblem) -> Outcome:

@@ -7,9 +7,9 @@ import numpy.typing as npt
 from scipy import linalg
 from scipy.optimize import nnls
 
-from rlprune.choices import Choice, Kind
-from rlprune.completion import FloatArray, IntArray
-from rlprune.problem import PruningProblem
+from rlprune.budgets.completion import FloatArray, IntArray
+from rlprune.choices.choice import Choice, Kind
+from rlprune.evaluation.problem import PruningProblem
 
 PRIOR_WEIGHT = 0.1
 HARM: dict[Kind, float] = {"channels": 1.0, "weights": 0.7, "bits": 0.1, "depth": 6.0}

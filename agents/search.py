@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.evaluation.problem import Outcome, PruningProblem
 
 if TYPE_CHECKING:
     from rlprune.agents.policy import Policy

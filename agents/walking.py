@@ -7,10 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy.typing as npt
 from stable_baselines3.common.base_class import BaseAlgorithm
 
-from rlprune.completion import IntArray
+from rlprune.budgets.completion import IntArray
 from rlprune.envs.observations import Observation, Observer
 from rlprune.envs.walking import plan_of
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 
 
 def actor_plans(model: BaseAlgorithm, problems: Sequence[PruningProblem]) -> Callable[[int], IntArray]:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from gymnasium import spaces
 
-from rlprune.choices import Kind
+from rlprune.choices.choice import Kind
 from rlprune.errors import ActionError
 
 Action = npt.NDArray[np.float32]

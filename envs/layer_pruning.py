@@ -8,15 +8,15 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.budget import Walk
-from rlprune.choices import Choice
+from rlprune.budgets.budget import Walk
+from rlprune.choices.choice import Choice
 from rlprune.envs.actions import action_space
 from rlprune.envs.observations import Observation, Observer
 from rlprune.envs.plan_figure import ShownPlan, plan_pixels
 from rlprune.envs.slots import observation_space, observation_table
 from rlprune.envs.walking import PlanWalk, summary
 from rlprune.errors import ConfigError
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 
 BARS = "#0072b2"
 
@@ -56,7 +56,7 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     costs `weights` and `size` what the others have (`observation_table(kinds)` prints them).
 
     ## Reward
-    0 until the last unit, then the problem's reward (`rlprune.rewards`):
+    0 until the last unit, then the problem's reward (`rlprune.evaluation.rewards`):
 
     | Name       | Reward of the plan                                                                          |
     |------------|---------------------------------------------------------------------------------------------|
@@ -77,7 +77,7 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     | width              | step  | channels kept, where they were decided                                             |
     | keep_ratio         | step  | width / channels of the dense group                                                |
     | executed_action    | step  | the action that would have asked for exactly this, float32 of the action's shape   |
-    | outcome            | end   | the `rlprune.problem.Outcome`                                                      |
+    | outcome            | end   | the `rlprune.evaluation.problem.Outcome`                                           |
     | score              | end   | validation score of the plan                                                       |
     | divergence         | end   | divergence of its outputs from the dense network's                                 |
     | macs, size_bytes, latency_ms, ... | end | its costs, those that the problem has                                 |
@@ -93,7 +93,7 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     Terminates after the last unit. Never truncates.
 
     ## Arguments
-    - `problem`: the `rlprune.problem.PruningProblem` to solve.
+    - `problem`: the `rlprune.evaluation.problem.PruningProblem` to solve.
     - `render_mode`: what `render()` returns, before and after every step: `"ansi"` one line a choice, `"rgb_array"` the
       plan so far as a picture, `uint8 [height, width, 3]`; None, nothing.
 
@@ -148,7 +148,7 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
 
         Raises:
             ActionError: see the class.
-            RewardError: the plan's reward is NaN or infinite; see :class:`rlprune.problem.PruningProblem`.
+            RewardError: the plan's reward is NaN or infinite; see :class:`rlprune.evaluation.problem.PruningProblem`.
         """
         info = self._episode.decide(action)
         if not self._episode.walk.done:

@@ -9,15 +9,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.choices import Choice, Kind, Unit
+from rlprune.choices.choice import Choice, Kind, Unit
 from rlprune.envs.actions import Action
 from rlprune.envs.slots import CURVE_POINTS, METRICS, MIXED_METRICS, STATIC_SLOTS, mixed_static, slots_of
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 
 if TYPE_CHECKING:
-    from rlprune.budget import Walk
-    from rlprune.layers import Layer
-    from rlprune.network import Group
+    from rlprune.budgets.budget import Walk
+    from rlprune.networks.layers import Layer
+    from rlprune.networks.network import Group
 
 Observation = npt.NDArray[np.float32]
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.choices import Choice
+from rlprune.choices.choice import Choice
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

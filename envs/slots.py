@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from gymnasium import spaces
 
-from rlprune.choices import Kind
+from rlprune.choices.choice import Kind
 from rlprune.envs.actions import CHANNELS
 
 OBSERVATION_VERSION = 1

@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
 
-from rlprune.completion import IntArray
+from rlprune.budgets.completion import IntArray
 from rlprune.envs.actions import action_space
 from rlprune.envs.observations import Observer
 from rlprune.envs.slots import observation_space
 from rlprune.envs.walking import PlanWalk, summary
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.evaluation.problem import Outcome, PruningProblem
 
 Course = tuple[int, IntArray | None]
 """An episode to come: which of the problems, and a plan to follow, if any."""
@@ -47,7 +47,7 @@ class PruningVecEnv(VecEnv):
             problems in turn and follow no plan.
 
     Raises:
-        RewardError: from the step that ends a round; see :meth:`rlprune.problem.PruningProblem.outcome`.
+        RewardError: from the step that ends a round; see :meth:`rlprune.evaluation.problem.PruningProblem.outcome`.
     """
 
     def __init__(

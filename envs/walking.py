@@ -8,13 +8,13 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.budget import cost_name
-from rlprune.choices import Kind, Unit
-from rlprune.completion import IntArray
+from rlprune.budgets.budget import cost_name
+from rlprune.budgets.completion import IntArray
+from rlprune.choices.choice import Kind, Unit
 from rlprune.envs.actions import Action, decode, encode, entries_of
 from rlprune.envs.observations import Observation, Observer, Previous
 from rlprune.errors import ActionError
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.evaluation.problem import Outcome, PruningProblem
 
 
 class PlanWalk:

@@ -14,20 +14,20 @@ __version__ = "0.1.0"
 __all__ = ["Budget", "Decision", "DeviceProfile", "Evaluator", "Network", "PruningPlan", "Task", "__version__"]
 
 if TYPE_CHECKING:
-    from rlprune.budget import Budget
-    from rlprune.devices.profile import DeviceProfile
-    from rlprune.evaluation import Evaluator
-    from rlprune.network import Network
-    from rlprune.plan import Decision, PruningPlan
+    from rlprune.budgets.budget import Budget
+    from rlprune.devices.profiles.profile import DeviceProfile
+    from rlprune.evaluation.evaluator import Evaluator
+    from rlprune.networks.network import Network
+    from rlprune.plans.plan import Decision, PruningPlan
     from rlprune.tasks.base import Task
 else:  # hidden from type checkers, which would otherwise accept every misspelt name
     _HOMES = {
-        "Budget": "rlprune.budget",
-        "Decision": "rlprune.plan",
-        "DeviceProfile": "rlprune.devices.profile",
-        "Evaluator": "rlprune.evaluation",
-        "Network": "rlprune.network",
-        "PruningPlan": "rlprune.plan",
+        "Budget": "rlprune.budgets.budget",
+        "Decision": "rlprune.plans.plan",
+        "DeviceProfile": "rlprune.devices.profiles.profile",
+        "Evaluator": "rlprune.evaluation.evaluator",
+        "Network": "rlprune.networks.network",
+        "PruningPlan": "rlprune.plans.plan",
         "Task": "rlprune.tasks.base",
     }
 

@@ -9,12 +9,12 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.choices import KINDS, Kind
-from rlprune.evaluation import Evaluator
-from rlprune.network import IntArray, Network
+from rlprune.choices.choice import KINDS, Kind
+from rlprune.choices.space import Decisions, Space
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.networks.network import IntArray, Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.weights import WeightRule
-from rlprune.space import Decisions, Space
 from rlprune.tasks.base import Split, Task
 from tests.architectures.transformers import LENGTH, ClassToken
 from tests.models import build, images

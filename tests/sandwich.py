@@ -8,9 +8,9 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rlprune.network import Network
-from rlprune.pruning import surgery
-from rlprune.pruning.reference import Cut
+from rlprune.networks import surgery
+from rlprune.networks.checking.reference import Cut
+from rlprune.networks.network import Network
 from tests.architectures import checks, expectations, planting
 from tests.architectures.examples import normal
 

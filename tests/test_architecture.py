@@ -22,7 +22,7 @@ DOORS = {
     "transformers": {"rlprune/zoo/huggingface.py", "rlprune/zoo/huggingface_inputs.py"},
     "torchvision": {"rlprune/zoo/torchvision.py"},
     "timm": {"rlprune/zoo/timm.py"},
-    "onnxruntime": {"rlprune/export.py", "rlprune/quantized_export.py"},
+    "onnxruntime": {"rlprune/delivery/onnx/export.py", "rlprune/delivery/onnx/int8.py"},
     "openvino": {"rlprune/devices/runtimes/openvino_cpu.py"},
     "ray": {"experiments/sweeping/on_ray.py"},
 }
@@ -157,23 +157,43 @@ def test_tests_import_no_bare_folder() -> None:
 
 PLANTED = [
     ("rlprune/costs/macs.py", "import rlprune.envs.observations", "floor 1 imports rlprune.envs.observations"),
-    ("rlprune/plan.py", "def late():\n    from rlprune import agents", "plan.py:2: floor 1 imports rlprune.agents"),
+    (
+        "rlprune/plans/plan.py",
+        "def late():\n    from rlprune import agents",
+        "plan.py:2: floor 1 imports rlprune.agents",
+    ),
     ("rlprune/costs/macs.py", "from ..envs import actions", "floor 1 imports rlprune.envs.actions"),
     ("rlprune/__init__.py", "from . import experiments", "floor 1 imports rlprune.experiments"),
-    ("rlprune/plan.py", "importlib.import_module('rlprune.agents')", "floor 1 imports rlprune.agents"),
-    ("envs/actions.py", "from rlprune.experiments.config import Config", "floor 2 imports rlprune.experiments"),
+    ("rlprune/plans/plan.py", "importlib.import_module('rlprune.agents')", "floor 1 imports rlprune.agents"),
+    (
+        "envs/actions.py",
+        "from rlprune.experiments.settings.config import Config",
+        "floor 2 imports rlprune.experiments",
+    ),
     ("agents/baselines/uniform.py", "from rlprune.experiments import cli", "floor 3 imports rlprune.experiments"),
-    ("rlprune/plan.py", "def late():\n    import gymnasium as gym", "gymnasium may not be imported below floor 2"),
-    ("rlprune/plan.py", "from stable_baselines3 import DDPG", "stable_baselines3 may not be imported below floor 2"),
+    (
+        "rlprune/plans/plan.py",
+        "def late():\n    import gymnasium as gym",
+        "gymnasium may not be imported below floor 2",
+    ),
+    (
+        "rlprune/plans/plan.py",
+        "from stable_baselines3 import DDPG",
+        "stable_baselines3 may not be imported below floor 2",
+    ),
     ("agents/ddpg.py", "import yaml", "yaml may not be imported below floor 4"),
-    ("rlprune/network.py", "import timm", "timm may be imported by rlprune/zoo/timm.py only"),
-    ("rlprune/plan.py", "from openvino import Core", "openvino may be imported by rlprune/devices/runtimes/openvino"),
+    ("rlprune/networks/network.py", "import timm", "timm may be imported by rlprune/zoo/timm.py only"),
+    (
+        "rlprune/plans/plan.py",
+        "from openvino import Core",
+        "openvino may be imported by rlprune/devices/runtimes/openvino",
+    ),
     ("agents/ddpg.py", "from envs import actions", "import rlprune.envs, not envs"),
-    ("rlprune/files.py", "from pickle import loads", "pickle.loads can run code"),
-    ("rlprune/files.py", "import torch as t\nt.load('x')", "files.py:2: torch.load can run code"),
-    ("rlprune/files.py", "from torch import load as read\nread('x')", "torch.load can run code"),
-    ("rlprune/files.py", "eval('1')", "eval can run code"),
-    ("experiments/config.py", "import yaml\nyaml.load('x', None)", "yaml.load can run code"),
+    ("rlprune/support/files.py", "from pickle import loads", "pickle.loads can run code"),
+    ("rlprune/support/files.py", "import torch as t\nt.load('x')", "files.py:2: torch.load can run code"),
+    ("rlprune/support/files.py", "from torch import load as read\nread('x')", "torch.load can run code"),
+    ("rlprune/support/files.py", "eval('1')", "eval can run code"),
+    ("experiments/settings/config.py", "import yaml\nyaml.load('x', None)", "yaml.load can run code"),
     ("rlprune/tasks/idx.py", "import numpy as np\nnp.load('x')", "numpy.load can run code"),
     (
         "rlprune/zoo/huggingface.py",
@@ -181,7 +201,7 @@ PLANTED = [
         "trust_remote_code can run code",
     ),
     ("rlprune/devices/host.py", "import subprocess\nsubprocess.run('x', shell=True)", "shell can run code"),
-    ("experiments/config.py", "import os\nos.system('x')", "os.system can run code"),
+    ("experiments/settings/config.py", "import os\nos.system('x')", "os.system can run code"),
 ]
 
 
@@ -195,9 +215,12 @@ def test_a_planted_violation_is_found(tmp_path: Path, place: str, code: str, mes
 
 ALLOWED = [
     ("rlprune/zoo/timm.py", "import timm"),
-    ("rlprune/plan.py", "from .errors import PlanError\nfrom rlprune.network import Network\nmodel.eval()"),
+    (
+        "rlprune/plans/plan.py",
+        "from .errors import PlanError\nfrom rlprune.networks.network import Network\nmodel.eval()",
+    ),
     ("envs/pruning.py", "import gymnasium as gym\nfrom . import actions\nfrom rlprune import budget"),
-    ("experiments/config.py", "import yaml\nyaml.safe_load('a: 1')\nfrom rlprune.agents import policy"),
+    ("experiments/settings/config.py", "import yaml\nyaml.safe_load('a: 1')\nfrom rlprune.agents import policy"),
     ("agents/policy.py", "from safetensors.torch import load\nload(b'')"),
 ]
 

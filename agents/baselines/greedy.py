@@ -5,9 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.completion import FITS, IntArray
+from rlprune.budgets.completion import FITS, IntArray
 from rlprune.envs import LayerPruningEnv
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 
 MOST_ROUNDS = 12
 """With more, a round asks for less than one step of most groups saves, and the plans got worse, not better."""

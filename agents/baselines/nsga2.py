@@ -9,7 +9,7 @@ import optuna
 from rlprune.agents.baselines.optuna_search import ends_with, quiet, walked
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 
 POPULATION = 30
 

@@ -10,7 +10,7 @@ import optuna
 
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
-from rlprune.problem import Outcome
+from rlprune.evaluation.problem import Outcome
 
 
 class OptunaSearcher:

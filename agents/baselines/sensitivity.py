@@ -6,9 +6,9 @@ import numpy as np
 
 from rlprune.agents.proposals import Neighbourhood, climb
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.completion import FloatArray, IntArray
+from rlprune.budgets.completion import FloatArray, IntArray
 from rlprune.envs import LayerPruningEnv
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 
 ROUNDS, ROWS = 60, 1000
 

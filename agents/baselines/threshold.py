@@ -9,10 +9,12 @@ import numpy as np
 import torch
 
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.choices import Choice, Kind
-from rlprune.completion import FITS, IntArray
+from rlprune.budgets.completion import FITS, IntArray
+from rlprune.choices.choice import Choice, Kind
+from rlprune.choices.space import Space
 from rlprune.envs import LayerPruningEnv
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
+from rlprune.finetuning.threshold_loop import MET, Measurement, ThresholdLoop
 from rlprune.pruning.importance import l1
 from rlprune.pruning.thresholds import (
     LayerPruningStrategy,
@@ -20,8 +22,6 @@ from rlprune.pruning.thresholds import (
     PruningStrategy,
     WeightPruningStrategy,
 )
-from rlprune.space import Space
-from rlprune.threshold_loop import MET, Measurement, ThresholdLoop
 
 STRATEGIES: dict[Kind, Callable[[float], PruningStrategy]] = {
     "weights": WeightPruningStrategy,
@@ -32,7 +32,7 @@ STRATEGIES: dict[Kind, Callable[[float], PruningStrategy]] = {
 
 @dataclass(frozen=True)
 class ThresholdSettings:
-    """How the threshold moves; see :class:`rlprune.threshold_loop.ThresholdLoop`.
+    """How the threshold moves; see :class:`rlprune.finetuning.threshold_loop.ThresholdLoop`.
 
     Attributes:
         alpha: first threshold and length of a step; 1 is an average weight, channel or block.

@@ -34,12 +34,12 @@ from rlprune.experiments.benchmarks.article_methods import (
 )
 from rlprune.experiments.benchmarks.article_report import SCHEMA, draw, markdown_report, print_report
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.files import write_atomic
-from rlprune.finetune import FineTuning, finetune
-from rlprune.progress import counted
+from rlprune.finetuning.finetune import FineTuning, finetune
+from rlprune.finetuning.threshold_loop import Measurement, ThresholdLoop
 from rlprune.pruning.thresholds import WeightPruningStrategy
+from rlprune.support.files import write_atomic
+from rlprune.support.progress import counted
 from rlprune.tasks import Task, load_task
-from rlprune.threshold_loop import Measurement, ThresholdLoop
 from rlprune.zoo import zoo_entry
 from rlprune.zoo.train import RECIPES, trained
 

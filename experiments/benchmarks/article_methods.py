@@ -11,20 +11,21 @@ import torch
 from torch import nn
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs import WeightsCost
 from rlprune.envs import LayerPruningEnv
-from rlprune.evaluation import Evaluator
-from rlprune.network import Network
-from rlprune.problem import PruningProblem
-from rlprune.pruning.builder import PlanBuilder
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import PruningProblem
+from rlprune.networks.network import Network
+from rlprune.plans.builder import PlanBuilder
+from rlprune.plans.treatment import PlanTensors
 from rlprune.pruning.calibration import gather
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.sparse_repair import sparse_repaired
 from rlprune.pruning.statistics import LayerStatistics
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.thresholds import WeightPruningStrategy
-from rlprune.pruning.treatment import PlanTensors
 from rlprune.pruning.weights import (
     UNSTRUCTURED,
     Replacement,
@@ -32,7 +33,6 @@ from rlprune.pruning.weights import (
     pruned,
     uniform_densities,
 )
-from rlprune.space import Decisions, Space
 from rlprune.tasks import Split, Task
 
 SHARES = tuple(step / 10 for step in range(3, 11))

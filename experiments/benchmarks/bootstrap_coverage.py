@@ -17,7 +17,7 @@ import numpy as np
 
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.comparing.bootstrap import paired_difference
-from rlprune.experiments.tables import print_table
+from rlprune.experiments.runs.tables import print_table
 
 SCHEMA = "rlprune-bootstrap-coverage/1"
 HEADS = ("seeds", "cases", "interval holds the truth", "p <= 0.05 by chance")

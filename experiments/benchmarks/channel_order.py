@@ -12,12 +12,12 @@ import sys
 from collections.abc import Sequence
 from typing import Any
 
-from rlprune.evaluation import Evaluator
+from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import Material, load_material
-from rlprune.experiments.tables import print_table
-from rlprune.network import Network
+from rlprune.experiments.pipeline.setup import Material, load_material
+from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import IMPORTANCES, PruningTables
 
 SCHEMA = "rlprune-channel-order/1"

@@ -10,7 +10,7 @@ import torch
 
 from rlprune.devices.runtimes.checks import first_line
 from rlprune.errors import NetworkError, RlpruneError
-from rlprune.evaluation import SEARCH_BATCH
+from rlprune.evaluation.evaluator import SEARCH_BATCH
 from rlprune.experiments.benchmarks.exported_ways import EXPORTED, FilledGraph
 from rlprune.experiments.benchmarks.ways import FoldedWay, Subject, TorchWay, Way
 

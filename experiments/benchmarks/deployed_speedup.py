@@ -18,22 +18,22 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.devices import DeviceProfile, Runtime, resolve_device
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import choose_meter
-from rlprune.devices.profiler import build_profile
-from rlprune.devices.promise import measure_plans
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.profiler import build_profile
+from rlprune.devices.profiling.promise import measure_plans
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import BudgetError, DeviceError
-from rlprune.evaluation import Evaluator
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import Outcome
 from rlprune.experiments.benchmarks.latency_promise import NETWORKS
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import Material, load_material, make_evaluator, make_problem
-from rlprune.experiments.tables import print_table
-from rlprune.problem import Outcome
-from rlprune.progress import counted
+from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator, make_problem
+from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.support.progress import counted
 
 SCHEMA = "rlprune-deployed-speedup/1"
 HEADS = (

@@ -28,23 +28,23 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from rlprune.agents import make_searcher
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.devices.host import LoadWatch, cpu_model
 from rlprune.devices.runtimes.checks import first_line
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError
-from rlprune.evaluation import Evaluator
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.choosing_ways import FAILURES, Choice, choose_ways
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.shared_prefix import shared_prefix, time_before
 from rlprune.experiments.benchmarks.ways import Subject, Tensors, Way
 from rlprune.experiments.benchmarks.ways_report import as_markdown, show
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import load_material, make_evaluator, make_problem
-from rlprune.files import write_atomic
-from rlprune.network import FloatArray, IntArray
-from rlprune.problem import PruningProblem
-from rlprune.progress import counted
+from rlprune.experiments.pipeline.setup import load_material, make_evaluator, make_problem
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.networks.network import FloatArray, IntArray
+from rlprune.support.files import write_atomic
+from rlprune.support.progress import counted
 from rlprune.tasks.batches import even_batches
 
 SCHEMA = "rlprune-evaluation-ways/1"

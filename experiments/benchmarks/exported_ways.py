@@ -12,14 +12,14 @@ import onnx
 import torch
 from onnx import numpy_helper
 
-from rlprune.devices import onnx_graph
+from rlprune.delivery.onnx import graph as onnx_graph
+from rlprune.delivery.onnx.export import Feed, input_arrays, open_session
+from rlprune.delivery.onnx.template import OnnxTemplate
 from rlprune.devices.runtimes import OpenVinoCpu
 from rlprune.devices.runtimes.checks import check_present
-from rlprune.devices.template import OnnxTemplate
 from rlprune.errors import NetworkError
 from rlprune.experiments.benchmarks.ways import Forward, Subject, Tensors, Way
-from rlprune.export import Feed, input_arrays, open_session
-from rlprune.network import Network
+from rlprune.networks.network import Network
 
 
 class FilledGraph:

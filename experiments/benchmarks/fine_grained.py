@@ -22,23 +22,23 @@ import numpy as np
 import torch
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs import WeightsCost
-from rlprune.delivery import Delivered
+from rlprune.delivery.delivered import Delivered
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError
-from rlprune.evaluation import Evaluator
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.fine_grained_report import SCHEMA, draw, print_report
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import costs_of, load_material, make_evaluator
-from rlprune.finetune import FineTuning, finetune
-from rlprune.network import FloatArray, IntArray
-from rlprune.problem import PruningProblem
-from rlprune.pruning.builder import PlanBuilder
-from rlprune.pruning.treatment import PlanTensors
+from rlprune.experiments.pipeline.setup import costs_of, load_material, make_evaluator
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.finetuning.finetune import FineTuning, finetune
+from rlprune.networks.network import FloatArray, IntArray
+from rlprune.plans.builder import PlanBuilder
+from rlprune.plans.treatment import PlanTensors
 from rlprune.pruning.weights import WeightRule, global_densities
-from rlprune.space import Decisions, Space
 
 FINE = range(1, 101)
 EQUAL = 0.99

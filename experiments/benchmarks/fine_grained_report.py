@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 
 from rlprune.errors import RlpruneError
-from rlprune.experiments.pictures import new_figure, save_figure
-from rlprune.experiments.tables import markdown, print_table
-from rlprune.files import write_atomic
+from rlprune.experiments.reports.pictures import new_figure, save_figure
+from rlprune.experiments.runs.tables import markdown, print_table
+from rlprune.support.files import write_atomic
 
 SCHEMA = "rlprune-fine-grained/1"
 HEADS = ("method", "weights left", "as pruned", "refitted", "KL refitted", "test", "tuned", "tuned, test")

@@ -9,8 +9,8 @@ import torch
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_weights
 
-from rlprune.inputs import Inputs, call
-from rlprune.layers import BatchNorm, Convolution
+from rlprune.networks.inputs import Inputs, call
+from rlprune.networks.layers import BatchNorm, Convolution
 
 Pair = tuple[str, str]
 """Names of a convolution and of the BatchNorm that takes its output."""

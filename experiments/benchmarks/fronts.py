@@ -18,17 +18,17 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import Policy, make_searcher, replay, search_range
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import BudgetRange
 from rlprune.devices import resolve_device
 from rlprune.errors import ConfigError
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.device import fitting_profile
-from rlprune.experiments.fronts import volumes_of
-from rlprune.experiments.setup import is_measured, load_material, make_evaluator, make_problem
-from rlprune.experiments.tables import print_table
-from rlprune.limits import BudgetRange
-from rlprune.problem import PruningProblem
+from rlprune.experiments.pipeline.fronts import volumes_of
+from rlprune.experiments.pipeline.measuring_device import fitting_profile
+from rlprune.experiments.pipeline.setup import is_measured, load_material, make_evaluator, make_problem
+from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.settings.config import NetworkConfig
 
 SCHEMA = "rlprune-fronts/1"
 

@@ -18,18 +18,20 @@ import numpy as np
 import torch
 from torch import nn
 
+from rlprune.delivery.onnx.export import Feed, export_onnx_bytes, input_arrays, open_session
+from rlprune.delivery.onnx.few_bits import weight_only_onnx
+from rlprune.delivery.onnx.int8 import quantize_for_timing, quantize_onnx
 from rlprune.devices.host import LoadWatch, cpu_model
-from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiling.timing import minima, rounds_for, time_round
 from rlprune.devices.runtimes.onnx_runtime import OnnxRuntime
-from rlprune.devices.timing import minima, rounds_for, time_round
 from rlprune.errors import ConfigError
 from rlprune.experiments.benchmarks.int8_networks import TRAINED, UNTRAINED, network_named
 from rlprune.experiments.benchmarks.int8_runs import measured_runs, show_runs
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import load_material
-from rlprune.export import Feed, export_onnx_bytes, input_arrays, open_session
-from rlprune.network import Network
+from rlprune.experiments.pipeline.setup import load_material
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.networks.network import Network
 from rlprune.pruning.quantization import (
     Int8Inputs,
     WeightPlace,
@@ -38,10 +40,8 @@ from rlprune.pruning.quantization import (
     measure_ranges,
     storable_layers,
 )
-from rlprune.quantized_export import quantize_for_timing, quantize_onnx
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.batches import batches
-from rlprune.weight_only_export import weight_only_onnx
 
 SCHEMA = "rlprune-int8-latency/2"
 BATCH = 100

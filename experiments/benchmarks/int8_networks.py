@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rlprune.network import Network
+from rlprune.networks.network import Network
 
 TRAINED = ("fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
 UNTRAINED = {"dense 784-64-10": (784, 64, 10), "mlp 784-1024-1024-10": (784, 1024, 1024, 10), "encoder": (), "vit": ()}

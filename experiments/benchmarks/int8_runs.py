@@ -8,16 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.choices import INT8_BITS
+from rlprune.choices.choice import INT8_BITS
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs import LatencyCost
-from rlprune.devices.profile import DeviceProfile
+from rlprune.delivery.onnx.export import export_onnx_bytes, input_arrays
+from rlprune.delivery.onnx.int8 import quantize_for_timing
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiling.timing import minima, rounds_for, time_round
 from rlprune.devices.runtimes.onnx_runtime import OnnxRuntime
-from rlprune.devices.timing import minima, rounds_for, time_round
-from rlprune.export import export_onnx_bytes, input_arrays
-from rlprune.network import IntArray, Network
+from rlprune.networks.network import IntArray, Network
 from rlprune.pruning.quantization import int8_layers
-from rlprune.quantized_export import quantize_for_timing
-from rlprune.space import Decisions, Space
 
 RANDOM = 16
 """Random sets: half of them runs of layers, half drawn layer by layer."""

@@ -21,19 +21,19 @@ import numpy as np
 from scipy.stats import spearmanr
 
 from rlprune.devices import DeviceProfile, Runtime, resolve_device
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import choose_meter
-from rlprune.devices.plans import choose_plans
-from rlprune.devices.profiler import build_profile
-from rlprune.devices.promise import PlanTimings, measure_plans
-from rlprune.devices.records import ErrorSummary
+from rlprune.devices.profiles.records import ErrorSummary
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.plans import choose_plans
+from rlprune.devices.profiling.profiler import build_profile
+from rlprune.devices.profiling.promise import PlanTimings, measure_plans
 from rlprune.errors import DeviceError, RlpruneError
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pictures import LIMIT, save_figure
-from rlprune.experiments.profile_pictures import promise_scatter
-from rlprune.experiments.tables import print_table
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.pruning import surgery
+from rlprune.experiments.reports.pictures import LIMIT, save_figure
+from rlprune.experiments.reports.profile_pictures import promise_scatter
+from rlprune.experiments.runs.tables import print_table
+from rlprune.networks import surgery
+from rlprune.networks.network import FloatArray, IntArray, Network
 from rlprune.zoo import load_zoo, zoo_entry
 
 SCHEMA = "rlprune-latency-promise/2"

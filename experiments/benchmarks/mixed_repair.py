@@ -25,23 +25,23 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.budget import Budget
-from rlprune.choices import Choice, Kind
+from rlprune.budgets.budget import Budget
+from rlprune.choices.choice import Choice, Kind
+from rlprune.choices.space import Decisions, Space
 from rlprune.errors import ConfigError
-from rlprune.evaluation import Evaluator
+from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks.mixed_repair_report import SCHEMA, print_report
 from rlprune.experiments.benchmarks.mixes import kinds_of
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.search_signal import draw, rho
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import Material, load_material, make_evaluator
-from rlprune.network import FloatArray, IntArray
-from rlprune.progress import counted
-from rlprune.pruning.builder import PlanBuilder
-from rlprune.pruning.droppable import find_blocks
-from rlprune.pruning.treatment import PlanTensors, treated_layers
+from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.networks.network import FloatArray, IntArray
+from rlprune.plans.builder import PlanBuilder
+from rlprune.plans.treatment import PlanTensors, treated_layers
+from rlprune.pruning.blocks.droppable import find_blocks
 from rlprune.pruning.weight_repair import WeightRepair
-from rlprune.space import Decisions, Space
+from rlprune.support.progress import counted
 
 NONE, EXACT = "0", "exact"
 FEWEST_PLANS = 6

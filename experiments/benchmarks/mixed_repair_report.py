@@ -7,8 +7,8 @@ from statistics import median
 from typing import Any
 
 from rlprune.errors import RlpruneError
-from rlprune.experiments.tables import markdown, print_table
-from rlprune.files import write_atomic
+from rlprune.experiments.runs.tables import markdown, print_table
+from rlprune.support.files import write_atomic
 
 SCHEMA = "rlprune-mixed-repair/1"
 SIGNAL_HEADS = ("steps", "rho", "better half", "KL seen / delivered (quartiles)", "ms", "time / none")

@@ -19,26 +19,26 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budget import Budget
-from rlprune.choices import Kind
-from rlprune.delivery import Delivered
+from rlprune.budgets.budget import Budget
+from rlprune.choices.choice import Kind
+from rlprune.choices.space import Decisions, Space
+from rlprune.delivery.delivered import Delivered
 from rlprune.devices import Device, DeviceProfile, meter_of, resolve_device
-from rlprune.devices.measuring import Effort
-from rlprune.devices.mixed_profiler import add_mixes
-from rlprune.devices.profiler import build_profile
-from rlprune.devices.promise import measure_plans
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.mixed_profiler import add_mixes
+from rlprune.devices.profiling.profiler import build_profile
+from rlprune.devices.profiling.promise import measure_plans
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import BudgetError, ConfigError
-from rlprune.evaluation import Evaluator
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.mixes_report import SCHEMA, draw, print_report
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament import curve
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import Material, is_measured, load_material, make_evaluator, make_problem
-from rlprune.network import Network
-from rlprune.problem import PruningProblem
-from rlprune.pruning.droppable import find_blocks
-from rlprune.space import Decisions, Space
+from rlprune.experiments.pipeline.setup import Material, is_measured, load_material, make_evaluator, make_problem
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.networks.network import Network
+from rlprune.pruning.blocks.droppable import find_blocks
 
 MIXES = (
     "channels",
@@ -65,7 +65,7 @@ def profile_of(network: Network, device: Device, path: Path, effort: Effort) -> 
     """The profile in a file; measured here where it is not there yet, dropped blocks and int8 too.
 
     Raises:
-        DeviceError, ProfileError: see :func:`rlprune.devices.profiler.build_profile`.
+        DeviceError, ProfileError: see :func:`rlprune.devices.profiling.profiler.build_profile`.
     """
     if path.exists():
         return DeviceProfile.load(path).for_network(network)

@@ -10,9 +10,9 @@ import numpy as np
 
 from rlprune.errors import RlpruneError
 from rlprune.experiments.benchmarks.fine_grained_report import Rows, groups, spread
-from rlprune.experiments.pictures import new_figure, save_figure
-from rlprune.experiments.tables import markdown, print_table
-from rlprune.files import write_atomic
+from rlprune.experiments.reports.pictures import new_figure, save_figure
+from rlprune.experiments.runs.tables import markdown, print_table
+from rlprune.support.files import write_atomic
 
 SCHEMA = "rlprune-mixes/1"
 HEADS = ("decided", "choices", "validation", "KL", "KL in the search", "test", "promised, ms", "measured, ms")

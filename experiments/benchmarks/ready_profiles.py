@@ -17,16 +17,16 @@ from typing import Any
 
 from rlprune.devices import DeviceProfile, resolve_device
 from rlprune.devices.grid import LayerProfile, build_layer_profile
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import choose_meter
-from rlprune.devices.profiler import build_profile
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.ready import FOLDER, LAYERS, SEPARATOR, ready_files, ready_names
 from rlprune.devices.sources import open_profile
 from rlprune.errors import ConfigError, DeviceError
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.tables import markdown
-from rlprune.files import write_atomic
-from rlprune.network import Network
+from rlprune.experiments.runs.tables import markdown
+from rlprune.networks.network import Network
+from rlprune.support.files import write_atomic
 from rlprune.zoo import ZOO, load_zoo, zoo_entry
 
 INTRODUCTION = """# Profiles that ship

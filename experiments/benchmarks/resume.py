@@ -2,9 +2,9 @@
 
     python -m rlprune.experiments.benchmarks.resume --network fashion-resnet20 --out resume.json
 
-A run is continued by searching again with the evaluations of its journal (see :mod:`rlprune.experiments.journal`): what
-is paid again is what the method itself computes. Three searches are timed in turn: without a journal, with one that is
-written, and with one that holds every evaluation. The plans of all three are compared.
+A run is continued by searching again with the evaluations of its journal (see :mod:`rlprune.experiments.runs.journal`):
+what is paid again is what the method itself computes. Three searches are timed in turn: without a journal, with one
+that is written, and with one that holds every evaluation. The plans of all three are compared.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import make_searcher, search_range
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.errors import RlpruneError
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.journal import Journal
-from rlprune.experiments.setup import load_material, make_evaluator, make_problem
-from rlprune.experiments.tables import print_table
-from rlprune.problem import PruningProblem
+from rlprune.experiments.pipeline.setup import load_material, make_evaluator, make_problem
+from rlprune.experiments.runs.journal import Journal
+from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.settings.config import NetworkConfig
 
 SCHEMA = "rlprune-resume/1"
 HEADS = ("network", "method", "evaluations", "search, s", "with journal", "resumed", "resumed, s")

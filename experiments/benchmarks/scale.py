@@ -24,12 +24,12 @@ import torch
 from rlprune.errors import ConfigError, NetworkError, unknown_name
 from rlprune.experiments.benchmarks.large_networks import LARGE
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.tables import print_table
-from rlprune.files import read_json
-from rlprune.network import Network
+from rlprune.experiments.runs.tables import print_table
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import MEMORY_GIB, PruningTables
+from rlprune.support.files import read_json
+from rlprune.support.threads import torch_threads
 from rlprune.tasks import Split
-from rlprune.threads import torch_threads
 
 SCHEMA = "rlprune-scale/1"
 GIB = 2**30

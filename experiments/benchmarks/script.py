@@ -8,8 +8,8 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from rlprune.errors import RlpruneError
-from rlprune.files import write_json
-from rlprune.threads import torch_threads
+from rlprune.support.files import write_json
+from rlprune.support.threads import torch_threads
 
 
 def run_script(

@@ -22,22 +22,22 @@ import numpy.typing as npt
 import torch
 from scipy.stats import rankdata
 
-from rlprune import layout
 from rlprune.agents import make_searcher
-from rlprune.batchnorm_choice import StatisticsChoice
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.devices import DeviceProfile
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError, RlpruneError, TaskError
-from rlprune.evaluation import Evaluator
+from rlprune.evaluation.batchnorm_choice import StatisticsChoice
+from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import Material, load_material, make_evaluator, make_problem
-from rlprune.experiments.tables import markdown, print_table
-from rlprune.files import write_atomic
-from rlprune.finetune import FineTuning, finetune
-from rlprune.network import FloatArray, IntArray
-from rlprune.progress import counted
+from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator, make_problem
+from rlprune.experiments.runs.tables import markdown, print_table
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.finetuning.finetune import FineTuning, finetune
+from rlprune.networks import layout
+from rlprune.networks.network import FloatArray, IntArray
+from rlprune.support.files import write_atomic
+from rlprune.support.progress import counted
 from rlprune.tasks import Split
 
 SCHEMA = "rlprune-search-signal/2"

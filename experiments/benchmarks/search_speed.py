@@ -20,14 +20,14 @@ from typing import Any
 import torch
 
 from rlprune.agents import AGENTS, make_searcher
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.envs import LayerPruningEnv
-from rlprune.evaluation import BATCH, Evaluator
+from rlprune.evaluation.evaluator import BATCH, Evaluator
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import in_processes, load_material, make_evaluator, make_problem
-from rlprune.experiments.tables import print_table
-from rlprune.network import IntArray
+from rlprune.experiments.pipeline.setup import in_processes, load_material, make_evaluator, make_problem
+from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.networks.network import IntArray
 from rlprune.pruning.tables import batches
 
 SCHEMA = "rlprune-search-speed/2"

@@ -10,8 +10,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.inputs import Inputs, call
-from rlprune.network import FloatArray, IntArray, Network
+from rlprune.networks.inputs import Inputs, call
+from rlprune.networks.network import FloatArray, IntArray, Network
 
 
 def first_layers(network: Network) -> IntArray:

@@ -27,22 +27,22 @@ import numpy as np
 
 from rlprune.agents import METHODS, Episode, best_outcomes, make_searcher
 from rlprune.agents.presets import PRESETS
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.devices import resolve_device
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import BudgetError, ConfigError, RlpruneError, unknown_name
-from rlprune.evaluation import SEARCH_BATCH, Evaluator, Key, Quality
+from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator, Key, Quality
+from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament_report import SCHEMA, read_cases, write_report
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.device import fitting_profile
-from rlprune.experiments.rows import UNSEARCHED
-from rlprune.experiments.setup import is_measured, load_material, make_evaluator, make_problem
-from rlprune.files import write_json
-from rlprune.finetune import FineTuning, finetune
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.experiments.pipeline.measuring_device import fitting_profile
+from rlprune.experiments.pipeline.setup import is_measured, load_material, make_evaluator, make_problem
+from rlprune.experiments.runs.rows import UNSEARCHED
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.finetuning.finetune import FineTuning, finetune
+from rlprune.support.files import write_json
+from rlprune.support.threads import torch_threads
 from rlprune.tasks.split import Split
-from rlprune.threads import torch_threads
 
 NETWORKS = ("digits-resnet", "fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
 BUDGETS = ("macs=0.5", "latency=0.5", "latency=0.7", "latency=0.35", "energy=0.5")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 
 from rlprune.errors import RunError
-from rlprune.experiments.pictures import LINES, UNIFORM, new_figure, save_figure
-from rlprune.experiments.tables import markdown, print_table
-from rlprune.files import read_json, write_atomic
-from rlprune.network import FloatArray
+from rlprune.experiments.reports.pictures import LINES, UNIFORM, new_figure, save_figure
+from rlprune.experiments.runs.tables import markdown, print_table
+from rlprune.networks.network import FloatArray
+from rlprune.support.files import read_json, write_atomic
 
 SCHEMA = "rlprune-tournament/1"
 REFERENCE, REFERENCE_AT = "evolutionary", 300

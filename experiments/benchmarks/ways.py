@@ -11,10 +11,10 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from rlprune import layout
 from rlprune.errors import NetworkError
 from rlprune.experiments.benchmarks.folding import conv_norm_pairs, drop_norms, folded
-from rlprune.inputs import call
+from rlprune.networks import layout
+from rlprune.networks.inputs import call
 from rlprune.pruning import batchnorm
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Split, Task

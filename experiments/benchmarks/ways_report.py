@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlprune.experiments.tables import markdown, print_table
+from rlprune.experiments.runs.tables import markdown, print_table
 
 HEADS = (
     *("way", "start-up\nms", "run\nms", "first run\n+ ms", "total\nms", "run /\nfirst way", "total /\ntoday's"),

@@ -17,8 +17,8 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rlprune.errors import ConfigError, RlpruneError, unknown_name
-from rlprune.experiments.interruption import stopping_on_sigterm
-from rlprune.files import require_text
+from rlprune.experiments.pipeline.interruption import stopping_on_sigterm
+from rlprune.support.files import require_text
 
 VERBS = {
     "demo": "the whole job on a small network that ships with the project, within three minutes",

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.run_config import ApplyConfig
+from rlprune.experiments.settings.run_config import ApplyConfig
 
 if TYPE_CHECKING:
-    from rlprune.experiments.applying import ApplyAnswer
+    from rlprune.experiments.pipeline.applying import ApplyAnswer
 
 CONFIG = ApplyConfig
 EXAMPLE = "rlprune apply runs/resnet20/plan.json --network fashion-resnet20 --out pruned"
@@ -15,6 +15,6 @@ EXAMPLE = "rlprune apply runs/resnet20/plan.json --network fashion-resnet20 --ou
 
 def run(config: ApplyConfig, command: str) -> ApplyAnswer:
     """Prune as the plan says and write the network."""
-    from rlprune.experiments.applying import apply_plan
+    from rlprune.experiments.pipeline.applying import apply_plan
 
     return apply_plan(config)

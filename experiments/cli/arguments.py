@@ -10,8 +10,8 @@ from typing import Any, TypeVar, get_type_hints
 
 from rlprune.errors import ConfigError
 from rlprune.experiments.cli.mistakes import Fields, explained
-from rlprune.experiments.config import check_values, from_dict
-from rlprune.experiments.options import default_of, flag_of
+from rlprune.experiments.settings.config import check_values, from_dict
+from rlprune.experiments.settings.options import default_of, flag_of
 
 T = TypeVar("T")
 
@@ -38,7 +38,7 @@ def parse(verb: str, kind: type[T], summary: str, example: str, argv: Sequence[s
 def _parser(verb: str, kind: type[Any], fields: Fields, summary: str, example: str) -> Any:
     from jsonargparse import ActionConfigFile, ArgumentParser  # type: ignore[attr-defined]
 
-    from rlprune.experiments.yaml_file import read_yaml
+    from rlprune.experiments.settings.yaml_file import read_yaml
 
     class ConfigFile(ActionConfigFile):
         """Takes files only that :func:`read_yaml` takes, with values of their kinds."""

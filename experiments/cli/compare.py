@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.run_config import CompareConfig
+from rlprune.experiments.settings.run_config import CompareConfig
 
 if TYPE_CHECKING:
     from rlprune.experiments.comparing import Comparison

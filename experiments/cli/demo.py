@@ -6,7 +6,7 @@ import itertools
 from pathlib import Path
 
 from rlprune.experiments.cli.train import RunAnswer
-from rlprune.experiments.run_config import DemoConfig, TrainConfig
+from rlprune.experiments.settings.run_config import DemoConfig, TrainConfig
 
 CONFIG = DemoConfig
 EXAMPLE = "rlprune demo --budget latency=0.4 --decide channels"

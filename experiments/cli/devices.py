@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.device_config import DevicesConfig
+from rlprune.experiments.settings.device_config import DevicesConfig
 
 if TYPE_CHECKING:
-    from rlprune.experiments.devices import DevicesAnswer
+    from rlprune.experiments.pipeline.listing_devices import DevicesAnswer
 
 CONFIG = DevicesConfig
 EXAMPLE = "rlprune devices"
@@ -15,6 +15,6 @@ EXAMPLE = "rlprune devices"
 
 def run(config: DevicesConfig, command: str) -> DevicesAnswer:
     """Find what can be run and measured here."""
-    from rlprune.experiments.devices import find_devices
+    from rlprune.experiments.pipeline.listing_devices import find_devices
 
     return find_devices()

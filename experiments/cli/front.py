@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.run_config import FrontConfig
+from rlprune.experiments.settings.run_config import FrontConfig
 
 if TYPE_CHECKING:
     from rlprune.experiments.fronting.answer import Fronts

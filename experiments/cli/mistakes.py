@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlprune.errors import nearest
-from rlprune.experiments.options import flag_of, in_words
-from rlprune.experiments.run_config import TrainConfig
+from rlprune.experiments.settings.options import flag_of, in_words
+from rlprune.experiments.settings.run_config import TrainConfig
 
 Fields = Sequence[dataclasses.Field[Any]]
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.run_config import SweepConfig
+from rlprune.experiments.settings.run_config import SweepConfig
 
 if TYPE_CHECKING:
     from rlprune.experiments.sweeping.answer import SweepAnswer

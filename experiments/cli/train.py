@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from rlprune.experiments.run_config import TrainConfig
+from rlprune.experiments.settings.run_config import TrainConfig
 
 if TYPE_CHECKING:
-    from rlprune.experiments.run_folder import RunFolder
+    from rlprune.experiments.runs.run_folder import RunFolder
 
 CONFIG = TrainConfig
 EXAMPLE = "rlprune train --network fashion-resnet20 --budget latency=0.5 --episodes 300 --out runs/resnet20"
@@ -27,10 +27,10 @@ class RunAnswer:
 
     def show(self) -> None:
         """Print the table, the verdict and where to look next."""
-        from rlprune.experiments.commands import tensorboard
-        from rlprune.experiments.rows import Row
-        from rlprune.experiments.run_folder import NETWORKS
-        from rlprune.experiments.tables import print_rows
+        from rlprune.experiments.runs.rows import Row
+        from rlprune.experiments.runs.run_folder import NETWORKS
+        from rlprune.experiments.runs.tables import print_rows
+        from rlprune.experiments.settings.commands import tensorboard
 
         result, path = self.result, self.run.path
         title = f"{result['network']} on {result['task']}, {', '.join(result['budgets'])}"
@@ -47,7 +47,7 @@ class RunAnswer:
 
 def run(config: TrainConfig, command: str) -> RunAnswer:
     """Train, and read the result back."""
-    from rlprune.experiments.training import train
+    from rlprune.experiments.pipeline.training import train
 
     folder = train(config, command)
     return RunAnswer(folder, folder.result())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.run_config import ValidateConfig
+from rlprune.experiments.settings.run_config import ValidateConfig
 
 if TYPE_CHECKING:
     from rlprune.experiments.validating import ValidateAnswer

@@ -15,10 +15,10 @@ from rlprune.experiments.comparing.front import common_fronts
 from rlprune.experiments.comparing.sections import Line, Section, of_one_run
 from rlprune.experiments.comparing.significance import MEASURES, Trial, method_note, trials_of
 from rlprune.experiments.comparing.tables import BRIEF, FULL, as_csv, section_table, trial_table
-from rlprune.experiments.pictures import save_figure
-from rlprune.experiments.tables import markdown, markdown_mapping, print_table, wrapped
-from rlprune.experiments.verdict import listed, reason
-from rlprune.files import write_atomic, write_json
+from rlprune.experiments.reports.pictures import save_figure
+from rlprune.experiments.runs.tables import markdown, markdown_mapping, print_table, wrapped
+from rlprune.experiments.runs.verdict import listed, reason
+from rlprune.support.files import write_atomic, write_json
 
 SCHEMA = "rlprune-comparison/2"
 PICTURES = {

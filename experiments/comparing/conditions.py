@@ -8,8 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rlprune.experiments.rows import Row, score_text
-from rlprune.experiments.run_config import TrainConfig
+from rlprune.experiments.runs.rows import Row, score_text
+from rlprune.experiments.settings.run_config import TrainConfig
 
 Conditions = dict[str, Any]
 SPLITS = ("calibration", "validation", "test")

@@ -12,12 +12,12 @@ from rlprune.agents import AGENTS
 from rlprune.experiments.comparing.front import CommonFront, Point
 from rlprune.experiments.comparing.reading import SEEDLESS
 from rlprune.experiments.comparing.sections import Line, Section
-from rlprune.experiments.fronts import POLICY
-from rlprune.experiments.pictures import DENSE as BLACK
-from rlprune.experiments.pictures import LEARNED, LIMIT, OTHERS, new_figure
-from rlprune.experiments.pictures import UNIFORM as GREY
-from rlprune.experiments.rows import DENSE, FILLED, UNIFORM
-from rlprune.network import FloatArray
+from rlprune.experiments.pipeline.fronts import POLICY
+from rlprune.experiments.reports.pictures import DENSE as BLACK
+from rlprune.experiments.reports.pictures import LEARNED, LIMIT, OTHERS, new_figure
+from rlprune.experiments.reports.pictures import UNIFORM as GREY
+from rlprune.experiments.runs.rows import DENSE, FILLED, UNIFORM
+from rlprune.networks.network import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

@@ -12,14 +12,14 @@ import numpy as np
 from rlprune.agents import AGENTS
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.comparing.conditions import Conditions, conditions_of, settings_of
-from rlprune.experiments.episodes import EpisodeTable
-from rlprune.experiments.free_folder import STATUS
-from rlprune.experiments.fronts import POLICY
-from rlprune.experiments.report import episode_tables
-from rlprune.experiments.result_shape import MALFORMED
-from rlprune.experiments.rows import DENSE, FILLED, UNSEARCHED, Row
-from rlprune.experiments.run_folder import RESULT, RunFolder
-from rlprune.network import FloatArray
+from rlprune.experiments.pipeline.fronts import POLICY
+from rlprune.experiments.reports.report import episode_tables
+from rlprune.experiments.runs.episodes import EpisodeTable
+from rlprune.experiments.runs.free_folder import STATUS
+from rlprune.experiments.runs.result_shape import MALFORMED
+from rlprune.experiments.runs.rows import DENSE, FILLED, UNSEARCHED, Row
+from rlprune.experiments.runs.run_folder import RESULT, RunFolder
+from rlprune.networks.network import FloatArray
 
 SEEDLESS = (DENSE, *UNSEARCHED)
 """Methods that search nothing, and so need no word when they stand in several runs."""

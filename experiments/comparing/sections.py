@@ -14,10 +14,10 @@ from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import Spread, spread
 from rlprune.experiments.comparing.conditions import Conditions, differences, key_of
 from rlprune.experiments.comparing.reading import SEEDLESS, Entry, Read, malformed
-from rlprune.experiments.ranking import Standing, best_first
-from rlprune.experiments.result_shape import MALFORMED
-from rlprune.experiments.rows import DENSE, UNSEARCHED
-from rlprune.experiments.run_config import TrainConfig
+from rlprune.experiments.runs.ranking import Standing, best_first
+from rlprune.experiments.runs.result_shape import MALFORMED
+from rlprune.experiments.runs.rows import DENSE, UNSEARCHED
+from rlprune.experiments.settings.run_config import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())
 
@@ -218,7 +218,7 @@ def _short(value: Any) -> str:
 
 
 def _best_first(lines: Sequence[Line]) -> list[Line]:
-    """Dense, then by :mod:`rlprune.experiments.ranking`."""
+    """Dense, then by :mod:`rlprune.experiments.runs.ranking`."""
     single = of_one_run(lines)
     dense, pruned = ([line for line in lines if (line.method == DENSE) is wanted] for wanted in (True, False))
     standings = [line.entries[0].row.standing if single else _mean_standing(line) for line in pruned]

@@ -7,13 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlprune.budgets.limits import Budget, format_cost
 from rlprune.errors import BudgetError, ConfigError, unknown_name
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
 from rlprune.experiments.fronting.pareto import nearest
 from rlprune.experiments.fronting.plans import Plan
-from rlprune.experiments.rows import in_kilobytes, score_text
-from rlprune.limits import Budget, format_cost
+from rlprune.experiments.runs.rows import in_kilobytes, score_text
 
 KNEE = "knee"
 FITS = 1e-9
@@ -41,7 +41,7 @@ class Limit:
 def parse_limits(texts: Sequence[str]) -> list[Limit]:
     """Limits from texts: ``latency=0.5``, ``energy=2mJ`` (at most), ``accuracy=0.98``, ``accuracy=90%`` (at least).
 
-    Numbers alone are shares of the dense network, as in :meth:`rlprune.limits.Budget.parse`.
+    Numbers alone are shares of the dense network, as in :meth:`rlprune.budgets.limits.Budget.parse`.
 
     Raises:
         ConfigError: a score that does not read so, or an objective that comes twice.

@@ -10,13 +10,13 @@ from pathlib import Path
 from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments.comparing.conditions import DEVICE, SCENE, differences
 from rlprune.experiments.comparing.reading import Read, read_runs
-from rlprune.experiments.free_folder import check_free
 from rlprune.experiments.fronting.answer import Fronts
 from rlprune.experiments.fronting.objectives import TIMED
 from rlprune.experiments.fronting.plans import Source
 from rlprune.experiments.fronting.wishes import Wishes, fronts_of
-from rlprune.experiments.result_shape import MALFORMED
-from rlprune.experiments.run_config import FrontConfig
+from rlprune.experiments.runs.free_folder import check_free
+from rlprune.experiments.runs.result_shape import MALFORMED
+from rlprune.experiments.settings.run_config import FrontConfig
 
 
 def join_fronts(config: FrontConfig) -> Fronts:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.network import FloatArray, IntArray
+from rlprune.networks.network import FloatArray, IntArray
 
 SAME = 1e-6
 """Relative difference below which two columns are one."""

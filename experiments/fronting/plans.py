@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 
 from rlprune.errors import RunError
-from rlprune.experiments.episodes import EpisodeTable
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE, TIMED, loss_of
-from rlprune.experiments.rows import DENSE, UNSEARCHED, Row, finalist_name
-from rlprune.plan import Decision, PruningPlan
+from rlprune.experiments.runs.episodes import EpisodeTable
+from rlprune.experiments.runs.rows import DENSE, UNSEARCHED, Row, finalist_name
+from rlprune.plans.plan import Decision, PruningPlan
 
 MEASURED, SEARCHED = "measured", "searched"
 FINAL = "final plan"

@@ -7,11 +7,11 @@ import io
 from collections.abc import Sequence
 from typing import Any
 
+from rlprune.budgets.limits import plain
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
 from rlprune.experiments.fronting.plans import Plan
-from rlprune.experiments.rows import score_text
-from rlprune.limits import plain
+from rlprune.experiments.runs.rows import score_text
 
 Table = tuple[list[str], list[list[str]], list[bool]]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlprune.experiments.fronting.pareto import undominated
-from rlprune.network import FloatArray
+from rlprune.networks.network import FloatArray
 
 
 def hypervolume(losses: FloatArray, reference: FloatArray) -> float:

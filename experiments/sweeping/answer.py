@@ -11,9 +11,9 @@ from pathlib import Path
 
 from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments.comparing import Comparison, compare_runs
-from rlprune.experiments.run_config import CompareConfig
+from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.settings.run_config import CompareConfig
 from rlprune.experiments.sweeping.folder import STATES, StudyFolder
-from rlprune.experiments.tables import print_table
 
 SCHEMA = "rlprune-sweep/1"
 

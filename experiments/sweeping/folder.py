@@ -12,13 +12,13 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from rlprune.errors import RunError
-from rlprune.experiments.config import as_dict
-from rlprune.experiments.free_folder import STATUS
-from rlprune.experiments.progress import Progress
-from rlprune.experiments.run_config import TrainConfig
-from rlprune.experiments.run_folder import RunFolder
+from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.runs.free_folder import STATUS
+from rlprune.experiments.runs.run_folder import RunFolder
+from rlprune.experiments.settings.config import as_dict
+from rlprune.experiments.settings.run_config import TrainConfig
 from rlprune.experiments.sweeping.study import Member, Settings, Study, differences
-from rlprune.files import read_json, write_atomic, write_json
+from rlprune.support.files import read_json, write_atomic, write_json
 
 FAILURE = "rlprune-failure/1"
 LOCK = ".lock"

@@ -13,13 +13,13 @@ from typing import Any
 import yaml
 
 from rlprune.errors import ConfigError, RlpruneError, RunError
-from rlprune.experiments.interruption import stopping_on_sigterm
-from rlprune.experiments.run_config import CONFIG
+from rlprune.experiments.pipeline.interruption import stopping_on_sigterm
+from rlprune.experiments.settings.run_config import CONFIG
 from rlprune.experiments.sweeping.archive import unpack
 from rlprune.experiments.sweeping.elsewhere import PROFILE, Parcel, Parcelled, work_on
 from rlprune.experiments.sweeping.local import Ended
 from rlprune.experiments.sweeping.orders import End, Order
-from rlprune.files import write_atomic
+from rlprune.support.files import write_atomic
 
 LOCAL = "local"
 TRIES = 3

@@ -50,17 +50,17 @@ def _work(order: Order) -> int:
 
 
 def _measure(order: Order) -> None:
-    from rlprune.experiments.config import from_dict
-    from rlprune.experiments.device_config import ProfileConfig
-    from rlprune.experiments.profiling import measure_profile
+    from rlprune.experiments.pipeline.profiling import measure_profile
+    from rlprune.experiments.settings.config import from_dict
+    from rlprune.experiments.settings.device_config import ProfileConfig
 
     measure_profile(from_dict(ProfileConfig, order.settings))
 
 
 def _train(order: Order, progress: PoliteProgress) -> None:
-    from rlprune.experiments.config import from_dict
-    from rlprune.experiments.run_config import TrainConfig
-    from rlprune.experiments.training import train
+    from rlprune.experiments.pipeline.training import train
+    from rlprune.experiments.settings.config import from_dict
+    from rlprune.experiments.settings.run_config import TrainConfig
 
     settings = from_dict(TrainConfig, order.settings)
     if order.work == "resume":

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rlprune.devices.sources import is_source
-from rlprune.experiments.config import CHOSEN, as_dict
-from rlprune.experiments.device_config import ProfileConfig
-from rlprune.experiments.run_config import TrainConfig
-from rlprune.experiments.setup import needs_profile
+from rlprune.experiments.pipeline.setup import needs_profile
+from rlprune.experiments.settings.config import CHOSEN, as_dict
+from rlprune.experiments.settings.device_config import ProfileConfig
+from rlprune.experiments.settings.run_config import TrainConfig
 from rlprune.experiments.sweeping.names import digest, shortened, word
 
 SAME = (

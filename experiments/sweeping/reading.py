@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.errors import ConfigError
-from rlprune.experiments.yaml_file import MAX_YAML_BYTES, read_yaml
-from rlprune.files import read_text
+from rlprune.experiments.settings.yaml_file import MAX_YAML_BYTES, read_yaml
+from rlprune.support.files import read_text
 
 SHIPPED = Path(__file__).resolve().parents[1] / "studies"
 

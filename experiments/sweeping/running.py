@@ -12,11 +12,11 @@ from typing import Protocol
 from rlprune.devices import resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import ConfigError
-from rlprune.experiments.config import as_dict
-from rlprune.experiments.device_config import ProfileConfig
-from rlprune.experiments.interruption import Interrupted
-from rlprune.experiments.progress import Progress
-from rlprune.experiments.run_config import SweepConfig, TrainConfig
+from rlprune.experiments.pipeline.interruption import Interrupted
+from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.settings.config import as_dict
+from rlprune.experiments.settings.device_config import ProfileConfig
+from rlprune.experiments.settings.run_config import SweepConfig, TrainConfig
 from rlprune.experiments.sweeping.answer import Entry, SweepAnswer, compared
 from rlprune.experiments.sweeping.folder import StudyFolder
 from rlprune.experiments.sweeping.local import LocalRunner
@@ -24,7 +24,7 @@ from rlprune.experiments.sweeping.on_ray import LOCAL, RayRunner, connected
 from rlprune.experiments.sweeping.orders import End, Order, Work
 from rlprune.experiments.sweeping.profiles import profile_name, profile_of
 from rlprune.experiments.sweeping.study import Study, read_study
-from rlprune.progress import Bar
+from rlprune.support.progress import Bar
 
 DETAIL = 110
 

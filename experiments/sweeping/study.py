@@ -11,8 +11,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlprune.errors import ConfigError, RlpruneError
-from rlprune.experiments.config import as_dict, check_known, from_dict
-from rlprune.experiments.run_config import TrainConfig
+from rlprune.experiments.settings.config import as_dict, check_known, from_dict
+from rlprune.experiments.settings.run_config import TrainConfig
 from rlprune.experiments.sweeping.names import member_name
 from rlprune.experiments.sweeping.reading import read_study_file
 
@@ -138,7 +138,7 @@ def _member(common: Settings, varied: Settings) -> Member:
     Raises:
         RlpruneError: one is wrong; the member is named.
     """
-    from rlprune.experiments.training import check_searchers
+    from rlprune.experiments.pipeline.training import check_searchers
 
     name = member_name(varied)
     try:

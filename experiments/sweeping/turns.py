@@ -9,7 +9,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from rlprune.errors import RunError
-from rlprune.experiments.progress import Progress
+from rlprune.experiments.pipeline.progress import Progress
 
 MEASURING = ("profile", "measure")
 """Phases of a job that must not be disturbed."""

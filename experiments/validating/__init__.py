@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.errors import ConfigError, RlpruneError, RunError
-from rlprune.experiments.progress import Progress
-from rlprune.experiments.run_config import ValidateConfig
-from rlprune.experiments.run_folder import RESULT, RunFolder
+from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.runs.run_folder import RESULT, RunFolder
+from rlprune.experiments.runs.versions import versions
+from rlprune.experiments.settings.run_config import ValidateConfig
 from rlprune.experiments.validating.claims import DIFFERS, HOLDS, UNCHECKED, Claims
 from rlprune.experiments.validating.of_details import check_details
 from rlprune.experiments.validating.of_measured import check_measured
@@ -27,9 +28,8 @@ from rlprune.experiments.validating.of_search import (
 from rlprune.experiments.validating.rebuilding import Rebuilt, rebuild
 from rlprune.experiments.validating.table import print_claims
 from rlprune.experiments.validating.tolerances import Tolerances
-from rlprune.experiments.versions import versions
-from rlprune.files import read_json, write_json
-from rlprune.threads import torch_threads
+from rlprune.support.files import read_json, write_json
+from rlprune.support.threads import torch_threads
 
 SCHEMA = "rlprune-validation/1"
 FILE = "validation.json"

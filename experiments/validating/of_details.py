@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from rlprune.experiments.details import told_of
+from rlprune.experiments.runs.details import told_of
 from rlprune.experiments.validating.claims import Claims, Tolerance
 from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.tolerances import Tolerances

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlprune.experiments.device import measure
-from rlprune.experiments.progress import Progress
-from rlprune.experiments.scoring import Candidate, peak_of
+from rlprune.experiments.pipeline.measuring_device import measure
+from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.pipeline.scoring import Candidate, peak_of
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.of_rows import Listed
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt

@@ -11,21 +11,21 @@ from safetensors import SafetensorError
 from safetensors.torch import load
 from torch import nn
 
-from rlprune.delivery import Delivered
+from rlprune.delivery.compact.file import load_compact
+from rlprune.delivery.delivered import Delivered
+from rlprune.delivery.onnx.export import TOLERANCE, verify_onnx
 from rlprune.devices import DeviceProfile
 from rlprune.errors import RunError
-from rlprune.experiments.cost import FILE, read_sessions
-from rlprune.experiments.run_folder import COMPACT, ONNX, PROFILE, TENSORS
-from rlprune.experiments.scoring import digest, weights
-from rlprune.experiments.setup import labelled
+from rlprune.experiments.pipeline.scoring import digest, weights
+from rlprune.experiments.pipeline.setup import labelled
+from rlprune.experiments.runs.run_cost import FILE, read_sessions
+from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PROFILE, TENSORS
 from rlprune.experiments.validating.claims import EXACT, Claims, Tolerance
 from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.tolerances import LATER, Tolerances
-from rlprune.export import TOLERANCE, verify_onnx
-from rlprune.inputs import Inputs, call, map_tensors, named_tensors_in
-from rlprune.network import Network
-from rlprune.pruning.verification import telling_inputs
-from rlprune.storage import load_compact
+from rlprune.networks.checking.verification import telling_inputs
+from rlprune.networks.inputs import Inputs, call, map_tensors, named_tensors_in
+from rlprune.networks.network import Network
 from rlprune.tasks.base import APART
 from rlprune.tasks.overlap import split_digest
 

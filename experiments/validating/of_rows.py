@@ -6,18 +6,18 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlprune.budget import cost_name
-from rlprune.completion import FITS
-from rlprune.experiments.ranking import standings
-from rlprune.experiments.rows import UNSEARCHED, Row
-from rlprune.experiments.run_folder import PLAN
-from rlprune.experiments.scoring import score_on_test
+from rlprune.budgets.budget import cost_name
+from rlprune.budgets.completion import FITS
+from rlprune.evaluation.problem import PruningProblem
+from rlprune.experiments.pipeline.scoring import score_on_test
+from rlprune.experiments.runs.ranking import standings
+from rlprune.experiments.runs.rows import UNSEARCHED, Row
+from rlprune.experiments.runs.run_folder import PLAN
+from rlprune.experiments.runs.verdict import ranked
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
 from rlprune.experiments.validating.tolerances import Tolerances
-from rlprune.experiments.verdict import ranked
-from rlprune.plan import PruningPlan
-from rlprune.problem import PruningProblem
+from rlprune.plans.plan import PruningPlan
 
 COUNTED = ("macs", "params", "size_bytes")
 PROMISED = {

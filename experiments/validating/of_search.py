@@ -9,17 +9,17 @@ import numpy as np
 
 from rlprune.agents import AGENTS, Policy
 from rlprune.agents.replay import replayed_plan
-from rlprune.budget import cost_name
-from rlprune.evaluation import Quality
-from rlprune.experiments.episodes import EpisodeTable, read_csv
-from rlprune.experiments.fronts import POLICY, volumes_of
-from rlprune.experiments.progress import Progress
-from rlprune.experiments.ranking import Standing, best_first
-from rlprune.experiments.run_config import ValidateConfig
+from rlprune.budgets.budget import cost_name
+from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.problem import Outcome
+from rlprune.experiments.pipeline.fronts import POLICY, volumes_of
+from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
+from rlprune.experiments.runs.ranking import Standing, best_first
+from rlprune.experiments.settings.run_config import ValidateConfig
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
 from rlprune.experiments.validating.tolerances import Tolerances
-from rlprune.problem import Outcome
 
 COUNTS = ("evaluations", "cache_hits")
 

@@ -8,20 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.batchnorm_choice import StatisticsChoice
 from rlprune.devices import Device, DeviceProfile, meter_of, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import DeviceError, NetworkError, ProfileError
-from rlprune.evaluation import Evaluator
-from rlprune.experiments.device_facts import DeviceFacts, facts_here, facts_of_profile
-from rlprune.experiments.fronts import FrontJob
-from rlprune.experiments.job import Job
-from rlprune.experiments.progress import Progress
-from rlprune.experiments.run_config import TrainConfig, ValidateConfig
-from rlprune.experiments.run_folder import PROFILE, RunFolder
-from rlprune.experiments.scoring import Candidate, candidate, dense_candidate
-from rlprune.experiments.searches import finalists
-from rlprune.experiments.setup import (
+from rlprune.evaluation.batchnorm_choice import StatisticsChoice
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.experiments.pipeline.device_facts import DeviceFacts, facts_here, facts_of_profile
+from rlprune.experiments.pipeline.fronts import FrontJob
+from rlprune.experiments.pipeline.job import Job
+from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_candidate
+from rlprune.experiments.pipeline.searching import finalists
+from rlprune.experiments.pipeline.setup import (
     Material,
     is_measured,
     load_material,
@@ -29,10 +28,11 @@ from rlprune.experiments.setup import (
     make_problem,
     needs_profile,
 )
-from rlprune.experiments.training import prepare
-from rlprune.experiments.trust import refuse_code
-from rlprune.network import Network
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.experiments.pipeline.training import prepare
+from rlprune.experiments.runs.run_folder import PROFILE, RunFolder
+from rlprune.experiments.settings.run_config import TrainConfig, ValidateConfig
+from rlprune.experiments.settings.trust import refuse_code
+from rlprune.networks.network import Network
 
 DENSE = "dense"
 ON_NAN = "skip"

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 from typing import Any
 
-from rlprune.experiments.tables import print_table
+from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.validating.claims import DIFFERS, HOLDS, UNCHECKED, Claim
 
 LONGEST = 48

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from rlprune.network import FloatArray, IntArray
+from rlprune.networks.network import FloatArray, IntArray
 
 
 @runtime_checkable
@@ -21,5 +21,5 @@ class CostModel(Protocol):
     unit: str
 
     def __call__(self, levels: IntArray) -> FloatArray:
-        """Cost of plans, ``[N, K] -> [N]``; see :class:`rlprune.space.Space`."""
+        """Cost of plans, ``[N, K] -> [N]``; see :class:`rlprune.choices.space.Space`."""
         ...

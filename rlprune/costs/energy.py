@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 
+from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
-from rlprune.devices.profile import DeviceProfile
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.space import Space
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.networks.network import FloatArray, IntArray, Network
 
 
 class EnergyCost:

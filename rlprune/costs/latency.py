@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlprune.devices.mixed import MixedLatency
-from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.records import QUANTILES
+from rlprune.choices.space import BoolArray, Space
+from rlprune.devices.profiles.mixed import MixedLatency
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiles.records import QUANTILES
 from rlprune.errors import ProfileError, unknown_name
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.space import BoolArray, Space
+from rlprune.networks.network import FloatArray, IntArray, Network
 
 
 class LatencyCost:
@@ -70,7 +70,7 @@ class TailCost:
     """Predicted milliseconds within which a share of all inferences ends: ``latency_p99`` and the like.
 
     Args:
-        quantile: a name of :data:`rlprune.devices.records.QUANTILES`.
+        quantile: a name of :data:`rlprune.devices.profiles.records.QUANTILES`.
 
     Raises:
         ProfileError: as for :class:`LatencyCost`, an unknown quantile, or one of which nothing is promised.

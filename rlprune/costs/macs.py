@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.space import Space
+from rlprune.choices.space import Space
+from rlprune.networks.network import FloatArray, IntArray, Network
 
 
 class MacsCost:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.space import Space
-from rlprune.stored import WeightCounts
+from rlprune.choices.space import Space
+from rlprune.costs.stored import WeightCounts
+from rlprune.networks.network import FloatArray, IntArray, Network
 
 
 class SizeCost:
-    """Bytes of all tensors in the compact file (:mod:`rlprune.storage`); its header is not counted."""
+    """Bytes of all tensors in the compact file (:mod:`rlprune.delivery.compact.file`); its header is not counted."""
 
     metric = "size"
     unit = "B"

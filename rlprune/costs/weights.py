@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.space import Space
-from rlprune.stored import WeightCounts
+from rlprune.choices.space import Space
+from rlprune.costs.stored import WeightCounts
+from rlprune.networks.network import FloatArray, IntArray, Network
 
 
 class WeightsCost:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from rlprune.devices.catalogue import Kind, entry, entry_of
 from rlprune.devices.meters import PowerMeter, choose_meter
-from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.runtimes.base import Runtime, RuntimeIdentity
 from rlprune.devices.simulated import SimulatedGpu
 from rlprune.devices.sources import ProfileSource, is_source, open_source

@@ -14,8 +14,8 @@ from rlprune.devices.meters.pretended import PretendedMeter
 from rlprune.devices.recording import SYNTHETIC, Extras, Plan, Samples, as_json, check, parse
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.errors import DeviceError
-from rlprune.files import read_json, write_json
-from rlprune.network import FloatArray, IntArray, Network
+from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.support.files import read_json, write_json
 
 
 class RecordedRuntime(Runtime):

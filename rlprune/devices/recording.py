@@ -7,8 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from rlprune.devices.fields import Fields
-from rlprune.devices.profile_json import check_schema, runtime_identity
+from rlprune.devices.profiles.fields import Fields
+from rlprune.devices.profiles.profile_json import check_schema, runtime_identity
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import DeviceError, ProfileError
 

@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from rlprune.acceptance import accepted_copy
 from rlprune.devices.meters.base import WINDOW_S
 from rlprune.devices.meters.pretended import PretendedMeter
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
-from rlprune.discovery import discover
 from rlprune.errors import DeviceError
-from rlprune.inputs import as_inputs
-from rlprune.layers import Layer
-from rlprune.network import FloatArray, IntArray, Network
+from rlprune.networks.inputs import as_inputs
+from rlprune.networks.layers import Layer
+from rlprune.networks.loading.acceptance import accepted_copy
+from rlprune.networks.loading.discovery import discover
+from rlprune.networks.network import FloatArray, IntArray, Network
 
 DEVICE = "synthetic GPU (formula, not a measurement)"
 OUT_TILE, IN_TILE = 32, 8

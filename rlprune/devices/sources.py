@@ -6,12 +6,12 @@ from pathlib import Path
 from typing import Protocol
 
 from rlprune.devices.grid import LAYER_SCHEMA, LayerProfile
-from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.ready import FOLDER, ready_files, ready_names
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import DeviceError, ProfileError, unknown_name
-from rlprune.files import read_json
-from rlprune.network import Network
+from rlprune.networks.network import Network
+from rlprune.support.files import read_json
 
 READY = "ready:"
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 import torch
 
-from rlprune.layers import Side
-from rlprune.network import Network
+from rlprune.networks.layers import Side
+from rlprune.networks.network import Network
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,8 +14,8 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rlprune.inputs import Inputs, call
-from rlprune.layers import BatchNorm
+from rlprune.networks.inputs import Inputs, call
+from rlprune.networks.layers import BatchNorm
 
 Norm = BatchNorm | nn.SyncBatchNorm
 Moments = tuple[torch.Tensor, torch.Tensor]

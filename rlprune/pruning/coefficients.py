@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from rlprune.layers import Layer
+from rlprune.networks.layers import Layer
 
 
 @dataclass(frozen=True, eq=False)

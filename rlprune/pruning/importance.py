@@ -15,13 +15,13 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rlprune.networks.tracing.tracer import tensor_named
 from rlprune.pruning.elimination import Consumers, eliminate
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics, stored_dtype, submatrix
-from rlprune.tracing.tracer import tensor_named
 
 if TYPE_CHECKING:
-    from rlprune.network import Group, Network
-    from rlprune.tracing.couplings import Member
+    from rlprune.networks.couplings import Member
+    from rlprune.networks.network import Group, Network
 
 IMPORTANCES = ("elimination", "contribution", "l1")
 GIB = 2**30

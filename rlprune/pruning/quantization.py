@@ -17,9 +17,9 @@ import torch
 from torch import Tensor, nn
 
 from rlprune.errors import NetworkError, PlanError
-from rlprune.inputs import Inputs, as_inputs, call
-from rlprune.layers import Layer
-from rlprune.network import Network
+from rlprune.networks.inputs import Inputs, as_inputs, call
+from rlprune.networks.layers import Layer
+from rlprune.networks.network import Network
 from rlprune.pruning.codes import dequantize, halve, quantize
 
 STORED_BITS = (4, 8, 16, 32)

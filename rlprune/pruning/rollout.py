@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from rlprune.groups import Group
-from rlprune.inputs import Inputs, call, tensors_in
+from rlprune.networks.groups import Group
+from rlprune.networks.inputs import Inputs, call, tensors_in
 from rlprune.pruning.calibration import HELD_OUT_EVERY, divided
 from rlprune.tasks.base import Split
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
-from rlprune.layers import Side
-from rlprune.network import Network
-from rlprune.pruning import surgery
+from rlprune.networks import surgery
+from rlprune.networks.layers import Side
+from rlprune.networks.network import Network
 from rlprune.pruning.axes import Axis
 from rlprune.pruning.calibration import Statistics
 from rlprune.pruning.coefficients import Coefficients

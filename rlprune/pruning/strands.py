@@ -15,11 +15,11 @@ from dataclasses import replace
 import torch
 from torch import nn
 
-from rlprune.groups import Group
-from rlprune.inputs import Inputs, call, tensors_in
-from rlprune.network import Network
-from rlprune.pruning import surgery
-from rlprune.tracing.couplings import Member
+from rlprune.networks import surgery
+from rlprune.networks.couplings import Member
+from rlprune.networks.groups import Group
+from rlprune.networks.inputs import Inputs, call, tensors_in
+from rlprune.networks.network import Network
 
 TOLERANCE = 1e-4
 Strand = tuple[int, int]

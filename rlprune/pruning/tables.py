@@ -18,11 +18,11 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
-from rlprune import layout
 from rlprune.errors import ConfigError, unknown_name
-from rlprune.layers import Layer, Side, Sides
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.pruning import surgery
+from rlprune.networks import layout, surgery
+from rlprune.networks.layers import Layer, Side, Sides
+from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.tracing.tracer import named_tensors
 from rlprune.pruning.axes import find_axes
 from rlprune.pruning.cache import RecentlyUsed
 from rlprune.pruning.calibration import COMPUTED, GIB, Statistics, gather, linear_consumers, too_large
@@ -35,7 +35,6 @@ from rlprune.pruning.strands import aligned
 from rlprune.pruning.work import Told, Work
 from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches, even_batches
-from rlprune.tracing.tracer import named_tensors
 
 __all__ = ["IMPORTANCES", "PruningTables", "batches", "even_batches"]
 

@@ -9,8 +9,8 @@ from functools import partial
 import torch
 from torch import nn
 
-from rlprune.layers import Layer
-from rlprune.network import IntArray
+from rlprune.networks.layers import Layer
+from rlprune.networks.network import IntArray
 from rlprune.pruning.calibration import Statistics, gather, obstacle, too_large
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.reconstruction import does_harm

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 
-from rlprune.groups import Group
-from rlprune.network import Network
+from rlprune.networks.groups import Group
+from rlprune.networks.network import Network
 from rlprune.pruning.coefficients import Coefficients
 
 Told = Callable[[float], None]

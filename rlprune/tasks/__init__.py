@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from rlprune.errors import TaskError, unknown_name
-from rlprune.references import call_function, is_reference
+from rlprune.support.user_code import call_function, is_reference
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.binary import BinaryTask
 from rlprune.tasks.ranking import RankingTask

@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from rlprune.errors import NetworkError, TaskError
-from rlprune.inputs import batch_size, call, named_parts
+from rlprune.networks.inputs import batch_size, call, named_parts
 from rlprune.tasks.split import Batch, tensor_kind
 
 if TYPE_CHECKING:

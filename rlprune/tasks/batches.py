@@ -1,4 +1,4 @@
-"""Samples of a split in batches, as a network takes them (see :func:`rlprune.inputs.call`)."""
+"""Samples of a split in batches, as a network takes them (see :func:`rlprune.networks.inputs.call`)."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from rlprune import layout
-from rlprune.inputs import map_tensors
+from rlprune.networks import layout
+from rlprune.networks.inputs import map_tensors
 from rlprune.tasks.split import Batch, Split
 
 

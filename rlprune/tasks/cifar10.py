@@ -13,7 +13,7 @@ import numpy as np
 import torch
 
 from rlprune.errors import TaskError
-from rlprune.files import read_bytes
+from rlprune.support.files import read_bytes
 from rlprune.tasks.base import Split, Task
 from rlprune.tasks.folders import find_folder
 from rlprune.tasks.images import LabelledImages, cut_train, image_task

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 
 from rlprune.errors import TaskError
-from rlprune.inputs import map_tensors
+from rlprune.networks.inputs import map_tensors
 
 Batch = tuple[torch.Tensor, ...] | dict[str, torch.Tensor]
-"""Samples as a network's ``forward`` takes them: positional or keyword arguments (see :func:`rlprune.inputs.call`)."""
+"""Samples as a network's ``forward`` takes them: positional or keyword (see :func:`rlprune.networks.inputs.call`)."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
+from rlprune.delivery.onnx.export import quiet
 from rlprune.errors import NetworkError
-from rlprune.export import quiet
-from rlprune.files import read_json
+from rlprune.support.files import read_json
 from rlprune.zoo.huggingface_inputs import LENGTH, SIZE, make_inputs
 from rlprune.zoo.libraries import first_line, import_library
 from rlprune.zoo.loaded import LoadedNetwork

@@ -13,7 +13,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from rlprune.errors import NetworkError, unknown_name
-from rlprune.files import read_json
+from rlprune.support.files import read_json
 from rlprune.zoo.dense import fashion_dense
 from rlprune.zoo.mobilenet import fashion_mobilenet
 from rlprune.zoo.resnet import digits_resnet, fashion_resnet20

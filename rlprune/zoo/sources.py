@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rlprune.errors import NetworkError, unknown_name
-from rlprune.references import call_function, is_reference
+from rlprune.support.user_code import call_function, is_reference
 from rlprune.zoo.loaded import ExampleInputs, LoadedNetwork
 from rlprune.zoo.names import SourceName
 from rlprune.zoo.registry import ZOO, load_zoo, zoo_entry

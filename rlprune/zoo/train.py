@@ -23,8 +23,8 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from rlprune.errors import NetworkError, RlpruneError
-from rlprune.files import read_json, write_atomic, write_json
-from rlprune.progress import Bar
+from rlprune.support.files import read_json, write_atomic, write_json
+from rlprune.support.progress import Bar
 from rlprune.tasks import Split, Task, load_task
 from rlprune.tasks.overlap import split_digest
 from rlprune.zoo.registry import INDEX, ZooEntry, zoo_entry

@@ -5,12 +5,12 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.costs import MacsCost, ParamsCost
 from rlprune.envs import LayerPruningEnv
-from rlprune.evaluation import Evaluator
-from rlprune.network import Network
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import PruningProblem
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Split, Task
 from tests.models import build, images

@@ -9,12 +9,12 @@ from scipy.stats import spearmanr
 from rlprune.agents.exploration import Exploration, Explorer
 from rlprune.agents.proposals import Neighbourhood, climb
 from rlprune.agents.return_model import AdditiveLoss, ReturnModel
-from rlprune.budget import Budget
-from rlprune.completion import FITS, FloatArray, IntArray
+from rlprune.budgets.budget import Budget
+from rlprune.budgets.completion import FITS, FloatArray, IntArray
 from rlprune.envs.observations import Observer
 from rlprune.envs.walking import PlanWalk
 from rlprune.errors import ConfigError
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 from tests.agents.conftest import MakeEnv
 
 

@@ -17,16 +17,16 @@ from rlprune.agents.exploration import Exploration, Explorer
 from rlprune.agents.proposals import Neighbourhood
 from rlprune.agents.replay import action_spread, replayed_plan
 from rlprune.agents.return_model import AdditiveLoss
-from rlprune.budget import Budget
-from rlprune.choices import KINDS, Kind
-from rlprune.completion import FITS
+from rlprune.budgets.budget import Budget
+from rlprune.budgets.completion import FITS
+from rlprune.choices.choice import KINDS, Kind
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs import MacsCost, SizeCost
 from rlprune.envs import LayerPruningEnv
 from rlprune.envs.slots import slots_of
 from rlprune.errors import PolicyError
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.pruning.quantization import int8_layers
-from rlprune.space import Decisions, Space
 from tests.mixed import prepare, random_rows
 
 PREPARED = functools.cache(prepare)

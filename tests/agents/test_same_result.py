@@ -8,14 +8,14 @@ from pathlib import Path
 import pytest
 
 from rlprune.agents import METHODS, SearchResult, make_searcher, search_range
-from rlprune.batchnorm_choice import StatisticsChoice
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.costs import MacsCost, ParamsCost
-from rlprune.evaluation import Evaluator
-from rlprune.experiments.journal import FILE, Journal
-from rlprune.parallel import ParallelEvaluator, Workers
-from rlprune.problem import PruningProblem
-from rlprune.threads import torch_threads
+from rlprune.evaluation.batchnorm_choice import StatisticsChoice
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import PruningProblem
+from rlprune.evaluation.workers import ParallelEvaluator, Workers
+from rlprune.experiments.runs.journal import FILE, Journal
+from rlprune.support.threads import torch_threads
 from tests.agents.conftest import make_tables
 
 EPISODES = 36

@@ -7,13 +7,13 @@ import pytest
 import torch
 
 from rlprune.agents import AGENTS, METHODS, Episode, best_outcomes, make_searcher, replay
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.costs import MacsCost
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError
-from rlprune.evaluation import Evaluator
-from rlprune.network import Network
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import PruningProblem
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import load_task
 from rlprune.zoo import load_zoo, zoo_entry

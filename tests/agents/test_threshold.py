@@ -11,16 +11,16 @@ import torch
 
 from rlprune.agents import make_searcher
 from rlprune.agents.baselines.threshold import ThresholdPruner, ThresholdSearcher, ThresholdSettings
-from rlprune.budget import Budget
-from rlprune.choices import KINDS, Kind
-from rlprune.completion import FITS
+from rlprune.budgets.budget import Budget
+from rlprune.budgets.completion import FITS
+from rlprune.choices.choice import KINDS, Kind
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs import MacsCost, ParamsCost, SizeCost
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import BudgetError
-from rlprune.evaluation import Evaluator
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.pruning.tables import PruningTables
-from rlprune.space import Decisions, Space
 from rlprune.tasks.base import Task
 from tests.agents.conftest import make_tables
 

@@ -12,10 +12,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.export import export_onnx_bytes, input_arrays, run_onnx
-from rlprune.inputs import batch_size, call, map_tensors, tensors_in
-from rlprune.network import Group, Network
-from rlprune.pruning import surgery
+from rlprune.delivery.onnx.export import export_onnx_bytes, input_arrays, run_onnx
+from rlprune.networks import surgery
+from rlprune.networks.inputs import batch_size, call, map_tensors, tensors_in
+from rlprune.networks.network import Group, Network
 from tests.architectures.architecture import Architecture
 from tests.architectures.counting import counted_macs
 

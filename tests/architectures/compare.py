@@ -25,12 +25,12 @@ import torch
 from torch import nn
 
 from rlprune.errors import RlpruneError
-from rlprune.files import read_json, write_atomic, write_json
-from rlprune.inputs import call, tensors_in
-from rlprune.network import Network
-from rlprune.pruning import surgery
-from rlprune.tracing.atoms import IntArray, Labels
-from rlprune.tracing.tracer import named_tensors
+from rlprune.networks import surgery
+from rlprune.networks.inputs import call, tensors_in
+from rlprune.networks.network import Network
+from rlprune.networks.tracing.atoms import IntArray, Labels
+from rlprune.networks.tracing.tracer import named_tensors
+from rlprune.support.files import read_json, write_atomic, write_json
 from tests.architectures import checks
 from tests.architectures.architecture import Architecture
 from tests.architectures.catalogue import ARCHITECTURES
@@ -180,7 +180,7 @@ def over_what_is_left(network: Network, kept: Mapping[str, torch.Tensor]) -> Any
 
 
 class EntriesCut:
-    """Stands for :class:`rlprune.pruning.reference.Cut` where entries of tensors were cut, and no groups of ours."""
+    """Stands for :class:`~rlprune.networks.checking.reference.Cut` where entries of tensors were cut, not groups."""
 
     def __init__(self, network: Network, kept: Mapping[str, torch.Tensor]) -> None:
         atoms = network._found.trace.atoms

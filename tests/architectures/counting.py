@@ -9,7 +9,7 @@ import torch
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from rlprune.inputs import as_inputs, batch_size, call
+from rlprune.networks.inputs import as_inputs, batch_size, call
 
 
 def _matrix_times_vector(matrix: torch.Size, vector: torch.Size, *_: Any, **__: Any) -> int:

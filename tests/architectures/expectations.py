@@ -5,8 +5,8 @@ from __future__ import annotations
 import torch
 from torch import nn
 
-from rlprune.groups import PRODUCERS
-from rlprune.network import Network
+from rlprune.networks.groups import PRODUCERS
+from rlprune.networks.network import Network
 from tests.architectures.architecture import Architecture
 
 

@@ -6,8 +6,8 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from rlprune.files import write_atomic
-from rlprune.network import Network
+from rlprune.networks.network import Network
+from rlprune.support.files import write_atomic
 from tests.architectures.architecture import Architecture
 from tests.architectures.catalogue import ARCHITECTURES
 from tests.architectures.checks import network_of
@@ -17,9 +17,9 @@ OUTPUT = "its channels are an output of the network"
 COLUMNS = ("name", "pattern", "groups", "channels", "layers left whole", "renormalised")
 INTRODUCTION = f"""# Architectures
 
-Small networks, {len(ARCHITECTURES)} of them, on which `tests/test_architectures.py` proves that groups are found and
-cut rightly: every group alone and all together, at many widths, pruned networks run, train, are stored and exported,
-cost what was predicted, and pruning channels that are dead changes nothing.
+Small networks, {len(ARCHITECTURES)} of them, on which `tests/architectures/test_architectures.py` proves that groups
+are found and cut rightly: every group alone and all together, at many widths, pruned networks run, train, are stored
+and exported, cost what was predicted, and pruning channels that are dead changes nothing.
 
 *Groups* and *channels* are what can be pruned. A channel may stand for more than one position, such as a head or a
 convolution group. Layers are left whole because of the reason given; those that make the outputs are marked `out`.

@@ -12,10 +12,10 @@ from dataclasses import dataclass, field
 
 from torch import nn
 
-from rlprune.layers import Side
-from rlprune.network import Group, Network
-from rlprune.pruning import surgery
-from rlprune.tracing.tracer import named_tensors
+from rlprune.networks import surgery
+from rlprune.networks.layers import Side
+from rlprune.networks.network import Group, Network
+from rlprune.networks.tracing.tracer import named_tensors
 from tests.architectures.checks import EXACT, answer, difference, halves, in_float64
 
 ALIVE_AT_ZERO = ("running_var", "num_batches_tracked")

@@ -10,20 +10,20 @@ from typing import Any
 import numpy as np
 import torch
 
-from rlprune.choices import KINDS
+from rlprune.choices.choice import KINDS
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, WeightsCost
-from rlprune.devices.measuring import Effort
-from rlprune.devices.profiler import build_profile
+from rlprune.delivery.compact.file import data_bytes, load_compact
+from rlprune.delivery.onnx.export import verify_onnx
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.simulated import SimulatedGpu
-from rlprune.evaluation import Evaluator
-from rlprune.export import verify_onnx
-from rlprune.inputs import batch_size, map_tensors, tensors_in
-from rlprune.network import IntArray, Network
-from rlprune.plan import PruningPlan
-from rlprune.pruning.droppable import find_blocks
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.networks.inputs import batch_size, map_tensors, tensors_in
+from rlprune.networks.network import IntArray, Network
+from rlprune.plans.plan import PruningPlan
+from rlprune.pruning.blocks.droppable import find_blocks
 from rlprune.pruning.tables import PruningTables
-from rlprune.space import Decisions, Space
-from rlprune.storage import data_bytes, load_compact
 from rlprune.tasks.base import Split, Task
 from tests.architectures import checks
 from tests.architectures.architecture import Architecture

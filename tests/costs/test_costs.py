@@ -8,9 +8,9 @@ import torch
 from torch import nn
 
 from rlprune.costs import CostModel, MacsCost, ParamsCost
-from rlprune.devices.plans import choose_plans
-from rlprune.network import Network
-from rlprune.pruning import surgery
+from rlprune.devices.profiling.plans import choose_plans
+from rlprune.networks import surgery
+from rlprune.networks.network import Network
 
 
 @pytest.fixture(scope="module")

@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 import torch
 
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs import LatencyCost
 from rlprune.devices import DeviceProfile
-from rlprune.devices.int8_model import KindInInt8
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.mixed import MixedLatency
-from rlprune.devices.profiler import build_profile
-from rlprune.network import Network
-from rlprune.space import Decisions, Space
+from rlprune.devices.profiles.int8.int8_model import KindInInt8
+from rlprune.devices.profiles.mixed import MixedLatency
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.profiler import build_profile
+from rlprune.networks.network import Network
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import InventedRuntime
 

@@ -12,17 +12,17 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
-from rlprune.delivery import Delivered
-from rlprune.devices.int8_model import KindInInt8
-from rlprune.devices.measuring import Effort
+from rlprune.delivery.delivered import Delivered
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.mixed import MixedLatency
-from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.profiler import build_profile
-from rlprune.network import IntArray, Network
+from rlprune.devices.profiles.int8.int8_model import KindInInt8
+from rlprune.devices.profiles.mixed import MixedLatency
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.profiler import build_profile
+from rlprune.networks.network import IntArray, Network
 from rlprune.pruning.quantization import int8_layers
-from rlprune.space import Decisions, Space
 from tests.experiments.conftest import InventedRuntime
 from tests.mixed import NETWORKS, RULES, WITH_BLOCKS, Prepared, prepare, random_rows
 from tests.models import build, images

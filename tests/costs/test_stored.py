@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs import SizeCost, WeightsCost
-from rlprune.evaluation import Evaluator
-from rlprune.network import Network
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.weights import WeightRule
-from rlprune.space import Decisions, Space
 from rlprune.tasks import Split, Task
 
 

@@ -12,16 +12,16 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.choices import Kind
-from rlprune.devices.int8_model import Conversion, KindInInt8
-from rlprune.devices.mixed import MixedLatency, MixedPlan
-from rlprune.devices.predictor import LatencyPredictor, timed_layers
+from rlprune.choices.choice import Kind
+from rlprune.choices.space import Decisions, Space
+from rlprune.devices.profiles.int8.int8_links import Link, find_links
+from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
+from rlprune.devices.profiles.mixed import MixedLatency, MixedPlan
+from rlprune.devices.profiles.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
-from rlprune.layers import Layer
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.pruning.int8_links import Link, find_links
+from rlprune.networks.layers import Layer
+from rlprune.networks.network import FloatArray, IntArray, Network
 from rlprune.pruning.quantization import int8_layers
-from rlprune.space import Decisions, Space
 from rlprune.tasks.base import Split, Task
 from tests.architectures import checks
 from tests.architectures.catalogue import ARCHITECTURES
@@ -104,7 +104,7 @@ def random_rows(space: Space, count: int, seed: int = 0) -> IntArray:
 
 
 def promised_ms(truth: MixedLatency, space: Space, predictor: LatencyPredictor, row: IntArray) -> float:
-    """The formula of :mod:`rlprune.devices.mixed`, plan by plan and layer by layer, int8 whether it pays or not."""
+    """The formula of ``profiles/mixed.py``, plan by plan and layer by layer, int8 whether it pays or not."""
     net, widths = space.network, space.widths(row[None])
     timed = [layer.name for layer in timed_layers(net)]
     inside = {name for block in space.blocks for name in block.groups}

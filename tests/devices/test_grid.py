@@ -13,18 +13,18 @@ import torch
 from torch import nn
 
 from rlprune.costs import LatencyCost
-from rlprune.devices.digest import sealed
 from rlprune.devices.grid import LayerProfile, build_layer_profile
 from rlprune.devices.grid.fitting import KNOTS, hats
 from rlprune.devices.grid.probes import probes, spread_plans
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.plans import choose_plans
-from rlprune.devices.predictor import timed_layers
-from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profiles.digest import sealed
+from rlprune.devices.profiles.predictor import timed_layers
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiling.plans import choose_plans
 from rlprune.devices.runtimes import OnnxRuntime
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.errors import DeviceError, ProfileError
-from rlprune.network import FloatArray, IntArray, Network
+from rlprune.networks.network import FloatArray, IntArray, Network
 from rlprune.zoo.resnet import ResNet
 
 SIZES = (7, 14, 28)

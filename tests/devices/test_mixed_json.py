@@ -12,12 +12,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs.latency import LatencyCost
-from rlprune.devices.digest import sealed
-from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profiles.digest import sealed
+from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.errors import ProfileError, RlpruneError
 from rlprune.pruning.quantization import int8_layers
-from rlprune.space import Decisions, Space
 from tests.security.mutations import spoilt_bytes, spoilt_tree
 
 from .mixed_truth import PAYS, measured, network, random_rows, truth_of

@@ -11,15 +11,15 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.choices.space import Decisions, Space
+from rlprune.delivery.onnx.export import Feed
+from rlprune.delivery.onnx.template import OnnxTemplate
 from rlprune.devices.runtimes import OnnxRuntime, OpenVinoCpu, Runtime, TorchCpu
-from rlprune.devices.template import OnnxTemplate
-from rlprune.export import Feed
-from rlprune.inputs import as_batch
-from rlprune.network import IntArray, Network
-from rlprune.pruning import surgery
-from rlprune.pruning.depth import drop_blocks
+from rlprune.networks import surgery
+from rlprune.networks.inputs import as_batch
+from rlprune.networks.network import IntArray, Network
+from rlprune.pruning.blocks.depth import drop_blocks
 from rlprune.pruning.quantization import int8_layers
-from rlprune.space import Decisions, Space
 from rlprune.zoo import resolve_network
 
 from .mixed_truth import network

@@ -8,17 +8,26 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlprune.choices import Kind
+from rlprune.choices.choice import Kind
+from rlprune.choices.space import Decisions, Space
 from rlprune.costs.latency import LatencyCost
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.mixed_profiler import CHECKS, CHOSEN, PLANS, PROBES, ROUNDS, Mixes, add_mixes, is_unfinished
-from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.profiler import build_profile, extend_profile
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.mixed_profiler import (
+    CHECKS,
+    CHOSEN,
+    PLANS,
+    PROBES,
+    ROUNDS,
+    Mixes,
+    add_mixes,
+    is_unfinished,
+)
+from rlprune.devices.profiling.profiler import build_profile, extend_profile
 from rlprune.devices.runtimes import OnnxRuntime, OpenVinoCpu, Runtime, TorchCpu
 from rlprune.errors import DeviceError
 from rlprune.pruning.quantization import int8_layers
-from rlprune.space import Decisions, Space
 
 from .mixed_truth import PAYS, FormulaRuntime, network, promised_ms, random_rows, truth_of
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlprune.devices.plans import at_levels, choose_plans
-from rlprune.network import Network
+from rlprune.devices.profiling.plans import at_levels, choose_plans
+from rlprune.networks.network import Network
 
 
 def test_plans_are_different_allowed_and_start_dense(depthwise_network: Network) -> None:

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlprune.devices.fitting import fit_predictor, paying_widths
-from rlprune.devices.plans import choose_plans
-from rlprune.devices.predictor import FEATURES, LatencyPredictor, LayerFeatures, timed_layers
+from rlprune.devices.profiles.predictor import FEATURES, LatencyPredictor, LayerFeatures, timed_layers
+from rlprune.devices.profiling.fitting import fit_predictor, paying_widths
+from rlprune.devices.profiling.plans import choose_plans
 from rlprune.errors import DeviceError, ProfileError
-from rlprune.network import IntArray, Network
+from rlprune.networks.network import IntArray, Network
 
 
 def table_predictor(network: Network, block: int, seed: int) -> LatencyPredictor:

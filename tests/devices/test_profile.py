@@ -14,17 +14,17 @@ import pytest
 
 from rlprune.costs import EnergyCost, LatencyCost, TailCost
 from rlprune.devices import Device
-from rlprune.devices.digest import sealed
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.plans import choose_plans
-from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.profiler import build_profile
-from rlprune.devices.records import ErrorSummary
+from rlprune.devices.profiles.digest import sealed
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiles.records import ErrorSummary
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.plans import choose_plans
+from rlprune.devices.profiling.profiler import build_profile
 from rlprune.errors import ProfileError
-from rlprune.experiments.device_facts import facts_of_profile
-from rlprune.experiments.profiling import profile_facts
-from rlprune.network import Network
+from rlprune.experiments.pipeline.device_facts import facts_of_profile
+from rlprune.experiments.pipeline.profiling import profile_facts
+from rlprune.networks.network import Network
 
 from .conftest import Residual
 

@@ -10,21 +10,21 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlprune.budget import Budget, BudgetPlanner
+from rlprune.budgets.budget import Budget, BudgetPlanner
+from rlprune.choices.space import Space
 from rlprune.costs import EnergyCost, LatencyCost
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.meters.base import PowerMeter, Window
-from rlprune.devices.plans import choose_plans
-from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.profiler import build_profile, extend_profile, refit
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiles.records import EnergyModel
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.plans import choose_plans
+from rlprune.devices.profiling.profiler import build_profile, extend_profile, refit
 from rlprune.devices.ready import FOLDER
 from rlprune.devices.recorded import RecordedRuntime, Recorder
-from rlprune.devices.records import EnergyModel
 from rlprune.devices.runtimes.base import Inference
 from rlprune.errors import DeviceError, ProfileError
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.space import Space
+from rlprune.networks.network import FloatArray, IntArray, Network
 from rlprune.zoo import load_zoo, zoo_entry
 
 from .conftest import true_latency

@@ -17,7 +17,7 @@ from rlprune.devices.recording import Extras, Plan
 from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
 from rlprune.devices.simulated import SimulatedGpu
 from rlprune.errors import DeviceError
-from rlprune.network import IntArray, Network
+from rlprune.networks.network import IntArray, Network
 
 IDENTITY = RuntimeIdentity("torch", "2.0", "cuda 12", 0, 1, "float32")
 SAMPLES: dict[Plan, tuple[float, ...]] = {(16, 32): (2.0, 4.0), (8, 16): (1.0, 1.0)}

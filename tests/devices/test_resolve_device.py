@@ -13,12 +13,12 @@ import torch
 from rlprune.devices import resolve_device
 from rlprune.devices.catalogue import CATALOGUE, entry_of
 from rlprune.devices.host import cpu_model, operating_system, usable_cores
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.profiler import build_profile
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.runtimes import OnnxRuntime, RuntimeIdentity
 from rlprune.errors import DeviceError, ProfileError
-from rlprune.network import Network
+from rlprune.networks.network import Network
 
 EFFORT = Effort(plans=16, checks=4, samples=10)
 THREADS = min(2, usable_cores())

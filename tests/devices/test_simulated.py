@@ -10,14 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.devices.measuring import Effort
-from rlprune.devices.plans import choose_plans
-from rlprune.devices.profiler import build_profile
-from rlprune.devices.promise import measure_plans
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.plans import choose_plans
+from rlprune.devices.profiling.profiler import build_profile
+from rlprune.devices.profiling.promise import measure_plans
 from rlprune.devices.simulated import DEVICE, GpuFormula, SimulatedGpu
 from rlprune.errors import DeviceError
-from rlprune.network import Network
-from rlprune.pruning import surgery
+from rlprune.networks import surgery
+from rlprune.networks.network import Network
 from tests.models import Concat, Depthwise
 
 SIMPLE = GpuFormula(

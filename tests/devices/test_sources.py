@@ -11,14 +11,14 @@ import pytest
 
 from rlprune.devices import resolve_device
 from rlprune.devices.grid import LayerProfile
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.profiler import build_profile
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.ready import FOLDER, ready_files, ready_names
 from rlprune.devices.sources import ReadyProfiles, is_source, open_source
 from rlprune.errors import DeviceError, ProfileError
-from rlprune.network import Network
+from rlprune.networks.network import Network
 from rlprune.zoo import ZOO, load_zoo, zoo_entry
 from rlprune.zoo.resnet import ResNet
 

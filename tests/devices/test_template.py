@@ -9,12 +9,12 @@ import onnx
 import pytest
 import torch
 
-from rlprune.devices import onnx_graph
-from rlprune.devices.plans import choose_plans
-from rlprune.devices.template import OnnxTemplate
-from rlprune.export import run_onnx
-from rlprune.network import IntArray, Network
-from rlprune.pruning import surgery
+from rlprune.delivery.onnx import graph as onnx_graph
+from rlprune.delivery.onnx.export import run_onnx
+from rlprune.delivery.onnx.template import OnnxTemplate
+from rlprune.devices.profiling.plans import choose_plans
+from rlprune.networks import surgery
+from rlprune.networks.network import IntArray, Network
 
 
 def pruned_outputs(network: Network, widths: IntArray) -> torch.Tensor:
@@ -68,7 +68,7 @@ right_groups = onnx_graph.correct_groups
 def test_wrong_slices_are_found_and_plans_exported_truly(
     depthwise_network: Network, monkeypatch: pytest.MonkeyPatch, mistake: Callable[..., None], reason: str
 ) -> None:
-    monkeypatch.setattr("rlprune.devices.template.onnx_graph.correct_groups", mistake)
+    monkeypatch.setattr("rlprune.delivery.onnx.template.onnx_graph.correct_groups", mistake)
     template = OnnxTemplate(depthwise_network)
     assert not template.exact
     assert reason in str(template.reason)

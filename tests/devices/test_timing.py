@@ -12,14 +12,14 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.devices.promise import _summary, measure_plans
+from rlprune.devices.profiling.promise import _summary, measure_plans
+from rlprune.devices.profiling.timing import REPEATS, minima, rounds_for, spread, time_round, wants_more
 from rlprune.devices.recorded import RecordedRuntime
 from rlprune.devices.runtimes import OnnxRuntime, Runtime, RuntimeIdentity
 from rlprune.devices.runtimes.base import Inference
-from rlprune.devices.timing import REPEATS, minima, rounds_for, spread, time_round, wants_more
 from rlprune.errors import DeviceError, NetworkError
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.pruning import surgery
+from rlprune.networks import surgery
+from rlprune.networks.network import FloatArray, IntArray, Network
 
 
 class Logging(Runtime):

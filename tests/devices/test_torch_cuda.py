@@ -13,7 +13,7 @@ import torch
 
 from rlprune.devices.runtimes import TorchCuda
 from rlprune.errors import DeviceError
-from rlprune.network import Network
+from rlprune.networks.network import Network
 
 
 class FakeCuda:

@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
 from rlprune.envs import LayerPruningEnv
-from rlprune.evaluation import Evaluator
-from rlprune.network import Network
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.problem import PruningProblem
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import Split, Task
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rlprune.choices import Kind
+from rlprune.choices.choice import Kind
 from rlprune.envs.actions import action_names, action_space, decode, encode, entries_of
 from rlprune.errors import ActionError
 

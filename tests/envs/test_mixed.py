@@ -13,15 +13,15 @@ import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
-from rlprune.budget import Budget
-from rlprune.choices import KINDS, Kind
+from rlprune.budgets.budget import Budget
+from rlprune.choices.choice import KINDS, Kind
 from rlprune.costs import MacsCost, SizeCost, WeightsCost
 from rlprune.envs import ENV_ID, LayerPruningEnv
 from rlprune.envs.actions import action_names
 from rlprune.envs.slots import SLOTS, slots_of
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import ActionError
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 from tests.mixed import WITH_BLOCKS, Prepared, prepare, random_rows
 
 PREPARED = functools.cache(prepare)

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
-from rlprune.budget import Budget
-from rlprune.completion import IntArray
+from rlprune.budgets.budget import Budget
+from rlprune.budgets.completion import IntArray
 from rlprune.envs.vector import Course, PruningVecEnv
 from rlprune.envs.walking import PlanWalk
-from rlprune.problem import Outcome
+from rlprune.evaluation.problem import Outcome
 from tests.envs.conftest import MakeEnv
 
 
@@ -112,7 +112,7 @@ def test_a_plan_without_a_reward_earns_the_lowest_so_far(make_env: MakeEnv) -> N
     calls = []
 
     def reward(*arguments: Any) -> Any:
-        from rlprune.rewards import Reward
+        from rlprune.evaluation.rewards import Reward
 
         calls.append(arguments)
         total = float("nan") if len(calls) == 3 else -float(len(calls))

@@ -17,12 +17,12 @@ import numpy as np
 import pytest
 from torch import nn
 
-from rlprune.devices.measuring import Effort
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.profiler import build_profile
+from rlprune.devices.profiling.measuring import Effort
+from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.experiments.cli import main
-from rlprune.network import FloatArray, IntArray, Network
+from rlprune.networks.network import FloatArray, IntArray, Network
 from rlprune.zoo import resolve_network
 
 MODULE = """

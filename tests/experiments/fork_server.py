@@ -25,10 +25,10 @@ import torch._dynamo
 import torch.onnx._internal.exporter._core  # noqa: F401
 from torch.utils.tensorboard import SummaryWriter  # noqa: F401
 
-import rlprune.experiments.training  # noqa: F401
+import rlprune.experiments.pipeline.training  # noqa: F401
 from rlprune.devices import catalogue, simulated
-from rlprune.experiments import journal
 from rlprune.experiments.cli import main
+from rlprune.experiments.runs import journal
 
 
 class Writes:

@@ -14,7 +14,7 @@ from filelock import FileLock
 from rlprune import Budget, Evaluator, Network
 from rlprune import errors as rlprune_errors
 from rlprune.costs import MacsCost
-from rlprune.problem import PruningProblem
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import load_task
 from rlprune.zoo import resolve_network

@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 import torch
 
-from rlprune.evaluation import Evaluator
-from rlprune.experiments.details import LABELS, measure_text
-from rlprune.experiments.report_details import confused_pairs, details
-from rlprune.experiments.run_folder import RunFolder
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.experiments.reports.report_details import confused_pairs, details
+from rlprune.experiments.runs.details import LABELS, measure_text
+from rlprune.experiments.runs.run_folder import RunFolder
 from tests.experiments.conftest import TINY
 
 MODULE = '''

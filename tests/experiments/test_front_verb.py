@@ -13,13 +13,13 @@ import numpy as np
 import pytest
 
 from rlprune.errors import BudgetError, ConfigError
-from rlprune.experiments.episodes import read_csv
 from rlprune.experiments.fronting.choosing import choose, parse_limits
 from rlprune.experiments.fronting.figures import draw_front
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.plans import Plan, Source
-from rlprune.network import Network
-from rlprune.plan import PruningPlan
+from rlprune.experiments.runs.episodes import read_csv
+from rlprune.networks.network import Network
+from rlprune.plans.plan import PruningPlan
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import TINY, Trained, call, inside
 

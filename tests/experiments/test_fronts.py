@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlprune.evaluation import Quality
-from rlprune.experiments.hypervolume import area
-from rlprune.experiments.verdict import hypervolume_text
-from rlprune.network import IntArray
-from rlprune.plan import PruningPlan
-from rlprune.problem import Outcome, PruningProblem
+from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.experiments.fronting.hypervolume import area
+from rlprune.experiments.runs.verdict import hypervolume_text
+from rlprune.networks.network import IntArray
+from rlprune.plans.plan import PruningPlan
 from tests.experiments.conftest import TINY, call, inside
 
 RANGE = (

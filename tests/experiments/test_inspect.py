@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from rlprune.errors import ConfigError
-from rlprune.experiments.inspecting import compact
-from rlprune.experiments.reasons import alike, grouped, told
-from rlprune.experiments.run_config import ApplyConfig, ReplayConfig, TrainConfig
-from rlprune.experiments.width_rules import parse_width_rules
-from rlprune.network import Network
+from rlprune.experiments.pipeline.inspecting import compact
+from rlprune.experiments.settings.reasons import alike, grouped, told
+from rlprune.experiments.settings.run_config import ApplyConfig, ReplayConfig, TrainConfig
+from rlprune.experiments.settings.width_rules import parse_width_rules
+from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 from tests.experiments.conftest import winner
 

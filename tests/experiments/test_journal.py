@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlprune.errors import RunError
-from rlprune.evaluation import Quality
-from rlprune.experiments.journal import FILE, Entry, Journal, read_journal
+from rlprune.evaluation.evaluator import Quality
+from rlprune.experiments.runs.journal import FILE, Entry, Journal, read_journal
 
 FIRST, SECOND = (8, 16), (16, 0)  # the second drops a block
 MEASURED = Quality(0.1 + 0.2, 1e-17, 32), 0.25

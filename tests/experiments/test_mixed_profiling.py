@@ -10,19 +10,19 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlprune.choices import Kind
+from rlprune.choices.choice import Kind
+from rlprune.choices.space import Decisions, Space
 from rlprune.devices import Device, DeviceProfile
-from rlprune.devices.mixed_profiler import add_mixes
-from rlprune.devices.records import ErrorSummary
+from rlprune.devices.profiles.records import ErrorSummary
+from rlprune.devices.profiling.mixed_profiler import add_mixes
 from rlprune.errors import ProfileError, RunError
-from rlprune.experiments import device as of_experiments
-from rlprune.experiments import profiling
-from rlprune.experiments.device import with_mixes
-from rlprune.experiments.profile_pictures import MIXES, draw_profile, profile_series, promise_of_mixes
-from rlprune.experiments.progress import Progress
-from rlprune.experiments.result_shape import checked_result
-from rlprune.experiments.run_config import TrainConfig
-from rlprune.space import Decisions, Space
+from rlprune.experiments.pipeline import measuring_device as of_experiments
+from rlprune.experiments.pipeline import profiling
+from rlprune.experiments.pipeline.measuring_device import with_mixes
+from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_series, promise_of_mixes
+from rlprune.experiments.runs.result_shape import checked_result
+from rlprune.experiments.settings.run_config import TrainConfig
 from tests.devices.mixed_truth import PAYS, FormulaRuntime, measured, network, truth_of
 from tests.devices.test_mixed import fitted, profile_of, rows_for_fit, space_for_fit
 
@@ -111,7 +111,7 @@ def test_an_interrupted_measurement_of_mixes_does_not_begin_again(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
-        patched.setattr("rlprune.devices.mixed_profiler.Mixes.plans", interrupted)
+        patched.setattr("rlprune.devices.profiling.mixed_profiler.Mixes.plans", interrupted)
         assert call(*arguments).code != 0
     first = DeviceProfile.load(path)
     assert first.mixed is None

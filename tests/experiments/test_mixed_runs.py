@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from rlprune.devices.int8_model import Conversion, KindInInt8
-from rlprune.devices.mixed import MixedLatency
-from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
+from rlprune.devices.profiles.mixed import MixedLatency
+from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.errors import RunError
 from rlprune.experiments.fronting.plans import Source, measured_plans, searched_plans
-from rlprune.experiments.report import episode_tables
-from rlprune.experiments.run_folder import RESULT, RunFolder
-from rlprune.network import Network
-from rlprune.plan import PruningPlan
+from rlprune.experiments.reports.report import episode_tables
+from rlprune.experiments.runs.run_folder import RESULT, RunFolder
+from rlprune.networks.network import Network
+from rlprune.plans.plan import PruningPlan
 from rlprune.pruning.quantization import int8_layers
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import TINY, call, inside

@@ -11,26 +11,26 @@ import pytest
 from torch import nn
 
 from rlprune.agents.search import Episode
-from rlprune.delivery import Delivered
-from rlprune.devices.promise import PlanTiming, PlanTimings
-from rlprune.devices.records import EnergyModel, ErrorSummary, TailModel
+from rlprune.delivery.delivered import Delivered
+from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, TailModel
+from rlprune.devices.profiling.promise import PlanTiming, PlanTimings
 from rlprune.errors import ConfigError, RunError
-from rlprune.evaluation import Quality
+from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.problem import Outcome
 from rlprune.experiments.cli.arguments import parse
 from rlprune.experiments.cli.demo import free_folder
-from rlprune.experiments.config import as_dict, from_dict
-from rlprune.experiments.device import _timing_notes
-from rlprune.experiments.device_facts import DeviceFacts, energy_note
-from rlprune.experiments.episodes import read_csv, to_csv
-from rlprune.experiments.free_folder import check_free
-from rlprune.experiments.rows import Row, columns, in_kilobytes
-from rlprune.experiments.run_config import ReportConfig, TrainConfig
-from rlprune.experiments.run_folder import RunFolder
-from rlprune.experiments.scoring import Candidate
-from rlprune.experiments.searches import methods
-from rlprune.experiments.tables import markdown_rows
-from rlprune.experiments.versions import versions
-from rlprune.problem import Outcome
+from rlprune.experiments.pipeline.device_facts import DeviceFacts, energy_note
+from rlprune.experiments.pipeline.measuring_device import _timing_notes
+from rlprune.experiments.pipeline.scoring import Candidate
+from rlprune.experiments.pipeline.searching import methods
+from rlprune.experiments.runs.episodes import read_csv, to_csv
+from rlprune.experiments.runs.free_folder import check_free
+from rlprune.experiments.runs.rows import Row, columns, in_kilobytes
+from rlprune.experiments.runs.run_folder import RunFolder
+from rlprune.experiments.runs.tables import markdown_rows
+from rlprune.experiments.runs.versions import versions
+from rlprune.experiments.settings.config import as_dict, from_dict
+from rlprune.experiments.settings.run_config import ReportConfig, TrainConfig
 from rlprune.pruning.quantization import Range
 
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rlprune.experiments import commands
-from rlprune.experiments.run_config import TrainConfig
+from rlprune.experiments.settings import commands
+from rlprune.experiments.settings.run_config import TrainConfig
 from tests.experiments.conftest import QUICK, TINY, Called, Trained, call, inside
 
 RUN, BROKEN = "runs/it's mine", "runs/broken off"

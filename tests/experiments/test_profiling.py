@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.experiments.benchmarks import deployed_speedup, latency_promise, ready_profiles
-from rlprune.experiments.profile_pictures import CAPTIONS
+from rlprune.experiments.reports.profile_pictures import CAPTIONS
 
 NETWORK = ("--network", "tiny_networks:network")
 FEW = ("--plans", 16, "--checks", 4, "--samples", 20, "--multiple", 4)

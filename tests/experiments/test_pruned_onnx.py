@@ -11,12 +11,12 @@ import torch
 from safetensors.torch import load_file
 from torch import nn
 
-from rlprune import storage
-from rlprune.delivery import Delivered
+from rlprune.delivery.compact import file as storage
+from rlprune.delivery.compact.file import Stored, load_compact, save_compact, treated
+from rlprune.delivery.delivered import Delivered
 from rlprune.errors import NetworkError
-from rlprune.experiments.outputs import write_network
-from rlprune.experiments.progress import Progress
-from rlprune.storage import Stored, load_compact, save_compact, treated
+from rlprune.experiments.pipeline.outputs import write_network
+from rlprune.experiments.pipeline.progress import Progress
 
 
 class Noise(nn.Module):

@@ -14,15 +14,24 @@ from typing import Any
 import markdown
 import pytest
 
-from rlprune.experiments import pictures, report_objectives, report_outcome, report_sections
-from rlprune.experiments.document import Code, Document, Section, Table, Words, markdown_table, spans, to_markdown
 from rlprune.experiments.fronting.plans import Source
 from rlprune.experiments.fronting.wishes import Wishes, fronts_of
-from rlprune.experiments.page import to_html
-from rlprune.experiments.pictures import cost_scatter, promise_bars
-from rlprune.experiments.report import episode_tables, write_report
-from rlprune.experiments.report_outcome import rows_of
-from rlprune.experiments.run_folder import NETWORKS, RunFolder
+from rlprune.experiments.reports import pictures, report_objectives, report_outcome, report_sections
+from rlprune.experiments.reports.document import (
+    Code,
+    Document,
+    Section,
+    Table,
+    Words,
+    markdown_table,
+    spans,
+    to_markdown,
+)
+from rlprune.experiments.reports.page import to_html
+from rlprune.experiments.reports.pictures import cost_scatter, promise_bars
+from rlprune.experiments.reports.report import episode_tables, write_report
+from rlprune.experiments.reports.report_outcome import rows_of
+from rlprune.experiments.runs.run_folder import NETWORKS, RunFolder
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 EVIL = "<script>alert(1)</script>|`*_$x$&amp;"

@@ -15,14 +15,14 @@ from pathlib import Path
 import pytest
 
 from rlprune.errors import RunError
-from rlprune.experiments.free_folder import check_free
-from rlprune.experiments.run_config import TrainConfig
-from rlprune.experiments.run_folder import RunFolder
+from rlprune.experiments.runs.free_folder import check_free
+from rlprune.experiments.runs.run_folder import RunFolder
+from rlprune.experiments.settings.run_config import TrainConfig
 
 HOLD = """
 import sys, time
-from rlprune.experiments.run_config import TrainConfig
-from rlprune.experiments.run_folder import RunFolder
+from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.runs.run_folder import RunFolder
 with RunFolder.create(sys.argv[1], TrainConfig(), "rlprune train", {}) as run:
     print("held", flush=True)
     time.sleep(60)
@@ -105,7 +105,7 @@ def test_who_comes_second_leaves_the_run_alone(tmp_path: Path, monkeypatch: pyte
     path = tmp_path / "run"
     with RunFolder.create(path, TrainConfig(), "first", {}):
         with monkeypatch.context() as patch:  # it looked before the first one began
-            patch.setattr("rlprune.experiments.run_folder.check_free", lambda _: None)
+            patch.setattr("rlprune.experiments.runs.run_folder.check_free", lambda _: None)
             with (
                 pytest.raises(RunError, match="Cannot write"),
                 RunFolder.create(path, TrainConfig(seed=3), "second", {}),

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from rlprune.experiments.tensorboard import EpisodeWriter
-from rlprune.plan import PruningPlan
+from rlprune.experiments.reports.tensorboard import EpisodeWriter
+from rlprune.plans.plan import PruningPlan
 from tests.experiments.conftest import QUICK, TINY, Call, Called, Train, call
 
 PROGRAM = (sys.executable, "-m", "rlprune.experiments.cli")
@@ -86,7 +86,7 @@ def test_ctrl_c_before_there_is_a_run_leaves_nothing(here: Path, train: Train, m
     def stop(*_: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rlprune.experiments.training.load_material", stop)
+    monkeypatch.setattr("rlprune.experiments.pipeline.training.load_material", stop)
     called = train("nothing")
     assert (called.code, one_line(called)) == (130, "rlprune: interrupted.")
     assert not (here / "nothing").exists()

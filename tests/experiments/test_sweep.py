@@ -16,7 +16,7 @@ import pytest
 import yaml
 
 from rlprune.errors import RunError
-from rlprune.experiments.progress import Progress
+from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.sweeping.folder import StudyFolder
 from rlprune.experiments.sweeping.turns import PoliteProgress, Turns
 from tests.experiments.conftest import content

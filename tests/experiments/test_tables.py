@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rlprune.experiments.tables import print_table
+from rlprune.experiments.runs.tables import print_table
 
 BENCHMARKS = Path(__file__).parents[2] / "experiments" / "benchmarks"
 

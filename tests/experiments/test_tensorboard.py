@@ -13,14 +13,14 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from rlprune.agents import Episode
-from rlprune.evaluation import Quality
-from rlprune.experiments.curves import Scalars
-from rlprune.experiments.hparams import hparams_of, metrics_of
-from rlprune.experiments.hypervolume import Corner
-from rlprune.experiments.rows import Row
-from rlprune.experiments.run_folder import RunFolder
-from rlprune.experiments.tensorboard import EpisodeWriter
-from rlprune.problem import Outcome
+from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.problem import Outcome
+from rlprune.experiments.fronting.hypervolume import Corner
+from rlprune.experiments.reports.curves import Scalars
+from rlprune.experiments.reports.hparams import hparams_of, metrics_of
+from rlprune.experiments.reports.tensorboard import EpisodeWriter
+from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.run_folder import RunFolder
 from tests.experiments.conftest import TINY, call
 
 TRIED = [

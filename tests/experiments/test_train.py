@@ -15,8 +15,8 @@ import yaml
 from matplotlib.image import imread
 from safetensors.torch import load_file
 
-from rlprune.network import Network
-from rlprune.plan import PruningPlan
+from rlprune.networks.network import Network
+from rlprune.plans.plan import PruningPlan
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import winner
 
@@ -207,7 +207,7 @@ def test_an_interrupted_run_says_so(train: Any, tmp_path: Path, monkeypatch: pyt
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rlprune.experiments.job.score_on_test", interrupt)
+    monkeypatch.setattr("rlprune.experiments.pipeline.job.score_on_test", interrupt)
     called = train(tmp_path / "cut", "--episodes", 2)
     assert called.code == 130
     assert "Traceback" not in called.err
@@ -216,7 +216,7 @@ def test_an_interrupted_run_says_so(train: Any, tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_test_images_are_used_once_at_the_end(train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rlprune.experiments import job
+    from rlprune.experiments.pipeline import job
 
     seen: list[tuple[str, ...]] = []
     original = job.score_on_test

@@ -16,8 +16,8 @@ from safetensors.torch import load_file
 
 from rlprune.devices import DeviceProfile
 from rlprune.experiments.cli import VERBS
-from rlprune.network import Network
-from rlprune.plan import PruningPlan
+from rlprune.networks.network import Network
+from rlprune.plans.plan import PruningPlan
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import TINY, winner
 

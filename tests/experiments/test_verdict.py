@@ -8,12 +8,12 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from rlprune.evaluation import Quality
-from rlprune.experiments.ranking import Standing, best_first
-from rlprune.experiments.rows import Row
-from rlprune.experiments.searches import finalists
-from rlprune.experiments.verdict import Case, ranked, verdict
-from rlprune.problem import Outcome
+from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.problem import Outcome
+from rlprune.experiments.pipeline.searching import finalists
+from rlprune.experiments.runs.ranking import Standing, best_first
+from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.verdict import Case, ranked, verdict
 
 Behind = tuple[float, float] | None
 LEGEND = "(in brackets: divergence from the dense network)"

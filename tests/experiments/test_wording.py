@@ -12,13 +12,13 @@ import pytest
 
 from rlprune.experiments.comparing.conditions import differences
 from rlprune.experiments.comparing.reading import read_run
-from rlprune.experiments.device_facts import batch_note
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.plans import Source, measured_plans
 from rlprune.experiments.fronting.tables import volume_table, volume_title
-from rlprune.experiments.profiling import paying_words
-from rlprune.experiments.rows import Row, columns
-from rlprune.network import Network
+from rlprune.experiments.pipeline.device_facts import batch_note
+from rlprune.experiments.pipeline.profiling import paying_words
+from rlprune.experiments.runs.rows import Row, columns
+from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 
 ROW = Row("dense", "dense", 0.9, 0.0, 3e6, 1e5, 4e5, (8,), latency_measured_ms=0.068, latency_p99_measured_ms=0.1)

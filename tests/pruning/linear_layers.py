@@ -8,11 +8,11 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
-from rlprune.layers import Layer, Sides
+from rlprune.networks.layers import Layer, Sides
+from rlprune.networks.tracing import Reading, listen
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.sampling import sample_rows
 from rlprune.pruning.statistics import LayerStatistics
-from rlprune.tracing import Reading, listen
 
 
 class Conv1D(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from rlprune.network import Network
-from rlprune.pruning import surgery
+from rlprune.networks import surgery
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.weight_repair import WeightRepair
 from rlprune.tasks.base import Split

@@ -15,13 +15,14 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.blocks import Blocks, is_inside, macs_without, params_without, vanishing_layers
+from rlprune.delivery.onnx.export import export_onnx_bytes
 from rlprune.errors import PlanError
-from rlprune.export import export_onnx_bytes
-from rlprune.network import IntArray, Network
-from rlprune.pruning import batchnorm, surgery
-from rlprune.pruning.depth import BlockSwitch, Skip, block_errors, drop_blocks
-from rlprune.pruning.droppable import find_blocks
+from rlprune.networks import surgery
+from rlprune.networks.network import IntArray, Network
+from rlprune.pruning import batchnorm
+from rlprune.pruning.blocks.blocks import Blocks, is_inside, macs_without, params_without, vanishing_layers
+from rlprune.pruning.blocks.depth import BlockSwitch, Skip, block_errors, drop_blocks
+from rlprune.pruning.blocks.droppable import find_blocks
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import load_task
 from rlprune.tasks.batches import even_batches

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.network import Network
+from rlprune.networks.network import Network
 from rlprune.pruning import importance
 
 

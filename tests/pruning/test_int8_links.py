@@ -10,11 +10,11 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.export import export_onnx_bytes, onnxruntime_module
-from rlprune.network import Network
-from rlprune.pruning.int8_links import FLOAT, find_links
+from rlprune.delivery.onnx.export import export_onnx_bytes, onnxruntime_module
+from rlprune.delivery.onnx.int8 import quantize_for_timing
+from rlprune.devices.profiles.int8.int8_links import FLOAT, find_links
+from rlprune.networks.network import Network
 from rlprune.pruning.quantization import int8_layers
-from rlprune.quantized_export import quantize_for_timing
 from tests.devices.mixed_truth import network as tower
 
 

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 from rlprune.errors import NetworkError, PlanError
-from rlprune.network import Network
+from rlprune.networks.network import Network
 from rlprune.pruning.quantization import (
     InputCodes,
     Int8Inputs,

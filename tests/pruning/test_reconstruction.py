@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.network import Network
+from rlprune.networks.network import Network
 from rlprune.pruning import statistics as statistics_module
 from rlprune.pruning.calibration import gather, linear_consumers
 from rlprune.pruning.coefficients import Coefficients

@@ -8,8 +8,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from rlprune.network import Network
-from rlprune.plan import PruningPlan
+from rlprune.networks.network import Network
+from rlprune.plans.plan import PruningPlan
 from rlprune.pruning.reconstruction import PrefixSolver
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.base import Split

@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.networks.tracing import Reading
 from rlprune.pruning.sampling import sample_rows
-from rlprune.tracing import Reading
 from tests.pruning.linear_layers import CASES
 
 

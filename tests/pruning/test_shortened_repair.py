@@ -8,11 +8,11 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.evaluation import Evaluator
-from rlprune.network import IntArray
-from rlprune.pruning.depth import drop_blocks
+from rlprune.choices.space import Space
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.networks.network import IntArray
+from rlprune.pruning.blocks.depth import drop_blocks
 from rlprune.pruning.tables import PruningTables
-from rlprune.space import Space
 from tests.mixed import NETWORKS, WITH_BLOCKS, Prepared, prepare, random_rows
 
 PREPARED = functools.cache(prepare)

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rlprune.network import Network
+from rlprune.networks.network import Network
 from rlprune.pruning import statistics as statistics_module
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.elimination import Consumers, eliminate

@@ -8,9 +8,10 @@ import torch
 from torch import nn
 
 from rlprune.errors import ConfigError, NetworkError
-from rlprune.inputs import call
-from rlprune.network import Network
-from rlprune.pruning import surgery, tables
+from rlprune.networks import surgery
+from rlprune.networks.inputs import call
+from rlprune.networks.network import Network
+from rlprune.pruning import tables
 from rlprune.pruning.tables import IMPORTANCES, PruningTables
 from rlprune.tasks.base import Split
 from tests.models import MODELS, build, images

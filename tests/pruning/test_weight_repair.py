@@ -10,16 +10,16 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.evaluation import Evaluator
-from rlprune.layers import Layer
-from rlprune.network import IntArray, Network
+from rlprune.choices.space import Decisions, Space
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.networks.layers import Layer
+from rlprune.networks.network import IntArray, Network
+from rlprune.plans.builder import PlanBuilder
+from rlprune.plans.treatment import PlanTensors, treated_layers
 from rlprune.pruning import weight_repair
-from rlprune.pruning.builder import PlanBuilder
 from rlprune.pruning.tables import PruningTables
-from rlprune.pruning.treatment import PlanTensors, treated_layers
 from rlprune.pruning.weight_repair import WeightRepair
 from rlprune.pruning.weights import WeightRule, mean_of_removed
-from rlprune.space import Decisions, Space
 from rlprune.tasks import Split, load_task
 from rlprune.zoo import resolve_network
 from tests.mixed import NETWORKS, Prepared, prepare, row_of

@@ -18,28 +18,28 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import SearchStrategy, one_of
 
 from rlprune.agents.policy import Policy
-from rlprune.devices.digest import sealed
+from rlprune.delivery.compact.file import Stored, load_compact, save_compact
 from rlprune.devices.grid import LayerProfile
-from rlprune.devices.partial import PartialProfile
-from rlprune.devices.profile import DeviceProfile
+from rlprune.devices.profiles.digest import sealed
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiles.records import EnergyReading
+from rlprune.devices.profiling.partial import PartialProfile
 from rlprune.devices.ready import FOLDER
 from rlprune.devices.recorded import RecordedRuntime
-from rlprune.devices.records import EnergyReading
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.devices.sources import open_source
 from rlprune.errors import RlpruneError
-from rlprune.evaluation import Quality
+from rlprune.evaluation.evaluator import Quality
 from rlprune.experiments.cli.arguments import parse
 from rlprune.experiments.comparing import compare_runs
-from rlprune.experiments.episodes import read_csv
 from rlprune.experiments.fronting.joining import join_fronts
-from rlprune.experiments.journal import Entry, Journal
-from rlprune.experiments.report import write_report
-from rlprune.experiments.run_config import CompareConfig, FrontConfig, TrainConfig
-from rlprune.experiments.run_folder import RunFolder
-from rlprune.network import Network
-from rlprune.plan import PruningPlan
-from rlprune.storage import Stored, load_compact, save_compact
+from rlprune.experiments.reports.report import write_report
+from rlprune.experiments.runs.episodes import read_csv
+from rlprune.experiments.runs.journal import Entry, Journal
+from rlprune.experiments.runs.run_folder import RunFolder
+from rlprune.experiments.settings.run_config import CompareConfig, FrontConfig, TrainConfig
+from rlprune.networks.network import Network
+from rlprune.plans.plan import PruningPlan
 from rlprune.tasks.cifar10 import RECORD_BYTES, TEST_FILE, TRAIN_FILES, cifar10
 from rlprune.tasks.fashion_mnist import fashion_mnist
 from rlprune.tasks.idx import read_idx

@@ -19,10 +19,11 @@ from safetensors.torch import load, save
 from torch import nn
 
 from rlprune.agents.policy import Policy, PolicySpec
-from rlprune.devices.digest import sealed
-from rlprune.devices.partial import PartialProfile
-from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.records import EnergyReading
+from rlprune.delivery.compact.file import Stored, load_compact, save_compact
+from rlprune.devices.profiles.digest import sealed
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiles.records import EnergyReading
+from rlprune.devices.profiling.partial import PartialProfile
 from rlprune.devices.sources import open_source
 from rlprune.envs.actions import CHANNELS
 from rlprune.errors import (
@@ -38,15 +39,14 @@ from rlprune.errors import (
 )
 from rlprune.experiments.cli.arguments import parse
 from rlprune.experiments.comparing import compare_runs
-from rlprune.experiments.episodes import read_csv
-from rlprune.experiments.report import write_report
-from rlprune.experiments.run_config import CompareConfig, TrainConfig
-from rlprune.experiments.run_folder import RunFolder
-from rlprune.experiments.yaml_file import read_yaml
-from rlprune.files import MAX_JSON_BYTES, MAX_JSON_VALUES, plain_name, read_bytes, read_json
-from rlprune.network import Network
-from rlprune.plan import PruningPlan
-from rlprune.storage import Stored, load_compact, save_compact
+from rlprune.experiments.reports.report import write_report
+from rlprune.experiments.runs.episodes import read_csv
+from rlprune.experiments.runs.run_folder import RunFolder
+from rlprune.experiments.settings.run_config import CompareConfig, TrainConfig
+from rlprune.experiments.settings.yaml_file import read_yaml
+from rlprune.networks.network import Network
+from rlprune.plans.plan import PruningPlan
+from rlprune.support.files import MAX_JSON_BYTES, MAX_JSON_VALUES, plain_name, read_bytes, read_json
 from rlprune.tasks.idx import read_idx
 from rlprune.zoo import resolve_network
 from rlprune.zoo.names import SourceName

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 import torch
 
-from rlprune.evaluation import Evaluator
-from rlprune.export import export_onnx
-from rlprune.network import Network
+from rlprune.delivery.onnx.export import export_onnx
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import Split, Task, load_task
 from rlprune.zoo import resolve_network

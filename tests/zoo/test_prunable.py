@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlprune.network import Network
-from rlprune.pruning.surgery import leading_channels, prune
+from rlprune.networks.network import Network
+from rlprune.networks.surgery import leading_channels, prune
 from rlprune.zoo import ZOO
 from rlprune.zoo.train import count_macs
 

@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from rlprune.errors import NetworkError
-from rlprune.files import read_json
+from rlprune.support.files import read_json
 from rlprune.tasks import Split, Task
 from rlprune.zoo import ZOO, ZooEntry
 from rlprune.zoo.resnet import ResNet

@@ -11,23 +11,23 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.devices.fitting import paying_widths
 from rlprune.devices.grid.fitting import GridFit, Measured, fit_grid
 from rlprune.devices.grid.layer_profile import LayerProfile
 from rlprune.devices.grid.measuring import BATCH, Batches
 from rlprune.devices.grid.probes import SIZES, Probe, chains, probes, references, spread_plans
 from rlprune.devices.host import operating_system
-from rlprune.devices.measuring import Effort, Timed
 from rlprune.devices.meters import ASSUMED_WATTS, PowerModel
-from rlprune.devices.partial import PartialProfile
-from rlprune.devices.plans import choose_plans
-from rlprune.devices.records import EnergyModel, ErrorSummary, Session
+from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, Session
+from rlprune.devices.profiling.fitting import paying_widths
+from rlprune.devices.profiling.measuring import Effort, Timed
+from rlprune.devices.profiling.partial import PartialProfile
+from rlprune.devices.profiling.plans import choose_plans
+from rlprune.devices.profiling.tails import fit_tails, quantiles
+from rlprune.devices.profiling.timing import ESTIMATOR, disagreement, halves
 from rlprune.devices.runtimes.base import Runtime
 from rlprune.devices.runtimes.checks import check_present
-from rlprune.devices.tails import fit_tails, quantiles
-from rlprune.devices.timing import ESTIMATOR, disagreement, halves
-from rlprune.network import Network
-from rlprune.progress import Bar
+from rlprune.networks.network import Network
+from rlprune.support.progress import Bar
 
 PLANS = 24
 """Of each probe."""
@@ -60,7 +60,7 @@ def build_layer_profile(
         sizes: sides of the square inputs of the grid.
         plans: of each probe.
         samples: of each plan, at least.
-        path: where the profile will be saved; see :func:`rlprune.devices.profiler.build_profile`.
+        path: where the profile will be saved; see :func:`rlprune.devices.profiling.profiler.build_profile`.
         limit_s: seconds for all of it.
 
     Raises:

@@ -16,9 +16,9 @@ import numpy as np
 import numpy.typing as npt
 from scipy.optimize import nnls
 
-from rlprune.devices.predictor import FEATURES, LayerFeatures
-from rlprune.layers import Layer
-from rlprune.network import FloatArray, IntArray, Network
+from rlprune.devices.profiles.predictor import FEATURES, LayerFeatures
+from rlprune.networks.layers import Layer
+from rlprune.networks.network import FloatArray, IntArray, Network
 
 KNOTS = (1, 4, 16, 49, 64, 196, 256, 784, 1024, 3136)
 """Output positions at which costs are told apart; a network is measured at each."""

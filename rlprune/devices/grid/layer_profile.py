@@ -7,13 +7,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rlprune.devices.digest import check_seal, sealed
-from rlprune.devices.fields import ADVICE, Fields
-from rlprune.devices.fitting import paying_widths
 from rlprune.devices.grid.fitting import Key, KindCost, key_of, stand_in
-from rlprune.devices.predictor import FEATURES, LatencyPredictor, timed_layers
-from rlprune.devices.profile import DeviceProfile
-from rlprune.devices.profile_json import (
+from rlprune.devices.profiles.digest import check_seal, sealed
+from rlprune.devices.profiles.fields import ADVICE, Fields
+from rlprune.devices.profiles.predictor import FEATURES, LatencyPredictor, timed_layers
+from rlprune.devices.profiles.profile import DeviceProfile
+from rlprune.devices.profiles.profile_json import (
     check_schema,
     energy_model,
     errors,
@@ -21,12 +20,13 @@ from rlprune.devices.profile_json import (
     sessions,
     tail_models,
 )
-from rlprune.devices.records import EnergyModel, ErrorSummary, Session, TailModel
+from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, Session, TailModel
+from rlprune.devices.profiling.fitting import paying_widths
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import ProfileError
-from rlprune.files import read_json, write_json
-from rlprune.layers import Layer
-from rlprune.network import FloatArray, Network
+from rlprune.networks.layers import Layer
+from rlprune.networks.network import FloatArray, Network
+from rlprune.support.files import read_json, write_json
 
 LAYER_SCHEMA = "rlprune-layer-profile/1"
 NEGLIGIBLE = 0.01
@@ -45,7 +45,7 @@ class LayerProfile:
     """Costs of kinds of layers on one device.
 
     Attributes:
-        device, os, runtime, estimator, created: as in :class:`rlprune.devices.profile.DeviceProfile`.
+        device, os, runtime, estimator, created: as in :class:`rlprune.devices.profiles.profile.DeviceProfile`.
         intercept_ms: of a call.
         block: channels are rounded up to this for the ``block_`` features.
         kinds: kind, kernel and stride -> cost.

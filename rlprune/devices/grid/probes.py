@@ -15,7 +15,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.network import IntArray, Network
+from rlprune.networks.network import IntArray, Network
 from rlprune.zoo.mobilenet import MobileNet, conv_norm
 from rlprune.zoo.resnet import ResNet
 from rlprune.zoo.vgg import Vgg

@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from rlprune.choices.space import Space
 from rlprune.errors import DeviceError, RlpruneError
-from rlprune.network import FloatArray, IntArray, Network
-from rlprune.pruning import surgery
-from rlprune.pruning.depth import drop_blocks
-from rlprune.space import Space
+from rlprune.networks import surgery
+from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.pruning.blocks.depth import drop_blocks
 
 Inference = Callable[[], object]
 """Runs a loaded network once, on inputs that were prepared when it was loaded."""

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from rlprune.choices.space import Space
+from rlprune.delivery.onnx.export import Feed, export_onnx_bytes, input_arrays
 from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.export import Feed, export_onnx_bytes, input_arrays
-from rlprune.network import IntArray, Network
-from rlprune.pruning.depth import shortened
-from rlprune.space import Space
+from rlprune.networks.network import IntArray, Network
+from rlprune.pruning.blocks.depth import shortened
 
 if TYPE_CHECKING:
-    from rlprune.devices.template import OnnxTemplate
+    from rlprune.delivery.onnx.template import OnnxTemplate
 
 
 class ExportedRuntime(Runtime):
@@ -41,7 +41,7 @@ class ExportedRuntime(Runtime):
         return self.load_bytes(template.sliced(widths), template.feed)
 
     def load_mix(self, network: Network, space: Space, row: IntArray) -> Inference:
-        from rlprune.quantized_export import quantize_for_timing  # it imports onnx, which a profile does not need
+        from rlprune.delivery.onnx.int8 import quantize_for_timing  # it imports onnx, which a profile does not need
 
         template = self._without(network, space, space.dropped(row))
         model, int8 = template.sliced(space.widths(row[None])[0]), space.computed_in_int8(row)
@@ -49,7 +49,7 @@ class ExportedRuntime(Runtime):
 
     def _without(self, network: Network, space: Space, dropped: tuple[str, ...]) -> OnnxTemplate:
         """The exported network without some blocks; each set of blocks is exported once."""
-        from rlprune.devices.template import OnnxTemplate  # as above
+        from rlprune.delivery.onnx.template import OnnxTemplate  # as above
 
         if not dropped:
             return self.template(network)
@@ -70,7 +70,7 @@ class ExportedRuntime(Runtime):
 
     def template(self, network: Network) -> OnnxTemplate:
         """The exported dense network from which plans are sliced; made once for each network."""
-        from rlprune.devices.template import OnnxTemplate  # it imports onnx, which a profile does not need
+        from rlprune.delivery.onnx.template import OnnxTemplate  # it imports onnx, which a profile does not need
 
         if self._template is None or self._template.network is not network:
             self._template = OnnxTemplate(network, batch=self.identity.batch)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
+from rlprune.delivery.onnx.export import Feed, onnxruntime_module, open_session
 from rlprune.devices.host import cpu_model
 from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
 from rlprune.devices.runtimes.checks import check_counts, check_precision, check_present
 from rlprune.devices.runtimes.exported import ExportedRuntime
 from rlprune.devices.runtimes.gpu import gpu_name
 from rlprune.errors import DeviceError
-from rlprune.export import Feed, onnxruntime_module, open_session
 
 CPU = "CPUExecutionProvider"
 CUDA = "CUDAExecutionProvider"

@@ -8,8 +8,8 @@ from rlprune.devices.host import cpu_model
 from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
 from rlprune.devices.runtimes.checks import check_counts, check_precision
 from rlprune.devices.runtimes.torch_modules import TorchRuntime, missing_compiler
-from rlprune.network import FloatArray
-from rlprune.threads import torch_threads
+from rlprune.networks.network import FloatArray
+from rlprune.support.threads import torch_threads
 
 
 class TorchCpu(TorchRuntime):

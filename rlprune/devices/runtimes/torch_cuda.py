@@ -10,7 +10,7 @@ import torch
 from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
 from rlprune.devices.runtimes.checks import check_counts, check_precision
 from rlprune.devices.runtimes.torch_modules import DTYPES, LoadedModule, TorchRuntime, missing_compiler
-from rlprune.network import FloatArray
+from rlprune.networks.network import FloatArray
 
 
 class TorchCuda(TorchRuntime):

@@ -16,10 +16,10 @@ from torch import nn
 from rlprune.devices.runtimes.base import Inference, Runtime
 from rlprune.devices.runtimes.checks import check_present, first_line
 from rlprune.errors import DeviceError, unknown_name
-from rlprune.inputs import Inputs, as_batch, forward, map_tensors, tensors_in
-from rlprune.layout import as_channels_last, to_channels_last
-from rlprune.network import IntArray, Network
-from rlprune.pruning import surgery
+from rlprune.networks import surgery
+from rlprune.networks.inputs import Inputs, as_batch, forward, map_tensors, tensors_in
+from rlprune.networks.layout import as_channels_last, to_channels_last
+from rlprune.networks.network import IntArray, Network
 
 MODES = ("eager", "channels_last", "compile")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}

@@ -41,14 +41,14 @@ def _budget(*parts: Any) -> Any:
 
 def _unknown_cost(problem: Any) -> object:
     from rlprune import Budget
-    from rlprune.problem import PruningProblem
+    from rlprune.evaluation.problem import PruningProblem
 
     return PruningProblem(problem.network, problem.evaluator, problem.costs, [Budget.parse("energy=0.5")])
 
 
 def _reward(reward: Any) -> Any:
     def make(problem: Any) -> object:
-        from rlprune.problem import PruningProblem
+        from rlprune.evaluation.problem import PruningProblem
 
         return PruningProblem(problem.network, problem.evaluator, problem.costs, problem.planner.budgets, reward)
 
@@ -56,19 +56,19 @@ def _reward(reward: Any) -> Any:
 
 
 def _nan_reward(quality: Any, costs: Any, reference: Any) -> Any:
-    from rlprune.rewards import Reward
+    from rlprune.evaluation.rewards import Reward
 
     return Reward(math.nan, {"score": quality.score, "divergence": quality.divergence}, 1.0)
 
 
 def _weights(problem: Any) -> object:
-    from rlprune.rewards import Weights
+    from rlprune.evaluation.rewards import Weights
 
     return Weights(latency=-1.0)
 
 
 def _decision(problem: Any) -> object:
-    from rlprune.plan import Decision
+    from rlprune.plans.plan import Decision
 
     return Decision(math.nan)
 

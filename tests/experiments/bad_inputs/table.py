@@ -70,7 +70,7 @@ class BadCall:
         shown: the call, for people.
         says: the whole message.
         answer: name of the error's class.
-        call: makes it; it is given a :class:`rlprune.problem.PruningProblem`.
+        call: makes it; it is given a :class:`rlprune.evaluation.problem.PruningProblem`.
     """
 
     title: str

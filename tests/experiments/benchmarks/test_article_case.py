@@ -23,7 +23,7 @@ from rlprune.experiments.benchmarks.article_methods import (
     agent_problem,
     learned,
 )
-from rlprune.finetune import FineTuning, finetune
+from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.tasks import Split, Task, load_task
 
 

@@ -14,7 +14,7 @@ from rlprune.experiments.benchmarks.evaluation_ways import turn
 from rlprune.experiments.benchmarks.folding import conv_norm_pairs, drop_norms, folded
 from rlprune.experiments.benchmarks.shared_prefix import common_decisions, first_layers, reusable_layers, shared_prefix
 from rlprune.experiments.benchmarks.ways import Subject, TorchWay
-from rlprune.network import Network
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks import Split, Task
 

@@ -9,15 +9,15 @@ import numpy as np
 import pytest
 import torch
 
-from rlprune.budget import Budget
+from rlprune.budgets.budget import Budget
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks import fine_grained
 from rlprune.experiments.benchmarks.fine_grained import Subject, held, one_threshold, tight, uniform, without_refit
 from rlprune.experiments.benchmarks.fine_grained_report import cells, groups, spread
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import load_material, make_evaluator
-from rlprune.finetune import FineTuning
-from rlprune.network import IntArray
-from rlprune.problem import PruningProblem
+from rlprune.experiments.pipeline.setup import load_material, make_evaluator
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.finetuning.finetune import FineTuning
+from rlprune.networks.network import IntArray
 from rlprune.pruning.weights import global_densities
 
 

@@ -9,13 +9,13 @@ import numpy as np
 import pytest
 import torch
 
-from rlprune.evaluation import Evaluator
+from rlprune.choices.space import Decisions, Space
+from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks import mixed_repair
 from rlprune.experiments.benchmarks.mixed_repair import DenseMoments, level_of, row_of, sets_of, ways_of, with_builder
-from rlprune.experiments.config import NetworkConfig
-from rlprune.experiments.setup import load_material, make_evaluator
-from rlprune.network import IntArray
-from rlprune.space import Decisions, Space
+from rlprune.experiments.pipeline.setup import load_material, make_evaluator
+from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.networks.network import IntArray
 
 
 @pytest.fixture(scope="module")

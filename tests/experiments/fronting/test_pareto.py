@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from rlprune.experiments.fronting.pareto import dominated, knee, nearest, repeated_columns, scaled, undominated
-from rlprune.network import FloatArray
+from rlprune.networks.network import FloatArray
 
 GRID = st.integers(0, 5).map(float)
 TABLES = st.tuples(st.integers(1, 25), st.integers(1, 5)).flatmap(

@@ -1,0 +1,203 @@
+"""A learned policy on another network: one walk, one evaluation, beside uniform plans at the same budget."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from rlprune.agents import Policy, replay
+from rlprune.devices import Device, DeviceProfile, resolve_device
+from rlprune.devices.sources import is_source
+from rlprune.errors import ProfileError, RlpruneError, RunError
+from rlprune.evaluation.problem import PruningProblem
+from rlprune.experiments.pipeline.device_facts import DeviceFacts, batch_note
+from rlprune.experiments.pipeline.measuring_device import measure
+from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_candidate, score_on_test, table
+from rlprune.experiments.pipeline.searching import finalists
+from rlprune.experiments.pipeline.setup import labelled, load_material, needs_profile
+from rlprune.experiments.pipeline.training import prepare
+from rlprune.experiments.runs.details import details_of, print_details
+from rlprune.experiments.runs.free_folder import check_free
+from rlprune.experiments.runs.rows import LEARNED, Row
+from rlprune.experiments.runs.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
+from rlprune.experiments.runs.tables import print_rows
+from rlprune.experiments.runs.verdict import Case, verdict
+from rlprune.experiments.settings.run_config import ReplayConfig, TrainConfig
+from rlprune.experiments.settings.trust import refuse_code
+from rlprune.networks.network import Network
+from rlprune.plans.plan import PruningPlan
+from rlprune.support.files import write_json
+from rlprune.support.threads import torch_threads
+
+
+@dataclass(frozen=True)
+class ReplayAnswer:
+    """What a replay found."""
+
+    result: dict[str, Any]
+
+    def as_dict(self) -> dict[str, object]:
+        """The result as plain values."""
+        return self.result
+
+    def show(self) -> None:
+        """Print table, plan and verdict."""
+        result = self.result
+        title = f"Policy of {result['run']} on {result['network']}, {', '.join(result['budgets'])}"
+        rows = [Row.from_dict(row) for row in result["rows"]]
+        print_rows(title, result["metric"], rows)
+        print_details(result)
+        print(result["verdict"].replace("**", ""))
+        for note in result["notes"]:
+            print(f"- {note}")
+        widest = max(len(name) for name in result["plan"])
+        print("What is kept:")
+        for (name, ratio), kept in zip(result["plan"].items(), rows[-1].widths, strict=True):
+            print(f"  {name:<{widest}}  {kept:>5}  {ratio:.2f}")
+        if result["out"]:
+            print(f"Plan: {Path(result['out']) / PLAN}")
+
+
+def replay_run(config: ReplayConfig, command: str, progress: Progress | None = None) -> ReplayAnswer:
+    """Replay the policy of a run.
+
+    Raises:
+        RlpruneError: a setting or an input is wrong.
+    """
+    progress = progress or Progress()
+    config.check()
+    run = RunFolder.open(config.run)
+    settings = config.settings(run.config())
+    settings.check()
+    refuse_code(run.path, settings, config.network, config.task)
+    if not (run.path / POLICY).is_file():
+        raise RunError(
+            f"The run in {run.path} has no policy ({POLICY}); it is a run of {settings.agent}. Replay a run of an "
+            "agent that learns, such as ddpg or ppo."
+        )
+    policy = Policy.load(run.path)
+    if config.out is not None:
+        check_free(config.out)
+    with torch_threads(settings.threads):
+        material = load_material(settings, settings.multiple)
+        device = _device(run, config, settings, material.network, progress)
+        problem, profile = prepare(settings, material, device, progress)
+        candidates = _candidates(settings.agent, policy, problem)
+        power = measure(candidates, problem, profile, device, settings, progress)
+        score_on_test(candidates, problem.evaluator)
+    result = _result(config, settings, command, problem, candidates, power)
+    if config.out is not None:
+        _write(Path(config.out), settings, result, problem, candidates[-1], profile)
+    return ReplayAnswer(result)
+
+
+UNASKED = "no budget and no reward is on latency or energy; --device asks for it"
+
+
+def _device(
+    run: RunFolder, config: ReplayConfig, settings: TrainConfig, network: Network, progress: Progress
+) -> Device:
+    """The one that was named; else the run's, by a profile that fits; else this machine, where something needs it."""
+    if config.device is not None:
+        return resolve_device(config.device, threads=settings.threads)
+    needed = needs_profile(settings.budgets(), settings.reward)
+    path = run.path / PROFILE
+    theirs = resolve_device(str(path)) if path.is_file() else None
+    found = _fitting([theirs, *_asked(settings)], network)
+    if found is not None:
+        return found if needed else replace(found, runtime=None, absent=UNASKED)
+    name = settings.device if theirs is None else theirs.name
+    if not needed:
+        return Device(name, "cpu", None, None, UNASKED)
+    here = resolve_device("cpu" if is_source(name) else name, threads=settings.threads)
+    assert here.runtime is not None  # a device without a profile always has one
+    of_run = "" if theirs is None or theirs.source is None else f" (its own is of another, on {theirs.source.device})"
+    progress.note(
+        f"The run has no profile of this network{of_run}: it is measured here, on "
+        f"{here.runtime.device_name()} with {here.runtime.identity}. Name another with --device."
+    )
+    return here
+
+
+def _asked(settings: TrainConfig) -> list[Device]:
+    """The profile that the run was told to use, where it is still there: it may hold other networks too."""
+    try:
+        return [resolve_device(settings.device)] if is_source(settings.device) else []
+    except RlpruneError:
+        return []
+
+
+def _fitting(devices: Sequence[Device | None], network: Network) -> Device | None:
+    """The first whose profile holds ``network``."""
+    for device in devices:
+        if device is not None and device.source is not None:
+            with suppress(ProfileError):
+                device.source.for_network(network)
+                return device
+    return None
+
+
+def _candidates(agent: str, policy: Policy, problem: PruningProblem) -> list[Candidate]:
+    evaluator = problem.evaluator
+    outcome = replay(policy, problem)
+    plain = problem.unsearched.items()
+    return [
+        dense_candidate(problem),
+        *(candidate(name, name, finalists([one], evaluator), evaluator) for name, one in plain),
+        candidate(agent, LEARNED, finalists([outcome], evaluator), evaluator),
+    ]
+
+
+def _result(
+    config: ReplayConfig,
+    settings: TrainConfig,
+    command: str,
+    problem: PruningProblem,
+    candidates: Sequence[Candidate],
+    power: DeviceFacts,
+) -> dict[str, Any]:
+    rows = table(candidates, problem, power)
+    task, budgets = problem.evaluator.task, [str(budget) for budget in problem.planner.budgets]
+    return {
+        "schema": "rlprune-replay/1",
+        "run": config.run,
+        "command": command,
+        "network": settings.network,
+        "task": task.name,
+        "metric": task.metric,
+        "budgets": budgets,
+        "device": power.facts,
+        "energy_source": power.source,
+        "rows": [row.as_dict() for row in rows],
+        "details": details_of(task, {item.name: item.details for item in candidates}),
+        "plan": {
+            label: choice.share(level)
+            for (label, choice), level in zip(labelled(problem.space), rows[-1].widths, strict=True)
+        },
+        "verdict": verdict(Case(settings.agent, task.metric, budgets, rows, kept=False)),
+        "notes": [
+            "The policy was replayed as it is: one walk, one evaluation, no fine-tuning.",
+            *batch_note(power.batch),
+            *power.notes,
+        ],
+        "out": config.out,
+    }
+
+
+def _write(
+    folder: Path,
+    settings: TrainConfig,
+    result: dict[str, Any],
+    problem: PruningProblem,
+    replayed: Candidate,
+    profile: DeviceProfile | None,
+) -> None:
+    notes = {"policy_of": result["run"], **settings.network_notes(), "budgets": result["budgets"]}
+    PruningPlan.from_levels(problem.space, replayed.levels, notes).save(folder / PLAN)
+    write_json(folder / RESULT, result, RunError)
+    if profile is not None:
+        profile.save(folder / PROFILE)

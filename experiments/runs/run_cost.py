@@ -1,0 +1,177 @@
+"""What a run itself takes: wall time, processor time and energy, over all the sessions it was worked on in."""
+
+from __future__ import annotations
+
+import datetime
+import multiprocessing
+import os
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from rlprune.devices.meters import PowerMeter, meters_of
+from rlprune.devices.meters.base import EnergyCounter
+from rlprune.errors import DeviceError, RunError
+from rlprune.experiments.runs.run_folder import RunFolder
+from rlprune.experiments.settings.options import fits
+from rlprune.support.files import read_json
+
+SCHEMA = "rlprune-sessions/1"
+FILE = "sessions.json"
+EVERY_S = 10.0
+ENDINGS = ("running", "complete", "interrupted", "failed", "killed")
+
+
+@dataclass
+class Session:
+    """One uninterrupted piece of work on a run.
+
+    Attributes:
+        started: UTC, ISO 8601.
+        seconds: from its begin; of a killed session, to the last write of anything in its folder.
+        cpu_seconds: of the process and its workers; of a killed session, as of its last episode or so.
+        energy_j: of the processor packages, other programs included; None where no meter can be read.
+        ended: one of ``ENDINGS``.
+    """
+
+    started: str
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    energy_j: float | None = None
+    ended: str = "running"
+
+
+class RunCost:
+    """Keeps ``sessions.json`` of a run up to date, so that the cost of a killed session is known too.
+
+    It counts from when it is made. The energy is that of the processor, which evaluates the plans.
+    """
+
+    def __init__(self) -> None:
+        self._run: RunFolder | None = None
+        self._earlier: list[Session] = []
+        self._now = Session(datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+        self._start, self._cpu = time.monotonic(), _cpu_seconds()
+        found = meters_of("cpu")
+        self._meters = [meter for meter in found if isinstance(meter, EnergyCounter) and meter.reason is None]
+        self.energy_source = _told(found, self._meters)
+        self._before = self._energy_j()
+        self._written = 0.0
+
+    @contextmanager
+    def kept(self, run: RunFolder) -> Iterator[None]:
+        """Written into a run while the block runs, after the sessions that are there.
+
+        Raises:
+            RunError: the file of the earlier sessions cannot be read, or it cannot be written.
+        """
+        self._run = run
+        self._earlier = read_sessions(run.path / FILE)
+        for session in self._earlier:
+            if session.ended == "running":
+                session.ended = "killed"
+                session.seconds = max(session.seconds, _until_last_write(session, self._now, run.path))
+        self._write()
+        try:
+            yield
+        except BaseException as reason:
+            self._now.ended = "interrupted" if isinstance(reason, KeyboardInterrupt) else "failed"
+            with suppress(RunError):  # what ended the run is told, not that its cost cannot be written
+                self._write()
+            raise
+        self._now.ended = "complete"
+        self._write()
+
+    def tick(self) -> None:
+        """Note what was taken so far, every ten seconds at most."""
+        if time.monotonic() - self._start >= self._written + EVERY_S:
+            self._write()
+
+    def total(self, evaluations: int) -> dict[str, Any]:
+        """Over all sessions so far; the energy is None where it is not known of each of them."""
+        self._write()
+        sessions = [*self._earlier, self._now]
+        energies = [session.energy_j for session in sessions if session.energy_j is not None]
+        return {
+            "evaluations": evaluations,
+            "wall_seconds": sum(session.seconds for session in sessions),
+            "cpu_seconds": sum(session.cpu_seconds for session in sessions),
+            "sessions": len(sessions),
+            "energy_j": sum(energies) if len(energies) == len(sessions) else None,
+            "energy_source": self.energy_source,
+        }
+
+    def _write(self) -> None:
+        now = self._now
+        now.seconds, now.cpu_seconds = time.monotonic() - self._start, _cpu_seconds() - self._cpu
+        after = self._energy_j()
+        now.energy_j = None if after is None or self._before is None else after - self._before
+        self._written = now.seconds
+        if self._run is not None:
+            sessions = [asdict(session) for session in (*self._earlier, now)]
+            self._run.write_json(FILE, {"schema": SCHEMA, "sessions": sessions})
+
+    def _energy_j(self) -> float | None:
+        try:
+            return sum(meter.energy_mj() for meter in self._meters) / 1e3 if self._meters else None
+        except DeviceError:
+            return None
+
+
+def read_sessions(path: Path) -> list[Session]:
+    """The sessions of a run; none where the file is not there yet.
+
+    Raises:
+        RunError: it is malformed.
+    """
+    if not path.is_file():
+        return []
+    listed = read_json(path, RunError).get("sessions")
+    if not isinstance(listed, list) or not all(map(_is_session, listed)):
+        raise RunError(f"{path} must list the sessions of the run; it holds something else. Start a new run.")
+    return [Session(**item) for item in listed]
+
+
+def _is_session(item: Any) -> bool:
+    kinds = {"started": "str", "seconds": "float", "cpu_seconds": "float", "energy_j": "float | None", "ended": "str"}
+    if not isinstance(item, dict) or item.keys() != kinds.keys():
+        return False
+    if not all(fits(item[name], kind) for name, kind in kinds.items()) or item["ended"] not in ENDINGS:
+        return False
+    try:
+        datetime.datetime.fromisoformat(item["started"])
+    except ValueError:
+        return False
+    return bool(min(item["seconds"], item["cpu_seconds"], item["energy_j"] or 0) >= 0)
+
+
+def _told(found: Sequence[PowerMeter], read: Sequence[PowerMeter]) -> str:
+    if read:
+        return " + ".join(meter.source for meter in read) + " (measured, other programs included)"
+    return "not measured: " + "; ".join(meter.describe() for meter in found)
+
+
+def _until_last_write(session: Session, following: Session, folder: Path) -> float:
+    """Seconds from the begin of a session to the last write in its folder before the next one, which writes too."""
+    began, end = (datetime.datetime.fromisoformat(one.started).timestamp() for one in (session, following))
+    written = (path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
+    return max((at for at in written if began <= at < end), default=began) - began
+
+
+def _cpu_seconds() -> float:
+    """Of this process, of those that it waited for, and of its workers."""
+    times = os.times()
+    workers = sum(_cpu_seconds_of(child.pid) for child in multiprocessing.active_children())
+    return times.user + times.system + times.children_user + times.children_system + workers
+
+
+def _cpu_seconds_of(process: int | None) -> float:
+    """Of a process that runs; 0 where the system does not tell."""
+    try:
+        fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
+        return 0.0

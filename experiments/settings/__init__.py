@@ -1,0 +1,1 @@
+"""What a user states: options, configurations, YAML files."""

@@ -1,0 +1,1 @@
+"""The limits that a user states, and the walk that keeps them."""

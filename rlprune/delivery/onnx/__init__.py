@@ -1,0 +1,1 @@
+"""Networks as ONNX: export, few bits, int8, folding, templates."""

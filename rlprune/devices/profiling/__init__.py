@@ -1,0 +1,1 @@
+"""Measures a device and fits a profile to what was measured."""

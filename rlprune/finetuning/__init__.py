@@ -1,0 +1,1 @@
+"""Training of a pruned network, and pruning by thresholds while it trains."""

@@ -1,0 +1,1 @@
+"""What was decided, and the network that it makes: decisions, plan files, tensors of a plan."""

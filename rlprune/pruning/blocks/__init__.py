@@ -1,0 +1,1 @@
+"""Blocks that can be dropped: where they are, and networks without them."""
