@@ -7,6 +7,7 @@ on each of the larger networks take hours and would search nothing else.
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 AGENTS = ("ddpg", "td3", "sac", "tqc", "ppo")
@@ -14,6 +15,8 @@ OTHERS = ("random", "evolutionary", "tpe", "nsga2", "greedy", "sensitivity", "th
 ALL_METHODS = f"[{','.join((*AGENTS[1:], *OTHERS))}]"
 NETWORKS = ("digits-resnet", "fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
 ALL_KINDS = "channels,weights,depth,bits"
+MIXES = {"channels": ("--decide", "channels"), "all": ("--decide", ALL_KINDS, "--budget", "size=0.15")}
+"""Neither MACs nor a profile knows of bits, so a limit on size stands beside them."""
 READY = ("--device", "ready:epyc-onnxruntime")
 BUDGETS = {"macs": ("--budget", "macs=0.5", *READY), "latency": ("--budget", "latency=0.5", *READY)}
 """On a ready profile of another device nothing is measured, so that all of a run can be compared."""
@@ -98,9 +101,7 @@ def _verbs() -> list[Case]:
         Case("replay-elsewhere", ("replay", "runs/range", *elsewhere), (wide,)),
         _apply("apply", methods),
         _apply("apply-packed", "packed"),
-        Case(
-            "compare", ("compare", *runs, "runs/range", "--out", "runs/compare"), (methods, kinds, wide), numbers=False
-        ),
+        Case("compare", ("compare", *runs, "--out", "runs/compare"), three, numbers=False),
         Case("front", ("front", *runs[:2], "--out", "runs/front"), two),
         Case("report", ("report", "runs/report"), copy_of=methods),
         Case("validate", ("validate", "runs/range", *checked), (wide,)),
@@ -115,11 +116,8 @@ def _apply(name: str, run: str) -> Case:
 def whole_cases() -> list[Case]:
     """The small cases, and the matrix."""
     cases = small_cases()
-    for cost, budget in BUDGETS.items():
-        for kinds in ("channels", ALL_KINDS):
-            what = (*budget, "--decide", kinds)
-            tail = f"{cost}-{'all' if kinds == ALL_KINDS else kinds}"
-            cases += [_train(f"{net}-{tail}", net, "ddpg", *what, baselines=ALL_METHODS) for net in NETWORKS]
-            for method in (*AGENTS, *OTHERS):
-                cases.append(_search(f"{NETWORKS[0]}-{tail}-{method}", NETWORKS[0], method, *what))
+    for (cost, budget), (kinds, mix) in itertools.product(BUDGETS.items(), MIXES.items()):
+        what, tail = (*budget, *mix), f"{cost}-{kinds}"
+        cases += [_search(f"{NETWORKS[0]}-{tail}-{name}", NETWORKS[0], name, *what) for name in (*AGENTS, *OTHERS)]
+        cases += [_train(f"{net}-{tail}", net, "ddpg", *what, baselines=ALL_METHODS) for net in NETWORKS]
     return cases
