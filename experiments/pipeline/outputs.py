@@ -19,9 +19,7 @@ from rlprune.experiments.pipeline.searching import Search
 from rlprune.experiments.pipeline.setup import choices_of, statistics_notes, untouched
 from rlprune.experiments.reports.profile_pictures import profile_series
 from rlprune.experiments.reports.report import write_report
-from rlprune.experiments.reports.report_outcome import over_budget
-from rlprune.experiments.reports.summaries import write_summaries
-from rlprune.experiments.reports.tensorboard import EpisodeWriter
+from rlprune.experiments.reports.outcome import over_budget
 from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.result_shape import SCHEMA
 from rlprune.experiments.runs.rows import FILLED, Row, finalist_name
@@ -29,6 +27,8 @@ from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
 from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.tensorboard.events import EpisodeWriter
+from rlprune.experiments.tensorboard.summary import write_summary
 from rlprune.plans.plan import PruningPlan
 from rlprune.tasks.base import APART
 from rlprune.tasks.overlap import split_digest
@@ -65,7 +65,7 @@ def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter]
         notes = write_network(run, facts.winner(rows), facts.problem, facts.power.batch, progress)
     run.write_json(RESULT, result_of(facts, rows, progress.seconds, notes))
     result = write_report(run)
-    write_summaries(run, facts.config, result, writers)
+    write_summary(run, facts.config, result, writers)
     return result
 
 
