@@ -19,6 +19,7 @@ from rlprune.experiments.reports.pictures import save_figure
 from rlprune.experiments.runs.tables import markdown, markdown_mapping, print_table, wrapped
 from rlprune.experiments.runs.verdict import listed, reason
 from rlprune.support.files import write_atomic, write_json
+from rlprune.support.records import as_plain
 
 SCHEMA = "rlprune-comparison/2"
 PICTURES = {
@@ -164,7 +165,7 @@ def _section_dict(section: Section) -> dict[str, Any]:
         "conditions": section.conditions,
         "level": section.level,
         "runs": section.paths,
-        "costs": {run.path: run.result.get("cost") for run in section.runs},
+        "costs": {run.path: as_plain(run.result.cost) for run in section.runs},
         "rows": [_line_dict(line) for line in section.lines],
         "differences": [trial.as_dict() for trial in trials_of(section)],
     }

@@ -16,7 +16,7 @@ from rlprune.experiments.pipeline.fronts import POLICY
 from rlprune.experiments.reports.pictures import DENSE as BLACK
 from rlprune.experiments.reports.pictures import LEARNED, LIMIT, OTHERS, new_figure
 from rlprune.experiments.reports.pictures import UNIFORM as GREY
-from rlprune.experiments.runs.rows import DENSE, FILLED, UNIFORM
+from rlprune.experiments.runs.result import DENSE, FILLED, UNIFORM
 from rlprune.networks.network import FloatArray
 
 if TYPE_CHECKING:

@@ -20,8 +20,8 @@ from rlprune.experiments.pipeline import measuring_device as of_experiments
 from rlprune.experiments.pipeline import profiling
 from rlprune.experiments.pipeline.measuring_device import with_mixes
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_series, promise_of_mixes
-from rlprune.experiments.runs.result_shape import checked_result
+from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_plans, promise_of_mixes
+from rlprune.experiments.runs.result import checked_result
 from rlprune.experiments.settings.run_config import TrainConfig
 from tests.devices.mixed_truth import PAYS, FormulaRuntime, measured, network, truth_of
 from tests.devices.test_mixed import fitted, profile_of, rows_for_fit, space_for_fit
@@ -50,7 +50,7 @@ def profile() -> DeviceProfile:
 
 
 def test_the_pictures_show_every_mix_that_something_is_promised_of(profile: DeviceProfile, tmp_path: Path) -> None:
-    series = json.loads(json.dumps(profile_series(profile, network("tower"), "tower")))
+    series = json.loads(json.dumps(profile_plans(profile, network("tower"), "tower")))
     mixes = series["mixes"]
     assert profile.mixed is not None
     plans = [plan for plan in profile.mixed.measured if plan.promised_ms is not None]
@@ -67,7 +67,7 @@ def test_the_pictures_show_every_mix_that_something_is_promised_of(profile: Devi
 
 def test_a_profile_without_mixes_draws_nothing_more(profile: DeviceProfile, tmp_path: Path) -> None:
     plain = profile_of(space_for_fit("tower"), None)
-    series = profile_series(plain, network("tower"), "tower")
+    series = profile_plans(plain, network("tower"), "tower")
     assert "mixes" not in series
     assert "profile-mixes" not in [path.stem for path in draw_profile(series, tmp_path)]
 

@@ -19,7 +19,7 @@ from rlprune.experiments.fronting.hypervolume import Corner
 from rlprune.experiments.reports.curves import Scalars
 from rlprune.experiments.reports.hparams import hparams_of, metrics_of
 from rlprune.experiments.reports.tensorboard import EpisodeWriter
-from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.result import Row
 from rlprune.experiments.runs.run_folder import RunFolder
 from tests.experiments.conftest import TINY, call
 
