@@ -12,11 +12,10 @@ import numpy as np
 from rlprune.agents import AGENTS
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.comparing.conditions import Conditions, conditions_of, settings_of
-from rlprune.experiments.pipeline.fronts import POLICY
 from rlprune.experiments.reports.report import episode_tables
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.free_folder import STATUS
-from rlprune.experiments.runs.result import DENSE, FILLED, MALFORMED, UNSEARCHED, Result, Row
+from rlprune.experiments.runs.result import DENSE, FILLED, MALFORMED, POLICY_ALONE, UNSEARCHED, Result, Row
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 from rlprune.networks.network import FloatArray
 
@@ -77,7 +76,7 @@ class Read:
         rows, front = self.result.rows, self.result.front
         if level is None or (front is not None and level == front.chosen):
             return rows  # of a range those at the budget that was chosen: points alone tell nothing of the noise
-        at_level = [row for budget, row in self.front() if budget == level and row.name != POLICY]
+        at_level = [row for budget, row in self.front() if budget == level and row.name != POLICY_ALONE]
         if not at_level:
             raise ValueError(f"no plan at {level}")
         return [row for row in rows if row.role == DENSE] + at_level

@@ -43,7 +43,7 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
         Column("latency", f"promised, ms{call}", lambda row: _number(row.latency_promised_ms, ms)),
         Column("latency", f"measured, ms{call}", lambda row: _number(row.latency_measured_ms, ms)),
         Column("latency", f"p99, ms{call}", lambda row: _number(row.latency_p99_measured_ms, ms), 3),
-        Column("speed", "samples/s", lambda row: _number(row.images_per_second, ".0f")),
+        Column("speed", "samples/s", lambda row: _number(row.speed, ".0f")),
         Column("energy", f"promised, mJ{call}", lambda row: _number(_checked_promise(row), ".3g"), 5),
         Column("energy", f"mJ{call}", lambda row: _number(row.energy_mj, ".3g")),
         Column("energy", f"above idle, mJ{call}", lambda row: _number(row.energy_above_idle_mj, ".3g"), 6),

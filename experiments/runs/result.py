@@ -22,6 +22,8 @@ DENSE, UNIFORM, FILLED, BASELINE, AGENT, LEARNED = "dense", "uniform", "filled",
 """Roles. The agent is the method that a run is about; what is learned was decided by a learned policy by itself."""
 UNSEARCHED = (UNIFORM, FILLED)
 """Methods that search nothing: they stand in every run."""
+POLICY_ALONE = "policy"
+"""Method and role of what a learned policy decides by itself at a budget of a range: one walk, no search."""
 REWARDED = (*UNSEARCHED, BASELINE, AGENT)
 SHORTEST_MS = 1e-9
 """Less than a tick of any clock; its reciprocal is still a number."""
@@ -58,7 +60,7 @@ class Row(Struct, frozen=True):
         evaluations: new plans that the method evaluated; None where nothing was searched.
         behind_low, behind_high: 95% interval of how far the validation score is behind the best one's of the table;
             None where it is not known.
-        images_per_second: speed S = 1/T, for a batch of one; batch/T in general. It follows from the latency.
+        images_per_second: the speed as it is written.
     """
 
     name: str
@@ -87,12 +89,15 @@ class Row(Struct, frozen=True):
     images_per_second: float | None = None
 
     def __post_init__(self) -> None:
-        if self.latency_ms is None:
-            return
-        if self.latency_ms < SHORTEST_MS:
+        if self.latency_ms is not None and self.latency_ms < SHORTEST_MS:
             raise ValueError(f"a latency must be at least {SHORTEST_MS} ms; {self.latency_ms} came")
         if self.images_per_second is None:
-            force_setattr(self, "images_per_second", 1e3 * self.batch / self.latency_ms)
+            force_setattr(self, "images_per_second", self.speed)
+
+    @property
+    def speed(self) -> float | None:
+        """S = 1/T in samples a second, for a batch of one; batch/T in general."""
+        return None if self.latency_ms is None else 1e3 * self.batch / self.latency_ms
 
     @property
     def standing(self) -> Standing:

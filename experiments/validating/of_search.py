@@ -12,11 +12,11 @@ from rlprune.agents.replay import replayed_plan
 from rlprune.budgets.budget import cost_name
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
-from rlprune.experiments.pipeline.fronts import POLICY, volumes_of
+from rlprune.experiments.pipeline.fronts import volumes_of
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.ranking import best_first
-from rlprune.experiments.runs.result import Row, StatedFinalist
+from rlprune.experiments.runs.result import POLICY_ALONE, Row, StatedFinalist
 from rlprune.experiments.settings.run_config import ValidateConfig
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
@@ -168,7 +168,7 @@ def check_policy(claims: Claims, rebuilt: Rebuilt) -> None:
         if result.policy is not None:
             claims.equal("plan of the policy", result.agent, result.policy, first)
         for point in [] if result.front is None else result.front.points:
-            if point.method == POLICY:
+            if point.method == POLICY_ALONE:
                 found = replayed_plan(policy, rebuilt.at(point.budget)).tolist()
                 claims.equal("plan of the policy", f"at {point.budget}", list(point.widths), found)
 

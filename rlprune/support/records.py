@@ -10,6 +10,7 @@ import msgspec
 
 Record = TypeVar("Record")
 Key = str | int
+MISSING = "Object missing required field "
 UNNAMED = "[...]"
 """What msgspec says of any key in an object whose names are free."""
 
@@ -43,9 +44,14 @@ def _told(value: Any, kind: type[Any], message: str) -> str:
             place.append(_first_wrong(value, kind, message, place))
         else:
             place.append(int(part[1:-1]) if part.startswith("[") else part[1:])
+    if words.startswith(MISSING):
+        return f"{_joined([*place, words.removeprefix(MISSING)])} is missing"
     came = "" if "got" in words or not words.startswith("Expected") else f"; {_at(value, place)!r:.80} came"
-    where = "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).lstrip(".")
-    return f"{where}: {words[0].lower()}{words[1:]}{came}" if where else words + came
+    return f"{_joined(place)}: {words[0].lower()}{words[1:]}{came}" if place else words + came
+
+
+def _joined(place: Iterable[Key]) -> str:
+    return "".join(f"[{key}]" if isinstance(key, int) else f".{key}" for key in place).lstrip(".")
 
 
 def _first_wrong(value: Any, kind: type[Any], message: str, place: Sequence[Key]) -> str:

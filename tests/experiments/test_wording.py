@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rlprune.experiments.comparing.conditions import differences
 from rlprune.experiments.comparing.reading import read_run

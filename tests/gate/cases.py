@@ -13,10 +13,12 @@ from dataclasses import dataclass
 AGENTS = ("ddpg", "td3", "sac", "tqc", "ppo")
 OTHERS = ("random", "evolutionary", "tpe", "nsga2", "greedy", "sensitivity", "threshold")
 ALL_METHODS = f"[{','.join((*AGENTS[1:], *OTHERS))}]"
+WITHIN_40_EPISODES = ALL_METHODS.replace("greedy,sensitivity,", "")
+"""The others ask for more episodes where networks are deep and all kinds are decided."""
+WITHOUT_BLOCKS = "fashion-vgg"
 NETWORKS = ("digits-resnet", "fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
+CHANNELS = "channels"
 ALL_KINDS = "channels,weights,depth,bits"
-MIXES = {"channels": ("--decide", "channels"), "all": ("--decide", ALL_KINDS, "--budget", "size=0.15")}
-"""Neither MACs nor a profile knows of bits, so a limit on size stands beside them."""
 READY = ("--device", "ready:epyc-onnxruntime")
 BUDGETS = {"macs": ("--budget", "macs=0.5", *READY), "latency": ("--budget", "latency=0.5", *READY)}
 """On a ready profile of another device nothing is measured, so that all of a run can be compared."""
@@ -116,8 +118,28 @@ def _apply(name: str, run: str) -> Case:
 def whole_cases() -> list[Case]:
     """The small cases, and the matrix."""
     cases = small_cases()
-    for (cost, budget), (kinds, mix) in itertools.product(BUDGETS.items(), MIXES.items()):
-        what, tail = (*budget, *mix), f"{cost}-{kinds}"
-        cases += [_search(f"{NETWORKS[0]}-{tail}-{name}", NETWORKS[0], name, *what) for name in (*AGENTS, *OTHERS)]
-        cases += [_train(f"{net}-{tail}", net, "ddpg", *what, baselines=ALL_METHODS) for net in NETWORKS]
-    return cases
+    for (cost, budget), kinds in itertools.product(BUDGETS.items(), (CHANNELS, ALL_KINDS)):
+        one_by_one, *together = NETWORKS
+        for method in (*AGENTS, *OTHERS):
+            name = f"{one_by_one}-{cost}-{_mix(kinds)}-{method}"
+            cases.append(_search(name, one_by_one, method, *budget, *_decide(kinds)))
+        for network in together:
+            decided = kinds.replace("depth,", "") if network == WITHOUT_BLOCKS else kinds
+            others = ALL_METHODS if kinds == CHANNELS else WITHIN_40_EPISODES
+            name = f"{network}-{cost}-{_mix(kinds)}"
+            cases.append(_train(name, network, "ddpg", *budget, *_decide(decided), baselines=others))
+    macs = BUDGETS["macs"]
+    return [
+        *cases,
+        _search("refused-depth", WITHOUT_BLOCKS, "random", *macs, *_decide(ALL_KINDS)),
+        _search("refused-episodes", "fashion-mobilenet", "greedy", *macs, *_decide(ALL_KINDS)),
+    ]
+
+
+def _mix(kinds: str) -> str:
+    return "all" if kinds == ALL_KINDS else kinds
+
+
+def _decide(kinds: str) -> tuple[str, ...]:
+    """The flags; neither MACs nor a profile knows of bits, so a limit on size stands beside them."""
+    return ("--decide", kinds, *(("--budget", "size=0.15") if "bits" in kinds else ()))
