@@ -65,7 +65,7 @@ def plan_lines(choices: Sequence[Choice], plans: Sequence[ShownPlan], width: flo
             shares = [choices[place].share(plan.levels[place] or 0) for place in places]
             axes.plot(range(1, len(places) + 1), shares, drawstyle="steps-mid", color=plan.colour, label=plan.name)
         axes.set(ylim=(0, 1.05), ylabel=f"{kind} kept" if kind != "bits" else "bits, of all")
-        axes.xaxis.get_major_locator().set_params(integer=True)
+        axes.locator_params(axis="x", integer=True)
     panels[-1].set_xlabel("layer, in forward order")
     return figure
 

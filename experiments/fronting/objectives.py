@@ -9,7 +9,7 @@ import numpy as np
 
 from rlprune.budgets.limits import cost_name
 from rlprune.errors import ConfigError, unknown_name
-from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.result import Row
 from rlprune.networks.network import FloatArray
 
 SCORE, DIVERGENCE = "accuracy", "divergence"

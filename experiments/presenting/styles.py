@@ -100,7 +100,7 @@ def thumbnail_fonts() -> Iterator[None]:
     """Letters that are large enough in what is drawn meanwhile and seen 310 pixels wide."""
     import matplotlib
 
-    look = {"font.size": 8.5, "axes.labelsize": "medium", "axes.titlesize": "medium", "lines.markersize": 4}
+    look: dict[Any, Any] = {"font.size": 8.5, "axes.labelsize": "medium", "axes.titlesize": "medium", "lines.markersize": 4}
     with matplotlib.rc_context(look):
         yield
 

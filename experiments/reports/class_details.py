@@ -84,10 +84,10 @@ def _lost(dense: Details, kept: Details, winner: str) -> list[Block]:
     worst = [(lost, label) for lost, label in sorted(both, key=lambda one: (-one[0], one[1])) if lost > 0][:LISTED]
     if not worst:
         return [Words(f"{winner} lost recall in no class.")]
-    cells = [
-        [str(label), str(support[label]), *(measure_text("recall", share) for share in (before[label], after[label], -lost))]
-        for lost, label in worst
-    ]
+    cells = []
+    for lost, label in worst:
+        shares = [measure_text("recall", share) for share in (before[label], after[label], lost)]
+        cells.append([str(label), str(support[label]), shares[0], shares[1], f"−{shares[2]}"])
     return [
         Words(f"Where {winner} lost recall most (share of a class's samples that are recognised):"),
         Table(["class", "samples", "dense", winner, "lost"], cells),

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlprune.choices.choice import Choice, Kind
+from rlprune.choices.choice import Choice
 from rlprune.envs.plan_figure import ShownPlan, new_figure, plain, plan_figure, plan_lines
 from rlprune.experiments.presenting.styles import (
     BLUE,
@@ -29,7 +28,7 @@ from rlprune.experiments.presenting.styles import (
 )
 from rlprune.experiments.reports.class_details import CONFUSION, confusions
 from rlprune.experiments.runs.episodes import EpisodeTable
-from rlprune.experiments.runs.result import AGENT, UNSEARCHED, Result, Row
+from rlprune.experiments.runs.result import AGENT, UNSEARCHED, Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -48,8 +47,6 @@ CAPTIONS = {
     COSTS: "Every plan that was evaluated in the search; the dashed vertical line is the budget.",
     PROMISES: "What the profile promised for each network, and what was measured of it at the end.",
     FRONT: "The best plan of each method at every budget of the range, and the policy's own, made without search.",
-    CONFUSION: "Which class was taken for which, before and after pruning: a row is a true class, a column what it was "
-    "taken for. Numbers are samples, colours shares of the row.",
 }
 DARK = 0.55
 """Share of a row from which on a number stands out in white."""
@@ -108,14 +105,11 @@ class _Drawing:
         """What each layer keeps, in forward order, of the uniform plans, the agent's and the best one."""
         result = self.result
         stated = [(choice.of or choice.name, choice.kind or "channels", choice.width) for choice in result.groups]
-        choices = [Choice(name, cast(Kind, kind), (full,), name) for name, kind, full in stated]
+        choices = [Choice(name, kind, (full,), name) for name, kind, full in stated]
         shown = [row for row in result.rows if row.role in (*UNSEARCHED, AGENT) or row.name == result.winner]
         names = {result.winner: f"{result.winner}: plan.json"}
         plans = [ShownPlan(names.get(row.name, row.name), self._style(row.name).colour, row.widths) for row in shown]
-        if self.small:
-            figure = plan_lines(choices, plans, THUMBNAIL_WIDTH)
-        else:
-            figure = plan_figure(choices, plans)[0]
+        figure = plan_lines(choices, plans, THUMBNAIL_WIDTH) if self.small else plan_figure(choices, plans)[0]
         return self._finished(figure, f"What the plans keep within {', '.join(result.budgets)}")
 
     def tried(self) -> Figure:

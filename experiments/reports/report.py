@@ -16,7 +16,7 @@ from rlprune.experiments.reports import outcome, sections
 from rlprune.experiments.reports.class_details import details
 from rlprune.experiments.reports.pictures import asked, figures_of
 from rlprune.experiments.reports.profile_pictures import figures_of_profile
-from rlprune.experiments.runs.episodes import EpisodeTable, episode_tables
+from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.result import MALFORMED, Result
 from rlprune.experiments.runs.run_folder import FRONT, NETWORKS, PAGE, POLICY, REPORT, RunFolder
 from rlprune.experiments.settings.commands import of_run
@@ -46,7 +46,7 @@ def write_report(run: RunFolder) -> Result:
 
 def report_of(run: RunFolder, result: Result) -> Document:
     """The report; its pictures are drawn on the way, and the run's own front is written."""
-    tables = episode_tables(run, result)
+    tables = run.episode_tables(result.searches)
     fronts = fronts_of([Source(run.path.name, result, tables)], Wishes(kept=True))
     run.write_json(FRONT, fronts.as_dict())
     pictures = _drawn(run.path / "pictures", result, tables, fronts)
@@ -72,9 +72,7 @@ def report_of(run: RunFolder, result: Result) -> Document:
     )
 
 
-def _drawn(
-    folder: Path, result: Result, tables: Mapping[str, EpisodeTable], fronts: Fronts
-) -> dict[str, Path]:
+def _drawn(folder: Path, result: Result, tables: Mapping[str, EpisodeTable], fronts: Fronts) -> dict[str, Path]:
     """Every picture that there are data for, by its name."""
     figures = figures_of(result, tables)
     figures |= {} if result.profile is None else figures_of_profile(result.profile)

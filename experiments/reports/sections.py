@@ -13,7 +13,7 @@ from rlprune.experiments.reports import pictures as run_pictures
 from rlprune.experiments.reports import profile_pictures
 from rlprune.experiments.reports.outcome import short
 from rlprune.experiments.runs.columns import score_text
-from rlprune.experiments.runs.result import UNSEARCHED, Point, Result, TotalCost
+from rlprune.experiments.runs.result import UNSEARCHED, Result, StatedPoint, TotalCost
 from rlprune.experiments.runs.verdict import equals_of_best, ranked, reason
 
 OBJECTIVES_PICTURE = "front-of-objectives"
@@ -79,7 +79,7 @@ def range_front(result: Result, pictures: Pictures) -> list[Section]:
     return [Section("The front", [*_shown(pictures, run_pictures.FRONT), table, Words(words)])]
 
 
-def _score_cell(point: Point | None, metric: str, best: Sequence[str]) -> str:
+def _score_cell(point: StatedPoint | None, metric: str, best: Sequence[str]) -> str:
     if point is None:
         return "-"
     text = score_text(point.score_validation, metric)
@@ -94,8 +94,8 @@ def plan(result: Result, pictures: Pictures) -> Section:
     """What each group keeps."""
     mixed = any(choice.kind is not None for choice in result.groups)
     title = "Levels of every choice" if mixed else "Channels of every group"
-    folded = [Folded(title, [plan_table(result)]), *_folded("Every plan that was tried", _shown(pictures, "tried-plans"))]
-    return Section("The plan", [*_shown(pictures, run_pictures.PLAN), *folded])
+    tried = _folded("Every plan that was tried", _shown(pictures, run_pictures.TRIED))
+    return Section("The plan", [*_shown(pictures, run_pictures.PLAN), Folded(title, [plan_table(result)]), *tried])
 
 
 def plan_table(result: Result) -> Table:
@@ -119,8 +119,9 @@ def promises(result: Result, pictures: Pictures) -> list[Section]:
 
 def search(pictures: Pictures, fronts: Fronts) -> Section:
     """How the methods got there."""
-    scatter = _folded("Every plan that was evaluated", _shown(pictures, run_pictures.COSTS))
-    return Section("The search", [*_shown(pictures, run_pictures.LEARNING_CURVE), *scatter, _objectives(fronts, pictures)])
+    curve = _shown(pictures, run_pictures.LEARNING_CURVE)
+    evaluated = _folded("Every plan that was evaluated", _shown(pictures, run_pictures.COSTS))
+    return Section("The search", [*curve, *evaluated, _objectives(fronts, pictures)])
 
 
 def _objectives(fronts: Fronts, pictures: Pictures) -> Folded:

@@ -9,7 +9,6 @@ from rlprune.experiments.presenting.styles import pixels_of
 from rlprune.experiments.reports.outcome import rows_table
 from rlprune.experiments.reports.pictures import thumbnails_of
 from rlprune.experiments.reports.sections import plan_table, range_front
-from rlprune.experiments.runs.episodes import episode_tables
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.settings.run_config import TrainConfig
@@ -22,7 +21,7 @@ def write_summary(run: RunFolder, config: TrainConfig, result: Result, writers: 
     for row in result.rows:
         if row.name in writers:
             writers[row.name].add_columns(columns_of(config, result, row))
-    figures = thumbnails_of(result, episode_tables(run, result))
+    figures = thumbnails_of(result, run.episode_tables(result.searches))
     learned = writers[config.agent]
     learned.add_pictures({name: pixels_of(figure) for name, figure in figures.items()})
     learned.add_texts(_texts(run, result))
