@@ -28,7 +28,7 @@ from rlprune.experiments.pipeline.setup import Material
 from rlprune.experiments.runs.episodes import to_csv
 from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal
-from rlprune.experiments.runs.result import UNIFORM, Result
+from rlprune.experiments.runs.result import UNSEARCHED, Result
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RunFolder
 from rlprune.experiments.settings import commands
@@ -106,9 +106,10 @@ class Job:
         shutil.rmtree(self.run.path / FOLDER, ignore_errors=True)  # of a session that was broken off
         with quiet_writers(), ExitStack() as stack:
             problems = self.budgeted(self.config, self.problem)
-            names = [UNIFORM, *self._methods()]
+            names = [*UNSEARCHED, *self._methods()]
             writers = {name: stack.enter_context(self._writer(name, problems)) for name in names}
-            writers[UNIFORM].add_level(UNIFORM, self.config.episodes)
+            for name in UNSEARCHED:
+                writers[name].add_level(name, self.config.episodes)
             searches = self._searches(writers)
             candidates = self._candidates(searches)
             with self.progress.phase("measure"):

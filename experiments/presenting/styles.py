@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, with two greys and a brown.
-BLACK, GREY, BROWN = "#000000", "#6f6f6f", "#8c510a"
+BLACK, GREY, BROWN = "#000000", "#6f6f6f", "#a5814e"
 BLUE, VERMILION = "#0072b2", "#d55e00"
 ORANGE, GREEN, PINK, SKY, YELLOW = "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442"
 BUDGET = VERMILION
@@ -100,7 +100,12 @@ def thumbnail_fonts() -> Iterator[None]:
     """Letters that are large enough in what is drawn meanwhile and seen 310 pixels wide."""
     import matplotlib
 
-    look: dict[Any, Any] = {"font.size": 8.5, "axes.labelsize": "medium", "axes.titlesize": "medium", "lines.markersize": 4}
+    look: dict[Any, Any] = {
+        "font.size": 8.5,
+        "axes.labelsize": "medium",
+        "axes.titlesize": "medium",
+        "lines.markersize": 4,
+    }
     with matplotlib.rc_context(look):
         yield
 

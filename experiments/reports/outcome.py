@@ -156,14 +156,13 @@ def against_uniform(result: Result, details: list[Block]) -> Section:
     )
 
 
-def rows_table(result: Result, spare: int | None = None) -> Table:
+def rows_table(result: Result, heads: Collection[str] = ()) -> Table:
     """The table of networks; the kept one stands out.
 
     Args:
-        spare: columns that can be spared more than that are left out.
+        heads: of the columns that are shown; all of them where none is named.
     """
-    shown = columns(result.metric, result.rows)
-    shown = [column for column in shown if spare is None or column.spare <= spare]
+    shown = [column for column in columns(result.metric, result.rows) if not heads or column.head in heads]
     cells = [[column.cell(row) for column in shown] for row in result.rows]
     bold = next((index for index, row in enumerate(result.rows) if row.name == result.winner), None)
     return Table([column.title for column in shown], cells, bold)
@@ -179,7 +178,7 @@ def _beside_uniform(result: Result) -> str:
         return "The kept plan is the uniform one: the largest share that all layers can keep alike within the budget."
     split = "validation" if best.score_test is None or uniform.score_test is None else "test"
     error = _error_of(result, best, split)
-    sure = "" if error is None else f" (each ± {score_text(error, result.metric)}, one standard error)"
+    sure = "" if error is None else f" (± {score_text(error, result.metric)}, one standard error)"
     words = (
         f"Within the same budget, **{best.name}** keeps {_score(result, best, split)} {result.metric} on the {split} "
         f"samples and **uniform** {_score(result, uniform, split)}{sure}; divergence from the dense network "
@@ -193,7 +192,7 @@ def _lead(result: Result, best: Row, uniform: Row) -> str:
     behind, highest = uniform.standing.behind, max(row.score_validation for row in result.rows if row.role != "dense")
     if behind is None or best.score_validation != highest:
         return ""
-    lead = difference_text(best.score_validation - uniform.score_validation, highest)
+    lead = difference_text(best.score_validation - uniform.score_validation, highest).removeprefix("+")
     low, high = (difference_text(value, highest) for value in behind)
     meaning = "which may be chance" if behind[0] <= 0 else "more than chance explains"
     return f"On the validation samples uniform is {lead} behind (95% interval: {low} to {high}), {meaning}."

@@ -253,9 +253,10 @@ def _span(rewards: Sequence[FloatArray], least: float) -> tuple[float, float]:
 def _promise_panel(axes: Axes, names: Sequence[str], pairs: Sequence[tuple[float | None, float | None]]) -> None:
     for offset, index, colour, label in ((-0.2, 0, SKY, "promised"), (0.2, 1, BLUE, "measured")):
         found = [(place + offset, pair[index] or 0.0) for place, pair in enumerate(pairs) if pair[index] is not None]
-        bars = axes.barh([at for at, _ in found], [value for _, value in found], 0.38, color=colour, label=label)
-        above_lines = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
-        axes.bar_label(bars, fmt="%.3g", padding=3, fontsize="small", bbox=above_lines)
+        if found:
+            bars = axes.barh([at for at, _ in found], [value for _, value in found], 0.38, color=colour, label=label)
+            above_lines = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
+            axes.bar_label(bars, fmt="%.3g", padding=3, fontsize="small", bbox=above_lines)
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
     axes.margins(x=0.12)

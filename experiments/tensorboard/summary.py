@@ -29,7 +29,8 @@ def write_summary(run: RunFolder, config: TrainConfig, result: Result, writers: 
 
 def _texts(run: RunFolder, result: Result) -> dict[str, str]:
     front = [block for section in range_front(result, {}) for block in section.blocks]
-    outcome = [Words(result.verdict), rows_table(result, spare=0), *front, Bullets(list(map(str, result.notes)))]
+    table = rows_table(result, ("network", result.metric, "latency", "MACs"))
+    outcome = [Words(result.verdict), table, *front, Bullets(list(map(str, result.notes)))]
     return {
         "outcome": "\n\n".join(map(block_to_markdown, outcome)),
         "plan": block_to_markdown(plan_table(result)),
