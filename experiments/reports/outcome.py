@@ -139,16 +139,17 @@ def against_uniform(result: Result, details: list[Block]) -> Section:
     Args:
         details: more measures than one score.
     """
-    table, notes = rows_table(result), Bullets(list(map(str, result.notes)))
+    sure = certainty(result)
+    notes = Bullets([note for note in result.notes if note not in sure.items])
     known = any(row.latency_p99_measured_ms is not None for row in result.rows)
     folded = [Folded("In detail", details)] if details else []
     return Section(
         "Against uniform",
         [
             *[Words(text) for text in [_beside_uniform(result)] if text],
-            table,
+            rows_table(result),
             Words(result.verdict.split(COLLAPSE)[0]),
-            certainty(result),
+            sure,
             *([Words(P99_NOTE)] if known else []),
             *folded,
             Folded("What the run notes", [notes]),
@@ -200,8 +201,7 @@ def _lead(result: Result, best: Row, uniform: Row) -> str:
 
 def certainty(result: Result) -> Bullets:
     """How far the figures can be trusted."""
-    promises = [text for text in _promises(result) if text not in result.notes]
-    points = [_samples(result), _score_error(result), _margin(result), *promises, _seeds(result)]
+    points = [_samples(result), _score_error(result), _margin(result), *_promises(result), _seeds(result)]
     return Bullets([text for text in points if text])
 
 

@@ -38,8 +38,8 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
     found = [
         Column("network", "", lambda row: row.name if row.role != LEARNED else f"{row.name} (learned)"),
         Column("plans", "evaluated", lambda row: _number(row.evaluations, "d")),
-        Column(metric, "test", lambda row: score_text(row.score_test)),
-        Column(metric, "validation", lambda row: score_text(row.score_validation)),
+        Column(metric, "test", lambda row: score_text(row.score_test, metric)),
+        Column(metric, "validation", lambda row: score_text(row.score_validation, metric)),
         Column("latency", f"promised, ms{call}", lambda row: _number(row.latency_promised_ms, ms)),
         Column("latency", f"measured, ms{call}", lambda row: _number(row.latency_measured_ms, ms)),
         Column("latency", f"p99, ms{call}", lambda row: _number(row.latency_p99_measured_ms, ms), 3),
