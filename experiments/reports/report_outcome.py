@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from rlprune.budgets.limits import Budget, cost_name, format_cost
-from rlprune.experiments.reports.document import Block, Bullets, Figure, Figures, Section, Words
+from rlprune.experiments.presenting.document import Block, Bullets, Figure, Figures, Section, Words
 from rlprune.experiments.runs.columns import score_text
 from rlprune.experiments.runs.result import UNSEARCHED, Result, Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, TENSORS

@@ -1,8 +1,8 @@
 """What is recorded: command lines, and which of their runs others read.
 
-Of the whole matrix (networks x methods x budgets x decisions), each network runs all methods in one run per budget and
-decisions, and only the quickest one runs every method on its own, as its policy is kept then: 48 runs of one method
-on each of the larger networks take hours and would search nothing else.
+Of the whole matrix (networks x methods x budgets x decisions), the quickest network runs every agent on its own, since
+its policy is kept only then. The other networks run all methods in one run per budget and decisions, on fewer samples:
+a run for each method would search nothing else, and 144 of them take hours.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ AGENTS = ("ddpg", "td3", "sac", "tqc", "ppo")
 OTHERS = ("random", "evolutionary", "tpe", "nsga2", "greedy", "sensitivity", "threshold")
 ALL_METHODS = f"[{','.join((*AGENTS[1:], *OTHERS))}]"
 WITHIN_40_EPISODES = ALL_METHODS.replace("greedy,sensitivity,", "")
-"""The others ask for more episodes where networks are deep and all kinds are decided."""
+"""The others ask for more episodes where all kinds are decided."""
 WITHOUT_BLOCKS = "fashion-vgg"
 NETWORKS = ("digits-resnet", "fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
 CHANNELS = "channels"
@@ -118,21 +118,21 @@ def _apply(name: str, run: str) -> Case:
 def whole_cases() -> list[Case]:
     """The small cases, and the matrix."""
     cases = small_cases()
+    quickest, *slower = NETWORKS
     for (cost, budget), kinds in itertools.product(BUDGETS.items(), (CHANNELS, ALL_KINDS)):
-        one_by_one, *together = NETWORKS
-        for method in (*AGENTS, *OTHERS):
-            name = f"{one_by_one}-{cost}-{_mix(kinds)}-{method}"
-            cases.append(_search(name, one_by_one, method, *budget, *_decide(kinds)))
-        for network in together:
+        what, tail = (*budget, *_decide(kinds)), f"{cost}-{_mix(kinds)}"
+        cases += [_search(f"{quickest}-{tail}-{name}", quickest, name, *what) for name in (*AGENTS[1:], "greedy")]
+        others = ALL_METHODS if kinds == CHANNELS else WITHIN_40_EPISODES
+        cases.append(_train(f"{quickest}-{tail}", quickest, "ddpg", *what, baselines=others))
+        for network in slower:
             decided = kinds.replace("depth,", "") if network == WITHOUT_BLOCKS else kinds
-            others = ALL_METHODS if kinds == CHANNELS else WITHIN_40_EPISODES
-            name = f"{network}-{cost}-{_mix(kinds)}"
-            cases.append(_train(name, network, "ddpg", *budget, *_decide(decided), baselines=others))
-    macs = BUDGETS["macs"]
+            flags = (*budget, *_decide(decided), "--samples", "128")
+            cases.append(_train(f"{network}-{tail}", network, "ddpg", *flags, baselines=others))
+    macs = (*BUDGETS["macs"], *_decide(ALL_KINDS))
     return [
         *cases,
-        _search("refused-depth", WITHOUT_BLOCKS, "random", *macs, *_decide(ALL_KINDS)),
-        _search("refused-episodes", "fashion-mobilenet", "greedy", *macs, *_decide(ALL_KINDS)),
+        _search("refused-depth", WITHOUT_BLOCKS, "random", *macs),
+        _search("refused-episodes", "fashion-mobilenet", "greedy", *macs),
     ]
 
 

@@ -1,4 +1,4 @@
-"""What a case answered and wrote, compared with its recording to the bit, but for what a clock tells."""
+"""What a case answered and wrote, compared with its recording to the bit, but for what a clock tells, and versions."""
 
 from __future__ import annotations
 
@@ -23,16 +23,19 @@ MEASURED = {
     "latency_p99_ms", "energy_mj", "fronts", "chosen", "reasons",
 }  # fmt: skip
 """Fields that follow from a measured latency, among them fronts over it and the knee that is chosen on them."""
+VERSIONS = {"machine", "other_versions"}
+"""Fields that tell the machine, the libraries and the commit."""
 UNREAD = ("versions.json", ".lock")
-"""Files that tell the machine, the libraries and the commit."""
+"""Files that tell the same."""
 PAGES = (".md", ".html", ".png")
 """Files for people; they are compared where it is asked for, and not where latency is measured."""
 TIMES: Times = (
     (re.compile(r"\bin [\d.]+ (s|min|h)\b"), "in # s"),
     (re.compile(r"agree to [\d.]+%"), "agree to #%"),
     (re.compile(r"(│ (?:wall|cpu)_seconds ).*"), r"\1"),
+    (re.compile(r"Versions and machine are those of the run\.|Other than when the run was made: .*"), "Versions: #"),
 )
-"""Times within texts, and what stands in their place."""
+"""Times and versions within texts, and what stands in their place."""
 PAGE_TIMES = ((re.compile(r"\d+(?= seconds| of processor time)|\b\d+\.\d(?![\d%])"), "#"),)
 """The same for pages, which tell seconds with one digit after the point in tables among other figures."""
 
@@ -88,7 +91,7 @@ def without_times(text: str, times: Times = TIMES) -> str:
 
 
 def _in_files(case: Case, old: Path, new: Path) -> Iterator[str]:
-    dropped = CLOCK | MEASURED if case.measured else CLOCK
+    dropped = CLOCK | VERSIONS | (MEASURED if case.measured else set())
     texts = [path.read_bytes() for path in (old, new)]
     if texts[0] == texts[1]:
         return
