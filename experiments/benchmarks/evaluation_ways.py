@@ -41,7 +41,7 @@ from rlprune.experiments.benchmarks.shared_prefix import shared_prefix, time_bef
 from rlprune.experiments.benchmarks.ways import Subject, Tensors, Way
 from rlprune.experiments.benchmarks.ways_report import as_markdown, show
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator, make_problem
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import FloatArray, IntArray
 from rlprune.support.files import write_atomic
 from rlprune.support.progress import counted

@@ -35,7 +35,7 @@ from rlprune.experiments.benchmarks.mixes import kinds_of
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.search_signal import draw, rho
 from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import FloatArray, IntArray
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.treatment import PlanTensors, treated_layers

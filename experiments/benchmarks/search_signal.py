@@ -32,7 +32,7 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator, make_problem
 from rlprune.experiments.runs.tables import markdown, print_table
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.networks import layout
 from rlprune.networks.network import FloatArray, IntArray

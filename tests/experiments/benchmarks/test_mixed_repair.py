@@ -14,7 +14,7 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks import mixed_repair
 from rlprune.experiments.benchmarks.mixed_repair import DenseMoments, level_of, row_of, sets_of, ways_of, with_builder
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import IntArray
 
 
