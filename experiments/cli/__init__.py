@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from rlprune.errors import ConfigError, RlpruneError
 from rlprune.experiments.cli.parser import parse
 from rlprune.experiments.cli.verbs import VERBS
-from rlprune.experiments.pipeline.interruption import stopping_on_sigterm
+from rlprune.experiments.runs.interruption import stopping_on_sigterm
 from rlprune.experiments.settings.options import check_known
 from rlprune.support.files import require_text
 
