@@ -9,19 +9,16 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from rlprune.errors import ConfigError, RlpruneError
+from rlprune.errors import ConfigError
 from rlprune.experiments.cli.parser import parse
 from rlprune.experiments.cli.verbs import VERBS
-from rlprune.experiments.runs.interruption import stopping_on_sigterm
+from rlprune.experiments.runs.ending import OK, WRONG, guarded
 from rlprune.experiments.settings.options import check_known
 from rlprune.support.files import require_text
-
-OK, WRONG, INTERRUPTED = 0, 2, 130
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -35,24 +32,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):  # whatever a file may be called, its name can be told
             stream.reconfigure(errors="backslashreplace")
     return guarded(lambda: _main(arguments))
-
-
-def guarded(work: Callable[[], int]) -> int:
-    """The exit code of ``work``; what went wrong is told in one line on stderr."""
-    try:
-        with stopping_on_sigterm():
-            return work()
-    except RlpruneError as reason:
-        print(f"rlprune: {' '.join(str(reason).split())}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt as reason:
-        print(" ".join(["rlprune: interrupted.", *map(str, reason.args)]), file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except SystemExit as reason:  # how the parser ends after --help
-        return reason.code if isinstance(reason.code, int) else OK
 
 
 def _main(arguments: list[str]) -> int:

@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 
-from rlprune.experiments.cli import OK, guarded
+from rlprune.experiments.runs.ending import OK, guarded
 from rlprune.experiments.sweeping.orders import Order
 from rlprune.experiments.sweeping.turns import PoliteProgress, Turns
 
