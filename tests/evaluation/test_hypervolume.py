@@ -10,8 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from rlprune.experiments.fronting.pareto import undominated
-from rlprune.experiments.fronting.volume import contributions, hypervolume
+from rlprune.evaluation.pareto import contributions, hypervolume, undominated
 from rlprune.networks.network import FloatArray
 
 SHAPES = st.tuples(st.integers(1, 8), st.integers(1, 5))
