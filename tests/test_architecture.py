@@ -16,7 +16,7 @@ ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {"rlprune": 1, "rlprune.envs": 2, "rlprune.agents": 3, "rlprune.experiments": 4}
 BARE = ("envs", "agents", "experiments")
 # Library -> the lowest floor that may import it.
-LOWEST_FLOOR = {"gymnasium": 2, "stable_baselines3": 2, "yaml": 4, "jsonargparse": 4}
+LOWEST_FLOOR = {"gymnasium": 2, "stable_baselines3": 2, "yaml": 4}
 # Library -> the only files that may import it.
 DOORS = {
     "transformers": {"rlprune/zoo/huggingface.py", "rlprune/zoo/huggingface_inputs.py"},
@@ -167,7 +167,7 @@ PLANTED = [
     ("rlprune/plans/plan.py", "importlib.import_module('rlprune.agents')", "floor 1 imports rlprune.agents"),
     (
         "envs/actions.py",
-        "from rlprune.experiments.settings.config import Config",
+        "from rlprune.experiments.settings.problem import NetworkConfig",
         "floor 2 imports rlprune.experiments",
     ),
     ("agents/baselines/uniform.py", "from rlprune.experiments import cli", "floor 3 imports rlprune.experiments"),
@@ -193,7 +193,7 @@ PLANTED = [
     ("rlprune/support/files.py", "import torch as t\nt.load('x')", "files.py:2: torch.load can run code"),
     ("rlprune/support/files.py", "from torch import load as read\nread('x')", "torch.load can run code"),
     ("rlprune/support/files.py", "eval('1')", "eval can run code"),
-    ("experiments/settings/config.py", "import yaml\nyaml.load('x', None)", "yaml.load can run code"),
+    ("experiments/settings/problem.py", "import yaml\nyaml.load('x', None)", "yaml.load can run code"),
     ("rlprune/tasks/idx.py", "import numpy as np\nnp.load('x')", "numpy.load can run code"),
     (
         "rlprune/zoo/huggingface.py",
@@ -201,7 +201,7 @@ PLANTED = [
         "trust_remote_code can run code",
     ),
     ("rlprune/devices/host.py", "import subprocess\nsubprocess.run('x', shell=True)", "shell can run code"),
-    ("experiments/settings/config.py", "import os\nos.system('x')", "os.system can run code"),
+    ("experiments/settings/problem.py", "import os\nos.system('x')", "os.system can run code"),
 ]
 
 
@@ -220,7 +220,7 @@ ALLOWED = [
         "from .errors import PlanError\nfrom rlprune.networks.network import Network\nmodel.eval()",
     ),
     ("envs/pruning.py", "import gymnasium as gym\nfrom . import actions\nfrom rlprune import budget"),
-    ("experiments/settings/config.py", "import yaml\nyaml.safe_load('a: 1')\nfrom rlprune.agents import policy"),
+    ("experiments/settings/problem.py", "import yaml\nyaml.safe_load('a: 1')\nfrom rlprune.agents import policy"),
     ("agents/policy.py", "from safetensors.torch import load\nload(b'')"),
 ]
 

@@ -33,7 +33,7 @@ from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.fine_grained_report import SCHEMA, draw, print_report
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import costs_of, load_material, make_evaluator
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.networks.network import FloatArray, IntArray
 from rlprune.plans.builder import PlanBuilder

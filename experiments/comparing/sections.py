@@ -16,7 +16,7 @@ from rlprune.experiments.comparing.conditions import Conditions, differences, ke
 from rlprune.experiments.comparing.reading import SEEDLESS, Entry, Read, malformed
 from rlprune.experiments.runs.ranking import Standing, best_first
 from rlprune.experiments.runs.result import DENSE, MALFORMED, UNSEARCHED
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())
 

@@ -32,7 +32,7 @@ from rlprune.experiments.runs.result import UNSEARCHED, Result
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RunFolder
 from rlprune.experiments.settings import commands
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.tensorboard.curves import curves_of
 from rlprune.experiments.tensorboard.events import FOLDER, EpisodeWriter, entry_name, quiet_writers
 from rlprune.plans.plan import PruningPlan

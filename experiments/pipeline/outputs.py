@@ -39,7 +39,7 @@ from rlprune.experiments.runs.result import (
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.tensorboard.events import EpisodeWriter
 from rlprune.experiments.tensorboard.summary import write_summary
 from rlprune.plans.plan import PruningPlan

@@ -11,7 +11,7 @@ from rlprune.experiments.reports.pictures import thumbnails_of
 from rlprune.experiments.reports.sections import plan_table, range_front
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.tensorboard.columns import columns_of
 from rlprune.experiments.tensorboard.events import EpisodeWriter
 
