@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budgets.budget import Budget
-from rlprune.choices.space import Decisions, Space
+from rlprune.budgets.limits import Budget
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import WeightsCost
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.evaluator import Evaluator

@@ -8,9 +8,9 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.experiments.reports.pictures import new_figure, save_figure
 from rlprune.experiments.runs.tables import markdown, print_table
-from rlprune.networks.network import FloatArray
 
 SCHEMA = "rlprune-article-case/1"
 PRINTED = (0.9844, 0.9722, 0.9588, 0.9444, 0.9300)

@@ -8,8 +8,7 @@ from functools import cache
 
 import torch
 
-from rlprune.devices.runtimes.checks import first_line
-from rlprune.errors import NetworkError, RlpruneError
+from rlprune.errors import NetworkError, RlpruneError, kind_and_line
 from rlprune.evaluation.evaluator import SEARCH_BATCH
 from rlprune.experiments.benchmarks.exported_ways import EXPORTED, FilledGraph
 from rlprune.experiments.benchmarks.ways import FoldedWay, Subject, TorchWay, Way
@@ -63,7 +62,7 @@ def choose_ways(subject: Subject) -> Choice:
         try:
             _admit(choice, subject, make())
         except FAILURES as reason:
-            choice.left_out[name] = str(reason) if isinstance(reason, RlpruneError) else first_line(reason)
+            choice.left_out[name] = str(reason) if isinstance(reason, RlpruneError) else kind_and_line(reason)
     return choice
 
 

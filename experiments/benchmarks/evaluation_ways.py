@@ -28,11 +28,11 @@ import numpy.typing as npt
 from scipy.stats import spearmanr
 
 from rlprune.agents import make_searcher
-from rlprune.budgets.budget import Budget
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import Budget
 from rlprune.devices.host import LoadWatch, cpu_model
-from rlprune.devices.runtimes.checks import first_line
 from rlprune.envs import LayerPruningEnv
-from rlprune.errors import ConfigError
+from rlprune.errors import ConfigError, kind_and_line
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.choosing_ways import FAILURES, Choice, choose_ways
@@ -42,7 +42,6 @@ from rlprune.experiments.benchmarks.ways import Subject, Tensors, Way
 from rlprune.experiments.benchmarks.ways_report import as_markdown, show
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator, make_problem
 from rlprune.experiments.settings.config import NetworkConfig
-from rlprune.networks.network import FloatArray, IntArray
 from rlprune.support.files import write_atomic
 from rlprune.support.progress import counted
 from rlprune.tasks.batches import even_batches
@@ -79,7 +78,7 @@ def time_ways(choice: Choice, subject: Subject, plans: IntArray, repeats: int) -
             try:
                 row = _timed(way, plan, tensors, repeats, choice, subject)
             except FAILURES as reason:
-                choice.left_out[way.name] = f"plan {plan.tolist()}: {first_line(reason)}"
+                choice.left_out[way.name] = f"plan {plan.tolist()}: {kind_and_line(reason)}"
                 choice.ways.remove(way)
                 del measured[way.name]
                 continue

@@ -40,8 +40,9 @@ from rlprune.pruning.quantization import (
     measure_ranges,
     storable_layers,
 )
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.batches import batches
+from rlprune.tasks.split import Split
 
 SCHEMA = "rlprune-int8-latency/2"
 BATCH = 100

@@ -25,9 +25,11 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.budgets.budget import Budget
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Choice, Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.errors import ConfigError
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks.mixed_repair_report import SCHEMA, print_report
@@ -36,7 +38,6 @@ from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.search_signal import draw, rho
 from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator
 from rlprune.experiments.settings.config import NetworkConfig
-from rlprune.networks.network import FloatArray, IntArray
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.treatment import PlanTensors, treated_layers
 from rlprune.pruning.blocks.droppable import find_blocks

@@ -23,7 +23,8 @@ import torch
 from scipy.stats import rankdata
 
 from rlprune.agents import make_searcher
-from rlprune.budgets.budget import Budget
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import Budget
 from rlprune.devices import DeviceProfile
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError, RlpruneError, TaskError
@@ -35,7 +36,6 @@ from rlprune.experiments.runs.tables import markdown, print_table
 from rlprune.experiments.settings.config import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.networks import layout
-from rlprune.networks.network import FloatArray, IntArray
 from rlprune.support.files import write_atomic
 from rlprune.support.progress import counted
 from rlprune.tasks import Split

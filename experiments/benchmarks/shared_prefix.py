@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.networks.inputs import Inputs, call
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 
 def first_layers(network: Network) -> IntArray:

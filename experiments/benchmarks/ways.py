@@ -17,8 +17,9 @@ from rlprune.networks import layout
 from rlprune.networks.inputs import call
 from rlprune.pruning import batchnorm
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.batches import even_batches
+from rlprune.tasks.split import Split
 
 Tensors = Mapping[str, torch.Tensor]
 Forward = Callable[[], torch.Tensor]

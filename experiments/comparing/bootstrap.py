@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlprune.networks.network import FloatArray
+from rlprune.arrays import FloatArray
 
 DRAWS = 10_000
 MOST_ENUMERATED = 13

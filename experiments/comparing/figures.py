@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlprune.agents import AGENTS
+from rlprune.arrays import FloatArray
 from rlprune.experiments.comparing.front import CommonFront, Point
 from rlprune.experiments.comparing.reading import SEEDLESS
 from rlprune.experiments.comparing.sections import Line, Section
@@ -17,7 +18,6 @@ from rlprune.experiments.reports.pictures import DENSE as BLACK
 from rlprune.experiments.reports.pictures import LEARNED, LIMIT, OTHERS, new_figure
 from rlprune.experiments.reports.pictures import UNIFORM as GREY
 from rlprune.experiments.runs.rows import DENSE, FILLED, UNIFORM
-from rlprune.networks.network import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist

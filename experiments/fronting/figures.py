@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
 from rlprune.experiments.fronting.pareto import scaled
 from rlprune.experiments.fronting.plans import SEARCHED, Plan
 from rlprune.experiments.reports.pictures import DENSE, LEARNED, LIMIT, OTHERS, new_figure, plain
-from rlprune.networks.network import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

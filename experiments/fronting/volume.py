@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.experiments.fronting.pareto import undominated
-from rlprune.networks.network import FloatArray
 
 
 def hypervolume(losses: FloatArray, reference: FloatArray) -> float:

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import Policy, replay
-from rlprune.budgets.budget import Budget, cost_name
+from rlprune.arrays import FloatArray
 from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import Budget, cost_name
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.fronting.hypervolume import Corner
 from rlprune.experiments.fronting.pareto import dominated, nearest
@@ -23,7 +24,6 @@ from rlprune.experiments.runs.rows import UNSEARCHED
 from rlprune.experiments.runs.verdict import hypervolume_text
 from rlprune.experiments.settings.options import parse_preferences
 from rlprune.experiments.settings.run_config import TrainConfig
-from rlprune.networks.network import FloatArray
 from rlprune.plans.plan import PruningPlan
 
 POLICY = "policy"

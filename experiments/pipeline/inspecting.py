@@ -25,7 +25,9 @@ from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.commands import WIDTHS, command, flag, flags
 from rlprune.experiments.settings.config import InspectConfig
 from rlprune.experiments.settings.reasons import alike, grouped, listed
-from rlprune.networks.network import Attribute, Group, Network
+from rlprune.networks.groups import Group
+from rlprune.networks.network import Network
+from rlprune.networks.record import Attribute
 from rlprune.support.files import read_json, write_json
 from rlprune.support.threads import torch_threads
 from rlprune.tasks import load_task

@@ -8,13 +8,13 @@ from typing import Protocol
 import numpy as np
 
 from rlprune.agents.search import Episode
-from rlprune.budgets.budget import cost_name
+from rlprune.arrays import FloatArray
+from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.fronting.hypervolume import Corner
 from rlprune.experiments.fronting.objectives import SCORE, default_objectives, losses_of, reference_of
 from rlprune.experiments.fronting.pareto import undominated
 from rlprune.experiments.fronting.volume import hypervolume
-from rlprune.networks.network import FloatArray
 
 Scalars = dict[str, float]
 OBJECTIVE_VOLUME = "run/hypervolume_of_objectives"

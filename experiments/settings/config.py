@@ -24,7 +24,7 @@ from rlprune.experiments.settings.options import (
 from rlprune.experiments.settings.width_rules import WidthRules, check_minimum, check_multiple, parse_width_rules
 
 if TYPE_CHECKING:
-    from rlprune.choices.space import Decisions
+    from rlprune.choices.scope import Decisions
 
 T = TypeVar("T")
 
@@ -147,9 +147,9 @@ class DecideConfig(WidthsConfig):
         """What may be decided.
 
         Raises:
-            ConfigError: see :class:`rlprune.choices.space.Decisions`.
+            ConfigError: see :class:`rlprune.choices.scope.Decisions`.
         """
-        from rlprune.choices.space import Decisions
+        from rlprune.choices.scope import Decisions
         from rlprune.pruning.weights import WeightRule
 
         kinds: list[Any] = [kind.strip() for text in self.decide for kind in text.split(",") if kind.strip()]

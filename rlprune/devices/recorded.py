@@ -9,12 +9,13 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices.meters.base import WINDOW_S, PowerMeter, Window, Work
 from rlprune.devices.meters.pretended import PretendedMeter
 from rlprune.devices.recording import SYNTHETIC, Extras, Plan, Samples, as_json, check, parse
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.errors import DeviceError
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.support.files import read_json, write_json
 
 

@@ -25,6 +25,7 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices.meters.base import WINDOW_S
 from rlprune.devices.meters.pretended import PretendedMeter
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
@@ -33,7 +34,7 @@ from rlprune.networks.inputs import as_inputs
 from rlprune.networks.layers import Layer
 from rlprune.networks.loading.acceptance import accepted_copy
 from rlprune.networks.loading.discovery import discover
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 DEVICE = "synthetic GPU (formula, not a measurement)"
 OUT_TILE, IN_TILE = 32, 8

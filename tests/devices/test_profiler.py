@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlprune.budgets.budget import Budget, BudgetPlanner
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.budget import BudgetPlanner
+from rlprune.budgets.limits import Budget
 from rlprune.choices.space import Space
 from rlprune.costs import EnergyCost, LatencyCost
 from rlprune.devices.meters import PowerModel
@@ -24,7 +26,7 @@ from rlprune.devices.ready import FOLDER
 from rlprune.devices.recorded import RecordedRuntime, Recorder
 from rlprune.devices.runtimes.base import Inference
 from rlprune.errors import DeviceError, ProfileError
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 
 from .conftest import true_latency

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rlprune.arrays import IntArray
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.meters.base import PowerMeter
 from rlprune.devices.recorded import RecordedMeter, RecordedRuntime, Recorder
@@ -17,7 +18,7 @@ from rlprune.devices.recording import Extras, Plan
 from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
 from rlprune.devices.simulated import SimulatedGpu
 from rlprune.errors import DeviceError
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 IDENTITY = RuntimeIdentity("torch", "2.0", "cuda 12", 0, 1, "float32")
 SAMPLES: dict[Plan, tuple[float, ...]] = {(16, 32): (2.0, 4.0), (8, 16): (1.0, 1.0)}

@@ -14,6 +14,7 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.delivery.onnx.export import export_onnx_bytes, input_arrays, onnxruntime_module, open_session
 from rlprune.devices.host import usable_cores
 from rlprune.devices.runtimes import Inference, OnnxRuntime, OpenVinoCpu, Runtime, TorchCpu
@@ -22,7 +23,7 @@ from rlprune.devices.runtimes.onnx_runtime import CPU, CUDA, TENSORRT, bound
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.networks import surgery
 from rlprune.networks.inputs import as_batch
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 WIDTHS: IntArray = np.array([4, 8])
 BATCH = 3

@@ -9,12 +9,13 @@ import onnx
 import pytest
 import torch
 
+from rlprune.arrays import IntArray
 from rlprune.delivery.onnx import graph as onnx_graph
 from rlprune.delivery.onnx.export import run_onnx
 from rlprune.delivery.onnx.template import OnnxTemplate
 from rlprune.devices.profiling.plans import choose_plans
 from rlprune.networks import surgery
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 
 def pruned_outputs(network: Network, widths: IntArray) -> torch.Tensor:

@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from rlprune.arrays import IntArray
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.fronting.hypervolume import area
 from rlprune.experiments.runs.verdict import hypervolume_text
-from rlprune.networks.network import IntArray
 from rlprune.plans.plan import PruningPlan
 from tests.experiments.conftest import TINY, call, inside
 

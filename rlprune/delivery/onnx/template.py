@@ -14,12 +14,13 @@ import onnx
 import torch
 from onnx import numpy_helper
 
+from rlprune.arrays import IntArray
 from rlprune.delivery.onnx import graph as onnx_graph
 from rlprune.delivery.onnx.export import Feed, export_onnx_bytes, input_arrays, run_onnx
 from rlprune.errors import DeviceError
 from rlprune.networks import surgery
 from rlprune.networks.inputs import as_batch, call, tensors_in
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 TOLERANCE = 1e-4
 

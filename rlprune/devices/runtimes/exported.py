@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.choices.space import Space
 from rlprune.delivery.onnx.export import Feed, export_onnx_bytes, input_arrays
 from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.blocks.depth import shortened
 
 if TYPE_CHECKING:

@@ -17,8 +17,8 @@ from rlprune.networks.inputs import call
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.blocks import Block, Blocks
 from rlprune.pruning.calibration import batch_for
-from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
+from rlprune.tasks.split import Split
 
 PLAIN = (bool, int, float, str, type(None))
 
@@ -103,9 +103,7 @@ def shortened(network: Network, blocks: Blocks, names: Collection[str]) -> Netwo
 
     For what only runs or exports the model at some widths. Raises as :func:`drop_blocks`.
     """
-    other = copy.copy(network)
-    other.model = drop_blocks(network.model, blocks, names)
-    return other
+    return network.with_model(drop_blocks(network.model, blocks, names))
 
 
 class BlockSwitch:

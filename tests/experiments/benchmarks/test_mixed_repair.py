@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 import torch
 
-from rlprune.choices.space import Decisions, Space
+from rlprune.arrays import IntArray
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks import mixed_repair
 from rlprune.experiments.benchmarks.mixed_repair import DenseMoments, level_of, row_of, sets_of, ways_of, with_builder
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator
 from rlprune.experiments.settings.config import NetworkConfig
-from rlprune.networks.network import IntArray
 
 
 @pytest.fixture(scope="module")
