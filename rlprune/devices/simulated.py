@@ -26,8 +26,7 @@ import numpy as np
 from torch import nn
 
 from rlprune.arrays import FloatArray, IntArray
-from rlprune.devices.meters.base import WINDOW_S
-from rlprune.devices.meters.pretended import PretendedMeter
+from rlprune.devices.meters.base import WINDOW_S, PowerMeter, Window, Work
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.errors import DeviceError
 from rlprune.networks.inputs import as_inputs
@@ -190,8 +189,11 @@ def _sizes(
     return weights, elements
 
 
-class SimulatedMeter(PretendedMeter):
-    """Energy by the formula of a simulated GPU, of whatever ran there last. It measures nothing and says so."""
+class SimulatedMeter(PowerMeter):
+    """Energy by the formula of a simulated GPU, of whatever ran there last. It measures nothing and says so.
+
+    Windows are as long as was asked for and take no time; ``work`` runs once, to say what ran.
+    """
 
     source = "synthetic power (formula, not a measurement)"
     measured = False
@@ -199,10 +201,15 @@ class SimulatedMeter(PretendedMeter):
     def __init__(self, gpu: SimulatedGpu) -> None:
         self._gpu = gpu
 
-    def last_run(self) -> tuple[float, float]:
+    def measure(self, work: Work, seconds: float = WINDOW_S) -> Window:
+        self._check(seconds)
+        done = work()
         if self._gpu.last is None:
             raise DeviceError("A simulated GPU gives the energy of what ran last; nothing ran. Run a network first.")
-        return self._gpu.last.mean_ms, self._gpu.last.energy_mj
+        mean_ms, length = self._gpu.last.mean_ms, max(seconds, self.least_s)
+        runs = max(done, round(length * 1e3 / mean_ms)) if done > 0 else 0
+        energy_mj = runs * self._gpu.last.energy_mj
+        return Window(runs * mean_ms / 1e3, runs, energy_mj)
 
     def idle_watts(self, seconds: float = WINDOW_S) -> float | None:
         self._check(seconds)

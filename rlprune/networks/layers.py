@@ -25,7 +25,6 @@ Side = Literal["out", "in", "rows"]
 Sides = tuple[Side | None, ...]
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
-PRODUCERS = ("conv", "transposed", "depthwise", "linear", "embedding")
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rlprune.networks.hooks import hooked
 from rlprune.networks.inputs import Inputs, call
 from rlprune.networks.layers import BatchNorm
 
@@ -37,13 +38,9 @@ def shared(model: nn.Module, inputs: Inputs) -> frozenset[str]:
     is normalised as they are in the delivered network.
     """
     calls: Counter[nn.Module] = Counter()
-    handles = [norm.register_forward_pre_hook(lambda norm, _: calls.update([norm])) for norm in tracking(model)]
-    try:
-        with torch.no_grad():
-            call(model, inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    count = (norm.register_forward_pre_hook(lambda norm, _: calls.update([norm])) for norm in tracking(model))
+    with hooked(count), torch.no_grad():
+        call(model, inputs)
     return frozenset(name for name, module in model.named_modules(remove_duplicate=False) if calls[module] > 1)
 
 

@@ -8,9 +8,9 @@ wrongly, a size stands in the network's code, or an operation mixes channels in 
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 import numpy.typing as npt
@@ -21,6 +21,7 @@ from rlprune.errors import first_line
 from rlprune.networks import surgery
 from rlprune.networks.checking.reference import Cut, Reference
 from rlprune.networks.groups import Group
+from rlprune.networks.hooks import hooked
 from rlprune.networks.inputs import Inputs, call, telling, tensors_in
 from rlprune.networks.record import NetworkRecord
 
@@ -94,8 +95,7 @@ def _cut_wrongly(
     return _difference(got, wanted) if len(got) == len(wanted) else "pruning changes the number of outputs"
 
 
-@contextlib.contextmanager
-def _compared(pruned: nn.Module, wanted: Wanted, differences: list[str]) -> Iterator[None]:
+def _compared(pruned: nn.Module, wanted: Wanted, differences: list[str]) -> AbstractContextManager[None]:
     """Note where a module of the pruned network answers something else than the reference."""
     calls: Counter[str] = Counter()
 
@@ -109,12 +109,7 @@ def _compared(pruned: nn.Module, wanted: Wanted, differences: list[str]) -> Iter
 
         return module.register_forward_hook(compare)
 
-    handles = [watch(name, module) for name, module in pruned.named_modules()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return hooked(watch(name, module) for name, module in pruned.named_modules())
 
 
 def _difference(got: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor | None]) -> str | None:

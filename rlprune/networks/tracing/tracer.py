@@ -17,6 +17,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
+from rlprune.networks.hooks import hooked
 from rlprune.networks.inputs import Inputs, batch_size, forward, named_tensors_in, plain, tensors_in
 from rlprune.networks.outputs import OUTPUT, Pick, everything
 from rlprune.networks.tensors import named_tensors
@@ -146,10 +147,9 @@ class Tracer(Labelling, TorchDispatchMode):
             handles.append(module.register_forward_pre_hook(enter, with_kwargs=True))
             handles.append(module.register_forward_hook(leave, always_call=True))
         try:
-            yield
+            with hooked(handles):
+                yield
         finally:
-            for handle in handles:
-                handle.remove()
             self.path[1:] = []
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
@@ -13,28 +12,10 @@ from rlprune.networks.tracing.atoms import FIXED, Label, Labels, once
 from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
+from rlprune.support.reshapes import matching_dimensions
 
 NOT_A_COUNT = ("dim", "size", "layer", "depth", "kernel", "stride", "pad", "max", "vocab", "position", "dilation")
 NOT_A_TOTAL = ("layer", "depth", "max", "vocab", "position", "bucket", "ratio")
-
-
-def blocks(source: Sequence[int], target: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """Consecutive dimensions of both shapes that hold the same number of elements, as positions."""
-    i = j = 0
-    while i < len(source) or j < len(target):
-        left: list[int] = []
-        right: list[int] = []
-        a = b = 1
-        while True:
-            if a <= b and i < len(source) and (a < b or not left):
-                a, left, i = a * source[i], [*left, i], i + 1
-            elif j < len(target) and (b < a or not right):
-                b, right, j = b * target[j], [*right, j], j + 1
-            else:
-                break
-        yield left, right
-        if not left and not right:
-            return
 
 
 def reshape(tracer: Labelling, call: Call) -> Labels:
@@ -44,7 +25,7 @@ def reshape(tracer: Labelling, call: Call) -> Labels:
     if output.dtype != x.dtype and isinstance(call.args[1], torch.dtype):
         return labels
     result: list[Label] = [None] * output.dim()
-    for sources, targets in blocks(x.shape, output.shape):
+    for sources, targets in matching_dimensions(x.shape, output.shape):
         merged = _merge(tracer, [(labels[dim], x.shape[dim]) for dim in sources])
         if merged is not None:
             sizes = [output.shape[dim] for dim in targets]
