@@ -22,7 +22,7 @@ DOORS = {
     "transformers": {"rlprune/zoo/huggingface.py", "rlprune/zoo/huggingface_inputs.py"},
     "torchvision": {"rlprune/zoo/torchvision.py"},
     "timm": {"rlprune/zoo/timm.py"},
-    "onnxruntime": {"rlprune/delivery/onnx/export.py", "rlprune/delivery/onnx/int8.py"},
+    "onnxruntime": {"rlprune/delivery/onnx/session.py", "rlprune/delivery/onnx/int8.py"},
     "openvino": {"rlprune/devices/runtimes/openvino_cpu.py"},
     "ray": {"experiments/sweeping/on_ray.py"},
 }
@@ -36,7 +36,7 @@ ROOMS = {
     "delivery": {"support", "networks", "tasks", "pruning"},
     "choices": {"support", "networks", "pruning"},
     "plans": {"support", "networks", "tasks", "pruning", "delivery", "choices"},
-    "zoo": {"support", "tasks", "delivery"},
+    "zoo": {"support", "tasks"},
     "devices": {"support", "networks", "pruning", "delivery", "choices", "zoo"},
     "costs": {"networks", "pruning", "delivery", "choices", "devices"},
     "budgets": {"choices", "costs"},

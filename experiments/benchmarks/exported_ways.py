@@ -13,7 +13,8 @@ import torch
 from onnx import numpy_helper
 
 from rlprune.delivery.onnx import graph as onnx_graph
-from rlprune.delivery.onnx.export import Feed, input_arrays, open_session
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import Feed, open_session
 from rlprune.delivery.onnx.template import OnnxTemplate
 from rlprune.devices.runtimes import OpenVinoCpu
 from rlprune.devices.runtimes.checks import check_present

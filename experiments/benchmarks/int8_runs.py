@@ -13,8 +13,9 @@ from rlprune.choices.choice import INT8_BITS
 from rlprune.choices.scope import Decisions
 from rlprune.choices.space import Space
 from rlprune.costs import LatencyCost
-from rlprune.delivery.onnx.export import export_onnx_bytes, input_arrays
+from rlprune.delivery.onnx.export import export_onnx_bytes
 from rlprune.delivery.onnx.int8 import quantize_for_timing
+from rlprune.delivery.onnx.reading import input_arrays
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiling.timing import minima, rounds_for, time_round
 from rlprune.devices.runtimes.onnx_runtime import OnnxRuntime

@@ -14,7 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from rlprune.networks.hooks import hooked
+from rlprune.networks.contexts import evaluated, hooked
 from rlprune.networks.inputs import Inputs, call
 from rlprune.networks.layers import BatchNorm
 
@@ -60,19 +60,15 @@ def reestimate(model: nn.Module, batches: Iterable[Inputs], share: float = 1.0, 
     heard: dict[Norm, list[Moments]] = {norm: [] for norm in tracking(model, keep) if share}
     if not heard:
         return
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
         for norm, moments in heard.items():
             setattr(norm, "forward", partial(_normalise, norm, share, heard=moments))  # noqa: B010
-        with torch.no_grad():
+        with evaluated(model):
             for inputs in batches:
                 call(model, inputs)
     finally:
         for norm in heard:
             vars(norm).pop("forward", None)
-        for module, mode in modes.items():
-            module.training = mode
     for norm, moments in heard.items():
         for own, measured in zip(_running(norm), zip(*moments, strict=True), strict=bool(moments)):
             own.lerp_(torch.stack(measured).mean(0), share)

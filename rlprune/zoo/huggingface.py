@@ -17,9 +17,9 @@ from typing import Any
 
 import torch
 
-from rlprune.delivery.onnx.export import quiet
 from rlprune.errors import NetworkError, first_sentence
 from rlprune.support.files import read_json
+from rlprune.support.quiet import quiet
 from rlprune.zoo.huggingface_inputs import LENGTH, SIZE, make_inputs
 from rlprune.zoo.libraries import import_library
 from rlprune.zoo.loaded import LoadedNetwork

@@ -12,7 +12,9 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.delivery.onnx.export import export_onnx_bytes, input_arrays, run_onnx
+from rlprune.delivery.onnx.export import export_onnx_bytes
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import run_onnx
 from rlprune.networks import surgery
 from rlprune.networks.groups import Group
 from rlprune.networks.inputs import batch_size, call, map_tensors, tensors_in

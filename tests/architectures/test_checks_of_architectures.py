@@ -16,8 +16,9 @@ from tests.architectures.catalogue import ARCHITECTURES
 
 
 def faulty(name: str, change: Callable[[Group], Group]) -> Network:
-    """The network of an architecture with its groups changed."""
+    """The network of an architecture with its groups changed; costs stay those of the right groups."""
     network = copy.copy(checks.network_of(ARCHITECTURES[name]))
+    network.params(network.dense_widths)
     network.groups = tuple(change(group) for group in network.groups)
     return network
 

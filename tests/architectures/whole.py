@@ -16,7 +16,7 @@ from rlprune.choices.scope import Decisions
 from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, WeightsCost
 from rlprune.delivery.compact.file import data_bytes, load_compact
-from rlprune.delivery.onnx.export import verify_onnx
+from rlprune.delivery.onnx.verifying import verify_onnx
 from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.simulated import SimulatedGpu

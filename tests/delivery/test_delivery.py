@@ -16,7 +16,9 @@ from rlprune.choices.scope import Decisions
 from rlprune.choices.space import Space
 from rlprune.delivery.compact.file import Stored, load_compact
 from rlprune.delivery.delivered import INT8_TOLERANCE, Delivered
-from rlprune.delivery.onnx.export import TOLERANCE, initializers, input_arrays, run_onnx, verify_onnx
+from rlprune.delivery.onnx.reading import initializers, input_arrays
+from rlprune.delivery.onnx.session import run_onnx
+from rlprune.delivery.onnx.verifying import TOLERANCE, verify_onnx
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.pipeline.delivering import NetworkFiles, network_files

@@ -14,7 +14,7 @@ from torch import nn
 from rlprune.arrays import IntArray
 from rlprune.choices.scope import Decisions
 from rlprune.choices.space import Space
-from rlprune.delivery.onnx.export import Feed
+from rlprune.delivery.onnx.session import Feed
 from rlprune.delivery.onnx.template import OnnxTemplate
 from rlprune.devices.runtimes import OnnxRuntime, OpenVinoCpu, Runtime, TorchCpu
 from rlprune.networks import surgery

@@ -15,7 +15,9 @@ import torch
 from torch import nn
 
 from rlprune.arrays import IntArray
-from rlprune.delivery.onnx.export import export_onnx_bytes, input_arrays, onnxruntime_module, open_session
+from rlprune.delivery.onnx.export import export_onnx_bytes
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import onnxruntime_module, open_session
 from rlprune.devices.host import usable_cores
 from rlprune.devices.runtimes import Inference, OnnxRuntime, OpenVinoCpu, Runtime, TorchCpu
 from rlprune.devices.runtimes.gpu import gpu_name

@@ -20,8 +20,8 @@ from torch import nn
 from rlprune.errors import first_line
 from rlprune.networks import surgery
 from rlprune.networks.checking.reference import Cut, Reference
+from rlprune.networks.contexts import hooked
 from rlprune.networks.groups import Group
-from rlprune.networks.hooks import hooked
 from rlprune.networks.inputs import Inputs, call, telling, tensors_in
 from rlprune.networks.record import NetworkRecord
 

@@ -17,7 +17,7 @@ from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils.weak import WeakTensorKeyDictionary
 
-from rlprune.networks.hooks import hooked
+from rlprune.networks.contexts import hooked
 from rlprune.networks.inputs import Inputs, batch_size, forward, named_tensors_in, plain, tensors_in
 from rlprune.networks.outputs import OUTPUT, Pick, everything
 from rlprune.networks.tensors import named_tensors

@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rlprune.errors import NetworkError
-from rlprune.networks.hooks import hooked
+from rlprune.networks.contexts import hooked
 from rlprune.networks.inputs import call
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.blocks import Block, Blocks

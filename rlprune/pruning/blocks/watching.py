@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from rlprune.networks.hooks import hooked
+from rlprune.networks.contexts import hooked
 from rlprune.networks.inputs import Inputs, call
 
 
