@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 from typing import Protocol
 
 from rlprune.errors import ConfigError, RlpruneError, unknown_name
-from rlprune.experiments.pipeline.interruption import stopping_on_sigterm
+from rlprune.experiments.runs.interruption import stopping_on_sigterm
 from rlprune.support.files import require_text
 
 VERBS = {

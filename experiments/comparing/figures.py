@@ -13,11 +13,10 @@ from rlprune.arrays import FloatArray
 from rlprune.experiments.comparing.front import CommonFront, Point
 from rlprune.experiments.comparing.reading import SEEDLESS
 from rlprune.experiments.comparing.sections import Line, Section
-from rlprune.experiments.pipeline.fronts import POLICY
 from rlprune.experiments.reports.pictures import DENSE as BLACK
 from rlprune.experiments.reports.pictures import LEARNED, LIMIT, OTHERS, new_figure
 from rlprune.experiments.reports.pictures import UNIFORM as GREY
-from rlprune.experiments.runs.rows import DENSE, FILLED, UNIFORM
+from rlprune.experiments.runs.rows import DENSE, FILLED, POLICY_ALONE, UNIFORM
 
 if TYPE_CHECKING:
     from matplotlib.artist import Artist
@@ -41,7 +40,7 @@ def styles_of(lines: Sequence[Line]) -> Styles:
     )
     labels = enumerate(dict.fromkeys(line.label for line in searched))
     styles = {label: (COLOURS[place % len(COLOURS)], MARKERS[place % len(MARKERS)]) for place, label in labels}
-    return {DENSE: (BLACK, "*"), UNIFORM: (GREY, "X"), FILLED: (GREY, "P"), POLICY: (LIMIT, "x"), **styles}
+    return {DENSE: (BLACK, "*"), UNIFORM: (GREY, "X"), FILLED: (GREY, "P"), POLICY_ALONE: (LIMIT, "x"), **styles}
 
 
 def draw_fronts(fronts: Sequence[CommonFront], styles: Styles) -> Figure:
@@ -82,7 +81,7 @@ def _draw_point(axes: Axes, cost: float, point: Point, style: tuple[str, str], o
         marker=marker,
         alpha=1.0 if size > SMALL else 0.5,
         zorder=2 + on_front,
-        label="policy alone, no search" if point.method == POLICY else point.method,
+        label="policy alone, no search" if point.method == POLICY_ALONE else point.method,
     )
 
 

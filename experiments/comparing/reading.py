@@ -13,12 +13,11 @@ from rlprune.agents import AGENTS
 from rlprune.arrays import FloatArray
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.comparing.conditions import Conditions, conditions_of, settings_of
-from rlprune.experiments.pipeline.fronts import POLICY
 from rlprune.experiments.reports.report import episode_tables
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.free_folder import STATUS
 from rlprune.experiments.runs.result_shape import MALFORMED
-from rlprune.experiments.runs.rows import DENSE, FILLED, UNSEARCHED, Row
+from rlprune.experiments.runs.rows import DENSE, FILLED, POLICY_ALONE, UNSEARCHED, Row
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 
 SEEDLESS = (DENSE, *UNSEARCHED)
@@ -78,7 +77,7 @@ class Read:
         rows = [Row.from_dict(row) for row in self.result["rows"]]
         if level in (None, (self.result.get("front") or {}).get("chosen")):
             return rows  # of a range those at the budget that was chosen: points alone tell nothing of the noise
-        at_level = [row for budget, row in self.front() if budget == level and row.name != POLICY]
+        at_level = [row for budget, row in self.front() if budget == level and row.name != POLICY_ALONE]
         if not at_level:
             raise ValueError(f"no plan at {level}")
         return [row for row in rows if row.role == DENSE] + at_level

@@ -20,13 +20,12 @@ from rlprune.experiments.pipeline.job import Job
 from rlprune.experiments.pipeline.outputs import Facts
 from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_candidate
 from rlprune.experiments.pipeline.searching import Finalist, Search, finalists, ranked, role_of
-from rlprune.experiments.runs.rows import UNSEARCHED
+from rlprune.experiments.runs.rows import POLICY_ALONE, UNSEARCHED
 from rlprune.experiments.runs.verdict import hypervolume_text
 from rlprune.experiments.settings.options import parse_preferences
 from rlprune.experiments.settings.run_config import TrainConfig
 from rlprune.plans.plan import PruningPlan
 
-POLICY = "policy"
 FINALISTS = 2
 """Plans of a method that are scored on all validation samples at each budget."""
 
@@ -91,7 +90,7 @@ class FrontJob(Job):
 
     def _replay(self, policy: Policy, problems: Sequence[PruningProblem]) -> None:
         for problem in problems:
-            self._add(POLICY, POLICY, problem, [replay(policy, problem)])
+            self._add(POLICY_ALONE, POLICY_ALONE, problem, [replay(policy, problem)])
 
     def _add(
         self,
@@ -115,7 +114,7 @@ class FrontJob(Job):
     def _facts(self, power: DeviceFacts, searches: dict[str, Search], candidates: list[Candidate]) -> Facts:
         facts = super()._facts(power, searches, candidates)
         chosen, dense = self._chosen(), candidates[0]
-        named = [point for point in self.points if point.budget == chosen.budget and point.method != POLICY]
+        named = [point for point in self.points if point.budget == chosen.budget and point.method != POLICY_ALONE]
         for point in named:
             point.candidate.name = point.method
         facts.candidates = [dense, *(point.candidate for point in named)]
@@ -137,7 +136,7 @@ class FrontJob(Job):
             row = point.candidate.row(self.problem, facts.power)
             cost = point.candidate.costs[point.budget.metric]
             rows.append({"method": point.method, "budget": str(point.budget), "budget_cost": cost, **row.as_dict()})
-            if point.method in (self.config.agent, POLICY):
+            if point.method in (self.config.agent, POLICY_ALONE):
                 notes = {**self.config.network_notes(), "method": point.method, "budgets": [str(point.budget)]}
                 path = self.run.path / "plans" / f"{point.method}-{str(point.budget).replace('=', '')}.json"
                 PruningPlan.from_levels(self.problem.space, point.candidate.levels, notes).save(path)

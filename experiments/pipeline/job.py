@@ -14,7 +14,6 @@ from rlprune.devices import Device, DeviceProfile
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.pipeline import outputs
 from rlprune.experiments.pipeline.device_facts import DeviceFacts
-from rlprune.experiments.pipeline.interruption import Interrupted
 from rlprune.experiments.pipeline.measuring_device import measure
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_candidate, score_on_test
@@ -30,6 +29,7 @@ from rlprune.experiments.pipeline.setup import Material
 from rlprune.experiments.reports.curves import curves_of
 from rlprune.experiments.reports.tensorboard import EpisodeWriter, quiet_writers
 from rlprune.experiments.runs.episodes import to_csv
+from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal
 from rlprune.experiments.runs.rows import UNSEARCHED
 from rlprune.experiments.runs.run_cost import RunCost

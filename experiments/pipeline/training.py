@@ -18,7 +18,6 @@ from rlprune.evaluation.batchnorm_choice import StatisticsChoice
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.pipeline.fronts import FrontJob
-from rlprune.experiments.pipeline.interruption import Interrupted
 from rlprune.experiments.pipeline.job import Job, searcher_of
 from rlprune.experiments.pipeline.measuring_device import (
     describe,
@@ -44,6 +43,7 @@ from rlprune.experiments.pipeline.setup import (
     untouched,
 )
 from rlprune.experiments.runs.free_folder import check_free
+from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal, read_journal
 from rlprune.experiments.runs.rows import UNSEARCHED
 from rlprune.experiments.runs.run_cost import RunCost

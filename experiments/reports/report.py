@@ -10,6 +10,8 @@ from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments.fronting.answer import Fronts
 from rlprune.experiments.fronting.plans import Source
 from rlprune.experiments.fronting.wishes import Wishes, fronts_of
+from rlprune.experiments.presenting.document import Document, markdown_table, to_markdown
+from rlprune.experiments.presenting.page import to_html
 from rlprune.experiments.reports import (
     confusion_picture,
     profile_pictures,
@@ -18,8 +20,6 @@ from rlprune.experiments.reports import (
     report_outcome,
     report_sections,
 )
-from rlprune.experiments.reports.document import Document, markdown_table, to_markdown
-from rlprune.experiments.reports.page import to_html
 from rlprune.experiments.reports.pictures import draw_all
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.result_shape import MALFORMED

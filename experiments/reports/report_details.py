@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlprune.experiments.reports.document import Block, Folded, Picture, Section, Table, Words
+from rlprune.experiments.presenting.document import Block, Folded, Picture, Section, Table, Words
 from rlprune.experiments.reports.report_outcome import Result, dense_of
 from rlprune.experiments.runs.details import LESS, LOWER, label_of, last_split, measure_text, numbers_table, told_of
 from rlprune.experiments.runs.rows import score_text

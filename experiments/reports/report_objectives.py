@@ -8,7 +8,7 @@ from pathlib import Path
 from rlprune.experiments.fronting.answer import Fronts
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
 from rlprune.experiments.fronting.tables import front_table, volume_table, volume_title
-from rlprune.experiments.reports.document import Block, Bullets, Folded, Picture, Section, Table, Words
+from rlprune.experiments.presenting.document import Block, Bullets, Folded, Picture, Section, Table, Words
 from rlprune.experiments.runs.rows import Row
 from rlprune.experiments.runs.verdict import equals_of_best, ranked, reason
 

@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from rlprune.budgets.limits import Budget, cost_name, format_cost
-from rlprune.experiments.reports.document import Block, Bullets, Figure, Figures, Section, Words
+from rlprune.experiments.presenting.document import Block, Bullets, Figure, Figures, Section, Words
 from rlprune.experiments.runs.rows import UNSEARCHED, Row, score_text
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, TENSORS
 from rlprune.experiments.runs.verdict import COLLAPSE, listed, ranked, same_plan

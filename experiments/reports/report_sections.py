@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from rlprune.experiments.presenting.document import Block, Code, Folded, Picture, Section, Table, Terms, Words
 from rlprune.experiments.reports import profile_pictures, report_objectives
-from rlprune.experiments.reports.document import Block, Code, Folded, Picture, Section, Table, Terms, Words
 from rlprune.experiments.reports.pictures import unsearched
 from rlprune.experiments.reports.report_outcome import Result, rows_of, short
 from rlprune.experiments.runs.rows import Row, columns, score_text

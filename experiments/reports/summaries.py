@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from rlprune.experiments.presenting.document import block_to_markdown
 from rlprune.experiments.reports import profile_pictures
-from rlprune.experiments.reports.document import block_to_markdown
 from rlprune.experiments.reports.hparams import hparams_of, metrics_of
 from rlprune.experiments.reports.report import notes, plan_table
 from rlprune.experiments.reports.report_sections import CAPTIONS, front

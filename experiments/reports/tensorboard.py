@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING
 
 from rlprune.agents.search import Episode
 from rlprune.evaluation.problem import Outcome
-from rlprune.experiments.pipeline.interruption import uninterrupted
 from rlprune.experiments.reports.curves import Curves, Scalars
 from rlprune.experiments.reports.hparams import HParam
+from rlprune.experiments.runs.interruption import uninterrupted
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -13,6 +13,8 @@ from rlprune.experiments.settings.options import fits
 
 DENSE, UNIFORM, FILLED, BASELINE, AGENT, LEARNED = "dense", "uniform", "filled", "baseline", "agent", "learned"
 """Roles. The agent is the method that a run is about; what is learned was decided by a learned policy by itself."""
+POLICY_ALONE = "policy"
+"""Method and role of what a learned policy decides by itself at a budget of a range: one walk, no search."""
 UNSEARCHED = (UNIFORM, FILLED)
 """Methods that search nothing: they stand in every run."""
 SHORTEST_MS = 1e-9

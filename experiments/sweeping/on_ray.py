@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from rlprune.errors import ConfigError, RlpruneError, RunError
-from rlprune.experiments.pipeline.interruption import stopping_on_sigterm
+from rlprune.experiments.runs.interruption import stopping_on_sigterm
 from rlprune.experiments.settings.run_config import CONFIG
 from rlprune.experiments.sweeping.archive import unpack
 from rlprune.experiments.sweeping.elsewhere import PROFILE, Parcel, Parcelled, work_on

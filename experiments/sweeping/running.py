@@ -12,8 +12,8 @@ from typing import Protocol
 from rlprune.devices import resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import ConfigError
-from rlprune.experiments.pipeline.interruption import Interrupted
 from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.settings.config import as_dict
 from rlprune.experiments.settings.device_config import ProfileConfig
 from rlprune.experiments.settings.run_config import SweepConfig, TrainConfig

@@ -12,10 +12,11 @@ from rlprune.agents.replay import replayed_plan
 from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
-from rlprune.experiments.pipeline.fronts import POLICY, volumes_of
+from rlprune.experiments.pipeline.fronts import volumes_of
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.ranking import Standing, best_first
+from rlprune.experiments.runs.rows import POLICY_ALONE
 from rlprune.experiments.settings.run_config import ValidateConfig
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
@@ -172,7 +173,7 @@ def check_policy(claims: Claims, rebuilt: Rebuilt) -> None:
         if "policy" in result:
             claims.equal("plan of the policy", result["agent"], result["policy"], first)
         for point in (result.get("front") or {}).get("points", []):
-            if point["method"] == POLICY:
+            if point["method"] == POLICY_ALONE:
                 found = replayed_plan(policy, rebuilt.at(point["budget"])).tolist()
                 claims.equal("plan of the policy", f"at {point['budget']}", point["widths"], found)
 

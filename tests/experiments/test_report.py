@@ -16,8 +16,7 @@ import pytest
 
 from rlprune.experiments.fronting.plans import Source
 from rlprune.experiments.fronting.wishes import Wishes, fronts_of
-from rlprune.experiments.reports import pictures, report_objectives, report_outcome, report_sections
-from rlprune.experiments.reports.document import (
+from rlprune.experiments.presenting.document import (
     Code,
     Document,
     Section,
@@ -27,7 +26,8 @@ from rlprune.experiments.reports.document import (
     spans,
     to_markdown,
 )
-from rlprune.experiments.reports.page import to_html
+from rlprune.experiments.presenting.page import to_html
+from rlprune.experiments.reports import pictures, report_objectives, report_outcome, report_sections
 from rlprune.experiments.reports.pictures import cost_scatter, promise_bars
 from rlprune.experiments.reports.report import episode_tables, write_report
 from rlprune.experiments.reports.report_outcome import rows_of

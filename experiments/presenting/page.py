@@ -8,7 +8,7 @@ from pathlib import Path
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from rlprune.errors import RunError
-from rlprune.experiments.reports.document import Document, spans
+from rlprune.experiments.presenting.document import Document, spans
 
 
 def to_html(document: Document) -> str:
@@ -17,7 +17,7 @@ def to_html(document: Document) -> str:
     Raises:
         RunError: a picture cannot be read.
     """
-    loader = PackageLoader("rlprune.experiments", "templates")
+    loader = PackageLoader("rlprune.experiments.presenting", ".")
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )

@@ -1,0 +1,102 @@
+"""How pictures look, everywhere alike: colours, lines and markers of methods, axes of costs, legends, files."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rlprune.errors import RunError
+from rlprune.support.files import write_atomic
+
+if TYPE_CHECKING:
+    from matplotlib.artist import Artist
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+# Okabe and Ito's palette, which colour-blind readers can tell apart, with two greys and a brown.
+BLACK, GREY, BROWN = "#000000", "#6f6f6f", "#8c510a"
+BLUE, VERMILION = "#0072b2", "#d55e00"
+ORANGE, GREEN, PINK, SKY, YELLOW = "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442"
+BUDGET = VERMILION
+"""Colour of a limit that was set."""
+DPI = 130
+WIDTH = 7.4
+"""Inches of a picture in a report."""
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a method is drawn: ``line`` and ``marker`` as matplotlib names them."""
+
+    colour: str
+    line: str
+    marker: str
+
+
+FIXED = {
+    "dense": Style(BLACK, ":", "*"),
+    "uniform": Style(GREY, ":", "X"),
+    "filled": Style(BROWN, "--", "P"),
+    "policy": Style(VERMILION, ":", "x"),
+}
+"""What stands in every run: the dense network, plans without a search, and a policy by itself."""
+SEARCHED = tuple(
+    Style(colour, "-", marker)
+    for colour, marker in zip((BLUE, ORANGE, GREEN, PINK, SKY, VERMILION), "osDv^h", strict=True)
+)
+
+
+def styles_of(searched: Iterable[str]) -> dict[str, Style]:
+    """A style for each method that searches, in the order in which they come, and for what needs no search."""
+    names = [name for name in dict.fromkeys(searched) if name not in FIXED]
+    return {**FIXED, **{name: SEARCHED[place % len(SEARCHED)] for place, name in enumerate(names)}}
+
+
+COST_AXES = {
+    "latency_ms": ("latency in ms", 1.0),
+    "latency_p50_ms": ("median latency in ms", 1.0),
+    "latency_p95_ms": ("latency p95 in ms", 1.0),
+    "latency_p99_ms": ("latency p99 in ms", 1.0),
+    "energy_mj": ("energy in mJ", 1.0),
+    "macs": ("MACs in millions, of one sample", 1e6),
+    "params": ("parameters in thousands", 1e3),
+    "weights": ("weights that remain, in thousands", 1e3),
+    "size_bytes": ("size as stored, in kB", 1e3),
+}
+"""Cost, as results name it, to the label of its axis and what values are divided by."""
+
+
+def cost_axis(name: str) -> tuple[str, float]:
+    """Label of a cost's axis, and what its values are divided by; a cost without one keeps its name."""
+    return COST_AXES.get(name, (name, 1.0))
+
+
+def in_percent(axes: Axes) -> None:
+    """Shares on the upright axis as percentages."""
+    from matplotlib.ticker import PercentFormatter
+
+    axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+
+
+def legend_below(figure: Figure, panels: Sequence[Axes], columns: int = 4) -> None:
+    """One legend for all panels: every label once."""
+    found: dict[str, Artist] = {}
+    for axes in panels:
+        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
+            found.setdefault(label, handle)
+    look = {"ncols": min(len(found), columns), "fontsize": "small", "frameon": False}
+    figure.legend(list(found.values()), list(found), loc="outside lower center", **look)
+
+
+def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:
+    """Write a figure as PNG, whole or not at all, and return the file.
+
+    Raises:
+        RunError: the file cannot be written.
+    """
+    content = io.BytesIO()
+    figure.savefig(content, format="png", dpi=dpi)
+    return write_atomic(path, content.getvalue(), RunError)
