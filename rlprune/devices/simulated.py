@@ -204,12 +204,15 @@ class SimulatedMeter(PowerMeter):
     def measure(self, work: Work, seconds: float = WINDOW_S) -> Window:
         self._check(seconds)
         done = work()
+        milliseconds, millijoules = self.last_run()
+        runs = max(done, round(max(seconds, self.least_s) * 1e3 / milliseconds)) if done > 0 else 0
+        return Window(runs * milliseconds / 1e3, runs, runs * millijoules)
+
+    def last_run(self) -> tuple[float, float]:
+        """Milliseconds and millijoules of one inference of what ran last."""
         if self._gpu.last is None:
             raise DeviceError("A simulated GPU gives the energy of what ran last; nothing ran. Run a network first.")
-        mean_ms, length = self._gpu.last.mean_ms, max(seconds, self.least_s)
-        runs = max(done, round(length * 1e3 / mean_ms)) if done > 0 else 0
-        energy_mj = runs * self._gpu.last.energy_mj
-        return Window(runs * mean_ms / 1e3, runs, energy_mj)
+        return self._gpu.last.mean_ms, self._gpu.last.energy_mj
 
     def idle_watts(self, seconds: float = WINDOW_S) -> float | None:
         self._check(seconds)

@@ -193,11 +193,15 @@ class PruningTables:
         """Layers that read one group and are refitted by least squares."""
         return {name for name, solver in self._solvers.items() if isinstance(solver, PrefixSolver)}
 
-    def _pruned_without(self, widths: IntArray, layers: Collection[str]) -> nn.Module:
-        """The network at these widths, with these layers cut and not refitted."""
+    def without(self, layers: Collection[str]) -> PruningTables:
+        """The same, with these layers cut and not refitted."""
         other = self.fresh()
         other._solvers = {name: solver for name, solver in self._solvers.items() if name not in layers}
-        return other.shell().fill(other.tensors(widths), widths)
+        return other
+
+    def _pruned_without(self, widths: IntArray, layers: Collection[str]) -> nn.Module:
+        tables = self.without(layers)
+        return tables.shell().fill(tables.tensors(widths), widths)
 
     def error_curve(self, name: str) -> tuple[IntArray, FloatArray]:
         """Widths ``0..width`` and, at each, the share of the consumers' output energy that cannot be restored."""
