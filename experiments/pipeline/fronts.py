@@ -12,9 +12,9 @@ from rlprune.agents import Policy, replay
 from rlprune.arrays import FloatArray
 from rlprune.budgets.completion import FITS
 from rlprune.budgets.limits import Budget, cost_name
+from rlprune.evaluation.pareto import dominated, nearest
 from rlprune.evaluation.problem import Outcome, PruningProblem
-from rlprune.experiments.fronting.hypervolume import Corner
-from rlprune.experiments.fronting.pareto import dominated, nearest
+from rlprune.evaluation.range_plane import RangePlane
 from rlprune.experiments.pipeline.device_facts import DeviceFacts
 from rlprune.experiments.pipeline.job import Job
 from rlprune.experiments.pipeline.outputs import Facts
@@ -188,10 +188,10 @@ def volumes_of(
     """Hypervolume of each method's outcomes; of those that search nothing the plans of all budgets.
 
     Args:
-        problems: the budgets, lowest first; see :class:`Corner`.
+        problems: the budgets, lowest first; see :class:`RangePlane`.
         metric: the cost that counts.
     """
-    corner = Corner.of(problems, metric)
+    plane = RangePlane.of(problems, metric)
     plain = {name: [problem.unsearched[name] for problem in problems] for name in UNSEARCHED}
     every = {**plain, **found}
-    return {name: corner.volume(outcomes) for name, outcomes in every.items()}
+    return {name: plane.hypervolume(outcomes) for name, outcomes in every.items()}

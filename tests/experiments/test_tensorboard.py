@@ -15,7 +15,6 @@ from tensorboard.plugins.hparams import metadata
 from rlprune.agents import Episode
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
-from rlprune.experiments.fronting.hypervolume import Corner
 from rlprune.experiments.reports.curves import Scalars
 from rlprune.experiments.reports.hparams import hparams_of, metrics_of
 from rlprune.experiments.reports.tensorboard import EpisodeWriter
@@ -226,12 +225,3 @@ def test_episodes_that_are_written_again_keep_their_time(tmp_path: Path) -> None
     written = read(tmp_path).Scalars("run/best_reward")
     assert [event.wall_time for event in written[:2]] == [1000.0, 1060.5]
     assert written[2].wall_time > 1e9
-
-
-def test_the_volume_is_that_of_undominated_plans() -> None:
-    corner = Corner("macs", dense_cost=10.0, most_cost=0.9, most_loss=1.0)
-    plans = [outcome(8.0, 0.2), outcome(4.0, 0.5), outcome(5.0, 0.6), outcome(4.0, 0.7), outcome(3.0, float("nan"))]
-    front = corner.undominated(plans)
-    assert [(one.costs["macs"], one.loss) for one in front] == [(4.0, 0.5), (8.0, 0.2)]
-    assert corner.volume(front) == pytest.approx(corner.volume(plans))
-    assert corner.volume(front) == pytest.approx(0.4 * np.log(2) + 0.1 * np.log(5))

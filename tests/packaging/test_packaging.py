@@ -19,6 +19,7 @@ import rlprune
 ROOT = Path(__file__).resolve().parents[2]
 FOLDERS = ("rlprune", "envs", "agents", "experiments")
 BARE = FOLDERS[1:]
+UNSHIPPED = "rlprune/experiments/benchmarks/"
 SHIPPED = ("*.py", "py.typed", "*.json", "*.safetensors", "*.yaml", "*.jinja", "*.css")
 
 
@@ -36,10 +37,11 @@ def installed_name(path: Path) -> str:
 
 
 def tree_files(pattern: str) -> set[str]:
-    """Names in the wheel of the tree's files that match, each once: links are not followed."""
+    """Names in the wheel of the tree's files that match and ship, each once: links are not followed."""
     linked = tuple(f"rlprune/{name}/" for name in BARE)
     found = (path for folder in FOLDERS for path in (ROOT / folder).rglob(pattern) if path.is_file())
-    return {installed_name(path) for path in found if not path.relative_to(ROOT).as_posix().startswith(linked)}
+    named = {installed_name(path) for path in found if not path.relative_to(ROOT).as_posix().startswith(linked)}
+    return {name for name in named if not name.startswith(UNSHIPPED)}
 
 
 def clean_copy(folder: Path) -> Path:
@@ -118,6 +120,14 @@ def test_the_wheel_holds_the_tree_and_nothing_else(names: set[str]) -> None:
     shipped = {name for pattern in SHIPPED for name in tree_files(pattern)}
     assert {"rlprune/envs/__init__.py", "rlprune/py.typed"} <= names
     assert names - information == shipped
+
+
+def test_benchmarks_stay_in_the_checkout(names: set[str], clean_environment: Path, tmp_path: Path) -> None:
+    assert not {name for name in names if name.startswith(UNSHIPPED)}
+    code = "import importlib.util; print(importlib.util.find_spec('rlprune.experiments.benchmarks'))"
+    assert run(clean_environment / "bin" / "python", "-I", "-c", code, cwd=tmp_path).strip() == "None"
+    helped = run(sys.executable, "-m", "rlprune.experiments.benchmarks.bootstrap_coverage", "--help", cwd=tmp_path)
+    assert "--out" in helped
 
 
 def test_the_wheel_names_the_command_and_the_licence(wheel: Path) -> None:

@@ -1,4 +1,4 @@
-"""Dominance, the knee and weighted distances: what tables of losses tell, where less is better in every column."""
+"""Dominance, hypervolume, knees and weighted distances: what tables of losses tell, ``[N, M]``, less being better."""
 
 from __future__ import annotations
 
@@ -31,6 +31,52 @@ def dominated(losses: FloatArray) -> BoolArray:
     return np.array(beaten, dtype=np.bool_)
 
 
+def hypervolume(losses: FloatArray, reference: FloatArray) -> float:
+    """What rows of ``[N, M]`` dominate up to ``reference``, ``[M]`` (Zitzler and Thiele 1998).
+
+    Exact, by exclusive volumes: While, Bradstreet and Barone, A fast way of calculating exact hypervolumes, IEEE
+    Transactions on Evolutionary Computation 16, 2012. Rows that are not below the reference everywhere add nothing.
+    """
+    gains: FloatArray = reference - losses
+    inside = gains[(gains > 0).all(axis=1)]
+    return _union(inside[undominated(-inside)])
+
+
+def contributions(losses: FloatArray, reference: FloatArray) -> FloatArray:
+    """What each row alone dominates, ``[N]``: by so much would the hypervolume fall without it."""
+    gains = np.maximum(reference - losses, 0.0)
+    alone = [_exclusive(gain, np.delete(gains, row, axis=0)) for row, gain in enumerate(gains)]
+    return np.array(alone, dtype=np.float64)
+
+
+def _union(gains: FloatArray) -> float:
+    """Volume of the union of boxes from 0 to each row of ``[N, M]``."""
+    if not len(gains):
+        return 0.0
+    if gains.shape[1] == 1:
+        return float(gains.max())
+    if gains.shape[1] == 2:
+        return _area(gains)
+    # Beside boxes that are all as high in the last objective, it is but a factor of what a box has alone.
+    ordered = gains[gains[:, -1].argsort()]
+    slices = (gain[-1] * _exclusive(gain[:-1], ordered[place + 1 :, :-1]) for place, gain in enumerate(ordered))
+    return float(sum(slices))
+
+
+def _exclusive(gain: FloatArray, others: FloatArray) -> float:
+    """What a box has alone: the others count as far as they lie within it."""
+    within = np.minimum(others, gain)
+    return float(gain.prod()) - _union(within[undominated(-within)] if within.shape[1] > 2 else within)
+
+
+def _area(gains: FloatArray) -> float:
+    """Of the union of rectangles: stairs from the widest to the highest."""
+    ordered = gains[np.argsort(-gains[:, 0], kind="stable")]
+    heights = np.maximum.accumulate(ordered[:, 1])
+    widths = -np.diff(ordered[:, 0], append=0.0)
+    return float(widths @ heights)
+
+
 def scaled(losses: FloatArray) -> FloatArray:
     """Every column from 0, its least value, to 1, its greatest; a column without any difference is 0."""
     least, most = losses.min(axis=0), losses.max(axis=0)
@@ -53,12 +99,10 @@ class Knee:
     Attributes:
         row: of the table.
         distance: to the hyperplane through the extremes, towards the ideal point, of losses scaled to [0, 1].
-        own_plane: whether the extremes span a hyperplane; else that through the unit points was taken.
     """
 
     row: int
     distance: float
-    own_plane: bool
 
 
 def knee(losses: FloatArray) -> Knee:
@@ -74,24 +118,24 @@ def knee(losses: FloatArray) -> Knee:
     repeated = repeated_columns(losses)
     own = losses[:, [column for column in range(losses.shape[1]) if column not in repeated]]
     table = scaled(own)
-    normal, own_plane = _normal(table)
+    normal = _normal(table)
     distances = (1 - table @ normal) / np.linalg.norm(normal)
     bends = distances.max() > FLAT
     row = int(np.argmax(distances.round(12)) if bends else np.argmin(own.sum(axis=1).round(12)))
-    return Knee(row, float(distances[row]), own_plane)
+    return Knee(row, float(distances[row]))
 
 
-def _normal(table: FloatArray) -> tuple[FloatArray, bool]:
-    """``w`` of the hyperplane ``w f = 1`` through the extremes, and whether they span one that faces the ideal."""
+def _normal(table: FloatArray) -> FloatArray:
+    """``w`` of the hyperplane ``w f = 1`` through the extremes; that through the unit points where they span none."""
     sums = table.sum(axis=1)
     extremes = table[[int(np.lexsort((sums, column))[0]) for column in table.T]]
     ones: FloatArray = np.ones(table.shape[1])
     try:
         normal: FloatArray = np.asarray(np.linalg.solve(extremes, ones), dtype=np.float64)
     except np.linalg.LinAlgError:
-        return ones, False
-    faces = bool(np.isfinite(normal).all() and (normal > 0).all() and np.abs(normal).max() < 1 / SAME)
-    return (normal, True) if faces else (ones, False)
+        return ones
+    faces_the_ideal = np.isfinite(normal).all() and (normal > 0).all() and np.abs(normal).max() < 1 / SAME
+    return normal if faces_the_ideal else ones
 
 
 def nearest(losses: FloatArray, weights: Sequence[float]) -> int:

@@ -1,4 +1,4 @@
-"""How much of the plane of cost and loss a set of plans dominates: one number for a whole front."""
+"""The plane of cost and loss that the plans of a range of budgets lie in, and how much of it they dominate."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlprune.evaluation.pareto import hypervolume, undominated
 from rlprune.evaluation.problem import Outcome, PruningProblem
-from rlprune.experiments.fronting.pareto import undominated
-from rlprune.experiments.fronting.volume import hypervolume
 
 
 @dataclass(frozen=True)
-class Corner:
-    """Where the plane ends.
+class RangePlane:
+    """A plane of costs and of losses as logarithms, and the reference point where it ends.
 
     Attributes:
         metric: the cost that counts.
@@ -29,32 +28,23 @@ class Corner:
     most_loss: float
 
     @classmethod
-    def of(cls, problems: Sequence[PruningProblem], metric: str) -> Corner:
-        """The corner of several budgets, lowest first."""
+    def of(cls, problems: Sequence[PruningProblem], metric: str) -> RangePlane:
+        """The plane of several budgets, lowest first."""
         dense = problems[0].dense_costs[metric]
         worst = max(problem.filled.loss for problem in problems)
         return cls(metric, dense, problems[-1].planner.limits[metric] / dense, worst)
 
-    def volume(self, outcomes: Iterable[Outcome]) -> float:
-        """Hypervolume of plans; those without a reward do not count."""
+    def hypervolume(self, outcomes: Iterable[Outcome]) -> float:
+        """How much of the plane these plans dominate; those without a reward do not count."""
         points = [
-            (outcome.costs[self.metric] / self.dense_cost, outcome.loss) for outcome in outcomes if outcome.defined
+            (outcome.costs[self.metric] / self.dense_cost, np.log(outcome.loss / self.most_loss))
+            for outcome in outcomes
+            if outcome.defined
         ]
-        return area(points, self.most_cost, self.most_loss)
+        return hypervolume(np.array(points).reshape(-1, 2), np.array([self.most_cost, 0.0]))
 
     def undominated(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """The plans that make the volume: no other is as cheap and loses as little. The cheapest comes first."""
         defined = [outcome for outcome in outcomes if outcome.defined]
         losses = np.array([(outcome.costs[self.metric], outcome.loss) for outcome in defined]).reshape(-1, 2)
         return [defined[row] for row in undominated(losses).tolist()]
-
-
-def area(points: Sequence[tuple[float, float]], most_cost: float, most_loss: float) -> float:
-    """Hypervolume of points of cost and loss up to a corner; losses as logarithms.
-
-    Args:
-        points: share of the dense cost, and loss over 0.
-        most_cost, most_loss: the corner.
-    """
-    losses = np.array([(cost, np.log(loss / most_loss)) for cost, loss in points]).reshape(-1, 2)
-    return hypervolume(losses, np.array([most_cost, 0.0]))

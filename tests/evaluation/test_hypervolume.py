@@ -11,8 +11,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from rlprune.arrays import FloatArray
-from rlprune.experiments.fronting.pareto import undominated
-from rlprune.experiments.fronting.volume import contributions, hypervolume
+from rlprune.evaluation.pareto import contributions, hypervolume, undominated
 
 SHAPES = st.tuples(st.integers(1, 8), st.integers(1, 5))
 TABLES = SHAPES.flatmap(lambda shape: arrays(np.float64, shape, elements=st.integers(0, 8).map(lambda n: n / 8)))
