@@ -16,7 +16,7 @@ from tests.imports import BARE, ROOT, import_graph, imports, is_within, module_n
 
 FLOORS = {"rlprune": 1, "rlprune.envs": 2, "rlprune.agents": 3, "rlprune.experiments": 4}
 # Library -> the lowest floor that may import it.
-LOWEST_FLOOR = {"gymnasium": 2, "stable_baselines3": 2, "yaml": 4, "jsonargparse": 4}
+LOWEST_FLOOR = {"gymnasium": 2, "stable_baselines3": 2, "yaml": 4}
 # Library -> the only files that may import it.
 DOORS = {
     "transformers": {"rlprune/zoo/huggingface.py", "rlprune/zoo/huggingface_inputs.py"},
@@ -158,7 +158,7 @@ PLANTED = [
     ("rlprune/plans/plan.py", "importlib.import_module('rlprune.agents')", "floor 1 imports rlprune.agents"),
     (
         "envs/actions.py",
-        "from rlprune.experiments.settings.config import Config",
+        "from rlprune.experiments.settings.problem import NetworkConfig",
         "floor 2 imports rlprune.experiments",
     ),
     ("agents/baselines/uniform.py", "from rlprune.experiments import cli", "floor 3 imports rlprune.experiments"),
@@ -238,7 +238,7 @@ ALLOWED = [
         "from ..errors import PlanError\nfrom rlprune.networks.network import Network",
     ),
     ("envs/pruning.py", "import gymnasium as gym\nfrom . import actions\nfrom rlprune.budgets import budget"),
-    ("experiments/settings/config.py", "import yaml\nfrom rlprune.agents import policy"),
+    ("experiments/settings/problem.py", "import yaml\nfrom rlprune.agents import policy"),
 ]
 
 

@@ -32,7 +32,7 @@ from rlprune.experiments.benchmarks.latency_promise import NETWORKS
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator, make_problem
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.support.progress import counted
 
 SCHEMA = "rlprune-deployed-speedup/1"

@@ -27,7 +27,7 @@ from rlprune.experiments.pipeline.fronts import volumes_of
 from rlprune.experiments.pipeline.measuring_device import fitting_profile
 from rlprune.experiments.pipeline.setup import is_measured, load_material, make_evaluator, make_problem
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 
 SCHEMA = "rlprune-fronts/1"
 

@@ -32,7 +32,7 @@ from rlprune.experiments.benchmarks.int8_networks import TRAINED, UNTRAINED, net
 from rlprune.experiments.benchmarks.int8_runs import measured_runs, show_runs
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import load_material
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
 from rlprune.pruning.quantization import (
     Int8Inputs,

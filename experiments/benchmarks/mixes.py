@@ -37,7 +37,7 @@ from rlprune.experiments.benchmarks.mixes_report import SCHEMA, draw, print_repo
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament import curve
 from rlprune.experiments.pipeline.setup import Material, is_measured, load_material, make_evaluator, make_problem
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.droppable import find_blocks
 

@@ -27,7 +27,7 @@ from rlprune.evaluation.evaluator import BATCH, Evaluator
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import in_processes, load_material, make_evaluator, make_problem
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.tasks.batches import batches
 
 SCHEMA = "rlprune-search-speed/2"

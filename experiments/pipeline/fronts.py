@@ -22,8 +22,8 @@ from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_can
 from rlprune.experiments.pipeline.searching import Finalist, Search, finalists, ranked, role_of
 from rlprune.experiments.runs.rows import POLICY_ALONE, UNSEARCHED
 from rlprune.experiments.runs.verdict import hypervolume_text
-from rlprune.experiments.settings.options import parse_preferences
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.parsing import parse_preferences
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.plans.plan import PruningPlan
 
 FINALISTS = 2

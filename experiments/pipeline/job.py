@@ -35,7 +35,7 @@ from rlprune.experiments.runs.rows import UNSEARCHED
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RunFolder
 from rlprune.experiments.settings import commands
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.plans.plan import PruningPlan
 
 

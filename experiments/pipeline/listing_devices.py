@@ -14,6 +14,7 @@ from rlprune.devices.meters import ASSUMED_WATTS, PowerMeter, PowerModel, meters
 from rlprune.devices.ready import ready_files, ready_names
 from rlprune.devices.sources import READY, ReadyProfiles
 from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.settings.verb_configs import DevicesConfig
 
 SCHEMA = "rlprune-devices/1"
 TITLES = {"meters": "Meters", "timers": "Timers", "ready": "Ready profiles, of other machines"}
@@ -51,7 +52,7 @@ class DevicesAnswer:
                 print(f"- {item['text']}")
 
 
-def find_devices() -> DevicesAnswer:
+def find_devices(config: DevicesConfig) -> DevicesAnswer:
     """Ask every runtime and meter whether it can be used here."""
     return DevicesAnswer(
         {

@@ -28,7 +28,7 @@ from rlprune.experiments.runs.rows import FILLED, Row, finalist_name
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.plans.plan import PruningPlan
 from rlprune.tasks.base import APART
 from rlprune.tasks.overlap import split_digest

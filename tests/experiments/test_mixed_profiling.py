@@ -23,7 +23,7 @@ from rlprune.experiments.pipeline.measuring_device import with_mixes
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_series, promise_of_mixes
 from rlprune.experiments.runs.result_shape import checked_result
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from tests.devices.mixed_truth import PAYS, FormulaRuntime, measured, network, truth_of
 from tests.devices.test_mixed import fitted, profile_of, rows_for_fit, space_for_fit
 

@@ -14,7 +14,7 @@ from rlprune.devices import Device
 from rlprune.errors import BudgetError
 from rlprune.experiments.pipeline.measuring_device import refuse_hopeless
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.settings.config import ProblemConfig
+from rlprune.experiments.settings.problem import ProblemConfig
 from rlprune.networks.network import Network
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import QUICK, TINY, InventedRuntime

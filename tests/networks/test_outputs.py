@@ -17,7 +17,7 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.pipeline.delivering import network_files
 from rlprune.experiments.pipeline.setup import make_network, untouched
 from rlprune.experiments.runs.run_folder import ONNX
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
 from rlprune.networks.outputs import Named, everything, names_of
 from rlprune.pruning.tables import PruningTables

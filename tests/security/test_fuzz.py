@@ -28,14 +28,15 @@ from rlprune.devices.ready import FOLDER
 from rlprune.devices.sources import open_source
 from rlprune.errors import RlpruneError
 from rlprune.evaluation.evaluator import Quality
-from rlprune.experiments.cli.arguments import parse
+from rlprune.experiments.cli.parser import parse
+from rlprune.experiments.cli.verbs import VERBS
 from rlprune.experiments.comparing import compare_runs
 from rlprune.experiments.fronting.joining import join_fronts
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv
 from rlprune.experiments.runs.journal import Entry, Journal
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.run_config import CompareConfig, FrontConfig, TrainConfig
+from rlprune.experiments.settings.verb_configs import CompareConfig, FrontConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.tasks.cifar10 import RECORD_BYTES, TEST_FILE, TRAIN_FILES, cifar10
@@ -317,7 +318,7 @@ def test_settings_of_the_command_line(run: RunFolder, effort: int) -> None:
     content = path.read_bytes()
 
     def read() -> None:
-        config, as_json = parse("train", TrainConfig, "Train.", "rlprune train", ["--config", str(path)])
+        config, as_json = parse(VERBS["train"], ["--config", str(path)])
         config.check()
         assert not as_json
         assert all(isinstance(text, str) for text in (*config.budget, *config.ignore, config.network))

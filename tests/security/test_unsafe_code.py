@@ -57,7 +57,7 @@ PLANTED = [
     ("rlprune/support/files.py", "import torch as t\nt.load('x')", "files.py:2: torch.load can run code"),
     ("rlprune/support/files.py", "from torch import load as read\nread('x')", "torch.load can run code"),
     ("rlprune/support/files.py", "eval('1')", "eval can run code"),
-    ("experiments/settings/config.py", "import yaml\nyaml.load('x', None)", "yaml.load can run code"),
+    ("experiments/settings/problem.py", "import yaml\nyaml.load('x', None)", "yaml.load can run code"),
     ("rlprune/tasks/idx.py", "import numpy as np\nnp.load('x')", "numpy.load can run code"),
     (
         "rlprune/zoo/huggingface.py",
@@ -65,7 +65,7 @@ PLANTED = [
         "trust_remote_code can run code",
     ),
     ("rlprune/devices/host.py", "import subprocess\nsubprocess.run('x', shell=True)", "shell can run code"),
-    ("experiments/settings/config.py", "import os\nos.system('x')", "os.system can run code"),
+    ("experiments/settings/problem.py", "import os\nos.system('x')", "os.system can run code"),
 ]
 
 
@@ -79,7 +79,7 @@ def test_a_planted_violation_is_found(tmp_path: Path, place: str, code: str, mes
 
 ALLOWED = [
     ("rlprune/plans/plan.py", "model.eval()"),
-    ("experiments/settings/config.py", "import yaml\nyaml.safe_load('a: 1')"),
+    ("experiments/settings/problem.py", "import yaml\nyaml.safe_load('a: 1')"),
     ("agents/policy.py", "from safetensors.torch import load\nload(b'')"),
 ]
 
