@@ -98,6 +98,12 @@ def option(
     return field(default=default, metadata=metadata)
 
 
+def like(config: type[Settings], name: str, default: Any, **changes: Any) -> Any:
+    """The setting of another class again, with this default, and what else differs of :func:`option`."""
+    known = {item.name: item for item in dataclasses.fields(config)}[name].metadata
+    return option(default, **{**known, "otherwise": "", **changes})
+
+
 def _option(item: dataclasses.Field[Any], hint: Any) -> Option:
     kinds = [kind for kind in get_args(hint) if kind is not NoneType] if isinstance(hint, UnionType) else [hint]
     default = item.default if item.default_factory is MISSING else item.default_factory()

@@ -26,22 +26,7 @@ from rlprune.experiments.settings.parsing import MOST_MULTIPLE, WidthRules, pars
 if TYPE_CHECKING:
     from rlprune.choices.scope import Decisions
 
-TASK_HELP = "data and metric: a task's name, or module:function"
-ITS_DATA = "what the network was trained on"
-DATA_DIR_HELP = "folder of the task's files"
-FOUND = "found by itself"
-IGNORE_HELP = "layer whose channels stay whole, or a pattern such as head*"
-ONLY_HELP = "only groups that start in this layer, or in layers of this pattern, are pruned"
-OUTPUTS_HELP = "output whose channels stay, such as logits or 0, or a pattern"
-MINIMUM_HELP = "smallest keep ratio of every group"
-RULE_HELP = "widths of some layers, such as 'layer3.*: multiple=16 minimum=0.5'"
-DECIDE_HELP = "what is decided: channels, weights, depth, bits, or several with commas between"
 DEVICE_HELP = "cpu, cuda, with a runtime if you like (cpu:openvino; see rlprune devices)"
-SEED_HELP = "seed of everything that is drawn at random"
-SAMPLES_HELP = "validation samples of one evaluation"
-WATTS_HELP = "power of the device, where no meter can be read"
-BOUND_HELP = "measuring goes on until two halves of it agree to this (0.03 is 3%)"
-MINUTES_HELP = "time limit of measuring"
 LONG_ENOUGH = "three times the timings asked for at most"
 CHOSEN = ("ignore", "only", "outputs")
 """Settings that say, by names in the network, what of it is pruned."""
@@ -57,12 +42,22 @@ class NetworkConfig(Settings):
         TARGET,
         first=True,
     )
-    task: str | None = option(None, TASK_HELP, TARGET, otherwise=ITS_DATA, first=True)
-    data_dir: str | None = option(None, DATA_DIR_HELP, TARGET, otherwise=FOUND)
-    ignore: list[str] = option([], IGNORE_HELP, RULES, first=True)
-    only: list[str] = option([], ONLY_HELP, RULES)
-    outputs: list[str] = option([], OUTPUTS_HELP, RULES, otherwise="all outputs")
-    seed: int = option(0, SEED_HELP, SEARCH, first=True, check=check_seed)
+    task: str | None = option(
+        None,
+        "data and metric: a task's name, or module:function",
+        TARGET,
+        otherwise="what the network was trained on",
+        first=True,
+    )
+    data_dir: str | None = option(None, "folder of the task's files", TARGET, otherwise="found by itself")
+    ignore: list[str] = option([], "layer whose channels stay whole, or a pattern such as head*", RULES, first=True)
+    only: list[str] = option(
+        [], "only groups that start in this layer, or in layers of this pattern, are pruned", RULES
+    )
+    outputs: list[str] = option(
+        [], "output whose channels stay, such as logits or 0, or a pattern", RULES, otherwise="all outputs"
+    )
+    seed: int = option(0, "seed of everything that is drawn at random", SEARCH, first=True, check=check_seed)
     threads: int = option(
         1, "threads of torch, and of the runtime that is measured", PROFILING, check=at_least(1, 1024)
     )
@@ -87,8 +82,8 @@ class WidthsConfig(NetworkConfig):
     multiple: int = option(
         8, "widths are multiples of this (finer where a layer is narrow)", RULES, check=at_least(1, MOST_MULTIPLE)
     )
-    minimum: float = option(0.0, MINIMUM_HELP, RULES, check=check_keep_ratio)
-    rule: list[str] = option([], RULE_HELP, RULES)
+    minimum: float = option(0.0, "smallest keep ratio of every group", RULES, check=check_keep_ratio)
+    rule: list[str] = option([], "widths of some layers, such as 'layer3.*: multiple=16 minimum=0.5'", RULES)
 
     def check(self) -> None:
         """Refuse settings out of range, and rules that do not read as one."""
@@ -108,12 +103,14 @@ class WidthsConfig(NetworkConfig):
 class DecideConfig(WidthsConfig):
     """What may be decided about the network."""
 
-    decide: list[str] = option(["channels"], DECIDE_HELP, RULES, first=True)
-    density: str | None = option(
-        None,
-        "percents of a weight's entries that may remain, such as 10,20,50",
+    decide: list[str] = option(
+        ["channels"],
+        "what is decided: channels, weights, depth, bits, or several with commas between",
         RULES,
-        otherwise="17 of them, from 2",
+        first=True,
+    )
+    density: str | None = option(
+        None, "percents of a weight's entries that may remain, such as 10,20,50", RULES, otherwise="17 of them, from 2"
     )
     pattern: str | None = option(None, "of every M consecutive inputs of a weight N remain, as N:M, such as 2:4", RULES)
     removed: str = option(
@@ -173,16 +170,20 @@ class ProblemConfig(DecideConfig):
     reward: str = option(
         "agreement", "what is maximised inside the budget: agreement, accuracy, amc, amc-cost or weighted", SEARCH
     )
-    samples: int = option(512, SAMPLES_HELP, SEARCH, check=at_least(1))
-    watts: float | None = option(None, WATTS_HELP, PROFILING, check=check_positive)
+    samples: int = option(512, "validation samples of one evaluation", SEARCH, check=at_least(1))
+    watts: float | None = option(
+        None, "power of the device, where no meter can be read", PROFILING, check=check_positive
+    )
     profile_plans: int = option(64, "plans that are measured for a new profile", PROFILING, check=at_least(1))
     profile_checks: int = option(16, "further plans on which a new profile is checked", PROFILING, check=at_least(1))
     profile_samples: int = option(
         300, "timings of each plan in a new profile, and in the final measurement", PROFILING, check=at_least(1)
     )
-    profile_bound: float = option(0.03, BOUND_HELP, PROFILING, check=check_share)
+    profile_bound: float = option(
+        0.03, "measuring goes on until two halves of it agree to this (0.03 is 3%)", PROFILING, check=check_share
+    )
     profile_minutes: float | None = option(
-        None, MINUTES_HELP, PROFILING, otherwise=LONG_ENOUGH, first=True, check=check_positive
+        None, "time limit of measuring", PROFILING, otherwise=LONG_ENOUGH, first=True, check=check_positive
     )
 
     @property

@@ -14,37 +14,22 @@ from rlprune.experiments.settings.options import (
     PROFILING,
     RULES,
     SEARCH,
+    SETTINGS,
     TARGET,
     Settings,
     at_least,
-    check_keep_ratio,
     check_known,
     check_positive,
-    check_share,
     fits,
     flag_of,
+    like,
     option,
 )
 from rlprune.experiments.settings.parsing import key_values, parse_preferences, parse_shape, parse_width_rules
 from rlprune.experiments.settings.problem import (
-    BOUND_HELP,
     CHOSEN,
-    DATA_DIR_HELP,
-    DECIDE_HELP,
     DEVICE_HELP,
-    FOUND,
-    IGNORE_HELP,
-    ITS_DATA,
     LONG_ENOUGH,
-    MINIMUM_HELP,
-    MINUTES_HELP,
-    ONLY_HELP,
-    OUTPUTS_HELP,
-    RULE_HELP,
-    SAMPLES_HELP,
-    SEED_HELP,
-    TASK_HELP,
-    WATTS_HELP,
     DecideConfig,
     NetworkConfig,
     ProblemConfig,
@@ -106,14 +91,12 @@ class ProfileConfig(DecideConfig):
     samples: int = option(300, "timings of each plan", PROFILING, check=at_least(1))
     batch: int = option(1, "samples in one inference", PROFILING, first=True, check=at_least(1))
     precision: str = option("float32", "float32, float16 or bfloat16, as far as the runtime has it", PROFILING)
-    bound: float = option(0.03, BOUND_HELP, PROFILING, check=check_share)
-    minutes: float | None = option(
-        None, MINUTES_HELP, PROFILING, otherwise=LONG_ENOUGH, first=True, check=check_positive
-    )
+    bound: float = like(ProblemConfig, "profile_bound", 0.03)
+    minutes: float | None = like(ProblemConfig, "profile_minutes", None, otherwise=LONG_ENOUGH)
     window: float = option(
         5.0, "seconds in which the energy of one plan is read, where there is a meter", PROFILING, check=check_positive
     )
-    watts: float | None = option(None, WATTS_HELP, PROFILING, check=check_positive)
+    watts: float | None = like(ProblemConfig, "watts", None)
     extend: bool = option(False, "measure further plans for the profile in --out, and fit it again", PROFILING)
     any_network: bool = option(
         False,
@@ -154,11 +137,7 @@ class SearchSettings(ProblemConfig):
         8, "best plans of each method that are scored again on all validation samples", SEARCH, check=at_least(1)
     )
     workers: int | None = option(
-        None,
-        "processes that evaluate plans, each with one thread",
-        SEARCH,
-        otherwise="1",
-        check=at_least(1, 1024),
+        None, "processes that evaluate plans, each with one thread", SEARCH, otherwise="1", check=at_least(1, 1024)
     )
     levels: int = option(
         11, "budgets between the ends of a range that are searched together", SEARCH, check=at_least(2, 1001)
@@ -256,8 +235,8 @@ class DemoConfig(Settings):
 
     episodes: int = option(100, "new plans of the agent, and of random search")
     budget: list[str] = option(["size=0.025"], "hard limit")
-    decide: list[str] = option(["channels", "bits"], DECIDE_HELP)
-    seed: int = option(0, SEED_HELP)
+    decide: list[str] = like(ProblemConfig, "decide", ["channels", "bits"], group=SETTINGS)
+    seed: int = like(ProblemConfig, "seed", 0, group=SETTINGS)
     out: str | None = option(None, "run folder", otherwise="a new one under runs/")
 
 
@@ -314,13 +293,13 @@ class ReplayConfig(Settings):
 
     run: str = option("", RUN_HELP, positional=True)
     network: str | None = option(None, "the other network", TARGET, otherwise="the run's own", first=True)
-    task: str | None = option(None, TASK_HELP, TARGET, otherwise=ITS_DATA, first=True)
-    data_dir: str | None = option(None, DATA_DIR_HELP, TARGET, otherwise=FOUND)
-    ignore: list[str] = option([], IGNORE_HELP, RULES, otherwise=ON_ITS_NETWORK, first=True)
-    only: list[str] = option([], ONLY_HELP, RULES, otherwise=ON_ITS_NETWORK)
-    outputs: list[str] = option([], OUTPUTS_HELP, RULES, otherwise=ON_ITS_NETWORK)
-    minimum: float | None = option(None, MINIMUM_HELP, RULES, otherwise=THE_RUNS, check=check_keep_ratio)
-    rule: list[str] = option([], RULE_HELP, RULES, otherwise=ON_ITS_NETWORK)
+    task: str | None = like(TrainConfig, "task", None, otherwise="what the network was trained on")
+    data_dir: str | None = like(TrainConfig, "data_dir", None, otherwise="found by itself")
+    ignore: list[str] = like(TrainConfig, "ignore", [], otherwise=ON_ITS_NETWORK)
+    only: list[str] = like(TrainConfig, "only", [], otherwise=ON_ITS_NETWORK)
+    outputs: list[str] = like(TrainConfig, "outputs", [], otherwise=ON_ITS_NETWORK)
+    minimum: float | None = like(TrainConfig, "minimum", None, otherwise=THE_RUNS)
+    rule: list[str] = like(TrainConfig, "rule", [], otherwise=ON_ITS_NETWORK)
     budget: list[str] = option([], "hard limit", TARGET, otherwise=THE_RUNS, first=True)
     device: str | None = option(
         None,
@@ -329,10 +308,8 @@ class ReplayConfig(Settings):
         otherwise="the run's, measured here only where a budget or the reward needs it",
         first=True,
     )
-    samples: int | None = option(None, SAMPLES_HELP, SEARCH, otherwise=THE_RUNS, check=at_least(1))
-    profile_minutes: float | None = option(
-        None, MINUTES_HELP, PROFILING, otherwise=f"the run's, or {LONG_ENOUGH}", first=True, check=check_positive
-    )
+    samples: int | None = like(TrainConfig, "samples", None, otherwise=THE_RUNS)
+    profile_minutes: float | None = like(TrainConfig, "profile_minutes", None, otherwise=f"the run's, or {LONG_ENOUGH}")
     out: str | None = option(
         None, "new or empty folder for plan.json and result.json", OUTPUT, otherwise=NOWHERE, first=True
     )
@@ -372,7 +349,7 @@ class ApplyConfig(NetworkConfig):
     out: str = option("pruned", "new or empty folder for the pruned network", OUTPUT, first=True)
     device: str = option("cpu", DEVICE_HELP + "; the pruned network is timed on it", TARGET, first=True)
     samples: int = option(300, "timings of each network", PROFILING, check=at_least(1))
-    watts: float | None = option(None, WATTS_HELP, PROFILING, check=check_positive)
+    watts: float | None = like(ProblemConfig, "watts", None)
     no_repair: bool = option(
         False, "only cut, largest L1 norms stay: no least squares, BatchNorm as it was", RULES, first=True
     )
@@ -410,7 +387,7 @@ class ValidateConfig(Settings):
         None, "the run's network, where it is module:function: whose code is run, you say", TARGET
     )
     task: str | None = option(None, "the run's task, where it is module:function", TARGET)
-    data_dir: str | None = option(None, DATA_DIR_HELP, TARGET, otherwise="the run's, else found by itself")
+    data_dir: str | None = like(TrainConfig, "data_dir", None, otherwise="the run's, else found by itself")
     evaluations: int = option(
         20, "evaluations of the search that are repeated, drawn at random; 0 for none", check=at_least(0)
     )
