@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import Policy, replay
-from rlprune.budgets.budget import Budget, cost_name
+from rlprune.arrays import FloatArray
 from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import Budget, cost_name
 from rlprune.evaluation.pareto import dominated, nearest
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.evaluation.range_plane import RangePlane
@@ -23,7 +24,6 @@ from rlprune.experiments.runs.rows import POLICY_ALONE, UNSEARCHED
 from rlprune.experiments.runs.verdict import hypervolume_text
 from rlprune.experiments.settings.parsing import parse_preferences
 from rlprune.experiments.settings.verb_configs import TrainConfig
-from rlprune.networks.network import FloatArray
 from rlprune.plans.plan import PruningPlan
 
 FINALISTS = 2
