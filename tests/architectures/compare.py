@@ -1,4 +1,4 @@
-"""Writes tests/architectures/torch-pruning.md: the same networks in Torch-Pruning. Run ``python -m tests.architectures.compare``.
+"""Writes torch-pruning.md: the same networks in Torch-Pruning. Run ``python -m tests.architectures.compare``.
 
 Torch-Pruning (Fang et al., DepGraph, CVPR 2023) finds groups by the names of autograd's functions. Each group of either
 is judged by what it does: half of its channels, chosen at random, are pruned, and the answer must be that of the dense

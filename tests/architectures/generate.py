@@ -1,4 +1,4 @@
-"""Writes tests/architectures/architectures.md: what is found in every architecture. Run ``python -m tests.architectures.generate``."""
+"""Writes architectures.md: what is found in every architecture. Run ``python -m tests.architectures.generate``."""
 
 from __future__ import annotations
 

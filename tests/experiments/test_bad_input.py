@@ -103,4 +103,6 @@ def test_every_case_stands_once() -> None:
 
 
 def test_the_page_is_the_table() -> None:
-    assert PAGE.read_text() == page(TOPICS), "python -m tests.experiments.bad_inputs > tests/experiments/bad_inputs/bad-input.md"
+    assert PAGE.read_text() == page(TOPICS), (
+        "python -m tests.experiments.bad_inputs > tests/experiments/bad_inputs/bad-input.md"
+    )
