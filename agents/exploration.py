@@ -10,7 +10,7 @@ import numpy as np
 from rlprune.agents.imitation import Demonstrations
 from rlprune.agents.proposals import Neighbourhood, climb
 from rlprune.agents.return_model import PRIOR_WEIGHT, ReturnModel
-from rlprune.budgets.completion import FloatArray, IntArray
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.envs.vector import Course
 from rlprune.envs.walking import PlanWalk
 from rlprune.errors import ConfigError

@@ -9,6 +9,7 @@ import numpy.typing as npt
 import torch
 
 from rlprune.agents.policy import Policy
+from rlprune.arrays import FloatArray
 
 TEMPERATURE = 0.05
 RATE = 2e-3
@@ -38,7 +39,7 @@ class Demonstrations:
         self.returns.append(episode_return)
         self.levels.append(level)
 
-    def weights(self) -> npt.NDArray[np.float64]:
+    def weights(self) -> FloatArray:
         """How much each episode counts, ``[episodes]``: falls exponentially with its rank at its own budget."""
         returns, levels = np.array(self.returns), np.array(self.levels)
         weights = np.zeros(len(returns))

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from rlprune.agents.policy import Policy
-from rlprune.budgets.completion import IntArray
+from rlprune.arrays import IntArray
 from rlprune.envs.observations import Observation, Observer
 from rlprune.envs.walking import plan_of
 from rlprune.errors import PolicyError

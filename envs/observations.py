@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rlprune.arrays import FloatArray
 from rlprune.choices.choice import Choice, Kind, Unit
 from rlprune.envs.actions import Action
 from rlprune.envs.slots import CURVE_POINTS, METRICS, MIXED_METRICS, STATIC_SLOTS, mixed_static, slots_of
@@ -16,8 +17,8 @@ from rlprune.evaluation.problem import PruningProblem
 
 if TYPE_CHECKING:
     from rlprune.budgets.budget import Walk
+    from rlprune.networks.groups import Group
     from rlprune.networks.layers import Layer
-    from rlprune.networks.network import Group
 
 Observation = npt.NDArray[np.float32]
 
@@ -157,7 +158,7 @@ def _losses(problem: PruningProblem, unit: Unit, kind: Kind) -> list[float]:
     return [float(error) for error in _as_slots(errors)]
 
 
-def _as_slots(errors: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _as_slots(errors: npt.ArrayLike) -> FloatArray:
     return np.asarray(np.clip(1.0 + np.log10(np.maximum(errors, 0.0) + 1e-4) / 4, 0.0, 1.0))
 
 
@@ -191,7 +192,7 @@ def _shape_of_layer(
     ]
 
 
-def _shares(problem: PruningProblem, metrics: Sequence[str]) -> npt.NDArray[np.float64]:
+def _shares(problem: PruningProblem, metrics: Sequence[str]) -> FloatArray:
     """Share of each dense cost that the harshest levels of each unit save, ``[U, metrics]``."""
     units, full = problem.space.units, problem.planner.full
     narrow = np.repeat(full[None], len(units), axis=0)
@@ -206,7 +207,7 @@ def _shares(problem: PruningProblem, metrics: Sequence[str]) -> npt.NDArray[np.f
     return shares
 
 
-def _errors(problem: PruningProblem) -> npt.NDArray[np.float64]:
+def _errors(problem: PruningProblem) -> FloatArray:
     """The error slots of each unit: at 1/8 ... 7/8 of its width, then at the filled plan's, ``[U, 8]``."""
     rows = np.zeros((len(problem.space.units), CURVE_POINTS))
     for index, unit in enumerate(problem.space.units):

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
 
-from rlprune.budgets.completion import IntArray
+from rlprune.arrays import IntArray
 from rlprune.envs.actions import action_space
 from rlprune.envs.observations import Observer
 from rlprune.envs.slots import observation_space

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.budgets.budget import cost_name
-from rlprune.budgets.completion import IntArray
+from rlprune.arrays import IntArray
+from rlprune.budgets.limits import cost_name
 from rlprune.choices.choice import Kind, Unit
 from rlprune.envs.actions import Action, decode, encode, entries_of
 from rlprune.envs.observations import Observation, Observer, Previous

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.budgets.completion import FITS, IntArray
+from rlprune.arrays import IntArray
+from rlprune.budgets.completion import FITS
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.problem import PruningProblem
 

@@ -6,7 +6,7 @@ import numpy as np
 
 from rlprune.agents.proposals import Neighbourhood, climb
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.budgets.completion import FloatArray, IntArray
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.problem import PruningProblem
 

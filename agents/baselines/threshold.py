@@ -9,7 +9,8 @@ import numpy as np
 import torch
 
 from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.budgets.completion import FITS, IntArray
+from rlprune.arrays import IntArray
+from rlprune.budgets.completion import FITS
 from rlprune.choices.choice import Choice, Kind
 from rlprune.choices.space import Space
 from rlprune.envs import LayerPruningEnv

@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import Policy, make_searcher, replay, search_range
-from rlprune.budgets.budget import Budget
-from rlprune.budgets.limits import BudgetRange
+from rlprune.budgets.limits import Budget, BudgetRange
 from rlprune.devices import resolve_device
 from rlprune.errors import ConfigError
 from rlprune.evaluation.problem import PruningProblem

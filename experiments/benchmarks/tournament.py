@@ -27,7 +27,7 @@ import numpy as np
 
 from rlprune.agents import METHODS, Episode, best_outcomes, make_searcher
 from rlprune.agents.presets import PRESETS
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.devices import resolve_device
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import BudgetError, ConfigError, RlpruneError, unknown_name

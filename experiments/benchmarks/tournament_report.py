@@ -8,11 +8,11 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.envs.plan_figure import new_figure
 from rlprune.errors import RunError
 from rlprune.experiments.presenting.styles import FIXED, save_figure
 from rlprune.experiments.runs.tables import markdown, print_table
-from rlprune.networks.network import FloatArray
 from rlprune.support.files import read_json, write_atomic
 
 SCHEMA = "rlprune-tournament/1"

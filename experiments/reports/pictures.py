@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
     from matplotlib.image import AxesImage
 
-    from rlprune.networks.network import FloatArray, IntArray
+    from rlprune.arrays import FloatArray, IntArray
 
 LEARNING_CURVE, PLAN, TRIED, COSTS = "learning-curve", "keep-ratios", "tried-plans", "accuracy-against-cost"
 PROMISES, FRONT = "promised-and-measured", "front"

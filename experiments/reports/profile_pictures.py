@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import ErrorSummary
@@ -15,7 +16,7 @@ from rlprune.devices.profiling.plans import at_levels
 from rlprune.envs.plan_figure import new_figure
 from rlprune.experiments.presenting.styles import BLACK, BLUE, GREEN, GREY, PINK, VERMILION, save_figure
 from rlprune.experiments.runs.result import MixedPlans, ProfilePlans, Surface
-from rlprune.networks.network import FloatArray, Network
+from rlprune.networks.network import Network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,15 +14,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlprune.budgets.completion import FITS, FloatArray, IntArray, WidthSearch
-from rlprune.budgets.limits import Budget, cost_name, format_cost, impossible
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.completion import FITS, WidthSearch
+from rlprune.budgets.limits import Budget, impossible
 from rlprune.choices.choice import Choice
 from rlprune.errors import BudgetError
 
 if TYPE_CHECKING:
     from rlprune.costs import CostModel
 
-__all__ = ["Budget", "BudgetPlanner", "Walk", "cost_name", "format_cost"]
 
 MIN_USAGE = 0.97
 _CACHED_STEPS = 4096

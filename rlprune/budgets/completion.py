@@ -10,12 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import Choice
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 Usage = Callable[[IntArray], FloatArray]
 
 FITS = 1 + 1e-9  # the same plan may cost one rounding error more in a batch of another size

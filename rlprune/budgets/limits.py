@@ -1,4 +1,4 @@
-"""What a budget limits and how it is written. Use it as ``rlprune.budgets.budget.Budget``."""
+"""What a budget limits and how it is written. Use it as ``rlprune.budgets.limits.Budget``."""
 
 from __future__ import annotations
 

@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from rlprune.devices.meters.base import WINDOW_S
-from rlprune.devices.meters.pretended import PretendedMeter
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.devices.meters.base import WINDOW_S, PowerMeter, Window, Work
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.errors import DeviceError
 from rlprune.networks.inputs import as_inputs
 from rlprune.networks.layers import Layer
 from rlprune.networks.loading.acceptance import accepted_copy
 from rlprune.networks.loading.discovery import discover
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 DEVICE = "synthetic GPU (formula, not a measurement)"
 OUT_TILE, IN_TILE = 32, 8
@@ -189,8 +189,11 @@ def _sizes(
     return weights, elements
 
 
-class SimulatedMeter(PretendedMeter):
-    """Energy by the formula of a simulated GPU, of whatever ran there last. It measures nothing and says so."""
+class SimulatedMeter(PowerMeter):
+    """Energy by the formula of a simulated GPU, of whatever ran there last. It measures nothing and says so.
+
+    Windows are as long as was asked for and take no time; ``work`` runs once, to say what ran.
+    """
 
     source = "synthetic power (formula, not a measurement)"
     measured = False
@@ -198,7 +201,15 @@ class SimulatedMeter(PretendedMeter):
     def __init__(self, gpu: SimulatedGpu) -> None:
         self._gpu = gpu
 
+    def measure(self, work: Work, seconds: float = WINDOW_S) -> Window:
+        self._check(seconds)
+        done = work()
+        milliseconds, millijoules = self.last_run()
+        runs = max(done, round(max(seconds, self.least_s) * 1e3 / milliseconds)) if done > 0 else 0
+        return Window(runs * milliseconds / 1e3, runs, runs * millijoules)
+
     def last_run(self) -> tuple[float, float]:
+        """Milliseconds and millijoules of one inference of what ran last."""
         if self._gpu.last is None:
             raise DeviceError("A simulated GPU gives the energy of what ran last; nothing ran. Run a network first.")
         return self._gpu.last.mean_ms, self._gpu.last.energy_mj

@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from rlprune.arrays import FloatArray
 from rlprune.choices.choice import Choice
 from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
@@ -22,15 +23,15 @@ from rlprune.evaluation.batchnorm_choice import StatisticsChoice, reference_row
 from rlprune.evaluation.resampling import resampled_scores
 from rlprune.networks import layout
 from rlprune.networks.checking.verification import plan_is_wrong
-from rlprune.networks.network import FloatArray
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.search_network import SearchNetwork
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.answers import as_number, divergence_of, scored_rows
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.batches import batches, even_batches
 from rlprune.tasks.details import plain_details
+from rlprune.tasks.judging import as_number, divergence_of, scored_rows
 from rlprune.tasks.measures import Details
+from rlprune.tasks.split import Split
 
 BATCH = 128
 SEARCH_BATCH = 512

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlprune.budgets.budget import Budget, BudgetPlanner
-from rlprune.budgets.completion import IntArray
+from rlprune.arrays import IntArray
+from rlprune.budgets.budget import BudgetPlanner
+from rlprune.budgets.limits import Budget
 from rlprune.choices.space import Space
 from rlprune.errors import ConfigError, RewardError, unknown_name
 from rlprune.evaluation.rewards import Reference, RewardFunction, reward_function

@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from rlprune.arrays import IntArray
 from rlprune.errors import NetworkError, nearest
 from rlprune.networks.couplings import Coupling, Member
 from rlprune.networks.layers import LabelledLayer
-from rlprune.networks.tracing.atoms import IntArray
 from rlprune.support.patterns import matches
 
 Number = TypeVar("Number", int, float)

@@ -14,9 +14,10 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
-from rlprune.networks.tracing.atoms import FIXED, IntArray, Label
+from rlprune.arrays import IntArray
+from rlprune.networks.tensors import named_tensors
+from rlprune.networks.tracing.atoms import FIXED, Label
 from rlprune.networks.tracing.records import Product, Trace
-from rlprune.networks.tracing.tracer import named_tensors
 
 Side = Literal["out", "in", "rows"]
 """``rows``: a product is repeated over these channels, as where tokens are mixed; no tensor holds them."""
@@ -24,7 +25,6 @@ Side = Literal["out", "in", "rows"]
 Sides = tuple[Side | None, ...]
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
-PRODUCERS = ("conv", "transposed", "depthwise", "linear", "embedding")
 
 
 @dataclass(frozen=True, eq=False)

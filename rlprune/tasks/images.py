@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rlprune.arrays import IntArray
 from rlprune.errors import TaskError
-from rlprune.tasks.base import Split, Task
-
-IntArray = npt.NDArray[np.int64]
+from rlprune.tasks.base import Task
+from rlprune.tasks.split import Split
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,8 +9,9 @@ from scipy.stats import spearmanr
 from rlprune.agents.exploration import Exploration, Explorer
 from rlprune.agents.proposals import Neighbourhood, climb
 from rlprune.agents.return_model import AdditiveLoss, ReturnModel
-from rlprune.budgets.budget import Budget
-from rlprune.budgets.completion import FITS, FloatArray, IntArray
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import Budget
 from rlprune.envs.observations import Observer
 from rlprune.envs.walking import PlanWalk
 from rlprune.errors import ConfigError

@@ -17,10 +17,11 @@ from rlprune.agents.exploration import Exploration, Explorer
 from rlprune.agents.proposals import Neighbourhood
 from rlprune.agents.replay import action_spread, replayed_plan
 from rlprune.agents.return_model import AdditiveLoss
-from rlprune.budgets.budget import Budget
 from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import KINDS, Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import MacsCost, SizeCost
 from rlprune.envs import LayerPruningEnv
 from rlprune.envs.slots import slots_of

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlprune.budgets.budget import Budget, BudgetPlanner
-from rlprune.budgets.limits import BudgetRange
+from rlprune.budgets.budget import BudgetPlanner
+from rlprune.budgets.limits import Budget, BudgetRange
 from rlprune.costs import MacsCost
 from rlprune.errors import BudgetError, ConfigError, RewardError
 from rlprune.evaluation.evaluator import Evaluator

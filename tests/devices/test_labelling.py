@@ -7,9 +7,9 @@ from itertools import pairwise, product
 import numpy as np
 import pytest
 
+from rlprune.arrays import FloatArray
 from rlprune.devices.profiles.int8 import labelling
 from rlprune.devices.profiles.int8.labelling import Labelling
-from rlprune.networks.network import FloatArray
 
 
 def cost_of(labels: tuple[int, ...], nodes: FloatArray, links: FloatArray, ends: list[tuple[int, int]]) -> float:

@@ -9,15 +9,16 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency, MixedPlan, fit_mixed, int8_ratio, refit_mixed, timed_counts
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, MeasuredPlan, Session, TailModel
 from rlprune.devices.runtimes.base import RuntimeIdentity
-from rlprune.networks.network import IntArray
 from rlprune.pruning.quantization import int8_layers
 
 from .mixed_truth import (

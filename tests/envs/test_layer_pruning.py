@@ -16,7 +16,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 from stable_baselines3.common.env_util import make_vec_env
 
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.envs import ENV_ID, LayerPruningEnv
 from rlprune.errors import ActionError, BudgetError, ConfigError
 from rlprune.evaluation.problem import PruningProblem

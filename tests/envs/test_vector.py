@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
-from rlprune.budgets.budget import Budget
-from rlprune.budgets.completion import IntArray
+from rlprune.arrays import IntArray
+from rlprune.budgets.limits import Budget
 from rlprune.envs.vector import Course, PruningVecEnv
 from rlprune.envs.walking import PlanWalk
 from rlprune.evaluation.problem import Outcome

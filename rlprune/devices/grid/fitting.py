@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import nnls
 
+from rlprune.arrays import BoolArray, FloatArray, IntArray
 from rlprune.devices.profiles.predictor import FEATURES, LayerFeatures
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 KNOTS = (1, 4, 16, 49, 64, 196, 256, 784, 1024, 3136)
 """Output positions at which costs are told apart; a network is measured at each."""
@@ -29,7 +29,6 @@ PENALTIES = (1e-6, 1e-4, 1e-2)
 FOLDS = 5
 Key = tuple[str, tuple[int, ...], tuple[int, ...]]
 """Kind, kernel and stride of a layer."""
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)

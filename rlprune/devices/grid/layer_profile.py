@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from rlprune.arrays import FloatArray
 from rlprune.devices.grid.fitting import Key, KindCost, key_of, stand_in
 from rlprune.devices.profiles.digest import check_seal, sealed
 from rlprune.devices.profiles.fields import ADVICE, Fields
@@ -25,7 +26,7 @@ from rlprune.devices.profiling.fitting import paying_widths
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import ProfileError
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import FloatArray, Network
+from rlprune.networks.network import Network
 from rlprune.support.files import read_json, write_json
 
 LAYER_SCHEMA = "rlprune-layer-profile/1"

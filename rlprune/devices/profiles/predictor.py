@@ -18,9 +18,10 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.errors import ProfileError
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 FEATURES = ("macs", "outputs", "inputs", "block_macs", "block_outputs", "block_inputs")
 Coefficients = Mapping[str, Mapping[str, float]]

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rlprune.arrays import IntArray
 from rlprune.choices.space import Space
 from rlprune.devices.profiles.digest import sealed
 from rlprune.devices.profiles.mixed import MixedLatency
@@ -16,7 +17,7 @@ from rlprune.devices.profiles.profile_json import SCHEMA, parse
 from rlprune.devices.profiles.records import EnergyModel, EnergyReading, ErrorSummary, MeasuredPlan, Session, TailModel
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import ProfileError
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.support.files import read_json, write_json
 
 Basis = Literal["network", "layers"]

@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from rlprune.arrays import BoolArray, IntArray
 from rlprune.devices.host import operating_system
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.profiles.mixed import refit_mixed
@@ -32,12 +32,11 @@ from rlprune.devices.profiling.timing import ESTIMATOR
 from rlprune.devices.runtimes.base import Runtime
 from rlprune.devices.runtimes.checks import check_present
 from rlprune.errors import ProfileError
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 PROBES = 0.5
 """Probes for each fitted plan."""
 LEAST_PROBES = 24
-BoolArray = npt.NDArray[np.bool_]
 
 
 def build_profile(

@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+from rlprune.arrays import IntArray
+
 Label = IntArray | None
 """The atoms along one dimension of a tensor, ``FIXED`` where a position cannot be removed; None where none can."""
 

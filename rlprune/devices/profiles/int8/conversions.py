@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlprune.choices.space import BoolArray
+from rlprune.arrays import BoolArray, FloatArray
 from rlprune.devices.profiles.int8.int8_links import find_links
 from rlprune.devices.profiles.int8.labelling import Labelling
-from rlprune.networks.network import FloatArray, Network
+from rlprune.networks.network import Network
 
 
 class Conversions:
