@@ -1,4 +1,4 @@
-"""Writes docs/torch-pruning.md: the same networks in Torch-Pruning. Run ``python -m tests.architectures.compare``.
+"""Writes torch-pruning.md: the same networks in Torch-Pruning. Run ``python -m tests.architectures.compare``.
 
 Torch-Pruning (Fang et al., DepGraph, CVPR 2023) finds groups by the names of autograd's functions. Each group of either
 is judged by what it does: half of its channels, chosen at random, are pruned, and the answer must be that of the dense
@@ -39,7 +39,7 @@ from tests.architectures.architecture import Architecture
 from tests.architectures.catalogue import ARCHITECTURES
 from tests.architectures.generate import table_line
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "torch-pruning.md"
+PAGE = Path(__file__).parent / "torch-pruning.md"
 RESULTS = PAGE.with_suffix(".json")
 SECONDS = 120
 RIGHT, WRONG, FAILS, LEFT_OUT = "right", "wrong", "fails", "left out"
