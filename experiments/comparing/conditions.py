@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rlprune.experiments.runs.rows import Row, score_text
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 Conditions = dict[str, Any]
 SPLITS = ("calibration", "validation", "test")

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import AGENTS
+from rlprune.arrays import FloatArray
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.comparing.conditions import Conditions, conditions_of, settings_of
 from rlprune.experiments.reports.report import episode_tables
@@ -18,7 +19,6 @@ from rlprune.experiments.runs.free_folder import STATUS
 from rlprune.experiments.runs.result_shape import MALFORMED
 from rlprune.experiments.runs.rows import DENSE, FILLED, POLICY_ALONE, UNSEARCHED, Row
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
-from rlprune.networks.network import FloatArray
 
 SEEDLESS = (DENSE, *UNSEARCHED)
 """Methods that search nothing, and so need no word when they stand in several runs."""

@@ -17,7 +17,7 @@ from rlprune.experiments.comparing.reading import SEEDLESS, Entry, Read, malform
 from rlprune.experiments.runs.ranking import Standing, best_first
 from rlprune.experiments.runs.result_shape import MALFORMED
 from rlprune.experiments.runs.rows import DENSE, UNSEARCHED
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())
 

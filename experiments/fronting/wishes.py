@@ -26,8 +26,8 @@ from rlprune.experiments.fronting.plans import (
     measured_plans,
     searched_plans,
 )
-from rlprune.experiments.settings.options import parse_preferences
-from rlprune.experiments.settings.run_config import FrontConfig
+from rlprune.experiments.settings.parsing import parse_preferences
+from rlprune.experiments.settings.verb_configs import FrontConfig
 
 MOST_PLANS = 200_000
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import MISSING, asdict, dataclass, fields
-from typing import Any
+from typing import Any, get_type_hints
 
 from rlprune.errors import RunError
 from rlprune.experiments.runs.ranking import Standing
@@ -102,7 +102,7 @@ class Row:
         Raises:
             RunError: it is malformed.
         """
-        known = {item.name: (values[item.name], str(item.type)) for item in fields(cls) if item.name in values}
+        known = {name: (values[name], kind) for name, kind in get_type_hints(cls).items() if name in values}
         widths = values.get("widths")
         missing = [item.name for item in fields(cls) if item.default is MISSING and item.name not in known]
         wrong = [name for name, (value, kind) in known.items() if name != "widths" and not fits(value, kind)]

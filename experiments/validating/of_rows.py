@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlprune.budgets.budget import cost_name
 from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.pipeline.scoring import score_on_test
 from rlprune.experiments.runs.ranking import standings
