@@ -62,7 +62,7 @@ class FrontJob(Job):
         wide = config.budget_range()
         assert wide is not None  # the job is chosen by it
         others = list(problem.planner.budgets[1:])
-        return [problem.within([level, *others]) for level in wide.levels(config.levels)]
+        return [problem.within([level, *others]) for level in wide.budgets(config.levels)]
 
     def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
         """Dense, and every method's best plan at every budget."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.agents.search import Episode
+from rlprune.agents.searcher import Episode
 from rlprune.experiments.runs.interruption import uninterrupted
 from rlprune.experiments.tensorboard.curves import Curves, Scalars
 
