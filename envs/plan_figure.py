@@ -64,8 +64,11 @@ def plan_lines(choices: Sequence[Choice], plans: Sequence[ShownPlan], width: flo
         places = [place for place, choice in enumerate(choices) if choice.kind == kind]
         for plan in plans:
             shares = [choices[place].share(plan.levels[place] or 0) for place in places]
-            axes.plot(range(1, len(places) + 1), shares, drawstyle="steps-mid", color=plan.colour, label=plan.name)
-        axes.set(ylim=(0, 1.05), ylabel=f"{kind} kept" if kind != "bits" else "bits, of all")
+            look: dict[str, Any] = {"drawstyle": "steps-mid", "marker": ".", "color": plan.colour, "label": plan.name}
+            axes.plot(range(1, len(places) + 1), shares, **look)
+        axes.set(
+            xlim=(0.5, len(places) + 0.5), ylim=(0, 1.05), ylabel=f"{kind} kept" if kind != "bits" else "bits, of all"
+        )
         axes.locator_params(axis="x", integer=True)
     panels[-1].set_xlabel("layer, in forward order")
     return figure

@@ -27,6 +27,7 @@ from rlprune.experiments.presenting.styles import (
     thumbnail_fonts,
 )
 from rlprune.experiments.reports.class_details import CONFUSION, confusions
+from rlprune.experiments.reports.outcome import short
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.result import AGENT, UNSEARCHED, Result
 
@@ -163,7 +164,7 @@ class _Drawing:
         axes.margins(x=0.08, y=0.08)
         self._score_axis(axes)
         promised = ", promised" if cost.startswith(("latency", "energy")) else ""
-        axes.set_xlabel(f"{label}{promised}\n(dense: {dense.costs[cost] / unit:.3g})")
+        axes.set_xlabel(f"{label}{promised}\n(dense: {short(dense.costs[cost] / unit)})")
 
     def _mark(self, axes: Axes, name: str, x: float, y: float) -> None:
         """Plans that need no search with their own markers, the plan chosen of a method as a star."""
