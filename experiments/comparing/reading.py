@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import AGENTS
+from rlprune.arrays import FloatArray
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.comparing.conditions import Conditions, conditions_of, settings_of
 from rlprune.experiments.reports.report import episode_tables
@@ -17,7 +18,6 @@ from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.free_folder import STATUS
 from rlprune.experiments.runs.result import DENSE, FILLED, MALFORMED, POLICY_ALONE, UNSEARCHED, Result, Row
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
-from rlprune.networks.network import FloatArray
 
 SEEDLESS = (DENSE, *UNSEARCHED)
 """Methods that search nothing, and so need no word when they stand in several runs."""

@@ -13,7 +13,8 @@ from rlprune.errors import RunError
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE, TIMED, loss_of
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.result import DENSE, UNSEARCHED, Result, Row, StatedPoint, finalist_name
-from rlprune.plans.plan import Decision, PruningPlan
+from rlprune.plans.decision import Decision
+from rlprune.plans.plan import PruningPlan
 
 MEASURED, SEARCHED = "measured", "searched"
 FINAL = "final plan"

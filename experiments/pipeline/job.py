@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from rlprune.agents import AGENTS, Episode, Searcher, make_searcher
-from rlprune.agents.search import require_episodes
+from rlprune.agents.searcher import require_episodes
 from rlprune.devices import Device, DeviceProfile
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.pipeline import outputs

@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rlprune.agents.replay import action_spread, replayed_plan
-from rlprune.budgets.budget import cost_name
+from rlprune.budgets.limits import cost_name
 from rlprune.devices import DeviceProfile
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.evaluation.resampling import LEVEL, SEED, draws_of

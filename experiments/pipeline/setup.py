@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Choice
 from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost

@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from rlprune.agents import METHODS, TUNABLE
-from rlprune.budgets.budget import Budget, BudgetPlanner
+from rlprune.budgets.limits import Budget
+from rlprune.budgets.planner import BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlprune.agents import AGENTS, Policy
 from rlprune.agents.replay import replayed_plan
-from rlprune.budgets.budget import cost_name
+from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
 from rlprune.experiments.pipeline.fronts import volumes_of

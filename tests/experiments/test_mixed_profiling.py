@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.devices import Device, DeviceProfile
 from rlprune.devices.profiling.mixed_profiler import add_mixes
 from rlprune.errors import ProfileError, RunError

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from rlprune.agents.search import Episode
+from rlprune.agents.searcher import Episode
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, TailModel
 from rlprune.devices.profiling.promise import PlanTiming, PlanTimings

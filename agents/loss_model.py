@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy import linalg
 from scipy.optimize import nnls
 
-from rlprune.budgets.completion import FloatArray, IntArray
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import Choice, Kind
 from rlprune.evaluation.problem import PruningProblem
 
@@ -68,7 +67,7 @@ def _steps(problem: PruningProblem, choice: Choice) -> FloatArray:
     return np.asarray(np.maximum(curve[:-1] - curve[1:], 1e-6))
 
 
-class ReturnModel:
+class LossModel:
     """:class:`AdditiveLoss`, corrected by a Gaussian process on what it leaves over.
 
     The process (Rasmussen and Williams 2006, Matern 3/2 on the square roots of keep ratios) learns which decisions
@@ -79,7 +78,7 @@ class ReturnModel:
         self._additive = AdditiveLoss(problem, prior_weight)
         self._full = problem.space.full.astype(np.float64)
         self._residuals = residuals
-        self._known: npt.NDArray[np.float64] | None = None
+        self._known: FloatArray | None = None
         self._chosen: tuple[float, float] = (LENGTHS[0], NOISES[0])
         self._fitted_at = 0
 
@@ -113,7 +112,7 @@ class ReturnModel:
         spread = np.sqrt(np.maximum(1.0 - (solved**2).sum(axis=0), 1e-6) * self._variance)
         return expected + self._mean + kernel @ self._weights, spread
 
-    def _places(self, plans: IntArray) -> npt.NDArray[np.float64]:
+    def _places(self, plans: IntArray) -> FloatArray:
         return np.asarray(np.sqrt(plans / self._full))
 
 

@@ -10,14 +10,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlprune.choices.space import BoolArray
-from rlprune.networks.network import FloatArray
+from rlprune.arrays import BoolArray, FloatArray
 
 MOST_OPEN = 8
 """Nodes that are open at once; beyond it the oldest loses its later links, whose ends then count as 0."""
 
 
-class Labelling:
+class CheapestLabels:
     """Finds labels for many rows of costs.
 
     Args:
