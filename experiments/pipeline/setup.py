@@ -6,7 +6,6 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
@@ -22,6 +21,7 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.evaluation.workers import ParallelEvaluator, Workers
 from rlprune.experiments.pipeline.reasons import alike, listed, told
+from rlprune.experiments.runs.result import StatedChoice
 from rlprune.experiments.runs.verdict import few_plans
 from rlprune.experiments.settings.parsing import REST
 from rlprune.experiments.settings.problem import NetworkConfig
@@ -144,10 +144,13 @@ def labelled(space: Space) -> list[tuple[str, Choice]]:
     return [(f"{c.name} {c.kind}" if space.layered else c.name, c) for c in space.choices]
 
 
-def choices_of(space: Space) -> list[dict[str, Any]]:
-    """Every choice as a result states it: label and full level; of mixed decisions its kind and what it is of."""
-    kinds = [{"kind": c.kind, "of": c.name} if space.layered else {} for c in space.choices]
-    return [{"name": label, "width": c.full, **kind} for (label, c), kind in zip(labelled(space), kinds, strict=True)]
+def choices_of(space: Space) -> list[StatedChoice]:
+    """Every choice as a result states it; of mixed decisions with its kind and what it is of."""
+    mixed = space.layered
+    return [
+        StatedChoice(label, c.full, c.kind if mixed else None, c.name if mixed else None)
+        for label, c in labelled(space)
+    ]
 
 
 def idle_kinds(space: Space) -> list[str]:
