@@ -236,8 +236,8 @@ def _lead(result: Result, best: Row, other: Row) -> str:
     meaning = "which may be chance: divergence decided" if behind[0] <= 0 else "more than chance explains"
     return (
         f"The best validation {metric}, of {best.name}, is {difference_text(lead, best.score_validation)} ahead of "
-        f"that of {other.name}, {meaning}. ({result.noise.level:.0%} of {result.noise.draws} sets of validation samples "
-        f"drawn again, the same for both: {bounds}.)"
+        f"that of {other.name}, {meaning}. ({result.noise.level:.0%} of {result.noise.draws} sets of validation "
+        f"samples drawn again, the same for both: {bounds}.)"
     )
 
 
