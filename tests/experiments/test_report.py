@@ -271,7 +271,8 @@ def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:
         "(95% of 1000 sets of validation samples drawn again, the same for both: +25.00 points to +35.00 points.)"
         in text
     )
-    assert "80.00% ± 2.00%" in text  # sqrt(0.8 * 0.2 / 400)
+    beside = to_markdown(Document("", [], [outcome.against_uniform(typed(result), [])]))
+    assert "keeps 80.00% accuracy on the test samples and **uniform** 80.00% (± 2.00%, one standard error)" in beside
     result["rows"][3]["behind_low"] = -0.01
     assert "ahead of that of random, which may be chance: divergence decided." in certainty(result)
     result["rows"][3]["score_validation"] = 0.8
@@ -425,8 +426,10 @@ def test_only_files_that_are_there_are_named(result: dict[str, Any], files: list
 
 
 def test_a_score_that_is_no_accuracy_has_no_binomial_error(result: dict[str, Any]) -> None:
-    result["metric"] = "r2"
-    assert "binomial" not in certainty(result)
+    for metric in ("accuracy", "r2"):
+        result["metric"] = metric
+        told = Document("", outcome.opening(typed(result)), [outcome.against_uniform(typed(result), [])])
+        assert ("±" in to_markdown(told)) == (metric == "accuracy")
 
 
 def test_cost_of_several_sessions_and_of_a_meter(result: dict[str, Any]) -> None:
