@@ -16,7 +16,7 @@ from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.settings.options import as_dict
 from rlprune.experiments.settings.verb_configs import ProfileConfig, SweepConfig, TrainConfig
-from rlprune.experiments.sweeping.answer import Entry, SweepAnswer, compared
+from rlprune.experiments.sweeping.answer import MemberState, SweepAnswer, compared
 from rlprune.experiments.sweeping.folder import StudyFolder
 from rlprune.experiments.sweeping.local import LocalRunner
 from rlprune.experiments.sweeping.on_ray import LOCAL, RayRunner, connected
@@ -214,22 +214,18 @@ def _shortened(text: str) -> str:
 
 
 def _answer(study: Study, folder: StudyFolder, tasks: Sequence[Task], dry_run: bool) -> SweepAnswer:
-    entries = [_entry(folder, task) for task in tasks]
-    found, note = (
-        (None, None) if dry_run else compared(folder, [entry for entry in entries if entry.state == "complete"])
-    )
-    return SweepAnswer(study.name, str(folder.path), entries, found, note, dry_run)
+    members = [_state_of(task, folder) for task in tasks]
+    complete = [member for member in members if member.state == "complete" and not dry_run]
+    return SweepAnswer(study.name, str(folder.path), members, *compared(folder, complete), dry_run)
 
 
-def _entry(folder: StudyFolder, task: Task) -> Entry:
-    state = folder.state(task.name)
-    error = folder.failure(task.name) if state == "failed" else None
-    log = folder.log(task.name)
-    return Entry(
+def _state_of(task: Task, folder: StudyFolder) -> MemberState:
+    state, log = folder.state(task.name), folder.log(task.name)
+    return MemberState(
         task.name,
         state,
-        str(folder.run(task.name)),
-        task.config.device if task.lacks_profile else None,
-        error,
-        str(log) if log.is_file() else None,
+        run=str(folder.run(task.name)),
+        missing_profile=task.config.device if task.lacks_profile else None,
+        error=folder.failure(task.name) if state == "failed" else None,
+        log=str(log) if log.is_file() else None,
     )
