@@ -18,7 +18,8 @@ from rlprune.experiments.pipeline.setup import Material, load_material
 from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
-from rlprune.pruning.tables import IMPORTANCES, PruningTables
+from rlprune.pruning.importance import IMPORTANCES
+from rlprune.pruning.tables import PruningTables
 
 SCHEMA = "rlprune-channel-order/1"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.devices import DeviceProfile, Runtime, resolve_device
 from rlprune.devices.meters import choose_meter
 from rlprune.devices.profiling.measuring import Effort

@@ -22,9 +22,12 @@ import numpy as np
 import torch
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budgets.budget import Budget
-from rlprune.choices.space import Decisions, Space
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import Budget
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import WeightsCost
+from rlprune.costs.registry import known_costs
 from rlprune.delivery.delivered import Delivered
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError
@@ -32,10 +35,9 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.fine_grained_report import SCHEMA, draw, print_report
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.setup import costs_of, load_material, make_evaluator
+from rlprune.experiments.pipeline.setup import load_material, make_evaluator
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune
-from rlprune.networks.network import FloatArray, IntArray
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.treatment import PlanTensors
 from rlprune.pruning.weights import WeightRule, global_densities
@@ -73,7 +75,7 @@ class Subject:
 
 def problem_of(space: Space, evaluator: Evaluator, budget: Budget) -> PruningProblem:
     """A budget on weights, which is used to 99% where the uniform plan does."""
-    return tight(PruningProblem(space, evaluator, costs_of(space, None, [budget]), [budget], "agreement"))
+    return tight(PruningProblem(space, evaluator, known_costs(space, None, [budget.metric]), [budget], "agreement"))
 
 
 def tight(problem: PruningProblem) -> PruningProblem:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import make_searcher, search_range
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.errors import RlpruneError
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.script import run_script

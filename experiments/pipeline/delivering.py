@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rlprune.delivery.compact.file import data_bytes, verify_compact
 from rlprune.delivery.delivered import Delivered
-from rlprune.delivery.onnx.export import initializers, verify_onnx
+from rlprune.delivery.onnx.reading import initializers
+from rlprune.delivery.onnx.verifying import verify_onnx
 from rlprune.errors import DeviceError, NetworkError, RunError
 from rlprune.experiments.pipeline.reasons import alike
 from rlprune.experiments.pipeline.scoring import weights

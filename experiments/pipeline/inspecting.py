@@ -26,7 +26,9 @@ from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.commands import WIDTHS, command
 from rlprune.experiments.settings.options import changed_words, words_of
 from rlprune.experiments.settings.verb_configs import InspectConfig
-from rlprune.networks.network import Attribute, Group, Network
+from rlprune.networks.groups import Group
+from rlprune.networks.network import Network
+from rlprune.networks.record import Attribute
 from rlprune.support.files import read_json, write_json
 from rlprune.support.threads import torch_threads
 from rlprune.tasks import load_task

@@ -24,7 +24,7 @@ from rlprune.experiments.settings.options import (
 from rlprune.experiments.settings.parsing import MOST_MULTIPLE, WidthRules, parse_numbers, parse_width_rules
 
 if TYPE_CHECKING:
-    from rlprune.choices.space import Decisions
+    from rlprune.choices.scope import Decisions
 
 DEVICE_HELP = "cpu, cuda, with a runtime if you like (cpu:openvino; see rlprune devices)"
 LONG_ENOUGH = "three times the timings asked for at most"
@@ -144,9 +144,9 @@ class DecideConfig(WidthsConfig):
         """What may be decided.
 
         Raises:
-            ConfigError: see :class:`rlprune.choices.space.Decisions`.
+            ConfigError: see :class:`rlprune.choices.scope.Decisions`.
         """
-        from rlprune.choices.space import Decisions
+        from rlprune.choices.scope import Decisions
         from rlprune.pruning.weights import WeightRule
 
         kinds: list[Any] = [kind.strip() for text in self.decide for kind in text.split(",") if kind.strip()]

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.devices import Device
 from rlprune.errors import BudgetError
 from rlprune.experiments.pipeline.measuring_device import refuse_hopeless

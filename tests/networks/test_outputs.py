@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.delivery.onnx.export import input_arrays, run_onnx
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import run_onnx
 from rlprune.errors import NetworkError
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.pipeline.delivering import network_files

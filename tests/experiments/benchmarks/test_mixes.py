@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.experiments.benchmarks import mixes
 from rlprune.experiments.benchmarks.mixes_report import HEADS, cells, mean_curve
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator
