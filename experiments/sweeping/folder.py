@@ -18,7 +18,7 @@ from rlprune.experiments.runs.free_folder import STATUS
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.settings.options import as_dict
 from rlprune.experiments.settings.verb_configs import TrainConfig
-from rlprune.experiments.sweeping.study import Member, Study, Values, differences
+from rlprune.experiments.sweeping.study import Study, Values, differences
 from rlprune.support.files import read_json, write_atomic, write_json
 
 FAILURE = "rlprune-failure/1"
@@ -87,7 +87,7 @@ class StudyFolder:
         """Write a copy of the study."""
         write_atomic(self.path / "study.yaml", study.text, RunError)
 
-    def check(self, member: Member, settings: TrainConfig) -> None:
+    def check(self, name: str, settings: TrainConfig) -> None:
         """Refuse a run that stands in the place of a member and has other settings.
 
         Args:
@@ -96,7 +96,7 @@ class StudyFolder:
         Raises:
             RunError: it has, or is no run at all.
         """
-        path = self.run(member.name)
+        path = self.run(name)
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             return
         found = _compared(RunFolder(path).config())
