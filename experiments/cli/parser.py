@@ -7,6 +7,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import yaml
 
 from rlprune.errors import ConfigError, nearest
@@ -146,8 +147,8 @@ def _value(option: Option, given: Any) -> Any:
     if option.optional and given == "null":
         return None
     try:
-        value = option.kind(given)
-    except ValueError:
+        value = msgspec.convert(given, option.kind, strict=False)
+    except msgspec.ValidationError:
         value = None
     if value is None or not option.admits(value):
         raise ConfigError(f"{option.flag} must be {option.words}; {given!r:.80} came.")
