@@ -17,7 +17,8 @@ from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
 from rlprune.experiments.benchmarks.searches import material_of
 from rlprune.experiments.presenting.document import Section
 from rlprune.networks.network import Network
-from rlprune.pruning.tables import IMPORTANCES, PruningTables
+from rlprune.pruning.importance import IMPORTANCES
+from rlprune.pruning.tables import PruningTables
 
 
 def uniform_widths(network: Network, ratio: float) -> list[int]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.envs.plan_figure import new_figure
 from rlprune.experiments.benchmarks.columns import groups
 from rlprune.experiments.benchmarks.harness import Rows
 from rlprune.experiments.presenting.styles import legend_below, styles_of
-from rlprune.networks.network import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,8 +22,10 @@ import numpy as np
 import torch
 
 from rlprune.agents import best_outcomes
-from rlprune.budgets.budget import Budget
-from rlprune.choices.space import Decisions, Space
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import Budget
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import WeightsCost
 from rlprune.delivery.delivered import Delivered
 from rlprune.envs.plan_figure import new_figure
@@ -36,7 +38,6 @@ from rlprune.experiments.benchmarks.searches import at_least, evaluator_of, mate
 from rlprune.experiments.pipeline.setup import costs_of
 from rlprune.experiments.presenting.document import Section
 from rlprune.finetuning.finetune import FineTuning, finetune
-from rlprune.networks.network import FloatArray, IntArray
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.treatment import PlanTensors
 from rlprune.pruning.weights import WeightRule, global_densities

@@ -19,9 +19,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.delivery.onnx.export import Feed, export_onnx_bytes, input_arrays, open_session
+from rlprune.delivery.onnx.export import export_onnx_bytes
 from rlprune.delivery.onnx.few_bits import weight_only_onnx
 from rlprune.delivery.onnx.int8 import quantize_for_timing, quantize_onnx
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import Feed, open_session
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiling.timing import minima, rounds_for, time_round
 from rlprune.devices.runtimes.onnx_runtime import OnnxRuntime
@@ -40,8 +42,9 @@ from rlprune.pruning.quantization import (
     measure_ranges,
     storable_layers,
 )
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.batches import batches
+from rlprune.tasks.split import Split
 
 TRAINED = ["fashion-resnet20", "fashion-vgg", "fashion-mobilenet"]
 BATCH = 100

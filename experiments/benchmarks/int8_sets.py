@@ -7,13 +7,15 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import INT8_BITS
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import LatencyCost
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.experiments.benchmarks.harness import Rows
 from rlprune.experiments.presenting.document import Table
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.quantization import int8_layers
 
 RANDOM = 16

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.stats import spearmanr
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices import DeviceProfile, Runtime, resolve_device
 from rlprune.devices.meters import choose_meter
 from rlprune.devices.profiles.records import ErrorSummary
@@ -34,7 +35,7 @@ from rlprune.experiments.presenting.document import Section
 from rlprune.experiments.presenting.styles import VERMILION
 from rlprune.experiments.reports.profile_pictures import promise_scatter
 from rlprune.networks import surgery
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 
 if TYPE_CHECKING:

@@ -17,9 +17,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices import Device, DeviceProfile, meter_of, resolve_device
 from rlprune.devices.profiling.measuring import Effort

@@ -17,14 +17,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from rlprune.agents import Policy, replay
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.errors import ConfigError
 from rlprune.experiments.benchmarks.columns import groups, table, values
 from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.presenting.document import Section
 from rlprune.experiments.runs.run_folder import POLICY, RESULT, RunFolder
-from rlprune.experiments.settings.run_config import ValidateConfig
+from rlprune.experiments.settings.verb_configs import ValidateConfig
 from rlprune.experiments.validating.rebuilding import rebuild
 
 
@@ -46,7 +46,7 @@ def run(case: Case) -> list[Row]:
         run=case.run, no_timing=True, network=case.network, task=case.task, data_dir=case.data_dir
     )
     problem, policy = rebuild(settings, folder, Progress()).problem, Policy.load(folder.path)
-    values_of = [level.value for level in wide.levels(config.levels)]
+    values_of = [level.value for level in wide.budgets(config.levels)]
     between = [Budget(wide.metric, (low + high) / 2, wide.low.unit) for low, high in itertools.pairwise(values_of)]
     told = {"network": config.network, "method": config.agent, "seed": config.seed}
     return [

@@ -1,7 +1,7 @@
 """Measures the profiles that ship, and writes their cards.
 
     python -m rlprune.experiments.benchmarks.ready_profiles --machine epyc --device cpu:onnxruntime cpu:openvino \
-        --folder rlprune/devices/ready --cards docs/ready-profiles.md
+        --folder rlprune/devices/ready --cards experiments/benchmarks/ready-profiles.md
 
 For each device: one profile of every network of the zoo, and one of kinds of layers for all other networks. Without
 ``--device`` only the cards are written again.

@@ -18,7 +18,8 @@ from collections.abc import Iterator, Sequence
 import torch
 
 from rlprune.agents import AGENTS, make_searcher
-from rlprune.budgets.budget import Budget
+from rlprune.arrays import IntArray
+from rlprune.budgets.limits import Budget
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.evaluator import BATCH, Evaluator
 from rlprune.experiments.benchmarks.columns import first, table
@@ -26,7 +27,6 @@ from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
 from rlprune.experiments.benchmarks.searches import at_least, evaluator_of, material_of, problem_of
 from rlprune.experiments.pipeline.setup import in_processes
 from rlprune.experiments.presenting.document import Section
-from rlprune.networks.network import IntArray
 from rlprune.tasks.batches import batches
 
 WARM_UP = 12

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import Episode, Searcher, SearchResult, make_searcher
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.choices.space import Space
 from rlprune.devices import DeviceProfile
 from rlprune.envs import LayerPruningEnv
@@ -18,7 +18,7 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.harness import Case
 from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator, make_problem
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 
 MULTIPLE = 8
 """Widths of benchmarks are multiples of it."""

@@ -23,10 +23,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlprune.agents import best_outcomes
-from rlprune.budgets.budget import Budget
+from rlprune.arrays import FloatArray
+from rlprune.budgets.limits import Budget
 from rlprune.devices import resolve_device
 from rlprune.errors import BudgetError
-from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator, Key, Quality
+from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator, PlanKey, Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.benchmarks.columns import Column, average, groups, percent, spread, table
 from rlprune.experiments.benchmarks.curves import curves, draw_curves
@@ -43,9 +44,8 @@ from rlprune.experiments.benchmarks.searches import (
 from rlprune.experiments.pipeline.measuring_device import fitting_profile
 from rlprune.experiments.pipeline.setup import is_measured
 from rlprune.experiments.presenting.document import Section, Table, Words
-from rlprune.experiments.runs.rows import UNSEARCHED
+from rlprune.experiments.runs.result import UNSEARCHED
 from rlprune.finetuning.finetune import FineTuning, finetune
-from rlprune.networks.network import FloatArray
 from rlprune.tasks.split import Split
 
 if TYPE_CHECKING:
@@ -64,11 +64,11 @@ EARLY = 50
 class SharedEvaluator(Evaluator):
     """Looks plans up that other searches of the same case evaluated; counts them all the same."""
 
-    shared: dict[Key, tuple[Quality, float]]
+    shared: dict[PlanKey, tuple[Quality, float]]
     ran = 0.0
     """Seconds that plans took which nobody had evaluated before."""
 
-    def measure(self, key: Key) -> tuple[Quality, float]:
+    def measure(self, key: PlanKey) -> tuple[Quality, float]:
         """See :class:`Evaluator`."""
         if key not in self.shared:
             start = time.perf_counter()
@@ -95,7 +95,7 @@ def run(case: Case) -> list[Row]:
         problem = problem_of(material, evaluator, case.budget, profile)
     except BudgetError as reason:
         return [{"impossible": str(reason)}]
-    finished: dict[Key, Row] = {}
+    finished: dict[PlanKey, Row] = {}
     return [
         search(case, problem.fresh(), method, seed, finished)
         for seed in range(case.seeds)
@@ -104,7 +104,7 @@ def run(case: Case) -> list[Row]:
     ]
 
 
-def search(case: Case, problem: PruningProblem, method: str, seed: int, finished: dict[Key, Row]) -> Row:
+def search(case: Case, problem: PruningProblem, method: str, seed: int, finished: dict[PlanKey, Row]) -> Row:
     """One search, and its best plan finished; plans that were finished are looked up."""
     evaluator = problem.evaluator
     assert isinstance(evaluator, SharedEvaluator)  # as prepared

@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import FEWEST
 from rlprune.experiments.comparing.conditions import Conditions, shared, shown, telling
-from rlprune.experiments.comparing.figures import draw_fronts, draw_learning_curves, styles_of
+from rlprune.experiments.comparing.figures import draw_fronts, draw_learning_curves, styles_of_lines
 from rlprune.experiments.comparing.front import common_fronts
 from rlprune.experiments.comparing.sections import Line, Section, of_one_run
 from rlprune.experiments.comparing.significance import MEASURES, Trial, method_note, trials_of
 from rlprune.experiments.comparing.tables import BRIEF, FULL, as_csv, section_table, trial_table
-from rlprune.experiments.reports.pictures import save_figure
+from rlprune.experiments.presenting.styles import save_figure
 from rlprune.experiments.runs.tables import markdown, markdown_mapping, print_table, wrapped
 from rlprune.experiments.runs.verdict import listed, reason
 from rlprune.support.files import write_atomic, write_json
+from rlprune.support.records import as_plain
 
 SCHEMA = "rlprune-comparison/2"
 PICTURES = {
@@ -124,7 +127,7 @@ class Comparison:
 
     def write(self, folder: Path) -> None:
         """Write tables and pictures."""
-        styles = styles_of([line for section in self.sections for line in section.lines])
+        styles = styles_of_lines([line for section in self.sections for line in section.lines])
         save_figure(draw_fronts(common_fronts(self.sections), styles), folder / "front.png")
         save_figure(draw_learning_curves(self.sections, styles), folder / "learning-curves.png")
         write_json(folder / "compare.json", self.as_dict(), RunError)
@@ -164,7 +167,7 @@ def _section_dict(section: Section) -> dict[str, Any]:
         "conditions": section.conditions,
         "level": section.level,
         "runs": section.paths,
-        "costs": {run.path: run.result.get("cost") for run in section.runs},
+        "costs": {run.path: as_plain(run.result.cost) for run in section.runs},
         "rows": [_line_dict(line) for line in section.lines],
         "differences": [trial.as_dict() for trial in trials_of(section)],
     }

@@ -12,12 +12,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.stats import bootstrap, permutation_test
 
-from rlprune.networks.network import FloatArray
+from rlprune.arrays import FloatArray
 
 DRAWS = 10_000
-MOST_ENUMERATED = 13
-"""Of more seeds than this, signs are drawn."""
+"""Of the bootstrap; and of signs, where they can be turned in more ways."""
 FEWEST = 3
 """Below this many seeds nothing is drawn."""
 LEVEL = 0.95
@@ -75,7 +75,7 @@ def spread(values: Sequence[float], constant: bool = False) -> Spread:
         return Spread(mean, kept, "none")
     if len(kept) < FEWEST:
         return Spread(mean, kept, "range", min(kept), max(kept))
-    return Spread(mean, kept, "bootstrap", *_percentiles(_drawn_means(np.array(kept))))
+    return Spread(mean, kept, "bootstrap", *_interval(np.array(kept)))
 
 
 def paired_difference(first: Sequence[float], second: Sequence[float]) -> Difference:
@@ -93,29 +93,25 @@ def paired_difference(first: Sequence[float], second: Sequence[float]) -> Differ
     mean = float(differences.mean())
     if count < FEWEST:
         return Difference(count, mean)
-    flipped = _flipped_means(differences)
-    as_far = np.abs(flipped) >= abs(mean) - 1e-12 * np.abs(differences).max()  # sums differ in their last digits
-    least = max(2.0 ** (1 - count), 1 / len(flipped))
-    return Difference(count, mean, *_percentiles(_drawn_means(differences)), p=float(as_far.mean()), least_p=least)
+    p = permutation_test(
+        (differences / (np.abs(differences).max() or 1.0),),
+        _distance_from_zero,
+        permutation_type="samples",
+        vectorized=True,
+        n_resamples=DRAWS - 1,  # what was found counts as one more
+        alternative="greater",
+        rng=np.random.default_rng(0),
+    ).pvalue
+    return Difference(count, mean, *_interval(differences), p=float(p), least_p=max(2.0 ** (1 - count), 1 / DRAWS))
 
 
-def _flipped_means(differences: FloatArray) -> FloatArray:
-    """Means with every choice of signs; of many seeds, of ``DRAWS`` choices, the one that was found among them."""
-    count = len(differences)
-    if count <= MOST_ENUMERATED:
-        signs = 1.0 - 2.0 * ((np.arange(2**count)[:, None] >> np.arange(count)) & 1)
-    else:
-        signs = np.random.default_rng(0).choice([-1.0, 1.0], (DRAWS, count))
-        signs[0] = 1.0
-    return np.asarray((signs * differences).mean(axis=1))
+def _distance_from_zero(values: FloatArray, axis: int) -> FloatArray:
+    """Of the mean of values up to 1: rounded, for sums that are equal differ in their last digits."""
+    return np.asarray(np.abs(np.mean(values, axis=axis)).round(12))
 
 
-def _drawn_means(values: FloatArray) -> FloatArray:
-    """Means of values drawn with replacement, ``[DRAWS]``; the same draws every time."""
-    chosen = np.random.default_rng(0).integers(0, len(values), (DRAWS, len(values)))
-    return np.asarray(values[chosen].mean(axis=1))
-
-
-def _percentiles(drawn: FloatArray) -> tuple[float, float]:
-    low, high = np.quantile(drawn, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return float(low), float(high)
+def _interval(values: FloatArray) -> tuple[float, float]:
+    """Of the mean; the same draws every time."""
+    draws = np.random.default_rng(0)
+    found = bootstrap((values,), np.mean, n_resamples=DRAWS, confidence_level=LEVEL, method="percentile", rng=draws)
+    return float(found.confidence_interval.low), float(found.confidence_interval.high)

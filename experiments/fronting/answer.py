@@ -13,7 +13,7 @@ from rlprune.experiments.fronting.front import Front, plan_dict
 from rlprune.experiments.fronting.objectives import OBJECTIVES, REFERENCE, REFERENCE_NOTE, SCORE
 from rlprune.experiments.fronting.plans import MEASURED, SEARCHED
 from rlprune.experiments.fronting.tables import as_csv, front_table, volume_table, volume_title
-from rlprune.experiments.reports.pictures import save_figure
+from rlprune.experiments.presenting.styles import save_figure
 from rlprune.experiments.runs.tables import markdown, print_table, wrapped
 from rlprune.support.files import write_atomic, write_json
 

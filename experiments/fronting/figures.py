@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
+from rlprune.envs.plan_figure import new_figure, plain
+from rlprune.evaluation.pareto import scaled
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
-from rlprune.experiments.fronting.pareto import scaled
 from rlprune.experiments.fronting.plans import SEARCHED, Plan
-from rlprune.experiments.reports.pictures import DENSE, LEARNED, LIMIT, OTHERS, new_figure, plain
-from rlprune.networks.network import FloatArray
+from rlprune.experiments.presenting.styles import BLACK, BLUE, ORANGE, VERMILION, in_percent, legend_below
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,17 +28,7 @@ def draw_front(fronts: Sequence[Front], metric: str, chosen: Sequence[int | None
     figure, panels = new_figure(len(fronts), 0.8 + 4.6 * len(fronts), 4.9)
     for axes, front, row in zip(panels, fronts, chosen, strict=True):
         _draw_panel(figure, axes, front, metric, row)
-    handles = {
-        label: handle for axes in panels for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
-    figure.legend(
-        [*handles.values()],
-        [*handles],
-        loc="outside lower center",
-        ncols=5 if len(panels) > 1 else 3,
-        fontsize=9,
-        frameon=False,
-    )
+    legend_below(figure, panels, 5 if len(panels) > 1 else 3)
     return figure
 
 
@@ -49,15 +40,15 @@ def _draw_panel(figure: Figure, axes: Axes, front: Front, metric: str, chosen: i
     )
     best = points[front.best]
     if shade is None:
-        axes.scatter(best[:, 0], best[:, 1], s=48, color=LEARNED, zorder=3, label="beaten by none")
+        axes.scatter(best[:, 0], best[:, 1], s=48, color=BLUE, zorder=3, label="beaten by none")
     else:
         shades = [_shown(front.plans[row], shade) for row in front.best.tolist()]
         look = {"s": 48, "cmap": "viridis", "edgecolors": "black", "linewidths": 0.4, "zorder": 3}
         drawn = axes.scatter(best[:, 0], best[:, 1], c=shades, label="beaten by none", **look)  # type: ignore[arg-type]
         figure.colorbar(drawn, ax=axes, label=_axis_label(front, shade, metric))
-    _ring(axes, points[front.knee.row], OTHERS[0], "D", "knee")
+    _ring(axes, points[front.knee.row], ORANGE, "D", "knee")
     if chosen is not None:
-        _ring(axes, points[chosen], LIMIT, "o", "chosen")
+        _ring(axes, points[chosen], VERMILION, "o", "chosen")
     _label(axes, front, (across, up), metric, chosen)
 
 
@@ -68,18 +59,16 @@ def _ring(axes: Axes, point: FloatArray, colour: str, marker: str, label: str) -
 
 
 def _label(axes: Axes, front: Front, names: tuple[str, str], metric: str, chosen: int | None) -> None:
-    from matplotlib.ticker import PercentFormatter
-
     across, up = names
     axes.set_xlabel(_axis_label(front, across, metric))
     axes.set_ylabel(_axis_label(front, up, metric))
     axes.set_title(f"{front.kind}: {TITLES[front.kind]}", fontsize=10, loc="left")
     if up == SCORE:
         dense = front.plans[0].dense[SCORE]
-        axes.axhline(dense, color=DENSE, ls=":", lw=1.2, label="dense")
+        axes.axhline(dense, color=BLACK, ls=":", lw=1.2, label="dense")
         _focus(axes, front, dense, chosen)
         if 0 <= dense <= 1:
-            axes.yaxis.set_major_formatter(PercentFormatter(1.0))
+            in_percent(axes)
 
 
 def _focus(axes: Axes, front: Front, dense: float, chosen: int | None) -> None:
@@ -142,8 +131,8 @@ def _draw_lines(axes: Axes, front: Front, metric: str, chosen: int | None) -> No
 
 def _line_style(row: int, knee: int, chosen: int | None) -> tuple[str, float, int]:
     if row == chosen:
-        return LIMIT, 2.6, 4
-    return (OTHERS[0], 2.6, 3) if row == knee else (LEARNED, 1.2, 1)
+        return VERMILION, 2.6, 4
+    return (ORANGE, 2.6, 3) if row == knee else (BLUE, 1.2, 1)
 
 
 def _short_label(name: str, metric: str) -> str:
@@ -153,7 +142,7 @@ def _short_label(name: str, metric: str) -> str:
 
 def _scale(axes: Axes, place: int, plans: Sequence[Plan], name: str) -> None:
     """An axis with the best value at its top and the worst at its foot."""
-    axes.axvline(place, color=DENSE, lw=0.8, zorder=0)
+    axes.axvline(place, color=BLACK, lw=0.8, zorder=0)
     ordered = sorted(plans, key=lambda plan: plan.loss(name))
     for plan, height in ((ordered[0], 1.0), (ordered[-1], 0.0)):
         value = plan.values[name] / OBJECTIVES[name].scale

@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.errors import RunError
+from rlprune.evaluation.pareto import FLAT, Knee, contributions, hypervolume, knee, repeated_columns, undominated
 from rlprune.experiments.fronting.objectives import losses_of, reference_of
-from rlprune.experiments.fronting.pareto import FLAT, Knee, knee, repeated_columns, undominated
 from rlprune.experiments.fronting.plans import Plan
-from rlprune.experiments.fronting.volume import contributions, hypervolume
-from rlprune.networks.network import FloatArray, IntArray
 
 MOST_BEST = {2: 3_000, 3: 600, 4: 300, 5: 100}
 """Plans of a front whose volume is computed, by objectives: it takes seconds for so many, and much longer for more."""
@@ -72,7 +71,7 @@ class Front:
     def knee(self) -> Knee:
         """Where the front bends most; ``row`` is a place in ``plans``."""
         found = knee(self.losses[self.best])
-        return Knee(int(self.best[found.row]), found.distance, found.own_plane)
+        return replace(found, row=int(self.best[found.row]))
 
     @property
     def countable(self) -> bool:

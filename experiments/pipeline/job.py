@@ -6,10 +6,9 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from rlprune.agents import AGENTS, Episode, Searcher, make_searcher
-from rlprune.agents.search import require_episodes
+from rlprune.agents.searcher import require_episodes
 from rlprune.devices import Device, DeviceProfile
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.pipeline import outputs
@@ -31,11 +30,11 @@ from rlprune.experiments.reports.tensorboard import EpisodeWriter, quiet_writers
 from rlprune.experiments.runs.episodes import to_csv
 from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal
-from rlprune.experiments.runs.rows import UNSEARCHED
+from rlprune.experiments.runs.result import UNSEARCHED, Result
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RunFolder
 from rlprune.experiments.settings import commands
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.plans.plan import PruningPlan
 
 
@@ -92,7 +91,7 @@ class Job:
         """What is searched: nothing evaluated yet, so that no method profits from what another one tried."""
         return self.budgeted(self.config, self.problem.fresh())
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         """Search, choose, measure, test, write.
 
         Raises:
@@ -103,7 +102,7 @@ class Job:
         except KeyboardInterrupt as reason:
             raise Interrupted(self._leave()) from reason
 
-    def _execute(self) -> dict[str, Any]:
+    def _execute(self) -> Result:
         shutil.rmtree(self.run.path / "tensorboard", ignore_errors=True)  # of a session that was broken off
         with quiet_writers(), ExitStack() as stack:
             problems = self.budgeted(self.config, self.problem)

@@ -6,12 +6,11 @@ import shlex
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import nn
 
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Choice
 from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
@@ -21,10 +20,11 @@ from rlprune.evaluation.batchnorm_choice import StatisticsChoice
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.evaluation.workers import ParallelEvaluator, Workers
+from rlprune.experiments.pipeline.reasons import alike, listed, told
+from rlprune.experiments.runs.result import StatedChoice
 from rlprune.experiments.runs.verdict import few_plans
-from rlprune.experiments.settings.config import NetworkConfig
-from rlprune.experiments.settings.reasons import alike, listed, told
-from rlprune.experiments.settings.width_rules import REST
+from rlprune.experiments.settings.parsing import REST
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.inputs import call
 from rlprune.networks.network import Network
 from rlprune.networks.outputs import everything, names_of, whole_for
@@ -144,10 +144,13 @@ def labelled(space: Space) -> list[tuple[str, Choice]]:
     return [(f"{c.name} {c.kind}" if space.layered else c.name, c) for c in space.choices]
 
 
-def choices_of(space: Space) -> list[dict[str, Any]]:
-    """Every choice as a result states it: label and full level; of mixed decisions its kind and what it is of."""
-    kinds = [{"kind": c.kind, "of": c.name} if space.layered else {} for c in space.choices]
-    return [{"name": label, "width": c.full, **kind} for (label, c), kind in zip(labelled(space), kinds, strict=True)]
+def choices_of(space: Space) -> list[StatedChoice]:
+    """Every choice as a result states it; of mixed decisions with its kind and what it is of."""
+    mixed = space.layered
+    return [
+        StatedChoice(label, c.full, c.kind if mixed else None, c.name if mixed else None)
+        for label, c in labelled(space)
+    ]
 
 
 def idle_kinds(space: Space) -> list[str]:

@@ -7,14 +7,13 @@ from typing import Protocol
 
 import numpy as np
 
-from rlprune.agents.search import Episode
-from rlprune.budgets.budget import cost_name
+from rlprune.agents.searcher import Episode
+from rlprune.arrays import FloatArray
+from rlprune.budgets.limits import cost_name
+from rlprune.evaluation.pareto import hypervolume, undominated
 from rlprune.evaluation.problem import Outcome, PruningProblem
-from rlprune.experiments.fronting.hypervolume import Corner
+from rlprune.evaluation.range_plane import RangePlane
 from rlprune.experiments.fronting.objectives import SCORE, default_objectives, losses_of, reference_of
-from rlprune.experiments.fronting.pareto import undominated
-from rlprune.experiments.fronting.volume import hypervolume
-from rlprune.networks.network import FloatArray
 
 Scalars = dict[str, float]
 OBJECTIVE_VOLUME = "run/hypervolume_of_objectives"
@@ -74,14 +73,14 @@ class FrontCurves:
     """``run/hypervolume``: over cost and loss, of all so far. Plans of different budgets share no curve."""
 
     def __init__(self, problems: Sequence[PruningProblem]) -> None:
-        self._corner = Corner.of(problems, problems[-1].planner.budgets[0].metric)
+        self._plane = RangePlane.of(problems, problems[-1].planner.budgets[0].metric)
         self._problems = list(problems)
         self._front: list[Outcome] = []
         self._objectives = ObjectiveVolume(problems[-1])
 
     def of(self, episode: Episode, best: Outcome) -> Scalars:
         """See :class:`Curves`."""
-        self._front = self._corner.undominated([*self._front, episode.outcome])
+        self._front = self._plane.undominated([*self._front, episode.outcome])
         volume = {OBJECTIVE_VOLUME: self._objectives.after(episode.outcome)}
         return self._volume(self._front) | volume | {"run/evaluations": episode.evaluations}
 
@@ -91,7 +90,7 @@ class FrontCurves:
         return self._volume(outcomes) | {OBJECTIVE_VOLUME: self._objectives.of(outcomes)}
 
     def _volume(self, outcomes: Sequence[Outcome]) -> Scalars:
-        return {"run/hypervolume": self._corner.volume(outcomes)}
+        return {"run/hypervolume": self._plane.hypervolume(outcomes)}
 
 
 class ObjectiveVolume:

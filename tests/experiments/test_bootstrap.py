@@ -39,6 +39,10 @@ def test_p_is_the_share_of_signs_that_do_as_well() -> None:
     assert paired_difference([3.0, 2.0, 1.0], [0.0, 0.0, 0.0]).p == pytest.approx(2 / 8)
 
 
+def test_steps_of_one_sample_are_equally_far_whatever_their_last_digits() -> None:
+    assert paired_difference([357 / 360, 355 / 360, 354 / 360], [356 / 360, 354 / 360, 355 / 360]).p == 1.0
+
+
 def test_p_and_interval_turn_round_with_the_pair() -> None:
     draws = np.random.default_rng(3)
     for _ in range(20):

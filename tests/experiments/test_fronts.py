@@ -7,15 +7,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
+from rlprune.arrays import IntArray
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.benchmarks import policy_alone
-from rlprune.experiments.fronting.hypervolume import area
 from rlprune.experiments.runs.verdict import hypervolume_text
-from rlprune.networks.network import IntArray
 from rlprune.plans.plan import PruningPlan
 from tests.experiments.conftest import TINY, Trained, call, inside
 
@@ -108,16 +106,6 @@ def test_its_policy_is_replayed_at_any_budget(front: dict[str, Any], here: Path)
     called = call("replay", front["run"], *TINY[:4], "--budget", "latency=0.65", "--json")
     assert called.code == 0, called.err
     assert called.json["budgets"] == ["latency=0.65"]
-
-
-def test_the_hypervolume_is_the_area_that_points_dominate() -> None:
-    one = area([(0.5, 0.1)], 1.0, 1.0)
-    assert one == pytest.approx(0.5 * np.log(10))
-    two = area([(0.5, 0.1), (0.25, np.exp(-1.0))], 1.0, 1.0)
-    assert two == pytest.approx(0.25 * 1.0 + 0.5 * np.log(10))
-    assert area([(0.5, 0.1), (0.7, 0.5), (0.6, 3.0)], 1.0, 1.0) == pytest.approx(one)
-    assert area([(1.2, 0.1)], 1.0, 1.0) == 0.0
-    assert area([], 1.0, 1.0) == 0.0
 
 
 def test_words_for_the_front() -> None:

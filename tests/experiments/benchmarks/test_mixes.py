@@ -10,7 +10,7 @@ import pytest
 from rlprune.experiments.benchmarks import mixes
 from rlprune.experiments.benchmarks.columns import table
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.pruning.blocks.droppable import find_blocks
 
 DIGITS = ["--network", "digits-resnet", "--samples", "64", "--episodes", "4"]
