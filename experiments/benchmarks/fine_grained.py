@@ -27,6 +27,7 @@ from rlprune.budgets.limits import Budget
 from rlprune.choices.scope import Decisions
 from rlprune.choices.space import Space
 from rlprune.costs import WeightsCost
+from rlprune.costs.registry import known_costs
 from rlprune.delivery.delivered import Delivered
 from rlprune.envs.plan_figure import new_figure
 from rlprune.errors import ConfigError
@@ -35,7 +36,6 @@ from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.columns import groups, mean, percent, table, values
 from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
 from rlprune.experiments.benchmarks.searches import at_least, evaluator_of, material_of, searched, searcher_of
-from rlprune.experiments.pipeline.setup import costs_of
 from rlprune.experiments.presenting.document import Section
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.plans.builder import PlanBuilder
@@ -78,7 +78,7 @@ class Subject:
 
 def problem_of(space: Space, evaluator: Evaluator, budget: Budget) -> PruningProblem:
     """A budget on weights, of which plans use at least what the uniform one does, up to 99%."""
-    problem = PruningProblem(space, evaluator, costs_of(space, None, [budget]), [budget], "agreement")
+    problem = PruningProblem(space, evaluator, known_costs(space, None, [budget.metric]), [budget], "agreement")
     planner = problem.planner
     planner.target = min(EQUAL, float(planner.usage(planner.filled[None])[0]))
     return problem
