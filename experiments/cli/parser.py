@@ -13,7 +13,8 @@ import yaml
 from rlprune.errors import ConfigError, nearest
 from rlprune.experiments.cli.verbs import Verb
 from rlprune.experiments.settings.options import GROUPS, Option, as_dict, check_kinds, from_dict
-from rlprune.experiments.settings.verb_configs import ReplayConfig, TrainConfig
+from rlprune.experiments.settings.result_configs import ReplayConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.settings.yaml_file import read_yaml
 
 MOST_SHOWN = 12
