@@ -30,7 +30,8 @@ from rlprune.experiments.reports.tensorboard import EpisodeWriter, quiet_writers
 from rlprune.experiments.runs.episodes import to_csv
 from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal
-from rlprune.experiments.runs.result import UNSEARCHED, Result
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import UNSEARCHED
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RunFolder
 from rlprune.experiments.settings import commands

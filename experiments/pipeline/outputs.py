@@ -25,19 +25,9 @@ from rlprune.experiments.reports.report_outcome import over_budget
 from rlprune.experiments.reports.summaries import write_summaries
 from rlprune.experiments.reports.tensorboard import EpisodeWriter
 from rlprune.experiments.runs.details import details_of
-from rlprune.experiments.runs.result import (
-    FILLED,
-    BatchNorms,
-    Front,
-    Mark,
-    Noise,
-    ProfilePlans,
-    Result,
-    Row,
-    SearchCounts,
-    StatedFinalist,
-    finalist_name,
-)
+from rlprune.experiments.runs.profile_plans import ProfilePlans
+from rlprune.experiments.runs.result import BatchNorms, Front, Mark, Noise, Result, SearchCounts, StatedFinalist
+from rlprune.experiments.runs.row import FILLED, Row, finalist_name
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.runs.verdict import Case, ranked, verdict

@@ -14,8 +14,9 @@ from rlprune.envs.plan_figure import plain as plain
 from rlprune.errors import RunError
 from rlprune.experiments.reports.plan_picture import plan_bars
 from rlprune.experiments.runs.episodes import EpisodeTable
-from rlprune.experiments.runs.result import FILLED, UNSEARCHED, Front, Result, Row
-from rlprune.experiments.runs.result import UNIFORM as UNIFORM_PLAN
+from rlprune.experiments.runs.result import Front, Result
+from rlprune.experiments.runs.row import FILLED, UNSEARCHED, Row
+from rlprune.experiments.runs.row import UNIFORM as UNIFORM_PLAN
 from rlprune.support.files import write_atomic
 
 if TYPE_CHECKING:

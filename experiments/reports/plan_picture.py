@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING
 
 from rlprune.choices.choice import Choice
 from rlprune.envs.plan_figure import ShownPlan, plain, plan_figure
-from rlprune.experiments.runs.result import AGENT, UNSEARCHED, Result, Row
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import AGENT, UNSEARCHED, Row
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import ErrorSummary
 from rlprune.devices.profiling.plans import at_levels
 from rlprune.experiments.reports.pictures import DENSE, LEARNED, LIMIT, OTHERS, UNIFORM, new_figure, save_figure
-from rlprune.experiments.runs.result import MixedPlans, ProfilePlans, Surface
+from rlprune.experiments.runs.profile_plans import MixedPlans, ProfilePlans, Surface
 from rlprune.networks.network import Network
 
 if TYPE_CHECKING:

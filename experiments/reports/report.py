@@ -21,7 +21,8 @@ from rlprune.experiments.reports import (
 )
 from rlprune.experiments.reports.pictures import draw_all
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
-from rlprune.experiments.runs.result import MALFORMED, Result, Row
+from rlprune.experiments.runs.result import MALFORMED, Result
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.run_folder import FRONT, NETWORKS, PAGE, POLICY, REPORT, RunFolder
 from rlprune.experiments.settings.commands import of_run
 from rlprune.support.files import read_json

@@ -11,7 +11,8 @@ from rlprune.experiments.reports import profile_pictures, report_objectives
 from rlprune.experiments.reports.pictures import unsearched
 from rlprune.experiments.reports.report_outcome import rows_of, short
 from rlprune.experiments.runs.columns import columns, score_text
-from rlprune.experiments.runs.result import Result, Row, StatedPoint, TotalCost
+from rlprune.experiments.runs.result import Result, TotalCost
+from rlprune.experiments.runs.row import Row, StatedPoint
 from rlprune.experiments.runs.verdict import COLLAPSE
 
 CAPTIONS = {

@@ -11,7 +11,8 @@ from rlprune.experiments.reports.hparams import hparams_of, metrics_of
 from rlprune.experiments.reports.report import notes, plan_table
 from rlprune.experiments.reports.report_sections import CAPTIONS, front
 from rlprune.experiments.reports.tensorboard import EpisodeWriter
-from rlprune.experiments.runs.result import Result, Row
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.runs.tables import markdown_rows
 from rlprune.experiments.settings.verb_configs import TrainConfig
