@@ -28,8 +28,8 @@ from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.profile_plans import ProfilePlans
 from rlprune.experiments.runs.result import BatchNorms, Front, Mark, Noise, Result, SearchCounts, StatedFinalist
 from rlprune.experiments.runs.row import FILLED, Row, finalist_name
-from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RESULT, RunFolder
+from rlprune.experiments.runs.sessions import RunCost
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.plans.plan import PruningPlan
