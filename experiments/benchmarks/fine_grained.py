@@ -24,7 +24,7 @@ import torch
 from rlprune.agents import best_outcomes, make_searcher
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.budgets.limits import Budget
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import WeightsCost
 from rlprune.delivery.delivered import Delivered
@@ -67,7 +67,7 @@ class Subject:
     def of(cls, tables_of: Evaluator, budget: Budget) -> Subject:
         """Both problems on the tables of an evaluator."""
         network = tables_of.tables.network
-        spaces = (Space(network, Decisions(("weights",), densities)) for densities in (Decisions.densities, FINE))
+        spaces = (Space(network, Scope(("weights",), densities)) for densities in (Scope.densities, FINE))
         coarse, fine = (problem_of(space, tables_of.deciding(space), budget) for space in spaces)
         return cls(coarse, fine)
 
@@ -182,7 +182,7 @@ def held(delivered: Delivered, evaluator: Evaluator, tuning: FineTuning) -> Deli
 
 def pattern_row(tables_of: Evaluator, tuning: FineTuning | None) -> dict[str, Any]:
     """2:4 in every layer that has at least four inputs."""
-    space = Space(tables_of.tables.network, Decisions(("weights",), rule=WeightRule("2:4")))
+    space = Space(tables_of.tables.network, Scope(("weights",), rule=WeightRule("2:4")))
     row = np.array([choice.levels[0] for choice in space.choices], dtype=np.int64)
     return {"method": "2:4", "seed": 0, "budget": "2:4", **finished(tables_of.deciding(space), row, tuning)}
 

@@ -10,7 +10,7 @@ import numpy as np
 
 from rlprune.arrays import IntArray
 from rlprune.choices.choice import INT8_BITS
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import LatencyCost
 from rlprune.delivery.onnx.export import export_onnx_bytes
@@ -79,7 +79,7 @@ def _promised(variants: Sequence[Variant], network: Network, profile: DeviceProf
     """With what the profile promises, and the layers that it would choose."""
     if profile is None or profile.mixed is None or not profile.mixed.layers:
         return list(variants)
-    space = profile.restrict(Space(network, Decisions(("channels", "bits"))))
+    space = profile.restrict(Space(network, Scope(("channels", "bits"))))
     lowest = [min(INT8_BITS, choice.full) if choice.kind == "bits" else choice.full for choice in space.choices]
     row = np.array(lowest, dtype=np.int64)
     chosen = [*variants, Variant("chosen", space.computed_in_int8(row))]

@@ -31,8 +31,9 @@ from rlprune.budgets.limits import Budget
 from rlprune.devices import resolve_device
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import BudgetError, ConfigError, RlpruneError, unknown_name
-from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator, PlanKey, Quality
+from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator
 from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.evaluation.quality import PlanKey, Quality
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament_report import SCHEMA, read_cases, write_report
 from rlprune.experiments.pipeline.measuring_device import fitting_profile

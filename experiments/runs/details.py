@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.runs.shapes import mismatches
 from rlprune.experiments.runs.tables import print_table
 from rlprune.tasks.base import Task

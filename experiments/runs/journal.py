@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rlprune.errors import RunError
-from rlprune.evaluation.evaluator import Measurement, PlanKey, Quality
+from rlprune.evaluation.quality import Measurement, PlanKey, Quality
 from rlprune.support.files import read_bytes
 
 SCHEMA = "rlprune-journal/1"
@@ -148,7 +148,7 @@ class Journal:
 
 
 class SearchMemory:
-    """What one method evaluated before; see :class:`rlprune.evaluation.evaluator.EvaluationMemory`.
+    """What one method evaluated before; see :class:`rlprune.evaluation.quality.EvaluationMemory`.
 
     Args:
         journal: takes in what is new.

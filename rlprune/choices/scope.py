@@ -12,7 +12,7 @@ from rlprune.support.patterns import matches
 
 
 @dataclass(frozen=True)
-class Decisions:
+class Scope:
     """What may be decided.
 
     Attributes:

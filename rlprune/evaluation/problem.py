@@ -16,7 +16,8 @@ from rlprune.evaluation.rewards import RewardFunction, Yardstick, reward_functio
 
 if TYPE_CHECKING:
     from rlprune.costs import CostModel
-    from rlprune.evaluation.evaluator import Evaluator, Quality
+    from rlprune.evaluation.evaluator import Evaluator
+    from rlprune.evaluation.quality import Quality
     from rlprune.networks.network import Network
 
 ON_NAN = ("stop", "skip")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from rlprune.errors import TaskError, unknown_name
-from rlprune.tasks.base import SplitSource, Task
+from rlprune.tasks.base import Task
+from rlprune.tasks.loading import SplitSource
 from rlprune.tasks.measures import Details
 from rlprune.tasks.split import check_labels, tensor_kind
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from rlprune.errors import TaskError
-from rlprune.tasks.base import SplitSource, Task, check_no_nan
+from rlprune.tasks.base import Task, check_no_nan
+from rlprune.tasks.loading import SplitSource
 from rlprune.tasks.measures import Details
 from rlprune.tasks.split import tensor_kind
 

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlprune.errors import RunError
-from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.runs.journal import FILE, Entry, Journal, read_journal
 
 FIRST, SECOND = (8, 16), (16, 0)  # the second drops a block

@@ -13,8 +13,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.plugins.hparams import metadata
 
 from rlprune.agents import Episode
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.reports.curves import Scalars
 from rlprune.experiments.reports.hparams import hparams_of, metrics_of
 from rlprune.experiments.reports.tensorboard import EpisodeWriter

@@ -14,7 +14,8 @@ from rlprune.errors import NetworkError, first_line
 from rlprune.networks.couplings import Coupling, find_couplings, sizes_by_name
 from rlprune.networks.groups import Group
 from rlprune.networks.inputs import Inputs, tensors_in
-from rlprune.networks.layers import LabelledLayer, describe_layers
+from rlprune.networks.layers import LabelledLayer
+from rlprune.networks.loading.describing import describe_layers
 from rlprune.networks.outputs import Pick
 from rlprune.networks.record import Attribute
 from rlprune.networks.tracing.attributes import repeated_sizes
