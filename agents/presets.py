@@ -57,7 +57,7 @@ PPO_PRESETS = {name: {key: value for key, value in preset.items() if key not in 
 
 
 def make_searcher(name: str, preset: str = "default", changes: Changes | None = None) -> Searcher:
-    """A searcher by name.
+    """The searcher of a method, by its name.
 
     Args:
         preset: a name of :data:`PRESETS`; baselines have only ``default``.

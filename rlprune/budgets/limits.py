@@ -135,7 +135,7 @@ class BudgetRange:
 
     @property
     def metric(self) -> str:
-        """What is limited."""
+        """The cost that both ends limit."""
         return self.low.metric
 
     def budgets(self, count: int) -> list[Budget]:

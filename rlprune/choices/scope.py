@@ -13,7 +13,7 @@ from rlprune.support.patterns import matches
 
 @dataclass(frozen=True)
 class Scope:
-    """What may be decided.
+    """Which kinds of decisions may be taken about a network, and between which levels.
 
     Attributes:
         kinds: any of ``channels``, ``weights``, ``depth``, ``bits``.

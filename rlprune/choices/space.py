@@ -90,11 +90,11 @@ class Space:
         return cls(subject) if isinstance(subject, Network) else subject
 
     def on(self, network: Network, int8: Sequence[str] | Int8Where | None = None) -> Space:
-        """The same decisions where other widths are allowed, or other layers compute in int8."""
+        """A space of these decisions where other widths are allowed, or other layers compute in int8."""
         return Space(network, self.scope, int8=self.int8 if int8 is None else int8, blocks=self.blocks)
 
     def fixing(self, places: Sequence[int]) -> Space:
-        """The same space in which some choices have but their full level."""
+        """A copy of the space in which some choices have but their full level."""
         other = copy.copy(self)
         other.choices = tuple(
             replace(choice, levels=(choice.full,)) if place in set(places) else choice

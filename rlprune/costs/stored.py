@@ -17,7 +17,7 @@ from rlprune.pruning.blocks.blocks import is_inside
 
 
 class WeightCounts:
-    """Counts of many plans at once.
+    """Counts of weights of many plans at once.
 
     A layer's weight has ``c x out x in`` entries, where ``c`` is constant and the channel counts follow the widths.
     Everything else of a layer (biases, norms, running statistics) is stored as it is. A tensor that has several names

@@ -215,11 +215,11 @@ class Evaluator:
         return outputs, time.perf_counter() - start
 
     def fresh(self) -> Evaluator:
-        """One that knows nothing yet, on the same samples."""
+        """An evaluator on the same samples that knows no plan yet."""
         return self._like(self.space, self.builder)
 
     def deciding(self, space: Space) -> Evaluator:
-        """One for the plans of another space: itself where a row means the same there."""
+        """An evaluator of the plans of another space: this one where a row means the same there."""
         return self if self.space.means_the_same(space) else self._like(space)
 
     def _like(self, space: Space, builder: PlanBuilder | None = None) -> Evaluator:
@@ -234,7 +234,7 @@ class Evaluator:
         return tuple(self.space.canonical(self.space.as_matrix(levels))[0].tolist())
 
     def repaired(self, levels: npt.ArrayLike) -> nn.Module:
-        """The module of :meth:`delivered`."""
+        """The module of the network that :meth:`delivered` gives."""
         return self.delivered(levels).module
 
     def delivered(self, levels: npt.ArrayLike) -> Delivered:

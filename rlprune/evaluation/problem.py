@@ -26,7 +26,7 @@ WORST_REWARD = -1e6
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a plan does.
+    """What a plan does: its costs, quality and reward.
 
     Attributes:
         levels: of every choice, ``int64 [K]``; see :class:`rlprune.choices.space.Space`.
@@ -106,7 +106,7 @@ class PruningProblem:
             raise RewardError(f"The reward of the filled uniform plan must be a finite number. {_told(self.filled)}")
 
     def within(self, budgets: Sequence[Budget]) -> PruningProblem:
-        """The same problem at other budgets; what was evaluated stays known.
+        """This problem at other budgets; what was evaluated stays known.
 
         Raises:
             BudgetError: a budget that cannot be met.
@@ -114,7 +114,7 @@ class PruningProblem:
         return PruningProblem(self._asked, self.evaluator, self.costs, budgets, self.reward, self.on_nan)
 
     def fresh(self) -> PruningProblem:
-        """The same problem with nothing evaluated yet, so that no method profits from what another one tried."""
+        """This problem with nothing evaluated yet, so that no method profits from what another one tried."""
         evaluator = self.evaluator.fresh()
         return PruningProblem(self._asked, evaluator, self.costs, self.planner.budgets, self.reward, self.on_nan)
 
@@ -137,7 +137,7 @@ class PruningProblem:
         return self.judged(levels, self.evaluator(levels))
 
     def judged(self, levels: IntArray, quality: Quality) -> Outcome:
-        """The same where the quality is known already."""
+        """What :meth:`outcome` gives, where the quality is known already."""
         outcome = self._outcome(self.space.canonical(self.space.as_matrix(levels))[0], quality)
         if self.on_nan == "stop" and not outcome.defined:
             raise RewardError(f"The reward must be a finite number. {_told(outcome)}")
@@ -152,7 +152,7 @@ class PruningProblem:
 
     @property
     def evaluations(self) -> int:
-        """Plans evaluated so far."""
+        """How many plans were evaluated so far."""
         return self.evaluator.evaluations
 
     @property

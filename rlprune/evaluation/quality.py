@@ -47,7 +47,7 @@ class EvaluationMemory(Protocol):
         ...
 
     def record(self, key: PlanKey, measured: Measurement) -> None:
-        """Take in what was measured now."""
+        """Remember what was measured now."""
         ...
 
     def clock(self) -> float:

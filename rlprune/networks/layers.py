@@ -24,7 +24,7 @@ BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 @dataclass(frozen=True, eq=False)
 class Layer:
-    """One weight of a network, in forward order.
+    """A weight of a network and what goes with it.
 
     Attributes:
         name: module name, or the ``state_dict`` key where the module holds several weights.

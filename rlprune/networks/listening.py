@@ -25,7 +25,7 @@ SCALINGS: dict[str, Callable[[float, float], float]] = {"mul": operator.mul, "di
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One call: an activation multiplied with a weight of the network.
+    """A call in which an activation is multiplied with a weight of the network.
 
     Attributes:
         layer: layer name.

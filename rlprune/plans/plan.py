@@ -74,7 +74,7 @@ class PruningPlan:
 
     @classmethod
     def load(cls, path: str | Path) -> PruningPlan:
-        """Read a plan.
+        """Read a plan that :meth:`save` wrote, or that was written by hand.
 
         Raises:
             PlanError: the file is missing, truncated, of another schema, or holds a value out of range.

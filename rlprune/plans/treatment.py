@@ -50,13 +50,13 @@ class WeightTreatment:
     bits: int = FULL_BITS
 
     def mask(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> torch.Tensor | None:
-        """Which entries remain; None: all."""
+        """Which entries of the weight remain; None where all do."""
         if self.density == 1:
             return None
         return mask_of_density(weight, rule.density or self.density, rule, side_of(layer, "in") or 0)
 
     def stored(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> Stored:
-        """How the weight is stored."""
+        """How the treated weight is stored."""
         return self.stored_with(self.mask(layer, weight, rule), layer, rule)
 
     def stored_with(self, mask: torch.Tensor | None, layer: Layer, rule: WeightRule) -> Stored:

@@ -75,19 +75,19 @@ class Refits:
         return self._lately.get((layer, widths), solve)
 
     def with_solvers(self, solvers: Mapping[str, Solver]) -> Refits:
-        """The same with these solvers, of which nothing was asked yet."""
+        """A copy with these solvers, of which nothing was asked yet."""
         return Refits(solvers, self._axes, self._device, self._channels_last, self._lately.limit)
 
     def fresh(self) -> Refits:
-        """The same, of which nothing was asked yet."""
+        """A copy of which nothing was asked yet."""
         return self.with_solvers(self._solvers)
 
     def without(self, layers: Collection[str]) -> Refits:
-        """The same, in which these layers are not refitted."""
+        """A copy in which these layers are not refitted."""
         return self.with_solvers({name: item for name, item in self._solvers.items() if name not in layers})
 
     def replacing(self, solvers: Mapping[str, Solver]) -> Refits:
-        """The same, in which these layers are solved otherwise."""
+        """A copy in which these layers are solved otherwise."""
         return self.with_solvers({**self._solvers, **solvers})
 
     def leave(self, layer: str, widths: Iterable[int]) -> None:

@@ -192,7 +192,7 @@ class PruningTables:
         return self._refits.of_one_group
 
     def without(self, layers: Collection[str]) -> PruningTables:
-        """The same, with these layers cut and not refitted."""
+        """Tables of the same network in which these layers are cut and not refitted."""
         return self._with(self._refits.without(layers))
 
     def _pruned_without(self, widths: IntArray, layers: Collection[str]) -> nn.Module:
@@ -229,7 +229,7 @@ class PruningTables:
 
     @property
     def state(self) -> dict[str, torch.Tensor]:
-        """Its tensors, by every name."""
+        """Tensors of the permuted network by ``state_dict`` key, by every name they have."""
         return self._dense
 
     def positions(self, layer: str, side: Side, widths: npt.ArrayLike, size: int) -> torch.Tensor:
@@ -273,7 +273,7 @@ class PruningTables:
         return tensor
 
     def fresh(self) -> PruningTables:
-        """The same, which has repaired nothing yet."""
+        """Tables of the same network that have repaired nothing yet."""
         return self._with(self._refits.fresh())
 
     def _with(self, refits: Refits) -> PruningTables:
@@ -282,7 +282,7 @@ class PruningTables:
         return other
 
     def reading(self, model: nn.Module, calibration: Split, seed: int = 0) -> PruningTables:
-        """The same, with layers repaired for what they read in ``model``, where they should answer as the dense ones.
+        """Tables in which layers are repaired for what they read in ``model``, to answer there as the dense ones do.
 
         Channels keep their order. Layers that cannot be observed there keep the repair they have.
 

@@ -45,7 +45,7 @@ class WeightRule:
 
     @property
     def group(self) -> tuple[int, int] | None:
-        """N and M of the pattern."""
+        """N and M of the pattern, where there is one."""
         return None if self.pattern is None else _parsed(self.pattern)
 
     @property
@@ -289,7 +289,7 @@ def global_densities(weights: Mapping[str, Tensor], density: float) -> dict[str,
 
 
 def uniform_densities(weights: Mapping[str, Tensor], density: float) -> dict[str, float]:
-    """The same density for every layer.
+    """A density for every weight, the same for all.
 
     Raises:
         PlanError: it is not in (0, 1].

@@ -56,9 +56,9 @@ class Work:
         self._add(sum(RANKING * self._cubes.get(name, 0.0) for name in group.consumers))
 
     def factored(self, layer: str) -> None:
-        """A layer has its solver."""
+        """Count the work on a layer that has its solver now."""
         self._add(self._cubes.get(layer, 0.0))
 
     def finish(self) -> None:
-        """All is done."""
+        """Count all work as done."""
         self._add(self._total)

@@ -163,7 +163,7 @@ class DeviceProfile:
             )
 
     def restrict(self, space: Space) -> Space:
-        """The same decisions over the widths that pay here; int8 is computed where it was measured to be faster."""
+        """The space over the widths that pay here; int8 is computed where it was measured to be faster."""
         network = space.network.restricted(self.widths)
         return space.on(network, int8=() if self.mixed is None else self.mixed.rule(space.on(network), self.predictor))
 
@@ -182,7 +182,7 @@ class DeviceProfile:
 
     @classmethod
     def load(cls, path: str | Path) -> DeviceProfile:
-        """Read a profile.
+        """Read a profile that :meth:`save` wrote.
 
         Raises:
             ProfileError: the file is missing, truncated, edited, of another schema, lacks a key, or holds times that

@@ -114,7 +114,7 @@ class Mixes:
         return rows
 
     def plans(self, timed: Timed, scale: float, held_out: Sequence[bool]) -> list[MixedPlan]:
-        """Measured rows as records."""
+        """Rows that were measured, as records of the profile."""
         space = self.space
         return [
             MixedPlan(

@@ -113,7 +113,7 @@ def _untold(trace: Trace, model: nn.Module) -> frozenset[str]:
 
 
 def explore(model: nn.Module, inputs: Inputs, outputs: Pick) -> Discovery:
-    """The same, with another way to cut wherever the usual one leaves nothing to remove."""
+    """A discovery with another way to cut wherever the usual one leaves nothing to remove."""
     best = discover(model, inputs, outputs)
     while True:
         dead = {site: made[0] for site, made in best.trace.forks.items() if _is_dead(best, site)}

@@ -85,7 +85,7 @@ class Labelling:
 
     @property
     def place(self) -> str:
-        """Its name, for people."""
+        """The name of the innermost module that runs, for people."""
         return self.path[-1] or "the network"
 
     def option(self, kind: str, label: IntArray, options: int, first: int) -> int:

@@ -82,7 +82,7 @@ def _note_activations(tracer: Labelling, a: Any, output: Any, labels: Labels) ->
 
 
 def matrix_product(tracer: Labelling, call: Call) -> Labels:
-    """``mm``, ``bmm``, ``matmul``."""
+    """Labels of ``mm``, ``bmm`` and ``matmul``."""
     return _matrix_product(tracer, call.args[0], call.args[1], call.output)
 
 
