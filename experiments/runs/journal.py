@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rlprune.errors import RunError
-from rlprune.evaluation.quality import Measurement, PlanKey, Quality
+from rlprune.evaluation.quality import PlanKey, Quality
+from rlprune.evaluation.quality import MeasuredQuality
 from rlprune.support.files import read_bytes
 
 SCHEMA = "rlprune-journal/1"
@@ -44,7 +45,7 @@ class Entry:
 
     search: str
     plan: PlanKey
-    measured: Measurement
+    measured: MeasuredQuality
     elapsed: float
     time: float
 
@@ -165,13 +166,13 @@ class SearchMemory:
     def __len__(self) -> int:
         return len(self._left)
 
-    def recall(self, keys: Sequence[PlanKey]) -> list[Measurement]:
+    def recall(self, keys: Sequence[PlanKey]) -> list[MeasuredQuality]:
         """What the journal holds of the first of these plans.
 
         Raises:
             RunError: it holds another plan at this place: the search does not repeat itself.
         """
-        found: list[Measurement] = []
+        found: list[MeasuredQuality] = []
         for key in keys[: len(self._left)]:
             entry = self._left.popleft()
             if entry.plan != key:
@@ -185,7 +186,7 @@ class SearchMemory:
             found.append(entry.measured)
         return found
 
-    def record(self, key: PlanKey, measured: Measurement) -> None:
+    def record(self, key: PlanKey, measured: MeasuredQuality) -> None:
         """Write what was measured now."""
         self._journal.add(Entry(self._search, key, measured, self.clock(), time.time()))
 

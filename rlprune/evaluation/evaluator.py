@@ -19,7 +19,8 @@ from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
 from rlprune.errors import NetworkError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice, reference_row
-from rlprune.evaluation.quality import WORST_DIVERGENCE, EvaluationMemory, Measurement, PlanKey, Quality
+from rlprune.evaluation.quality import WORST_DIVERGENCE, EvaluationMemory, PlanKey, Quality
+from rlprune.evaluation.quality import MeasuredQuality
 from rlprune.evaluation.resampling import resampled_scores
 from rlprune.networks import layout
 from rlprune.networks.checking.verification import plan_is_wrong
@@ -45,6 +46,11 @@ def wait_for(device: torch.device) -> None:
 
 class Evaluator:
     """Scores plans on validation samples. A plan that was evaluated is never evaluated again.
+
+    >>> evaluator = Evaluator(tables, task, samples=128)
+    >>> quality = evaluator(network.dense_widths)
+    >>> quality.divergence < 1e-6, evaluator.evaluations
+    (True, 1)
 
     Args:
         tables: of the network; they give the repaired weights of a plan.
@@ -176,7 +182,7 @@ class Evaluator:
         self.cache_hits += len(keys) - len(new)
         return [self._known[key] for key in keys]
 
-    def _remembered_or_measured(self, keys: Sequence[PlanKey]) -> Iterator[Measurement]:
+    def _remembered_or_measured(self, keys: Sequence[PlanKey]) -> Iterator[MeasuredQuality]:
         known = [] if self.memory is None else self.memory.recall(keys)
         yield from known
         new = keys[len(known) :]
@@ -185,7 +191,7 @@ class Evaluator:
                 self.memory.record(key, measured)
             yield measured
 
-    def _measure(self, keys: Sequence[PlanKey]) -> Iterator[Measurement]:
+    def _measure(self, keys: Sequence[PlanKey]) -> Iterator[MeasuredQuality]:
         """Run plans, in order; each is handed out before the next one is run."""
         return (self.measure(key) for key in keys)
 
@@ -193,7 +199,7 @@ class Evaluator:
         """Seconds since an arbitrary start; of a search that is repeated from memory, as they passed then."""
         return time.perf_counter() if self.memory is None else self.memory.clock()
 
-    def measure(self, key: PlanKey) -> Measurement:
+    def measure(self, key: PlanKey) -> MeasuredQuality:
         """Quality of a plan and the seconds of its forward pass; nothing is remembered or counted."""
         outputs, seconds = self._run(key)
         return self._quality(outputs, self._split, self._dense_outputs, strict=False), seconds

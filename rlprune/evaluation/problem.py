@@ -53,6 +53,10 @@ class Outcome:
 class PruningProblem:
     """Network, evaluator, costs, budgets and reward together.
 
+    >>> problem = PruningProblem(network, evaluator, {"macs": MacsCost(network)}, [Budget.parse("macs=0.5")])
+    >>> problem.filled.costs["macs"] <= 0.5 * problem.dense_costs["macs"]
+    True
+
     Args:
         subject: the network whose channels are pruned, or the space of all that may be decided about one.
         evaluator: quality of a plan; its cache keeps a plan from being evaluated twice. What its BatchNorms are

@@ -35,18 +35,18 @@ class Quality:
     resampled: FloatArray | None = field(default=None, compare=False, repr=False)
 
 
-Measurement = tuple[Quality, float]
+MeasuredQuality = tuple[Quality, float]
 """The quality of a plan, and the seconds of its forward pass."""
 
 
 class EvaluationMemory(Protocol):
     """Remembers what was evaluated in an earlier process that searched the same way."""
 
-    def recall(self, keys: Sequence[PlanKey]) -> list[Measurement]:
+    def recall(self, keys: Sequence[PlanKey]) -> list[MeasuredQuality]:
         """What is remembered of plans that are asked for in this order: of the first ones, often of none."""
         ...
 
-    def record(self, key: PlanKey, measured: Measurement) -> None:
+    def record(self, key: PlanKey, measured: MeasuredQuality) -> None:
         """Remember what was measured now."""
         ...
 

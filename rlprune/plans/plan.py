@@ -40,6 +40,13 @@ class PruningPlan:
     """Decisions about one network, applied in this order: blocks are dropped, channels cut, entries of weights removed,
     what remains rounded to its bits.
 
+    >>> plan = PruningPlan.from_widths(network, [group.widths[0] for group in network.groups])
+    >>> plan.decisions["stem.0"].stated()
+    {'keep_ratio': 0.25}
+    >>> smaller = plan.apply(network)  # needs no data
+    >>> smaller.stem[0].out_channels
+    8
+
     Attributes:
         fingerprint: :attr:`Network.fingerprint` of the network it was made for.
         decisions: name of a group, layer or block -> decision, in forward order. Every group has a keep ratio.

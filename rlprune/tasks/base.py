@@ -22,6 +22,14 @@ APART = ("calibration", "validation", "test")
 class Task:
     """Data and metric. Usable as it is for classification; a subclass may score anything.
 
+    >>> from rlprune.tasks import Split, Task
+    >>> images, labels = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
+    >>> parts = [Split(images[some], labels[some]) for some in (slice(20), slice(20, 40), slice(40, 60))]
+    >>> mine = Task("mine", calibration=parts[0], validation=parts[1], test=lambda: parts[2], classes=10)
+    >>> mine.check()
+    >>> mine.score(torch.eye(10).repeat(2, 1), mine.validation.targets)
+    1.0
+
     Ready for other things: :class:`~rlprune.tasks.BinaryTask` (one logit), :class:`~rlprune.tasks.RegressionTask`,
     :class:`~rlprune.tasks.RankingTask` and :class:`~rlprune.tasks.TokenTask`.
 

@@ -36,6 +36,14 @@ BUSY = 0.1
 class DeviceProfile:
     """Latency and energy of one network on one device.
 
+    >>> from rlprune.costs import LatencyCost
+    >>> from rlprune.devices import resolve_device
+    >>> profile = resolve_device("ready:epyc-onnxruntime").source.for_network(network)
+    >>> fits = network.restricted(profile.widths)  # the widths that pay there
+    >>> latency_ms = LatencyCost(fits, profile)(fits.dense_widths)
+    >>> bool(abs(latency_ms[0] / profile.dense_latency_ms - 1) < 1e-6)
+    True
+
     Attributes:
         device: processor or GPU, for people to read.
         os: operating system.
