@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rlprune.errors import RunError
-from rlprune.evaluation.quality import PlanKey, Quality
-from rlprune.evaluation.quality import MeasuredQuality
+from rlprune.evaluation.quality import MeasuredQuality, PlanKey, Quality
 from rlprune.support.files import read_bytes
 
 SCHEMA = "rlprune-journal/1"

@@ -19,8 +19,7 @@ from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
 from rlprune.errors import NetworkError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice, reference_row
-from rlprune.evaluation.quality import WORST_DIVERGENCE, EvaluationMemory, PlanKey, Quality
-from rlprune.evaluation.quality import MeasuredQuality
+from rlprune.evaluation.quality import WORST_DIVERGENCE, EvaluationMemory, MeasuredQuality, PlanKey, Quality
 from rlprune.evaluation.resampling import resampled_scores
 from rlprune.networks import layout
 from rlprune.networks.checking.verification import plan_is_wrong

@@ -14,8 +14,7 @@ from rlprune.choices.space import Space
 from rlprune.errors import ConfigError, RlpruneError, WorkerError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
 from rlprune.evaluation.evaluator import Evaluator
-from rlprune.evaluation.quality import PlanKey
-from rlprune.evaluation.quality import MeasuredQuality
+from rlprune.evaluation.quality import MeasuredQuality, PlanKey
 from rlprune.plans.builder import PlanBuilder
 from rlprune.pruning.tables import PruningTables
 from rlprune.support.main_guard import UNGUARDED, check_guard, unguarded

@@ -18,7 +18,6 @@ Side = Literal["out", "in", "repeated"]
 """``repeated``: a product is repeated over these channels, as where tokens are mixed; no tensor holds them."""
 
 Sides = tuple[Side | None, ...]
-Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
 
 

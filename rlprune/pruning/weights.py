@@ -286,13 +286,3 @@ def global_densities(weights: Mapping[str, Tensor], density: float) -> dict[str,
     kept = _largest(together, max(kept_entries(len(together), density), len(magnitudes)))
     shares = kept.split([len(layer) for layer in magnitudes])
     return {name: int(share.sum()) / len(share) for name, share in zip(weights, shares, strict=True)}
-
-
-def uniform_densities(weights: Mapping[str, Tensor], density: float) -> dict[str, float]:
-    """A density for every weight, the same for all.
-
-    Raises:
-        PlanError: it is not in (0, 1].
-    """
-    _check_density(density)
-    return dict.fromkeys(weights, density)
