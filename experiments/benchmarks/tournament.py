@@ -38,7 +38,7 @@ from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament_report import SCHEMA, read_cases, write_report
 from rlprune.experiments.pipeline.measuring_device import fitting_profile
 from rlprune.experiments.pipeline.setup import is_measured, load_material, make_evaluator, make_problem
-from rlprune.experiments.runs.rows import UNSEARCHED
+from rlprune.experiments.runs.result import UNSEARCHED
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.support.files import write_json

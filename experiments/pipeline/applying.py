@@ -22,12 +22,13 @@ from rlprune.experiments.pipeline.scoring import peak_of, score_of_test, weights
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator, statistics_notes
 from rlprune.experiments.runs.details import Splits, details_of, print_details, splits_of
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.result import Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.settings.verb_configs import ApplyConfig
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.files import write_json
+from rlprune.support.records import as_plain
 from rlprune.support.threads import torch_threads
 
 ANY_WIDTH = 1
@@ -42,14 +43,15 @@ class ApplyAnswer:
 
     def as_dict(self) -> dict[str, object]:
         """The result as plain values."""
-        return self.result
+        values: dict[str, object] = as_plain(self.result)
+        return values
 
     def show(self) -> None:
         """Print the table and where the files are."""
         result = self.result
-        rows = [Row.from_dict(row) for row in result["rows"]]
+        rows = result["rows"]
         print_rows(f"{result['network']} pruned by {result['plan']}", result["metric"], rows)
-        print_details(result)
+        print_details(result["details"], rows)
         for note in result["notes"]:
             print(f"- {note}")
         for name, path in result["files"].items():
@@ -109,7 +111,7 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
     folder = Path(config.out)
     files.write(folder)
     plan.save(folder / PLAN)
-    write_json(folder / RESULT, result, RunError)
+    write_json(folder / RESULT, as_plain(result), RunError)
     return ApplyAnswer(result)
 
 
@@ -168,7 +170,7 @@ def _result(
         "device": power.facts,
         "energy_source": power.source,
         "notes": [*power.notes, *files.notes],
-        "rows": [row.as_dict() for row, _ in scored],
+        "rows": [row for row, _ in scored],
         "details": details_of(evaluator.task, {row.name: splits for row, splits in scored}),
         "files": {kind: str(folder / name) for kind, name in names.items()},
     }

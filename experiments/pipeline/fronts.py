@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
@@ -20,7 +19,7 @@ from rlprune.experiments.pipeline.job import Job
 from rlprune.experiments.pipeline.outputs import Facts
 from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_candidate
 from rlprune.experiments.pipeline.searching import Finalist, Search, finalists, ranked, role_of
-from rlprune.experiments.runs.rows import POLICY_ALONE, UNSEARCHED
+from rlprune.experiments.runs.result import POLICY_ALONE, UNSEARCHED, Front, StatedPoint
 from rlprune.experiments.runs.verdict import hypervolume_text
 from rlprune.experiments.settings.parsing import parse_preferences
 from rlprune.experiments.settings.verb_configs import TrainConfig
@@ -129,28 +128,27 @@ class FrontJob(Job):
         weights = parse_preferences(self.config.prefer) or {"accuracy": 1.0, cost: 1.0}
         return own[nearest(_losses(own, list(weights)), list(weights.values()))]
 
-    def _front(self, facts: Facts, chosen: Point) -> dict[str, Any]:
+    def _front(self, facts: Facts, chosen: Point) -> Front:
         """What ``result.json`` says of the front, plans included."""
-        rows = []
+        points = []
         for point in self.points:
-            row = point.candidate.row(self.problem, facts.power)
-            cost = point.candidate.costs[point.budget.metric]
-            rows.append({"method": point.method, "budget": str(point.budget), "budget_cost": cost, **row.as_dict()})
+            row, cost = point.candidate.row(self.problem, facts.power), point.candidate.costs[point.budget.metric]
+            points.append(StatedPoint.of(row, point.method, str(point.budget), cost))
             if point.method in (self.config.agent, POLICY_ALONE):
                 notes = {**self.config.network_notes(), "method": point.method, "budgets": [str(point.budget)]}
                 path = self.run.path / "plans" / f"{point.method}-{str(point.budget).replace('=', '')}.json"
                 PruningPlan.from_levels(self.problem.space, point.candidate.levels, notes).save(path)
         metric = chosen.budget.metric
-        return {
-            "range": str(self.config.budget_range()),
-            "cost": cost_name(metric),
-            "dense_cost": self.problem.dense_costs[metric],
-            "chosen": str(chosen.budget),
-            "hypervolume": self.volumes,
-            "verdict": hypervolume_text(self.config.agent, self.volumes, metric),
-            "best": self._best(metric),
-            "points": rows,
-        }
+        return Front(
+            range=str(self.config.budget_range()),
+            cost=cost_name(metric),
+            dense_cost=self.problem.dense_costs[metric],
+            chosen=str(chosen.budget),
+            hypervolume=self.volumes,
+            verdict=hypervolume_text(self.config.agent, self.volumes, metric),
+            best=self._best(metric),
+            points=points,
+        )
 
     def _best(self, metric: str) -> list[str]:
         """Points that no other one beats in accuracy and in every measured or limited cost."""

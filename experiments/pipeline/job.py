@@ -6,7 +6,6 @@ import shutil
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any
 
 from rlprune.agents import AGENTS, Episode, Searcher, make_searcher
 from rlprune.agents.searcher import require_episodes
@@ -26,16 +25,16 @@ from rlprune.experiments.pipeline.searching import (
     run_search,
 )
 from rlprune.experiments.pipeline.setup import Material
-from rlprune.experiments.reports.curves import curves_of
-from rlprune.experiments.reports.tensorboard import EpisodeWriter, quiet_writers
 from rlprune.experiments.runs.episodes import to_csv
 from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal
-from rlprune.experiments.runs.rows import UNSEARCHED
+from rlprune.experiments.runs.result import UNSEARCHED, Result
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RunFolder
 from rlprune.experiments.settings import commands
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.tensorboard.curves import curves_of
+from rlprune.experiments.tensorboard.events import FOLDER, EpisodeWriter, entry_name, quiet_writers
 from rlprune.plans.plan import PruningPlan
 
 
@@ -92,7 +91,7 @@ class Job:
         """What is searched: nothing evaluated yet, so that no method profits from what another one tried."""
         return self.budgeted(self.config, self.problem.fresh())
 
-    def execute(self) -> dict[str, Any]:
+    def execute(self) -> Result:
         """Search, choose, measure, test, write.
 
         Raises:
@@ -103,8 +102,8 @@ class Job:
         except KeyboardInterrupt as reason:
             raise Interrupted(self._leave()) from reason
 
-    def _execute(self) -> dict[str, Any]:
-        shutil.rmtree(self.run.path / "tensorboard", ignore_errors=True)  # of a session that was broken off
+    def _execute(self) -> Result:
+        shutil.rmtree(self.run.path / FOLDER, ignore_errors=True)  # of a session that was broken off
         with quiet_writers(), ExitStack() as stack:
             problems = self.budgeted(self.config, self.problem)
             names = [*UNSEARCHED, *self._methods()]
@@ -126,7 +125,8 @@ class Job:
         return methods(self.config.agent, self.config.baselines)
 
     def _writer(self, name: str, problems: list[PruningProblem]) -> EpisodeWriter:
-        return EpisodeWriter(self.run.path / "tensorboard" / name, curves_of(problems))
+        entry = entry_name(name, self.config.seed)
+        return EpisodeWriter(self.run.path / FOLDER / entry, curves_of(problems))
 
     def _searches(self, writers: dict[str, EpisodeWriter]) -> dict[str, Search]:
         found, config = {}, self.config

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from msgspec.structs import replace
+
 from rlprune.agents.replay import action_spread, replayed_plan
 from rlprune.budgets.limits import cost_name
 from rlprune.devices import DeviceProfile
@@ -17,19 +19,31 @@ from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.scoring import Candidate, digest, table, weights
 from rlprune.experiments.pipeline.searching import Search
 from rlprune.experiments.pipeline.setup import choices_of, statistics_notes, untouched
-from rlprune.experiments.reports.profile_pictures import profile_series
+from rlprune.experiments.reports.outcome import over_budget
+from rlprune.experiments.reports.profile_pictures import profile_plans
 from rlprune.experiments.reports.report import write_report
-from rlprune.experiments.reports.report_outcome import over_budget
-from rlprune.experiments.reports.summaries import write_summaries
-from rlprune.experiments.reports.tensorboard import EpisodeWriter
 from rlprune.experiments.runs.details import details_of
-from rlprune.experiments.runs.result_shape import SCHEMA
-from rlprune.experiments.runs.rows import FILLED, Row, finalist_name
+from rlprune.experiments.runs.result import (
+    FILLED,
+    BatchNorms,
+    Front,
+    Mark,
+    Noise,
+    ProfilePlans,
+    Result,
+    Row,
+    SearchCounts,
+    StatedFinalist,
+    finalist_name,
+)
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.tensorboard.events import EpisodeWriter
+from rlprune.experiments.tensorboard.summary import write_summary
 from rlprune.plans.plan import PruningPlan
+from rlprune.support.records import as_record
 from rlprune.tasks.base import APART
 from rlprune.tasks.overlap import split_digest
 
@@ -45,7 +59,7 @@ class Facts:
     searches: Mapping[str, Search]
     candidates: list[Candidate]
     cost: RunCost
-    front: dict[str, Any] | None = None
+    front: Front | None = None
 
     def winner(self, rows: Sequence[Row]) -> Candidate:
         """The best pruned network, whatever method found it."""
@@ -57,15 +71,15 @@ class Facts:
         return table(self.candidates, self.problem, self.power)
 
 
-def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter], progress: Progress) -> dict[str, Any]:
+def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter], progress: Progress) -> Result:
     """Write plans, the pruned network, ``result.json``, the report, and what TensorBoard shows beside curves."""
     rows = facts.rows()
     with progress.phase("write", f"Writing {run.path}"):
         _write_plans(run, facts, rows)
         notes = write_network(run, facts.winner(rows), facts.problem, facts.power.batch, progress)
-    run.write_json(RESULT, result_of(facts, rows, progress.seconds, notes))
+    run.write_json(RESULT, result_of(facts, rows, progress.seconds, notes).as_dict())
     result = write_report(run)
-    write_summaries(run, facts.config, result, writers)
+    write_summary(run, facts.config, result, writers)
     return result
 
 
@@ -120,57 +134,55 @@ def write_network(
     return files.notes
 
 
-def result_of(
-    facts: Facts, rows: list[Row], seconds: Mapping[str, float], of_files: Sequence[str] = ()
-) -> dict[str, Any]:
-    """The content of ``result.json``: plain values, units in the names.
+def result_of(facts: Facts, rows: list[Row], seconds: Mapping[str, float], of_files: Sequence[str] = ()) -> Result:
+    """The content of ``result.json``.
 
     Args:
         of_files: what :func:`write_network` said.
     """
     config, problem, planner = facts.config, facts.problem, facts.problem.planner
     task = problem.evaluator.task
-    result = {
-        "schema": SCHEMA,
-        "network": config.network,
-        "fingerprint": problem.network.fingerprint,
-        "weights": digest(weights(problem.network.model)),
-        "task": task.name,
-        "data": {which: split_digest(getattr(task, which)) for which in APART},
-        "metric": task.metric,
-        "agent": config.agent,
-        "episodes": config.episodes,
-        "seed": config.seed,
-        "reward": config.reward,
-        "samples": problem.evaluator.dense.samples,
-        "batchnorm": problem.evaluator.statistics.as_dict(),
-        "images": {which: len(getattr(task, which)) for which in APART},
-        "budgets": [str(budget) for budget in planner.budgets],
-        "limits": {cost_name(metric): limit for metric, limit in planner.limits.items()},
-        "device": facts.power.facts,
-        "energy_source": facts.power.source,
-        "groups": choices_of(problem.space),
-        "rows": [row.as_dict() for row in rows],
-        "details": details_of(task, {item.name: item.details for item in facts.candidates}),
-        "winner": ranked(rows)[0].name,
-        "noise": {"draws": draws_of(task, len(task.validation)), "seed": SEED, "level": LEVEL},
-        "front": facts.front,
-        "verdict": _verdict(facts, rows),
-        "marks": {item.name: _mark(item) for item in facts.candidates},
-        "finalists": {item.name: _finalists(item) for item in facts.candidates if item.finalists},
-        "searches": {name: _counts(search) for name, search in facts.searches.items()},
-        "policy": _policy_plan(facts),
-        "seconds": dict(seconds),
-        "cost": facts.cost.total(sum(search.episodes[-1].evaluations for search in facts.searches.values())),
-        "profile": None if facts.profile is None else _profile_series(facts),
-    }
-    result["notes"] = [*over_budget(result), *_notes(facts), *of_files]
-    return result
+    result = Result(
+        network=config.network,
+        fingerprint=problem.network.fingerprint,
+        weights=digest(weights(problem.network.model)),
+        task=task.name,
+        data={which: split_digest(getattr(task, which)) for which in APART},
+        metric=task.metric,
+        agent=config.agent,
+        episodes=config.episodes,
+        seed=config.seed,
+        reward=config.reward,
+        samples=problem.evaluator.dense.samples,
+        batchnorm=as_record(problem.evaluator.statistics.as_dict(), BatchNorms),
+        images={which: len(getattr(task, which)) for which in APART},
+        budgets=[str(budget) for budget in planner.budgets],
+        limits={cost_name(metric): limit for metric, limit in planner.limits.items()},
+        device=facts.power.facts,
+        energy_source=facts.power.source,
+        groups=choices_of(problem.space),
+        rows=rows,
+        details=details_of(task, {item.name: item.details for item in facts.candidates}),
+        winner=ranked(rows)[0].name,
+        noise=Noise(draws_of(task, len(task.validation)), SEED, LEVEL),
+        front=facts.front,
+        verdict=_verdict(facts, rows),
+        marks={item.name: _mark(item) for item in facts.candidates},
+        finalists={item.name: _finalists(item) for item in facts.candidates if item.finalists},
+        searches={name: _counts(search) for name, search in facts.searches.items()},
+        policy=_policy_plan(facts),
+        seconds=dict(seconds),
+        cost=facts.cost.total(sum(search.episodes[-1].evaluations for search in facts.searches.values())),
+        profile=_profile_plans(facts),
+        notes=[*_notes(facts), *of_files],
+    )
+    return replace(result, notes=[*over_budget(result), *result.notes])
 
 
-def _profile_series(facts: Facts) -> dict[str, Any]:
-    assert facts.profile is not None  # asked for only where there is one
-    return profile_series(facts.profile, facts.problem.network, facts.config.network)
+def _profile_plans(facts: Facts) -> ProfilePlans | None:
+    if facts.profile is None:
+        return None
+    return profile_plans(facts.profile, facts.problem.network, facts.config.network)
 
 
 def _verdict(facts: Facts, rows: list[Row]) -> str:
@@ -185,7 +197,7 @@ def _verdict(facts: Facts, rows: list[Row]) -> str:
             rewards={FILLED: problem.filled.reward, **_best_rewards(facts)},
             plans=problem.planner.count(config.episodes) if front is None else None,
             used=problem.planner.target,
-            front="" if front is None else f"{front['verdict']} Chosen on it: {front['chosen']}.",
+            front="" if front is None else f"{front.verdict} Chosen on it: {front.chosen}.",
             spread=None if policy is None or len(problem.space.units) < 2 else action_spread(policy, problem),
         )
     )
@@ -217,31 +229,31 @@ def _policy_plan(facts: Facts) -> list[int] | None:
     return None if policy is None else replayed_plan(policy, facts.problem).tolist()
 
 
-def _mark(item: Candidate) -> dict[str, Any]:
+def _mark(item: Candidate) -> Mark:
     costs = {cost_name(metric): cost for metric, cost in item.costs.items()}
-    return {"score": item.searched.score, "divergence": item.searched.divergence, "costs": costs, "reward": item.reward}
+    return Mark(item.searched.score, item.searched.divergence, costs, item.reward)
 
 
-def _finalists(item: Candidate) -> list[dict[str, Any]]:
+def _finalists(item: Candidate) -> list[StatedFinalist]:
     return [
-        {
-            "widths": finalist.outcome.levels.tolist(),
-            "reward": finalist.outcome.reward,
-            "score_validation": finalist.quality.score,
-            "divergence": finalist.quality.divergence,
-            "behind": None if finalist.behind is None else list(finalist.behind),
-        }
+        StatedFinalist(
+            tuple(finalist.outcome.levels.tolist()),
+            finalist.outcome.reward,
+            finalist.quality.score,
+            finalist.quality.divergence,
+            finalist.behind,
+        )
         for finalist in item.finalists
     ]
 
 
-def _counts(search: Search) -> dict[str, Any]:
+def _counts(search: Search) -> SearchCounts:
     last = search.episodes[-1]
-    return {
-        "episodes": len(search.episodes),
-        "evaluations": last.evaluations,
-        "cache_hits": last.cache_hits,
-        "seconds": last.seconds,
-        "inference_seconds": search.inference_seconds,
-        "best_reward": search.best(1)[0].reward,
-    }
+    return SearchCounts(
+        episodes=len(search.episodes),
+        evaluations=last.evaluations,
+        cache_hits=last.cache_hits,
+        seconds=last.seconds,
+        inference_seconds=search.inference_seconds,
+        best_reward=search.best(1)[0].reward,
+    )

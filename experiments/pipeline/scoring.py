@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 
+from msgspec.structs import replace
 from safetensors.torch import save
 from torch import nn
 
@@ -20,7 +21,7 @@ from rlprune.experiments.pipeline.device_facts import DeviceFacts
 from rlprune.experiments.pipeline.searching import Finalist
 from rlprune.experiments.runs.details import Splits, splits_of
 from rlprune.experiments.runs.ranking import standings
-from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.result import Row
 from rlprune.networks.inputs import as_batch
 from rlprune.networks.network import Network
 from rlprune.tasks.measures import Details
@@ -31,7 +32,7 @@ class Candidate:
     """A network of the table while it is being scored.
 
     Attributes:
-        name, role: as in :class:`rlprune.experiments.runs.rows.Row`.
+        name, role: as in :class:`rlprune.experiments.runs.result.Row`.
         levels: of every choice, ``int64 [K]``.
         costs: promised costs by metric.
         quality: on all validation samples.

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rlprune.experiments.runs.columns import score_text
 from rlprune.experiments.runs.ranking import best_first, leaders
-from rlprune.experiments.runs.rows import AGENT, BASELINE, DENSE, FILLED, Row, score_text
+from rlprune.experiments.runs.result import AGENT, BASELINE, DENSE, FILLED, Row
 
 COLLAPSE = " **Collapse:**"
 SAME_ACTION = 0.01
@@ -93,7 +94,9 @@ def equals_of_best(rows: Sequence[Row]) -> list[Row]:
 
 def _outcome(case: Case) -> str:
     order, first = ranked(case.rows), winners(case.rows)
-    shown = ", ".join(f"{row.name} {score_text(row.score_validation)} ({row.divergence:.4f})" for row in order)
+    shown = ", ".join(
+        f"{row.name} {score_text(row.score_validation, case.metric)} ({row.divergence:.4f})" for row in order
+    )
     legend = "in brackets: divergence from the dense network"
     why = reason(case.rows, case.metric)
     return f"Within {', '.join(case.budgets)}, **{_who(case, first)}**{why} ({legend}): {shown}."

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -29,6 +29,7 @@ from rlprune.experiments.pipeline.setup import (
     needs_profile,
 )
 from rlprune.experiments.pipeline.training import prepare
+from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import PROFILE, RunFolder
 from rlprune.experiments.settings.trust import refuse_code
 from rlprune.experiments.settings.verb_configs import TrainConfig, ValidateConfig
@@ -55,7 +56,7 @@ class Rebuilt:
 
     run: RunFolder
     config: TrainConfig
-    result: Mapping[str, Any]
+    result: Result
     material: Material
     levels: list[PruningProblem]
     profile: DeviceProfile | None
@@ -166,9 +167,9 @@ def _target(run: RunFolder, config: TrainConfig) -> tuple[Device, str | None]:
         return Device("cpu", "cpu", None, None, str(reason)), None
 
 
-def _statistics(result: Mapping[str, Any]) -> StatisticsChoice:
+def _statistics(result: Result) -> StatisticsChoice:
     """What BatchNorms had; before runs told, they were always re-estimated."""
-    return StatisticsChoice(result.get("batchnorm", {"share": 1.0})["share"])
+    return StatisticsChoice(1.0 if result.batchnorm is None else result.batchnorm.share)
 
 
 def _problem(

@@ -15,7 +15,6 @@ from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.errors import RunError
 from rlprune.experiments.fronting.plans import Source, measured_plans, searched_plans
-from rlprune.experiments.reports.report import episode_tables
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
@@ -39,7 +38,7 @@ def mixed(workplace: Path) -> Path:
 @pytest.fixture(scope="module")
 def source(mixed: Path) -> Source:
     run = RunFolder.open(mixed, RESULT)
-    return Source(str(mixed), run.result(), episode_tables(run, run.result()), layered=True)
+    return Source(str(mixed), run.result(), run.episode_tables(run.result().searches), layered=True)
 
 
 def test_every_claim_of_it_holds(mixed: Path, here: Path) -> None:
@@ -78,12 +77,12 @@ def test_a_run_in_int8_holds_its_onnx_network_too(here: Path) -> None:
 
 def test_the_size_in_the_table_is_what_the_budget_counts(mixed: Path) -> None:
     result = RunFolder.open(mixed, RESULT).result()
-    sizes = {row["name"]: row["size_bytes"] for row in result["rows"]}
-    assert {name: sizes[name] for name in result["marks"]} == {
-        name: mark["costs"]["size_bytes"] for name, mark in result["marks"].items()
+    sizes = {row.name: row.size_bytes for row in result.rows}
+    assert {name: sizes[name] for name in result.marks} == {
+        name: mark.costs["size_bytes"] for name, mark in result.marks.items()
     }
-    assert sizes[result["winner"]] <= result["limits"]["size_bytes"] < sizes["dense"]
-    assert sizes[result["winner"]] < (mixed / "pruned.compact.safetensors").stat().st_size  # names and shapes
+    assert sizes[result.winner] <= result.limits["size_bytes"] < sizes["dense"]
+    assert sizes[result.winner] < (mixed / "pruned.compact.safetensors").stat().st_size  # names and shapes
 
 
 def test_the_report_names_the_compact_file_where_there_is_one(mixed: Path) -> None:
@@ -94,7 +93,7 @@ def test_the_report_names_the_compact_file_where_there_is_one(mixed: Path) -> No
 def test_every_plan_of_the_measured_front_is_kept_as_it_was_found(mixed: Path, source: Source, here: Path) -> None:
     loaded = resolve_network("tiny_networks:network")
     network = Network(loaded.model, loaded.example_inputs, multiple=2)
-    names = [group["name"] for group in source.result["groups"]]
+    names = [group.name for group in source.result.groups]
     plans = measured_plans(source)
     assert "finalist" in {plan.where for plan in plans}
     for plan in plans:
