@@ -24,7 +24,7 @@ from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.presenting.document import Section
 from rlprune.experiments.runs.run_folder import POLICY, RESULT, RunFolder
-from rlprune.experiments.settings.verb_configs import ValidateConfig
+from rlprune.experiments.settings.result_configs import ValidateConfig
 from rlprune.experiments.validating.rebuilding import rebuild
 
 

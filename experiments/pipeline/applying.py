@@ -25,7 +25,7 @@ from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.runs.result import Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.runs.tables import print_rows
-from rlprune.experiments.settings.verb_configs import ApplyConfig
+from rlprune.experiments.settings.result_configs import ApplyConfig
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.files import write_json
 from rlprune.support.records import as_plain

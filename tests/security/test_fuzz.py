@@ -36,7 +36,7 @@ from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv
 from rlprune.experiments.runs.journal import Entry, Journal
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.verb_configs import CompareConfig, FrontConfig
+from rlprune.experiments.settings.result_configs import CompareConfig, FrontConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.tasks.cifar10 import RECORD_BYTES, TEST_FILE, TRAIN_FILES, cifar10
