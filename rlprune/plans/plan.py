@@ -22,8 +22,8 @@ from rlprune.networks import surgery
 from rlprune.networks.checking import verification
 from rlprune.networks.network import Network
 from rlprune.networks.tensors import tensor_named
+from rlprune.plans.belonging import check_belongs, check_densities, check_names
 from rlprune.plans.decision import Decision, read_decision
-from rlprune.plans.fitting import check_belongs, check_densities, check_names
 from rlprune.plans.treatment import WeightTreatment
 from rlprune.pruning import importance, strands
 from rlprune.pruning.blocks.depth import drop_blocks

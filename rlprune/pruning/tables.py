@@ -43,7 +43,7 @@ from rlprune.pruning.rollout import harmful_when_run
 from rlprune.pruning.solvers import harm_told, judged_at, make_solvers
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
 from rlprune.pruning.strands import aligned
-from rlprune.pruning.work import Told, Work
+from rlprune.pruning.work import Tell, WorkDone
 from rlprune.tasks.batches import batches
 from rlprune.tasks.split import Split
 
@@ -95,7 +95,7 @@ class PruningTables:
         device: str | torch.device = "cpu",
         memory_gib: float | None = MEMORY_GIB,
         most_operations: float | None = MOST_OPERATIONS,
-        progress: Told | None = None,
+        progress: Tell | None = None,
     ) -> None:
         if importance not in IMPORTANCES:
             raise ConfigError(unknown_name("importance", importance, IMPORTANCES))
@@ -137,11 +137,11 @@ class PruningTables:
         self._leave_what_runs_away(calibration)
         work.finish()
 
-    def _gather(self, calibration: Split, seed: int, progress: Told | None) -> tuple[dict[str, Statistics], Work]:
+    def _gather(self, calibration: Split, seed: int, progress: Tell | None) -> tuple[dict[str, Statistics], WorkDone]:
         coefficients, self.unrepaired = linear_consumers(self.network)
         large = too_large(coefficients, *self._limits)
         exact = {name: item for name, item in coefficients.items() if name not in large}
-        work = Work(self.network, exact, len(calibration), progress)
+        work = WorkDone(self.network, exact, len(calibration), progress)
         statistics: dict[str, Statistics] = {}
         for name, item in coefficients.items():
             if name in large:

@@ -12,7 +12,7 @@ from rlprune.arrays import IntArray
 from rlprune.networks.layers import BatchNorm, LabelledLayer, Layer, Side, Sides
 from rlprune.networks.tensors import named_tensors
 from rlprune.networks.tracing.atoms import FIXED, Label
-from rlprune.networks.tracing.records import Product, Trace
+from rlprune.networks.tracing.trace import Product, Trace
 
 
 def describe_layers(trace: Trace, model: nn.Module) -> list[LabelledLayer]:

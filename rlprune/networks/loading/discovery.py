@@ -19,7 +19,7 @@ from rlprune.networks.loading.describing import describe_layers
 from rlprune.networks.outputs import Pick
 from rlprune.networks.record import Attribute
 from rlprune.networks.tracing.attributes import repeated_sizes
-from rlprune.networks.tracing.records import Trace
+from rlprune.networks.tracing.trace import Trace
 from rlprune.networks.tracing.tracer import Tracer
 
 

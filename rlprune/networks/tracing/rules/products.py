@@ -12,8 +12,8 @@ from torch import nn
 
 from rlprune.networks.tracing.atoms import Label, Labels
 from rlprune.networks.tracing.labelling import Labelling, Rule
-from rlprune.networks.tracing.records import Call, Product
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
+from rlprune.networks.tracing.trace import Call, Product
 
 _CONVOLUTIONS = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
