@@ -13,9 +13,10 @@ from torch import nn
 from rlprune.arrays import IntArray
 from rlprune.delivery.compact.file import data_bytes
 from rlprune.delivery.delivered import Delivered
-from rlprune.evaluation.evaluator import Evaluator, Quality
+from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.memory import peak_tensor_bytes
 from rlprune.evaluation.problem import PruningProblem
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.pipeline.device_facts import DeviceFacts
 from rlprune.experiments.pipeline.searching import Finalist
 from rlprune.experiments.runs.details import Splits, splits_of

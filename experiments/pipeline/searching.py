@@ -8,8 +8,9 @@ from dataclasses import dataclass, replace
 from rlprune.agents import Episode, Policy, Searcher, best_outcomes, search_range
 from rlprune.budgets.limits import format_cost
 from rlprune.errors import RewardError, RunError
-from rlprune.evaluation.evaluator import Evaluator, Quality
+from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.evaluation.quality import Quality
 from rlprune.evaluation.resampling import Interval
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.journal import SearchMemory

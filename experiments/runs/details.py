@@ -7,7 +7,7 @@ from typing import Annotated
 
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.quality import Quality
 from rlprune.support.records import as_record
 from rlprune.tasks.base import Task
 from rlprune.tasks.measures import Details

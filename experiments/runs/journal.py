@@ -21,7 +21,7 @@ from msgspec import Meta, Struct
 from msgspec.json import Decoder
 
 from rlprune.errors import RunError
-from rlprune.evaluation.evaluator import Measurement, PlanKey, Quality
+from rlprune.evaluation.quality import MeasuredQuality, PlanKey, Quality
 from rlprune.support.files import read_bytes
 from rlprune.support.records import as_plain
 
@@ -59,14 +59,14 @@ class Evaluation(Struct, frozen=True):
     time: Seconds
 
     @classmethod
-    def of(cls, search: str, plan: PlanKey, measured: Measurement, elapsed: float, time: float) -> Evaluation:
+    def of(cls, search: str, plan: PlanKey, measured: MeasuredQuality, elapsed: float, time: float) -> Evaluation:
         """What was measured of a plan."""
         quality, seconds = measured
         score, divergence = _or_none(quality.score), _or_none(quality.divergence)
         return cls(search, plan, score, divergence, quality.samples, seconds, elapsed, time)
 
     @property
-    def measured(self) -> Measurement:
+    def measured(self) -> MeasuredQuality:
         """Quality and the seconds of the forward pass; what is not finite is NaN."""
         return Quality(_or_nan(self.score), _or_nan(self.divergence), self.samples), self.seconds
 
@@ -144,7 +144,7 @@ class Journal:
 
 
 class SearchMemory:
-    """What one method evaluated before; see :class:`rlprune.evaluation.evaluator.EvaluationMemory`.
+    """What one method evaluated before; see :class:`rlprune.evaluation.quality.EvaluationMemory`.
 
     Args:
         journal: takes in what is new.
@@ -161,13 +161,13 @@ class SearchMemory:
     def __len__(self) -> int:
         return len(self._left)
 
-    def recall(self, keys: Sequence[PlanKey]) -> list[Measurement]:
+    def recall(self, keys: Sequence[PlanKey]) -> list[MeasuredQuality]:
         """What the journal holds of the first of these plans.
 
         Raises:
             RunError: it holds another plan at this place: the search does not repeat itself.
         """
-        found: list[Measurement] = []
+        found: list[MeasuredQuality] = []
         for key in keys[: len(self._left)]:
             entry = self._left.popleft()
             if entry.plan != key:
@@ -181,7 +181,7 @@ class SearchMemory:
             found.append(entry.measured)
         return found
 
-    def record(self, key: PlanKey, measured: Measurement) -> None:
+    def record(self, key: PlanKey, measured: MeasuredQuality) -> None:
         """Write what was measured now."""
         self._journal.add(Evaluation.of(self._search, key, measured, self.clock(), time.time()))
 

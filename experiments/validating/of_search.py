@@ -10,8 +10,8 @@ import numpy as np
 from rlprune.agents import AGENTS, Policy
 from rlprune.agents.replay import replayed_plan
 from rlprune.budgets.limits import cost_name
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.pipeline.fronts import volumes_of
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv

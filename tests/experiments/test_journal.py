@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rlprune.errors import RunError
-from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.runs.journal import FILE, Evaluation, Journal, read_journal
 from rlprune.support.records import as_record
 

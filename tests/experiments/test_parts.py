@@ -15,8 +15,8 @@ from rlprune.delivery.delivered import Delivered
 from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, TailModel
 from rlprune.devices.profiling.promise import PlanTiming, PlanTimings
 from rlprune.errors import ConfigError, RunError
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.cli.parser import parse
 from rlprune.experiments.cli.run_verbs import free_folder
 from rlprune.experiments.cli.verbs import VERBS

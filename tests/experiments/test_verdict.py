@@ -8,8 +8,8 @@ from typing import Any, cast
 import numpy as np
 import pytest
 
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.pipeline.searching import finalists
 from rlprune.experiments.runs.ranking import Standing, best_first
 from rlprune.experiments.runs.row import Row

@@ -27,7 +27,7 @@ from rlprune.devices.profiling.partial import PartialProfile
 from rlprune.devices.ready import FOLDER
 from rlprune.devices.sources import open_source
 from rlprune.errors import RlpruneError
-from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.cli.parser import parse
 from rlprune.experiments.cli.verbs import VERBS
 from rlprune.experiments.comparing import compare_runs
