@@ -24,7 +24,7 @@ import torch
 from rlprune.agents import best_outcomes
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.budgets.limits import Budget
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import WeightsCost
 from rlprune.costs.registry import known_costs
@@ -71,7 +71,7 @@ class Subject:
     def of(cls, tables_of: Evaluator, budget: Budget) -> Subject:
         """Both problems on the tables of an evaluator."""
         network = tables_of.tables.network
-        spaces = (Space(network, Decisions(("weights",), densities)) for densities in (Decisions.densities, FINE))
+        spaces = (Space(network, Scope(("weights",), densities)) for densities in (Scope.densities, FINE))
         coarse, fine = (problem_of(space, tables_of.deciding(space), budget) for space in spaces)
         return cls(coarse, fine)
 
@@ -193,7 +193,7 @@ def run(case: Case) -> list[Row]:
     tables_of, task = evaluator_of(material, case), material.task
     model = material.network.model
     dense = {"dense": tables_of.score(model, task.validation), "dense_test": tables_of.score(model, task.test)}
-    space = Space(material.network, Decisions(("weights",), rule=WeightRule(PATTERN)))
+    space = Space(material.network, Scope(("weights",), rule=WeightRule(PATTERN)))
     row = np.array([choice.levels[0] for choice in space.choices], dtype=np.int64)
     first = finished(tables_of.deciding(space), row, case.finetune_steps)
     rows = [{"budget": PATTERN, "method": PATTERN, "seed": 0, **dense, **first}]

@@ -9,7 +9,7 @@ import numpy as np
 
 from rlprune.arrays import IntArray
 from rlprune.choices.choice import INT8_BITS
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import LatencyCost
 from rlprune.devices.profiles.profile import DeviceProfile
@@ -37,7 +37,7 @@ def layer_sets(network: Network, profile: DeviceProfile | None, seed: int) -> li
     sets = drawn_sets(int8_layers(network), seed)
     if profile is None or profile.mixed is None or not profile.mixed.layers:
         return sets
-    space = profile.restrict(Space(network, Decisions(("channels", "bits"))))
+    space = profile.restrict(Space(network, Scope(("channels", "bits"))))
     lowest = [min(INT8_BITS, choice.full) if choice.kind == "bits" else choice.full for choice in space.choices]
     row = np.array(lowest, dtype=np.int64)
     sets.append(LayerSet("chosen", space.computed_in_int8(row)))

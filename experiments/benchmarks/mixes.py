@@ -19,7 +19,7 @@ from pathlib import Path
 from rlprune.agents import best_outcomes, make_searcher
 from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices import Device, DeviceProfile, meter_of, resolve_device
@@ -53,7 +53,7 @@ def kinds_of(text: str) -> Sequence[Kind]:
     Raises:
         ConfigError: an unknown kind.
     """
-    return Decisions(tuple(text.split(","))).kinds  # type: ignore[arg-type]
+    return Scope(tuple(text.split(","))).kinds  # type: ignore[arg-type]
 
 
 def profile_of(network: Network, device: Device, path: Path, effort: Effort) -> DeviceProfile:
@@ -69,7 +69,7 @@ def profile_of(network: Network, device: Device, path: Path, effort: Effort) -> 
         raise ConfigError(f"Device {device.name!r} measures nothing. Name one that does, such as cpu.")
     found = build_profile(network, device.runtime, meter_of(device)[0], effort)
     kinds: tuple[Kind, ...] = ("channels", "depth", "bits") if find_blocks(network) else ("channels", "bits")
-    return add_mixes(found, Space(network, Decisions(kinds)), device.runtime, effort, path=path)
+    return add_mixes(found, Space(network, Scope(kinds)), device.runtime, effort, path=path)
 
 
 def mixed_problem(
@@ -80,7 +80,7 @@ def mixed_problem(
     if "depth" in wanted and not find_blocks(material.network):
         return None
     try:
-        return problem_of(material, evaluator, budget, profile, Space(material.network, Decisions(tuple(wanted))))
+        return problem_of(material, evaluator, budget, profile, Space(material.network, Scope(tuple(wanted))))
     except BudgetError:
         return None
 

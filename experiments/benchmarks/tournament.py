@@ -27,8 +27,9 @@ from rlprune.arrays import FloatArray
 from rlprune.budgets.limits import Budget
 from rlprune.devices import resolve_device
 from rlprune.errors import BudgetError
-from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator, PlanKey, Quality
+from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator
 from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.evaluation.quality import PlanKey, Quality
 from rlprune.experiments.benchmarks.columns import Column, average, groups, percent, spread, table
 from rlprune.experiments.benchmarks.curves import curves, draw_curves
 from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
@@ -44,7 +45,7 @@ from rlprune.experiments.benchmarks.searches import (
 from rlprune.experiments.pipeline.measuring_device import fitting_profile
 from rlprune.experiments.pipeline.setup import is_measured
 from rlprune.experiments.presenting.document import Section, Table, Words
-from rlprune.experiments.runs.result import UNSEARCHED
+from rlprune.experiments.runs.row import UNSEARCHED
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.tasks.split import Split
 

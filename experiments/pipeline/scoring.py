@@ -13,14 +13,15 @@ from torch import nn
 from rlprune.arrays import IntArray
 from rlprune.delivery.compact.file import data_bytes
 from rlprune.delivery.delivered import Delivered
-from rlprune.evaluation.evaluator import Evaluator, Quality
+from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.memory import peak_tensor_bytes
 from rlprune.evaluation.problem import PruningProblem
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.pipeline.device_facts import DeviceFacts
 from rlprune.experiments.pipeline.searching import Finalist
 from rlprune.experiments.runs.details import Splits, splits_of
 from rlprune.experiments.runs.ranking import standings
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.networks.inputs import as_batch
 from rlprune.networks.network import Network
 from rlprune.tasks.measures import Details
@@ -31,7 +32,7 @@ class Candidate:
     """A network of the table while it is being scored.
 
     Attributes:
-        name, role: as in :class:`rlprune.experiments.runs.result.Row`.
+        name, role: as in :class:`rlprune.experiments.runs.row.Row`.
         levels: of every choice, ``int64 [K]``.
         costs: promised costs by metric.
         quality: on all validation samples.

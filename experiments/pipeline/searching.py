@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 from rlprune.agents import Episode, Policy, Searcher, best_outcomes, search_range
 from rlprune.budgets.limits import format_cost
 from rlprune.errors import RewardError, RunError
-from rlprune.evaluation.evaluator import Evaluator, Quality
+from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.evaluation.quality import Quality
 from rlprune.evaluation.resampling import Interval
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.journal import SearchMemory
 from rlprune.experiments.runs.ranking import best_first, standings
-from rlprune.experiments.runs.result import AGENT, BASELINE, UNSEARCHED
+from rlprune.experiments.runs.row import AGENT, BASELINE, UNSEARCHED
 from rlprune.experiments.tensorboard.events import EpisodeWriter
 from rlprune.support.progress import Bar
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from rlprune.arrays import IntArray
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.benchmarks import policy_alone
 from rlprune.experiments.runs.verdict import hypervolume_text
 from rlprune.plans.plan import PruningPlan
