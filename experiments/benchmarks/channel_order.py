@@ -14,7 +14,7 @@ from typing import Any
 
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.setup import Material, load_material
+from rlprune.experiments.pipeline.loading import Material, load_material
 from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network

@@ -30,7 +30,8 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import Outcome
 from rlprune.experiments.benchmarks.latency_promise import NETWORKS
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator, make_problem
+from rlprune.experiments.pipeline.loading import Material, load_material
+from rlprune.experiments.pipeline.preparing import make_evaluator, make_problem
 from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.support.progress import counted

@@ -34,7 +34,8 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.fine_grained_report import SCHEMA, draw, print_report
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.setup import costs_of, load_material, make_evaluator
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import costs_of, make_evaluator
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.plans.builder import PlanBuilder

@@ -22,10 +22,11 @@ from rlprune.budgets.limits import Budget, BudgetRange
 from rlprune.devices import resolve_device
 from rlprune.errors import ConfigError
 from rlprune.evaluation.problem import PruningProblem
+from rlprune.evaluation.range_plane import hypervolumes
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.fronts import volumes_of
-from rlprune.experiments.pipeline.measuring_device import fitting_profile
-from rlprune.experiments.pipeline.setup import is_measured, load_material, make_evaluator, make_problem
+from rlprune.experiments.pipeline.device_profile import fitting_profile, is_measured
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import make_evaluator, make_problem
 from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.problem import NetworkConfig
 
@@ -47,7 +48,7 @@ def run_case(network: str, options: argparse.Namespace) -> list[dict[str, Any]]:
             own = problem.fresh()
             problems = [own.within([level]) for level in wide.levels(options.levels)]
             result = search_range(make_searcher(method), problems, options.episodes, seed)
-            volumes = volumes_of(problems, wide.metric, {method: [episode.outcome for episode in result.episodes]})
+            volumes = hypervolumes(problems, wide.metric, {method: [episode.outcome for episode in result.episodes]})
             row = {"network": network, "method": method, "seed": seed, "evaluations": result.episodes[-1].evaluations}
             gains = [] if result.policy is None else policy_gains(result.policy, own, wide, options.levels)
             rows.append({**row, "hypervolume": volumes[method], "filled": volumes["filled"], "policy_gains": gains})

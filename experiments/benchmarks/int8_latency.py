@@ -31,7 +31,7 @@ from rlprune.errors import ConfigError
 from rlprune.experiments.benchmarks.int8_networks import TRAINED, UNTRAINED, network_named
 from rlprune.experiments.benchmarks.int8_runs import measured_runs, show_runs
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.setup import load_material
+from rlprune.experiments.pipeline.loading import load_material
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
 from rlprune.pruning.quantization import (

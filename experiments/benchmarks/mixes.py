@@ -36,7 +36,9 @@ from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.mixes_report import SCHEMA, draw, print_report
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament import curve
-from rlprune.experiments.pipeline.setup import Material, is_measured, load_material, make_evaluator, make_problem
+from rlprune.experiments.pipeline.device_profile import is_measured
+from rlprune.experiments.pipeline.loading import Material, load_material
+from rlprune.experiments.pipeline.preparing import make_evaluator, make_problem
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.droppable import find_blocks

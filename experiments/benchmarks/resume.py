@@ -24,7 +24,8 @@ from rlprune.budgets.limits import Budget
 from rlprune.errors import RlpruneError
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.setup import load_material, make_evaluator, make_problem
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import make_evaluator, make_problem
 from rlprune.experiments.runs.journal import Journal
 from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.problem import NetworkConfig

@@ -25,7 +25,8 @@ from rlprune.budgets.limits import Budget
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.evaluator import BATCH, Evaluator
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.setup import in_processes, load_material, make_evaluator, make_problem
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import in_processes, make_evaluator, make_problem
 from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.tasks.batches import batches

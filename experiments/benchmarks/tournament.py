@@ -35,8 +35,9 @@ from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator, Key, Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament_report import SCHEMA, read_cases, write_report
-from rlprune.experiments.pipeline.measuring_device import fitting_profile
-from rlprune.experiments.pipeline.setup import is_measured, load_material, make_evaluator, make_problem
+from rlprune.experiments.pipeline.device_profile import fitting_profile, is_measured
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import make_evaluator, make_problem
 from rlprune.experiments.runs.rows import UNSEARCHED
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
 from rlprune.agents.search import Episode
-from rlprune.evaluation.problem import Outcome
-from rlprune.experiments.reports.curves import Curves, Scalars
+from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.experiments.reports.curves import Curves, Scalars, curves_of
 from rlprune.experiments.reports.hparams import HParam
 from rlprune.experiments.runs.interruption import uninterrupted
+from rlprune.experiments.runs.rows import UNSEARCHED
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -107,3 +109,24 @@ class EpisodeWriter:
             image = imread(path)[..., :3]
             with uninterrupted():
                 self.writer.add_image(f"view/{path.stem}", image, dataformats="HWC")
+
+
+@contextmanager
+def episode_writers(
+    folder: Path, searched: Sequence[str], problems: Sequence[PruningProblem], episodes: int
+) -> Iterator[dict[str, EpisodeWriter]]:
+    """A writer for each method of a run, in the place of what a session that was broken off left.
+
+    Args:
+        searched: methods that search; those that do not are drawn at once, as level lines over all episodes.
+        problems: one a budget, lowest first.
+    """
+    shutil.rmtree(folder, ignore_errors=True)
+    with quiet_writers(), ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(EpisodeWriter(folder / name, curves_of(problems)))
+            for name in (*UNSEARCHED, *searched)
+        }
+        for name in UNSEARCHED:
+            writers[name].add_level(name, episodes)
+        yield writers
