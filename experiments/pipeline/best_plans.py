@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cache
 
 import numpy as np
 
@@ -86,24 +87,16 @@ def choose(
         searches: by method.
     """
     evaluator, every = problems[-1].evaluator, list(_contenders(config, problems, searches))
-    known: dict[tuple[int, ...], Finalist] = {}
+    score = cache(evaluator.finalist)
     cheaper: dict[str, list[Finalist]] = {}
     found: list[tuple[_Contenders, list[Finalist]]] = []
-    several, samples = len(problems) > 1, len(evaluator.task.validation)
-    what = "finalists on {} validation" if not several else "the front on {}"
-    text = f"Scoring {what.format(samples)} samples"
-    total = None if several else sum(len(one.outcomes) for one in every)
-    with progress.phase("finalists", text), progress.bar("front" if several else "finalists", total) as bar:
+    text = f"Scoring finalists on {len(evaluator.task.validation)} validation samples"
+    total = sum(len(one.outcomes) for one in every)
+    with progress.phase("finalists", text), progress.bar("finalists", total) as bar:
         for one in every:
             scored = []
             for outcome in one.outcomes:
-                key = tuple(outcome.levels.tolist())
-                if key not in known or not several:
-                    known[key] = Finalist(outcome, evaluator.finalist(key))
-                scored.append(known[key])
-                if not several:
-                    bar.step(one.method)
-            if several:
+                scored.append(Finalist(outcome, score(tuple(outcome.levels.tolist()))))
                 bar.step(one.method)
             best = ranked([*scored, *cheaper.get(one.method, [])])
             if one.method in searches:
