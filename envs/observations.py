@@ -16,7 +16,7 @@ from rlprune.envs.slots import CURVE_POINTS, METRICS, MIXED_METRICS, STATIC_SLOT
 from rlprune.evaluation.problem import PruningProblem
 
 if TYPE_CHECKING:
-    from rlprune.budgets.budget import Walk
+    from rlprune.budgets.planner import BudgetWalk
     from rlprune.networks.groups import Group
     from rlprune.networks.layers import Layer
 
@@ -61,7 +61,7 @@ class Observer:
         if self._mixed:
             self._static = np.hstack([self._static, _mixed_rows(problem)])
 
-    def observe(self, walk: Walk, at: int, previous: Previous) -> Observation:
+    def observe(self, walk: BudgetWalk, at: int, previous: Previous) -> Observation:
         """The observation at the walk's unit; after the last one, the final costs and otherwise zeros."""
         cheapest, dearest = self._log_ratios(walk.cheapest), self._log_ratios(walk.dearest)
         planned = lowest = highest = 0.0
@@ -80,7 +80,7 @@ class Observer:
         return "channels" if "channels" in self._kinds else self._kinds[0]
 
     def _mixed_entries(
-        self, walk: Walk, at: int, previous: Previous, ends: Sequence[Mapping[str, float]]
+        self, walk: BudgetWalk, at: int, previous: Previous, ends: Sequence[Mapping[str, float]]
     ) -> list[float]:
         entries = [end.get(metric, 0.0) for end in ends for metric in MIXED_METRICS]
         places = {} if walk.done else self._units[at].places

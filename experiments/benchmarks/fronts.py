@@ -46,7 +46,7 @@ def run_case(network: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     for seed in range(options.seeds):
         for method in options.methods:
             own = problem.fresh()
-            problems = [own.within([level]) for level in wide.levels(options.levels)]
+            problems = [own.within([level]) for level in wide.budgets(options.levels)]
             result = search_range(make_searcher(method), problems, options.episodes, seed)
             volumes = hypervolumes(problems, wide.metric, {method: [episode.outcome for episode in result.episodes]})
             row = {"network": network, "method": method, "seed": seed, "evaluations": result.episodes[-1].evaluations}
@@ -57,7 +57,7 @@ def run_case(network: str, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def policy_gains(policy: Policy, problem: PruningProblem, wide: BudgetRange, levels: int) -> list[float]:
     """log(divergence of filled / divergence of the policy's plan) at budgets between those of the training."""
-    values = [level.value for level in wide.levels(levels)]
+    values = [level.value for level in wide.budgets(levels)]
     between = [(low + high) / 2 for low, high in itertools.pairwise(values)]
     return [replay(policy, problem.within([Budget(wide.metric, value, wide.low.unit)])).reward for value in between]
 

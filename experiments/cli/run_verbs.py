@@ -5,11 +5,10 @@ from __future__ import annotations
 import itertools
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from rlprune.experiments.pipeline import training
 from rlprune.experiments.reports.report import write_report
-from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import NETWORKS, RESULT, RunFolder
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.settings.commands import tensorboard
@@ -21,19 +20,19 @@ class RunAnswer:
     """A finished run: its table, what it says, and where its files are."""
 
     run: RunFolder
-    result: dict[str, Any]
+    result: Result
 
     def as_dict(self) -> dict[str, object]:
         """``result.json`` and the folder."""
-        return {"run": str(self.run.path), **self.result}
+        return {"run": str(self.run.path), **self.result.as_dict()}
 
     def show(self) -> None:
         """Print the table, the verdict and where to look next."""
         result, path = self.result, self.run.path
-        title = f"{result['network']} on {result['task']}, {', '.join(result['budgets'])}"
-        print_rows(title, result["metric"], [Row.from_dict(row) for row in result["rows"]])
-        print(result["verdict"].replace("**", ""))
-        for note in result["notes"]:
+        title = f"{result.network} on {result.task}, {', '.join(result.budgets)}"
+        print_rows(title, result.metric, result.rows)
+        print(result.verdict.replace("**", ""))
+        for note in result.notes:
             print(f"- {note}")
         print(f"\nPlan:        {path / 'plan.json'}")
         print(f"Network:     {', '.join(str(file) for file in (path / name for name in NETWORKS) if file.is_file())}")

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
+
+from msgspec.structs import replace
 
 from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import FEWEST
@@ -19,6 +21,7 @@ from rlprune.experiments.presenting.styles import save_figure
 from rlprune.experiments.runs.tables import markdown, markdown_mapping, print_table, wrapped
 from rlprune.experiments.runs.verdict import listed, reason
 from rlprune.support.files import write_atomic, write_json
+from rlprune.support.records import as_plain
 
 SCHEMA = "rlprune-comparison/2"
 PICTURES = {
@@ -164,7 +167,7 @@ def _section_dict(section: Section) -> dict[str, Any]:
         "conditions": section.conditions,
         "level": section.level,
         "runs": section.paths,
-        "costs": {run.path: run.result.get("cost") for run in section.runs},
+        "costs": {run.path: as_plain(run.result.cost) for run in section.runs},
         "rows": [_line_dict(line) for line in section.lines],
         "differences": [trial.as_dict() for trial in trials_of(section)],
     }

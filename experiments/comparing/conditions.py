@@ -8,7 +8,8 @@ import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from rlprune.experiments.runs.rows import Row, score_text
+from rlprune.experiments.runs.columns import score_text
+from rlprune.experiments.runs.result import Result, Row
 from rlprune.experiments.settings.verb_configs import TrainConfig
 
 Conditions = dict[str, Any]
@@ -39,32 +40,31 @@ OF_SEARCHES = ("finalists",)
 """Settings that make a line of their own; all other settings are conditions."""
 
 
-def conditions_of(config: TrainConfig, result: Mapping[str, Any], dense: Row) -> Conditions:
+def conditions_of(config: TrainConfig, result: Result, dense: Row) -> Conditions:
     """Everything that two runs must have in common for a mean over both to say something."""
-    digests = result.get("data") or {}
-    device = result["device"] or {}
+    digests = result.data or {}
+    device = result.device or {}
     return {
-        "network": result["network"],
-        "network fingerprint": result.get("fingerprint"),
+        "network": result.network,
+        "network fingerprint": result.fingerprint,
         "dense network": _scores(dense),
-        "task": result["task"],
+        "task": result.task,
         **{f"{split} samples": digests.get(split) for split in SPLITS},
-        "metric": result["metric"],
+        "metric": result.metric,
         **{name: device.get(fact) for name, fact in DEVICE.items()},
-        "energy source": result["energy_source"],
+        "energy source": result.energy_source,
         "budget": ", ".join(budgets_of(result)),
-        "reward function": result["reward"],
-        "samples of one evaluation": result["samples"],
-        "episodes": result["episodes"],
+        "reward function": result.reward,
+        "samples of one evaluation": result.samples,
+        "episodes": result.episodes,
         **_settings(config),
     }
 
 
-def budgets_of(result: Mapping[str, Any]) -> list[str]:
+def budgets_of(result: Result) -> list[str]:
     """The budgets; of a range the range itself, not the level that was chosen on it."""
-    front = result.get("front")
-    budgets = [str(budget) for budget in result["budgets"]]
-    return budgets if front is None else [front["range"], *budgets[1:]]
+    front = result.front
+    return result.budgets if front is None else [front.range, *result.budgets[1:]]
 
 
 def _scores(dense: Row) -> str:

@@ -16,8 +16,7 @@ from rlprune.experiments.comparing.conditions import Conditions, conditions_of, 
 from rlprune.experiments.reports.report import episode_tables
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.free_folder import STATUS
-from rlprune.experiments.runs.result_shape import MALFORMED
-from rlprune.experiments.runs.rows import DENSE, FILLED, POLICY_ALONE, UNSEARCHED, Row
+from rlprune.experiments.runs.result import DENSE, FILLED, MALFORMED, POLICY_ALONE, UNSEARCHED, Result, Row
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 
 SEEDLESS = (DENSE, *UNSEARCHED)
@@ -60,7 +59,7 @@ class Read:
 
     path: str
     conditions: Conditions
-    result: Mapping[str, Any]
+    result: Result
     settings: Mapping[str, dict[str, Any]]
     tables: Mapping[str, EpisodeTable]
     layered: bool = False
@@ -74,8 +73,8 @@ class Read:
         return [self._entry(row) for row in self._rows(level)]
 
     def _rows(self, level: str | None) -> list[Row]:
-        rows = [Row.from_dict(row) for row in self.result["rows"]]
-        if level in (None, (self.result.get("front") or {}).get("chosen")):
+        rows, front = self.result.rows, self.result.front
+        if level is None or (front is not None and level == front.chosen):
             return rows  # of a range those at the budget that was chosen: points alone tell nothing of the noise
         at_level = [row for budget, row in self.front() if budget == level and row.name != POLICY_ALONE]
         if not at_level:
@@ -84,23 +83,22 @@ class Read:
 
     def front(self) -> list[tuple[str, Row]]:
         """Budget and plan at each point of the front of a range, named by their methods; else nothing."""
-        front = self.result.get("front")
-        points = [] if front is None else front["points"]
-        return [(str(point["budget"]), Row.from_dict({**point, "name": point["method"]})) for point in points]
+        points = [] if self.result.front is None else self.result.front.points
+        return [(point.budget, point.row) for point in points]
 
     def _entry(self, row: Row) -> Entry:
         table = self.tables.get(row.name)
         curve = None if table is None else best_so_far(table["evaluations"], table["reward"])
         method = FILLED if row.role == FILLED else row.name  # older runs call it uniform
         settings = self.settings.get(method, {})
-        return Entry(self.path, method, self.result["seed"], settings, row, self._searched(method, row, table), curve)
+        return Entry(self.path, method, self.result.seed, settings, row, self._searched(method, row, table), curve)
 
     def _searched(self, method: str, row: Row, table: EpisodeTable | None) -> dict[str, float]:
-        front = self.result.get("front") or {}
-        found = {"hypervolume": front.get("hypervolume", {}).get(method)}
+        volumes = {} if self.result.front is None else self.result.front.hypervolume
+        found: dict[str, float | None] = {"hypervolume": volumes.get(method)}
         if table is not None:
-            counts = self.result["searches"][method]
-            found |= {"evaluations": counts["evaluations"], "search_seconds": counts["seconds"]}
+            counts = self.result.searches[method]
+            found |= {"evaluations": counts.evaluations, "search_seconds": counts.seconds}
             found["evaluations_to_best"] = evaluations_until(table, row)
         return {name: float(value) for name, value in found.items() if value is not None}
 
@@ -170,15 +168,15 @@ def read_run(path: str | Path) -> Read:
     result = run.result()
     try:
         config = run.config()
-        rows = [Row.from_dict(row) for row in result["rows"]]
+        rows = result.rows
         dense, *_ = [row for row in rows if row.role == DENSE]
-        if len(rows) < 2 or not isinstance(result["seed"], int):
-            raise ValueError("a pruned network and a whole number as seed are needed")
+        if len(rows) < 2:
+            raise ValueError("a pruned network is needed")
         return Read(
             str(path),
             conditions_of(config, result, dense),
             result,
-            {name: settings_of(config, name in AGENTS) for name in result["searches"]},
+            {name: settings_of(config, name in AGENTS) for name in result.searches},
             episode_tables(run, result),
             set(config.decisions().kinds) != {"channels"},
         )

@@ -15,8 +15,7 @@ from rlprune.experiments.comparing.bootstrap import Spread, spread
 from rlprune.experiments.comparing.conditions import Conditions, differences, key_of
 from rlprune.experiments.comparing.reading import SEEDLESS, Entry, Read, malformed
 from rlprune.experiments.runs.ranking import Standing, best_first
-from rlprune.experiments.runs.result_shape import MALFORMED
-from rlprune.experiments.runs.rows import DENSE, UNSEARCHED
+from rlprune.experiments.runs.result import DENSE, MALFORMED, UNSEARCHED
 from rlprune.experiments.settings.verb_configs import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())
@@ -148,7 +147,7 @@ def _section(name: str, runs: list[Read], notes: list[str]) -> Section:
 
 def _cautions(name: str, runs: Sequence[Read]) -> list[str]:
     """What a mean over these runs passes over."""
-    versions = sorted({str((run.result["device"] or {}).get("version")) for run in runs})
+    versions = sorted({str((run.result.device or {}).get("version")) for run in runs})
     notes = [f"{name} averages over versions of the runtime: {', '.join(versions)}."] if len(versions) > 1 else []
     if runs[0].conditions["test samples"] is None:
         notes.append(f"{name}: which samples its runs used was not recorded; the task's name stands for them.")
@@ -163,8 +162,8 @@ def _entries(run: Read, level: str | None) -> list[Entry]:
 
 
 def _level(run: Read) -> str | None:
-    front = run.result.get("front")
-    return None if front is None else str(front["chosen"])
+    front = run.result.front
+    return None if front is None else front.chosen
 
 
 def _lines(entries: Iterable[Entry], notes: list[str]) -> list[Line]:

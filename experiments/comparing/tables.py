@@ -12,7 +12,7 @@ from rlprune.experiments.comparing.bootstrap import Difference, Spread
 from rlprune.experiments.comparing.conditions import key_of
 from rlprune.experiments.comparing.sections import Line, Section
 from rlprune.experiments.comparing.significance import MEASURES, Trial, p_text
-from rlprune.experiments.runs.rows import in_kilobytes, score_text
+from rlprune.experiments.runs.columns import in_kilobytes, score_text
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from rlprune.evaluation.pareto import nearest
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
 from rlprune.experiments.fronting.plans import Plan
-from rlprune.experiments.runs.rows import in_kilobytes, score_text
+from rlprune.experiments.runs.columns import in_kilobytes, score_text
 
 KNEE = "knee"
 FITS = 1e-9

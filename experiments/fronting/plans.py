@@ -12,7 +12,7 @@ import numpy as np
 from rlprune.errors import RunError
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE, TIMED, loss_of
 from rlprune.experiments.runs.episodes import EpisodeTable
-from rlprune.experiments.runs.rows import DENSE, UNSEARCHED, Row, finalist_name
+from rlprune.experiments.runs.result import DENSE, UNSEARCHED, Result, Row, StatedPoint, finalist_name
 from rlprune.plans.decision import Decision
 from rlprune.plans.plan import PruningPlan
 
@@ -33,7 +33,7 @@ class Source:
     """
 
     path: str
-    result: Mapping[str, Any]
+    result: Result
     tables: Mapping[str, EpisodeTable]
     layered: bool = False
 
@@ -114,14 +114,18 @@ def searched_plans(source: Source) -> list[Plan]:
 
 
 def _rows(source: Source) -> Iterator[Plan]:
-    for row in map(Row.from_dict, source.result["rows"]):
+    for row in source.result.rows:
         if row.role != DENSE:
             yield _of_row(source, row, FINAL)
 
 
 def _points(source: Source) -> Iterator[Plan]:
-    for point in (source.result.get("front") or {}).get("points", []):
-        yield _of_row(source, Row.from_dict({**point, "name": point["method"]}), f"at {point['budget']}")
+    for point in _front(source.result):
+        yield _of_row(source, point.row, f"at {point.budget}")
+
+
+def _front(result: Result) -> list[StatedPoint]:
+    return [] if result.front is None else result.front.points
 
 
 def _of_row(source: Source, row: Row, where: str) -> Plan:
@@ -136,23 +140,23 @@ def _row_values(row: Row) -> dict[str, float]:
 
 def _dense_values(source: Source) -> dict[str, float]:
     """Of the final table; a cost that is 0 is none to compare with."""
-    dense = next(row for row in map(Row.from_dict, source.result["rows"]) if row.role == DENSE)
+    dense = next(row for row in source.result.rows if row.role == DENSE)
     return {name: value for name, value in _row_values(dense).items() if value > 0 or not OBJECTIVES[name].is_cost}
 
 
 def _finalists(source: Source) -> Iterator[Plan]:
     dense = _promised_dense(source) | {SCORE: _dense_values(source)[SCORE]}
-    for method, listed in (source.result.get("finalists") or {}).items():
+    for method, listed in source.result.finalists.items():
         table = source.tables.get(method)
         for item in listed:
-            place = None if table is None else _place(table, item["widths"])
+            place = None if table is None else _place(table, item.widths)
             if table is not None and place is not None:
                 values = {name: value for name, value in _costs_at(table, place).items() if name in dense}
-                values |= {SCORE: float(item["score_validation"]), DIVERGENCE: float(item["divergence"])}
-                yield Plan(source, method, tuple(item["widths"]), values, dense, "finalist", False)
+                values |= {SCORE: item.score_validation, DIVERGENCE: item.divergence}
+                yield Plan(source, method, item.widths, values, dense, "finalist", False)
 
 
-def _place(table: EpisodeTable, choices: list[int]) -> int | None:
+def _place(table: EpisodeTable, choices: tuple[int, ...]) -> int | None:
     """The first episode of a plan."""
     same = (table.widths == np.array(choices)).all(axis=1)
     return int(np.argmax(same)) if same.any() else None
@@ -165,8 +169,8 @@ def _costs_at(table: EpisodeTable, place: int) -> dict[str, float]:
 
 def _promised_of(source: Source, name: str) -> dict[str, float]:
     """What the search itself saw of a row: score and divergence on its samples, promised costs."""
-    mark = source.result["marks"][name]
-    seen = {"score": mark["score"], "divergence": mark["divergence"], **mark["costs"]}
+    mark = source.result.marks[name]
+    seen = {"score": mark.score, "divergence": mark.divergence, **mark.costs}
     return {name: float(seen[one.column]) for name, one in OBJECTIVES.items() if one.column in seen}
 
 
@@ -177,7 +181,7 @@ def _promised_dense(source: Source) -> dict[str, float]:
 
 
 def _unsearched(source: Source) -> Iterator[Plan]:
-    for row in map(Row.from_dict, source.result["rows"]):
+    for row in source.result.rows:
         if row.role in UNSEARCHED:
             values = _promised_of(source, row.name)
             yield Plan(source, row.name, row.widths, values, _promised_dense(source), "searched", False)
@@ -197,12 +201,12 @@ def _episodes(source: Source) -> Iterator[Plan]:
 def _kept_file(source: Source, choices: tuple[int, ...]) -> Path | None:
     """The file that a run keeps of a plan: of a row, a point of a range, or a finalist."""
     folder, result = Path(source.path) / "plans", source.result
-    named = {row["name"]: row["widths"] for row in result["rows"] if row["role"] != DENSE}
-    for point in (result.get("front") or {}).get("points", []):
-        named[f"{point['method']}-{str(point['budget']).replace('=', '')}"] = point["widths"]
-    for method, listed in (result.get("finalists") or {}).items():
-        named |= {finalist_name(method, number): item["widths"] for number, item in enumerate(listed, start=1)}
-    same = [folder / f"{name}.json" for name, widths in named.items() if tuple(widths) == choices]
+    named = {row.name: row.widths for row in result.rows if row.role != DENSE}
+    for point in _front(result):
+        named[f"{point.method}-{point.budget.replace('=', '')}"] = point.widths
+    for method, listed in result.finalists.items():
+        named |= {finalist_name(method, number): item.widths for number, item in enumerate(listed, start=1)}
+    same = [folder / f"{name}.json" for name, widths in named.items() if widths == choices]
     return next((path for path in same if path.is_file()), None)
 
 
@@ -212,11 +216,11 @@ def _rebuilt(source: Source, choices: tuple[int, ...]) -> PruningPlan:
             f"Of plans that decide more than channels only those in files can be applied; {source.path} keeps none of "
             "this one. Choose among those: --among measured."
         )
-    groups, fingerprint = source.result["groups"], source.result.get("fingerprint")
-    if not isinstance(fingerprint, str) or len(groups) != len(choices):
+    groups, fingerprint = source.result.groups, source.result.fingerprint
+    if fingerprint is None or len(groups) != len(choices):
         raise RunError(
             f"A plan of the search needs the network's fingerprint and a number for each group; {source.path} does "
             "not hold them. Choose among the plans that the run keeps: --among measured."
         )
     pairs = zip(groups, choices, strict=True)
-    return PruningPlan(fingerprint, {group["name"]: Decision(width / group["width"]) for group, width in pairs})
+    return PruningPlan(fingerprint, {group.name: Decision(width / group.width) for group, width in pairs})

@@ -11,7 +11,7 @@ from rlprune.budgets.limits import plain
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
 from rlprune.experiments.fronting.plans import Plan
-from rlprune.experiments.runs.rows import score_text
+from rlprune.experiments.runs.columns import score_text
 
 Table = tuple[list[str], list[list[str]], list[bool]]
 

@@ -98,7 +98,7 @@ def fronts_of(sources: Sequence[Source], wishes: Wishes, notes: Sequence[str] = 
     front = fronts[-1] if wishes.among == SEARCHED else fronts[0]
     chosen = _kept(front, sources[0]) if wishes.kept else choose(front, wishes.limits, wishes.way, wishes.weights)
     first, paths = sources[0].result, [source.path for source in sources]
-    return Fronts(first["network"], first["metric"], paths, fronts, (front.kind, chosen), told + _samples(sources), out)
+    return Fronts(first.network, first.metric, paths, fronts, (front.kind, chosen), told + _samples(sources), out)
 
 
 def _kept(front: Front, source: Source) -> Chosen:
@@ -108,7 +108,7 @@ def _kept(front: Front, source: Source) -> Chosen:
         RunError: the run has no such plan.
     """
     places = [row for row, plan in enumerate(front.plans) if plan.source is source and plan.where == FINAL]
-    winner = source.result["winner"]
+    winner = source.result.winner
     row = next((row for row in places if front.plans[row].method == winner), None)
     if row is None:
         raise RunError(f"The front of {source.path} lacks its kept plan, of {winner}. Train again.")
@@ -117,7 +117,7 @@ def _kept(front: Front, source: Source) -> Chosen:
 
 def _usual(sources: Sequence[Source], measured: Sequence[Plan]) -> tuple[str, ...]:
     """The objectives where none is named."""
-    limits = {cost for source in sources for cost in source.result["limits"]}
+    limits = {cost for source in sources for cost in source.result.limits}
     limited = [name for name, objective in OBJECTIVES.items() if objective.column in limits]
     return default_objectives([name for name in OBJECTIVES if measured[0].knows(name)], limited)
 
@@ -130,6 +130,6 @@ def _of_search(searched: Sequence[Plan], names: tuple[str, ...], named: bool) ->
 
 def _samples(sources: Sequence[Source]) -> list[str]:
     """That searches saw samples of different numbers."""
-    counts = sorted({int(source.result["samples"]) for source in sources})
+    counts = sorted({source.result.samples for source in sources})
     shown = ", ".join(map(str, counts))
     return [f"The searches scored plans on different numbers of samples: {shown}."] if len(counts) > 1 else []

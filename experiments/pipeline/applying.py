@@ -23,12 +23,12 @@ from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.provenance import Provenance, provenance_here
 from rlprune.experiments.runs.details import details_of, print_details
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.rows import Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.settings.verb_configs import ApplyConfig
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.files import write_json
+from rlprune.support.records import as_plain
 from rlprune.support.threads import torch_threads
 
 ANY_WIDTH = 1
@@ -43,14 +43,15 @@ class ApplyAnswer:
 
     def as_dict(self) -> dict[str, object]:
         """The result as plain values."""
-        return self.result
+        values: dict[str, object] = as_plain(self.result)
+        return values
 
     def show(self) -> None:
         """Print the table and where the files are."""
         result = self.result
-        rows = [Row.from_dict(row) for row in result["rows"]]
+        rows = result["rows"]
         print_rows(f"{result['network']} pruned by {result['plan']}", result["metric"], rows)
-        print_details(result)
+        print_details(result["details"], rows)
         for note in result["notes"]:
             print(f"- {note}")
         for name, path in result["files"].items():
@@ -110,7 +111,7 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
     folder = Path(config.out)
     files.write(folder)
     plan.save(folder / PLAN)
-    write_json(folder / RESULT, result, RunError)
+    write_json(folder / RESULT, as_plain(result), RunError)
     return ApplyAnswer(result)
 
 
@@ -155,7 +156,7 @@ def _result(
         "device": provenance.facts,
         "energy_source": provenance.source,
         "notes": [*provenance.notes, *files.notes],
-        "rows": [item.row(evaluator.space, provenance).as_dict() for item in networks],
+        "rows": [item.row(evaluator.space, provenance) for item in networks],
         "details": details_of(evaluator.task, {item.name: item.details for item in networks}),
         "files": {kind: str(folder / name) for kind, name in names.items()},
     }

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import msgspec.structs
 from safetensors.torch import save
 from torch import nn
 
@@ -21,7 +22,7 @@ from rlprune.evaluation.resampling import Interval
 from rlprune.experiments.pipeline.provenance import Provenance
 from rlprune.experiments.runs.details import Splits, splits_of
 from rlprune.experiments.runs.ranking import best_first, standings
-from rlprune.experiments.runs.rows import DENSE, Row
+from rlprune.experiments.runs.result import DENSE, Row
 from rlprune.networks.inputs import as_batch
 from rlprune.networks.network import Network
 from rlprune.tasks.measures import Details
@@ -151,7 +152,7 @@ def table(candidates: Sequence[Candidate], space: Space, provenance: Provenance)
     pruned = [place for place, item in enumerate(candidates) if item.role != DENSE]
     for place, one in zip(pruned, standings([candidates[place].quality for place in pruned]), strict=True):
         if one.behind is not None:
-            rows[place] = replace(rows[place], behind_low=one.behind[0], behind_high=one.behind[1])
+            rows[place] = msgspec.structs.replace(rows[place], behind_low=one.behind[0], behind_high=one.behind[1])
     return rows
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from rlprune.devices.catalogue import CATALOGUE, DEFAULTS, Entry
+from rlprune.devices.catalogue import CATALOGUE, DEFAULTS, KnownDevice
 from rlprune.devices.host import cpu_model, current_load, operating_system, usable_cores
 from rlprune.devices.meters import ASSUMED_WATTS, PowerMeter, PowerModel, meters_of
 from rlprune.devices.ready import ready_files, ready_names
@@ -76,7 +76,7 @@ def _ready(name: str) -> dict[str, Any]:
     return {"name": f"{READY}{name}", "device": source.device, "networks": networks, "text": text}
 
 
-def _device(entry: Entry) -> dict[str, Any]:
+def _device(entry: KnownDevice) -> dict[str, Any]:
     runtime = entry.make(1, 1, "float32")
     reason, identity = runtime.available(), runtime.identity
     return {

@@ -7,8 +7,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from rlprune.budgets.budget import BudgetPlanner
 from rlprune.budgets.limits import Budget
+from rlprune.budgets.planner import BudgetPlanner
 from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
 from rlprune.devices import Device, DeviceProfile

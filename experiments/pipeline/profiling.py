@@ -27,7 +27,7 @@ from rlprune.experiments.pipeline.inspecting import compact
 from rlprune.experiments.pipeline.loading import Material, load_material
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.provenance import energy_note
-from rlprune.experiments.reports.profile_pictures import draw_profile, profile_series
+from rlprune.experiments.reports.profile_pictures import draw_profile, profile_plans
 from rlprune.experiments.runs.tables import print_facts
 from rlprune.experiments.settings.commands import DATA, DECISIONS, WIDTHS, command
 from rlprune.experiments.settings.options import changed_words, words_of
@@ -184,7 +184,7 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
             profile = add_mixes(profile, material.space, device.runtime, effort, path=config.out, progress=True)
     progress.note(describe(profile))
     folder = Path(config.out).with_name(f"{Path(config.out).stem}-pictures")
-    series = profile_series(profile, network, config.network)
+    series = profile_plans(profile, network, config.network)
     pictures = () if config.no_pictures else tuple(draw_profile(series, folder))
     smallest = _smallest(profile, material.space)
     paying, use = paying_words(profile.widths, network), _use(config, material, smallest)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
 
 from rlprune.budgets.limits import cost_name
@@ -13,32 +11,32 @@ from rlprune.experiments.pipeline.best_plans import Chosen, losses_of
 from rlprune.experiments.pipeline.candidate import Candidate
 from rlprune.experiments.pipeline.findings import Findings
 from rlprune.experiments.pipeline.provenance import Provenance
+from rlprune.experiments.runs.result import Front, StatedPoint
 from rlprune.experiments.runs.verdict import hypervolume_text
 
 
-def front_of(findings: Findings) -> dict[str, Any]:
+def front_of(findings: Findings) -> Front:
     """The front of a run that searched several budgets."""
     config, chosen = findings.config, findings.chosen
     problem = chosen.problem
     metric = problem.planner.budgets[0].metric
     outcomes = {name: [episode.outcome for episode in search.episodes] for name, search in findings.searches.items()}
     volumes = hypervolumes(chosen.problems, metric, outcomes)
-    return {
-        "range": str(config.budget_range()),
-        "cost": cost_name(metric),
-        "dense_cost": problem.dense_costs[metric],
-        "chosen": str(problem.planner.budgets[0]),
-        "hypervolume": volumes,
-        "verdict": hypervolume_text(config.agent, volumes, metric),
-        "best": _best(chosen, metric),
-        "points": [_point(chosen, item, metric, findings.provenance) for item in chosen.points],
-    }
+    return Front(
+        range=str(config.budget_range()),
+        cost=cost_name(metric),
+        dense_cost=problem.dense_costs[metric],
+        chosen=str(problem.planner.budgets[0]),
+        hypervolume=volumes,
+        verdict=hypervolume_text(config.agent, volumes, metric),
+        best=_best(chosen, metric),
+        points=[_point(chosen, item, metric, findings.provenance) for item in chosen.points],
+    )
 
 
-def _point(chosen: Chosen, item: Candidate, metric: str, provenance: Provenance) -> dict[str, Any]:
+def _point(chosen: Chosen, item: Candidate, metric: str, provenance: Provenance) -> StatedPoint:
     row = item.row(chosen.problem.space, provenance)
-    budget = str(chosen.budget_of(item))
-    return {"method": item.method, "budget": budget, "budget_cost": item.costs[metric], **row.as_dict()}
+    return StatedPoint.of(row, item.method, str(chosen.budget_of(item)), item.costs[metric])
 
 
 def _best(chosen: Chosen, metric: str) -> list[str]:

@@ -23,7 +23,7 @@ from rlprune.experiments.pipeline.provenance import Provenance, batch_note
 from rlprune.experiments.pipeline.results import labelled
 from rlprune.experiments.runs.details import details_of, print_details
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.rows import LEARNED, Row
+from rlprune.experiments.runs.result import LEARNED
 from rlprune.experiments.runs.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.runs.verdict import Case, verdict
@@ -32,6 +32,7 @@ from rlprune.experiments.settings.verb_configs import ReplayConfig, TrainConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.files import write_json
+from rlprune.support.records import as_plain
 from rlprune.support.threads import torch_threads
 
 
@@ -43,15 +44,16 @@ class ReplayAnswer:
 
     def as_dict(self) -> dict[str, object]:
         """The result as plain values."""
-        return self.result
+        values: dict[str, object] = as_plain(self.result)
+        return values
 
     def show(self) -> None:
         """Print table, plan and verdict."""
         result = self.result
         title = f"Policy of {result['run']} on {result['network']}, {', '.join(result['budgets'])}"
-        rows = [Row.from_dict(row) for row in result["rows"]]
+        rows = result["rows"]
         print_rows(title, result["metric"], rows)
-        print_details(result)
+        print_details(result["details"], rows)
         print(result["verdict"].replace("**", ""))
         for note in result["notes"]:
             print(f"- {note}")
@@ -173,7 +175,7 @@ def _result(
         "budgets": budgets,
         "device": provenance.facts,
         "energy_source": provenance.source,
-        "rows": [row.as_dict() for row in rows],
+        "rows": rows,
         "details": details_of(task, {item.name: item.details for item in candidates}),
         "plan": {
             label: choice.share(level)
@@ -198,6 +200,6 @@ def _write(
 ) -> None:
     notes = {"policy_of": result["run"], **settings.network_notes(), "budgets": result["budgets"]}
     PruningPlan.from_levels(prepared.problem.space, replayed.levels, notes).save(folder / PLAN)
-    write_json(folder / RESULT, result, RunError)
+    write_json(folder / RESULT, as_plain(result), RunError)
     if prepared.profile is not None:
         prepared.profile.save(folder / PROFILE)

@@ -16,7 +16,7 @@ from rlprune.agents import (
     make_searcher,
     search_range,
 )
-from rlprune.agents.search import require_episodes
+from rlprune.agents.searcher import require_episodes
 from rlprune.budgets.limits import format_cost
 from rlprune.errors import ConfigError, RewardError, RunError
 from rlprune.evaluation.problem import Outcome, PruningProblem
@@ -25,7 +25,7 @@ from rlprune.experiments.pipeline.run_in_progress import RunInProgress
 from rlprune.experiments.reports.tensorboard import EpisodeWriter
 from rlprune.experiments.runs.episodes import to_csv
 from rlprune.experiments.runs.journal import Journal, SearchMemory
-from rlprune.experiments.runs.rows import AGENT, BASELINE, UNSEARCHED
+from rlprune.experiments.runs.result import AGENT, BASELINE, UNSEARCHED
 from rlprune.experiments.settings.options import check_known
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.support.progress import Bar
@@ -127,7 +127,7 @@ def at_each_budget(config: TrainConfig, problem: PruningProblem) -> list[Pruning
     if wide is None:
         return [problem]
     others = problem.planner.budgets[1:]
-    return [problem.within([budget, *others]) for budget in wide.levels(config.levels)]
+    return [problem.within([budget, *others]) for budget in wide.budgets(config.levels)]
 
 
 def search_with_all(

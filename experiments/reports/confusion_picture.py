@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rlprune.arrays import IntArray
 from rlprune.experiments.reports.pictures import new_figure, plain, save_figure
 from rlprune.experiments.reports.report_details import CONFUSION, PICTURED, compared
+from rlprune.experiments.runs.result import Result
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -22,10 +23,10 @@ DARK = 0.55
 PANEL = 2.6  # inches without the cells
 
 
-def draw_confusion(result: Mapping[str, Any], folder: Path) -> list[Path]:
+def draw_confusion(result: Result, folder: Path) -> list[Path]:
     """Write ``confusion.png`` where both networks have a confusion matrix of few enough classes."""
     dense, kept, split = compared(result)
-    matrices = {"dense": dense.get(CONFUSION), result["winner"]: kept.get(CONFUSION)}
+    matrices = {"dense": dense.get(CONFUSION), result.winner: kept.get(CONFUSION)}
     known = {name: np.array(matrix, dtype=np.int64) for name, matrix in matrices.items() if matrix}
     if len(known) < 2 or len(known["dense"]) > PICTURED:
         return []

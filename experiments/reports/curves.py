@@ -7,7 +7,7 @@ from typing import Protocol
 
 import numpy as np
 
-from rlprune.agents.search import Episode
+from rlprune.agents.searcher import Episode
 from rlprune.arrays import FloatArray
 from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.pareto import hypervolume, undominated

@@ -5,7 +5,7 @@ from __future__ import annotations
 import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +14,8 @@ from rlprune.envs.plan_figure import plain as plain
 from rlprune.errors import RunError
 from rlprune.experiments.reports.plan_picture import plan_bars
 from rlprune.experiments.runs.episodes import EpisodeTable
-from rlprune.experiments.runs.rows import FILLED, UNSEARCHED, Row
-from rlprune.experiments.runs.rows import UNIFORM as UNIFORM_PLAN
+from rlprune.experiments.runs.result import FILLED, UNSEARCHED, Front, Result, Row
+from rlprune.experiments.runs.result import UNIFORM as UNIFORM_PLAN
 from rlprune.support.files import write_atomic
 
 if TYPE_CHECKING:
@@ -42,9 +42,9 @@ DPI = 130
 WIDTH = 7.4  # inches
 
 
-def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> list[Path]:
+def draw_all(folder: Path, result: Result, tables: Mapping[str, EpisodeTable]) -> list[Path]:
     """Draw every picture into ``folder/pictures`` and return the files."""
-    rows = [Row.from_dict(row) for row in result["rows"]]
+    rows = result.rows
     figures = {
         "learning-curve": learning_curve(result, tables),
         "keep-ratios": plan_bars(result, rows),
@@ -53,12 +53,12 @@ def draw_all(folder: Path, result: Mapping[str, Any], tables: Mapping[str, Episo
     }
     if any(row.latency_promised_ms is not None for row in rows):
         figures["promised-and-measured"] = promise_bars(result, rows)
-    if result.get("front") is not None:
-        figures["front"] = front(result)
+    if result.front is not None:
+        figures["front"] = front(result, result.front)
     return [save_figure(figure, folder / "pictures" / f"{name}.png") for name, figure in figures.items()]
 
 
-def learning_curve(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:
+def learning_curve(result: Result, tables: Mapping[str, EpisodeTable]) -> Figure:
     """Reward of each episode, and the best so far, against evaluations; what was not searched is a line."""
     figure, (axes,) = new_figure(1, WIDTH, 4.4)
     for name, table in tables.items():
@@ -68,22 +68,22 @@ def learning_curve(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]
         axes.step(
             counts, np.maximum.accumulate(rewards), where="post", color=colour, lw=2, label=f"{name}, best so far"
         )
-    levels = [(row, float(result["marks"][row["name"]]["reward"])) for row in unsearched(result)]
+    levels = [(row, result.marks[row.name].reward or 0.0) for row in unsearched(result)]
     axes.plot([], [], ".", color=UNIFORM, label="single plans")
     for row, level in levels:
-        axes.axhline(level, color=colour_of(row["name"], result), ls=LINES[row["role"]], lw=1.5, label=row["name"])
+        axes.axhline(level, color=colour_of(row.name, result), ls=LINES[row.role], lw=1.5, label=row.name)
     axes.set_ylim(*_span([table["reward"] for table in tables.values()], min(level for _, level in levels)))
     axes.set_xlim(left=0)
     axes.set_xlabel("plans evaluated")
-    axes.set_ylabel(f"reward: {result['reward']}, higher is better")
-    axes.set_title(plain(f"Search on {result['network']} within {_asked(result)}"))
+    axes.set_ylabel(f"reward: {result.reward}, higher is better")
+    axes.set_title(plain(f"Search on {result.network} within {_asked(result)}"))
     legend_below(figure, axes)
     return figure
 
 
-def unsearched(result: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+def unsearched(result: Result) -> list[Row]:
     """The rows of plans that need no search."""
-    return [row for row in result["rows"] if row["role"] in UNSEARCHED]
+    return [row for row in result.rows if row.role in UNSEARCHED]
 
 
 def _span(rewards: Sequence[np.ndarray], least: float) -> tuple[float, float]:
@@ -94,7 +94,7 @@ def _span(rewards: Sequence[np.ndarray], least: float) -> tuple[float, float]:
     return min(low, least) - margin, high + margin
 
 
-def promise_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
+def promise_bars(result: Result, rows: Sequence[Row]) -> Figure:
     """Promised beside measured latency of every network, and energy where a meter was read."""
     panels = [("latency in ms", [(row.latency_promised_ms, row.latency_measured_ms) for row in rows])]
     corrected = [row.latency_corrected_ms for row in rows if row.latency_corrected_ms is not None]
@@ -108,10 +108,10 @@ def promise_bars(result: Mapping[str, Any], rows: Sequence[Row]) -> Figure:
         places = np.arange(len(rows)) + 0.2
         label = "measured, drift since the profile taken out"
         all_axes[0].plot(corrected, places, "D", color=OTHERS[0], mec="black", ms=6, label=label)
-    limit = result["limits"].get("latency_ms")
+    limit = result.limits.get("latency_ms")
     if limit is not None:
         all_axes[0].axvline(limit, color=LIMIT, ls="--", lw=1.3, label="budget")
-    figure.suptitle(plain(f"Promised and measured: {result['network']}"))
+    figure.suptitle(plain(f"Promised and measured: {result.network}"))
     legend_below(figure, all_axes[0])
     return figure
 
@@ -128,16 +128,16 @@ def _promise_panel(axes: Axes, names: Sequence[str], pairs: Sequence[tuple[float
     axes.grid(visible=False, axis="y")
 
 
-def metered(result: Mapping[str, Any]) -> bool:
+def metered(result: Result) -> bool:
     """Whether energy was read from a meter; else it is a stated power times latency."""
-    profile = result.get("profile")
-    return profile is not None and bool(profile["energy_measured"])
+    profile = result.profile
+    return profile is not None and profile.energy_measured
 
 
-def tried_plans(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:
+def tried_plans(result: Result, tables: Mapping[str, EpisodeTable]) -> Figure:
     """Keep ratios as colours: a line a group in forward order, a column an episode, a panel a method."""
-    names = [group["name"] for group in result["groups"]]
-    dense = np.array([group["width"] for group in result["groups"]], dtype=float)
+    names = [group.name for group in result.groups]
+    dense = np.array([group.width for group in result.groups], dtype=float)
     figure, panels = new_figure(len(tables), max(WIDTH, 2.5 * len(tables)), 1.8 + 0.2 * len(names))
     for axes, (method, table) in zip(panels, tables.items(), strict=True):
         extent = (0.5, len(table.widths) + 0.5, len(names) - 0.5, -0.5)
@@ -149,48 +149,47 @@ def tried_plans(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -
         axes.set_xlabel("episode")
         axes.set_title(method)
     figure.colorbar(shades, ax=panels, label="share that is kept")
-    figure.suptitle(plain(f"Every plan that was tried on {result['network']}"))
+    figure.suptitle(plain(f"Every plan that was tried on {result.network}"))
     return figure
 
 
-def cost_scatter(result: Mapping[str, Any], tables: Mapping[str, EpisodeTable]) -> Figure:
+def cost_scatter(result: Result, tables: Mapping[str, EpisodeTable]) -> Figure:
     """Every evaluated plan: score against two costs, those that were measured first."""
     known = next(iter(tables.values())).columns
     preferred = ["latency_ms", "energy_mj"] if metered(result) else ["latency_ms"]
-    limited = [cost for cost in result["limits"] if cost in AXES]
+    limited = [cost for cost in result.limits if cost in AXES]
     costs = [cost for cost in dict.fromkeys((*limited, *preferred, "macs", "params")) if cost in known][:2]
     figure, panels = new_figure(2, WIDTH, 4.4)
     for axes, cost in zip(panels, costs, strict=True):
         _scatter(axes, result, tables, cost)
-    panels[0].set_ylabel(f"{result['metric']} on {result['samples']} validation samples")
-    figure.suptitle(plain(f"Every plan that was evaluated on {result['network']}"))
+    panels[0].set_ylabel(f"{result.metric} on {result.samples} validation samples")
+    figure.suptitle(plain(f"Every plan that was evaluated on {result.network}"))
     legend_below(figure, panels[0])
     return figure
 
 
-def front(result: Mapping[str, Any]) -> Figure:
+def front(result: Result, found: Front) -> Figure:
     """Score against cost at every budget of the range: each method, the policy alone, and what nobody beats."""
-    found = result["front"]
-    label, unit = AXES[found["cost"]] if found["cost"] in AXES else (found["cost"], 1.0)
+    label, unit = AXES.get(found.cost, (found.cost, 1.0))
     figure, (axes,) = new_figure(1, WIDTH, 5.0)
-    for method in dict.fromkeys(point["method"] for point in found["points"]):
-        points = [point for point in found["points"] if point["method"] == method]
-        own = sorted((point["budget_cost"] / unit, point["score_validation"]) for point in points)
-        style = LINES.get("policy" if method == "policy" else points[0].get("role", method), "-")
+    for method in dict.fromkeys(point.method for point in found.points):
+        points = [point for point in found.points if point.method == method]
+        own = sorted((point.budget_cost / unit, point.score_validation) for point in points)
+        style = LINES.get("policy" if method == "policy" else points[0].role, "-")
         colour = LIMIT if method == "policy" else colour_of(method, result)
         title = "policy alone, no search" if method == "policy" else method
         axes.plot(*zip(*own, strict=True), style, marker="o", ms=4, color=colour, label=title)
-    dense = next(row["score_validation"] for row in result["rows"] if row["role"] == "dense")
+    dense = next(row.score_validation for row in result.rows if row.role == "dense")
     axes.axhline(dense, color=DENSE, ls=":", lw=1.2, label="dense")
     axes.set_xlabel(label)
-    axes.set_ylabel(f"{result['metric']}, all validation samples")
-    axes.set_title(plain(f"{result['network']} within {_asked(result)}"))
+    axes.set_ylabel(f"{result.metric}, all validation samples")
+    axes.set_title(plain(f"{result.network} within {_asked(result)}"))
     _show_shares(axes, result)
     legend_below(figure, axes)
     return figure
 
 
-def _scatter(axes: Axes, result: Mapping[str, Any], tables: Mapping[str, EpisodeTable], cost: str) -> None:
+def _scatter(axes: Axes, result: Result, tables: Mapping[str, EpisodeTable], cost: str) -> None:
     """One panel. It spans the pruned plans, which lie close to the budget; the dense network is a level line."""
     label, unit = AXES[cost]
     for name, table in tables.items():
@@ -202,21 +201,21 @@ def _scatter(axes: Axes, result: Mapping[str, Any], tables: Mapping[str, Episode
             alpha=0.4,
             label=f"{name}, all plans",
         )
-    for name, mark in result["marks"].items():
+    for name, mark in result.marks.items():
         if name != "dense":
-            _mark(axes, name, mark["costs"][cost] / unit, mark["score"], result)
-    limit = result["limits"].get(cost)
+            _mark(axes, name, mark.costs[cost] / unit, mark.score, result)
+    limit = result.limits.get(cost)
     if limit is not None:
         axes.axvline(limit / unit, color=LIMIT, ls="--", lw=1.3, label="budget")
-    dense = result["marks"]["dense"]
-    axes.axhline(dense["score"], color=DENSE, ls=":", lw=1.3, label="dense")
+    dense = result.marks["dense"]
+    axes.axhline(dense.score, color=DENSE, ls=":", lw=1.3, label="dense")
     axes.margins(x=0.08, y=0.08)
     axes.locator_params(axis="x", nbins=5)
     _show_shares(axes, result)
-    axes.set_xlabel(f"{label}\n(dense: {dense['costs'][cost] / unit:.3g})", fontsize=9)
+    axes.set_xlabel(f"{label}\n(dense: {dense.costs[cost] / unit:.3g})", fontsize=9)
 
 
-def _mark(axes: Axes, name: str, x: float, y: float, result: Mapping[str, Any]) -> None:
+def _mark(axes: Axes, name: str, x: float, y: float, result: Result) -> None:
     """Plans that need no search as diamonds and squares, the plan chosen of a method as a star."""
     plain = {UNIFORM_PLAN: "D", FILLED: "s"}
     shape, size, label = (plain[name], 9, name) if name in plain else ("*", 16, f"{name}, chosen plan")
@@ -224,21 +223,21 @@ def _mark(axes: Axes, name: str, x: float, y: float, result: Mapping[str, Any]) 
     axes.plot(x, y, shape, color=colour, label=label, markeredgecolor="black", markersize=size, zorder=5)
 
 
-def colour_of(name: str, result: Mapping[str, Any]) -> str:
+def colour_of(name: str, result: Result) -> str:
     """The same colour for a method in every picture."""
-    fixed = {"dense": DENSE, "uniform": UNIFORM, FILLED: FILLED_GREY, result["agent"]: LEARNED}
-    others = [method for method in result["searches"] if method not in fixed]
+    fixed = {"dense": DENSE, "uniform": UNIFORM, FILLED: FILLED_GREY, result.agent: LEARNED}
+    others = [method for method in result.searches if method not in fixed]
     return fixed.get(name) or OTHERS[others.index(name) % len(OTHERS)]
 
 
-def _budgets(result: Mapping[str, Any]) -> str:
-    return ", ".join(result["budgets"])
+def _budgets(result: Result) -> str:
+    return ", ".join(result.budgets)
 
 
-def _asked(result: Mapping[str, Any]) -> str:
+def _asked(result: Result) -> str:
     """The range where there was one: the search is of all its budgets."""
-    front = result.get("front")
-    return _budgets(result) if front is None else str(front["range"])
+    front = result.front
+    return _budgets(result) if front is None else front.range
 
 
 def legend_below(figure: Figure, axes: Axes) -> None:
@@ -247,11 +246,11 @@ def legend_below(figure: Figure, axes: Axes) -> None:
     figure.legend(handles, labels, loc="outside lower center", ncols=4, fontsize=9, frameon=False)
 
 
-def _show_shares(axes: Axes, result: Mapping[str, Any]) -> None:
+def _show_shares(axes: Axes, result: Result) -> None:
     """Accuracies as percentages."""
     from matplotlib.ticker import PercentFormatter
 
-    if result["metric"] == "accuracy":
+    if result.metric == "accuracy":
         axes.yaxis.set_major_formatter(PercentFormatter(1.0))
 
 

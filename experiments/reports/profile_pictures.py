@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +14,7 @@ from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import ErrorSummary
 from rlprune.devices.profiling.plans import at_levels
 from rlprune.experiments.reports.pictures import DENSE, LEARNED, LIMIT, OTHERS, UNIFORM, new_figure, save_figure
+from rlprune.experiments.runs.result import MixedPlans, ProfilePlans, Surface
 from rlprune.networks.network import Network
 
 if TYPE_CHECKING:
@@ -32,8 +32,8 @@ MIXES = {"in float": UNIFORM, "blocks dropped": LIMIT, "in int8": OTHERS[1], "dr
 """What a measured mix may be, and its colour."""
 
 
-def profile_series(profile: DeviceProfile, network: Network, name: str) -> dict[str, Any]:
-    """What the pictures show, as plain values, so that they can be drawn again without the network.
+def profile_plans(profile: DeviceProfile, network: Network, name: str) -> ProfilePlans:
+    """What the pictures show, so that they can be drawn again without the network.
 
     Args:
         network: of the profile.
@@ -43,41 +43,41 @@ def profile_series(profile: DeviceProfile, network: Network, name: str) -> dict[
     plans = np.array([plan.widths for plan in profile.measured], dtype=np.int64).reshape(-1, len(network.groups))
     latency = np.array([plan.latency_ms for plan in profile.measured])
     read = np.array([reading.widths for reading in profile.readings], dtype=np.int64).reshape(-1, len(network.groups))
-    return {
-        "title": f"{name} on {profile.runtime.name}, {profile.device}",
-        "error": asdict(profile.held_out),
-        "measured_ms": latency.tolist(),
-        "promised_ms": predict(plans).tolist() if len(plans) else [],
-        "held_out": [plan.held_out for plan in profile.measured],
-        "energy_source": profile.energy.source,
-        "energy_measured": profile.energy.measured,
-        "energy_mj": profile.energy(latency, network.macs(plans)).tolist() if len(plans) else [],
-        "metered_ms": predict(read).tolist() if len(read) else [],
-        "metered_mj": [reading.energy_mj for reading in profile.readings],
-        "surface": _surface(profile, network),
-        **({} if profile.mixed is None else {"mixes": _mixes(profile.mixed)}),
-    }
+    return ProfilePlans(
+        title=f"{name} on {profile.runtime.name}, {profile.device}",
+        error=profile.held_out,
+        measured_ms=latency.tolist(),
+        promised_ms=predict(plans).tolist() if len(plans) else [],
+        held_out=[plan.held_out for plan in profile.measured],
+        energy_source=profile.energy.source,
+        energy_measured=profile.energy.measured,
+        energy_mj=profile.energy(latency, network.macs(plans)).tolist() if len(plans) else [],
+        metered_ms=predict(read).tolist() if len(read) else [],
+        metered_mj=[reading.energy_mj for reading in profile.readings],
+        surface=_surface(profile, network),
+        mixes=None if profile.mixed is None else _mixes(profile.mixed),
+    )
 
 
-def _mixes(mixed: MixedLatency) -> dict[str, Any]:
+def _mixes(mixed: MixedLatency) -> MixedPlans:
     """Mixes of which something is promised."""
-    plans = [plan for plan in mixed.measured if plan.promised_ms is not None]
-    return {
-        "error": asdict(mixed.held_out),
-        "measured_ms": [plan.latency_ms for plan in plans],
-        "promised_ms": [plan.promised_ms for plan in plans],
-        "held_out": [plan.held_out for plan in plans],
-        "dropped": [len(plan.dropped) for plan in plans],
-        "int8": [len(plan.int8) for plan in plans],
-    }
+    plans = [(plan, plan.promised_ms) for plan in mixed.measured if plan.promised_ms is not None]
+    return MixedPlans(
+        error=mixed.held_out,
+        measured_ms=[plan.latency_ms for plan, _ in plans],
+        promised_ms=[promised for _, promised in plans],
+        held_out=[plan.held_out for plan, _ in plans],
+        dropped=[len(plan.dropped) for plan, _ in plans],
+        int8=[len(plan.int8) for plan, _ in plans],
+    )
 
 
-def draw_profile(series: Mapping[str, Any], folder: Path) -> list[Path]:
+def draw_profile(series: ProfilePlans, folder: Path) -> list[Path]:
     """Draw every picture that there are data for into ``folder`` and return the files, in the order of captions."""
-    measured, mixed = bool(series["measured_ms"]), bool(series.get("mixes", {}).get("measured_ms"))
+    measured = bool(series.measured_ms)
     figures = {
         "profile-promise": (measured, promise_of_profile),
-        "profile-mixes": (mixed, promise_of_mixes),
+        "profile-mixes": (series.mixes is not None and bool(series.mixes.measured_ms), promise_of_mixes),
         "profile-surface": (True, latency_surface),
         "profile-energy": (measured, energy_against_latency),
     }
@@ -85,28 +85,29 @@ def draw_profile(series: Mapping[str, Any], folder: Path) -> list[Path]:
     return [save_figure(draw(series), folder / f"{stem}.png") for stem, draw in drawn.items()]
 
 
-def promise_of_profile(series: Mapping[str, Any]) -> Figure:
+def promise_of_profile(series: ProfilePlans) -> Figure:
     """Promised against measured latency: fitted plans, and those that were held out."""
-    promised, measured = np.array(series["promised_ms"]), np.array(series["measured_ms"])
-    held_out = np.array(series["held_out"])
+    promised, measured = np.array(series.promised_ms), np.array(series.measured_ms)
+    held_out = np.array(series.held_out)
     shown = [
         ("fitted", promised[~held_out], measured[~held_out], UNIFORM),
         ("never seen by the fit", promised[held_out], measured[held_out], LIMIT),
     ]
-    return promise_scatter(series["title"], shown, ErrorSummary(**series["error"]))
+    return promise_scatter(series.title, shown, series.error)
 
 
-def promise_of_mixes(series: Mapping[str, Any]) -> Figure:
+def promise_of_mixes(series: ProfilePlans) -> Figure:
     """Promised against measured latency of plans that drop blocks and compute in int8."""
-    mixes = series["mixes"]
-    promised, measured, held_out = (np.array(mixes[name]) for name in ("promised_ms", "measured_ms", "held_out"))
-    kinds = np.minimum(mixes["dropped"], 1) + 2 * np.minimum(mixes["int8"], 1)
+    mixes = series.mixes
+    assert mixes is not None  # drawn only where there are some
+    promised, measured, held_out = map(np.array, (mixes.promised_ms, mixes.measured_ms, mixes.held_out))
+    kinds = np.minimum(mixes.dropped, 1) + 2 * np.minimum(mixes.int8, 1)
     shown = [
         (label, promised[kinds == kind], measured[kinds == kind], colour)
         for kind, (label, colour) in enumerate(MIXES.items())
         if (kinds == kind).any()
     ]
-    figure = promise_scatter(series["title"], shown, ErrorSummary(**mixes["error"]))
+    figure = promise_scatter(series.title, shown, mixes.error)
     rings: dict[str, Any] = {
         "markersize": 8,
         "markerfacecolor": "none",
@@ -142,7 +143,7 @@ def promise_scatter(
     return figure
 
 
-def _surface(profile: DeviceProfile, network: Network) -> dict[str, Any]:
+def _surface(profile: DeviceProfile, network: Network) -> Surface:
     """Predicted latency over the widths of the costliest group and of its neighbour, the others at half width."""
     predict, lowest = profile.predictor.bind(network), profile.lowest()
     pair = _costliest_pair(profile, network)
@@ -152,12 +153,13 @@ def _surface(profile: DeviceProfile, network: Network) -> dict[str, Any]:
     plans[:, :, pair[0]] = np.array(widths[0])[:, None]
     plans[:, :, pair[1]] = np.array(widths[1])[None, :]
     names = [network.groups[i].name for i in pair]
-    return {
-        "groups": names,
-        "widths": widths,
-        "paying": [list(profile.widths[name]) for name in names],
-        "latency_ms": predict(plans.reshape(-1, plans.shape[2])).reshape(plans.shape[:2]).tolist(),
-    }
+    latency = predict(plans.reshape(-1, plans.shape[2])).reshape(plans.shape[:2])
+    return Surface(
+        groups=names,
+        widths=widths,
+        paying=[list(profile.widths[name]) for name in names],
+        latency_ms=[line.tolist() for line in latency],
+    )
 
 
 def _costliest_pair(profile: DeviceProfile, network: Network) -> tuple[int, int]:
@@ -170,30 +172,30 @@ def _costliest_pair(profile: DeviceProfile, network: Network) -> tuple[int, int]
     return first, max(neighbours, key=lambda index: float(saved[index]), default=first)
 
 
-def latency_surface(series: Mapping[str, Any]) -> Figure:
+def latency_surface(series: ProfilePlans) -> Figure:
     """Latency over two groups' widths; ticks are the widths that pay."""
-    surface = series["surface"]
+    surface = series.surface
     figure, (axes,) = new_figure(1, 6.6, 5.2)
-    latency = np.array(surface["latency_ms"])
-    mesh = axes.pcolormesh(*surface["widths"], latency.T, shading="nearest", cmap="viridis")
+    latency = np.array(surface.latency_ms)
+    mesh = axes.pcolormesh(*surface.widths, latency.T, shading="nearest", cmap="viridis")
     figure.colorbar(mesh, label="predicted latency in ms")
-    axes.set_xticks(surface["paying"][0])
-    axes.set_yticks(surface["paying"][1])
-    axes.set_xlabel(f"channels of {surface['groups'][0]}")
-    axes.set_ylabel(f"channels of {surface['groups'][1]}")
-    axes.set_title(f"{series['title']}: ticks are the widths that pay", fontsize=9)
+    axes.set_xticks(surface.paying[0])
+    axes.set_yticks(surface.paying[1])
+    axes.set_xlabel(f"channels of {surface.groups[0]}")
+    axes.set_ylabel(f"channels of {surface.groups[1]}")
+    axes.set_title(f"{series.title}: ticks are the widths that pay", fontsize=9)
     axes.grid(visible=False)
     return figure
 
 
-def energy_against_latency(series: Mapping[str, Any]) -> Figure:
+def energy_against_latency(series: ProfilePlans) -> Figure:
     """Energy of the measured plans: what the model says of all, and metered points where there were any."""
     figure, (axes,) = new_figure(1, 6.2, 4.6)
-    kind = "model fitted to the meter" if series["metered_mj"] else "E = P x T, power stated"
-    axes.plot(series["measured_ms"], series["energy_mj"], "o", color=UNIFORM, markersize=4, label=kind)
-    if series["metered_mj"]:
-        axes.plot(series["metered_ms"], series["metered_mj"], "D", color=LIMIT, markersize=6, label="metered")
+    kind = "model fitted to the meter" if series.metered_mj else "E = P x T, power stated"
+    axes.plot(series.measured_ms, series.energy_mj, "o", color=UNIFORM, markersize=4, label=kind)
+    if series.metered_mj:
+        axes.plot(series.metered_ms, series.metered_mj, "D", color=LIMIT, markersize=6, label="metered")
     axes.set(xlabel="latency in ms", ylabel="energy of one inference in mJ", xlim=(0, None), ylim=(0, None))
-    axes.set_title(f"{series['title']}\n{series['energy_source']}", fontsize=9)
+    axes.set_title(f"{series.title}\n{series.energy_source}", fontsize=9)
     axes.legend(loc="upper left", fontsize=8, frameon=False)
     return figure

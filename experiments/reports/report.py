@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments.fronting.answer import Fronts
@@ -22,14 +21,13 @@ from rlprune.experiments.reports import (
 )
 from rlprune.experiments.reports.pictures import draw_all
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
-from rlprune.experiments.runs.result_shape import MALFORMED
-from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.result import MALFORMED, Result, Row
 from rlprune.experiments.runs.run_folder import FRONT, NETWORKS, PAGE, POLICY, REPORT, RunFolder
 from rlprune.experiments.settings.commands import of_run
 from rlprune.support.files import read_json
 
 
-def write_report(run: RunFolder) -> dict[str, Any]:
+def write_report(run: RunFolder) -> Result:
     """Draw the pictures, write ``report.html`` and ``report.md``, and return the result they rest on.
 
     Raises:
@@ -50,22 +48,22 @@ def write_report(run: RunFolder) -> dict[str, Any]:
     return result
 
 
-def episode_tables(run: RunFolder, result: Mapping[str, Any]) -> dict[str, EpisodeTable]:
+def episode_tables(run: RunFolder, result: Result) -> dict[str, EpisodeTable]:
     """Method to its table of episodes."""
-    return {name: read_csv(run.episodes(name)) for name in result["searches"]}
+    return {name: read_csv(run.episodes(name)) for name in result.searches}
 
 
-def notes(result: Mapping[str, Any]) -> str:
+def notes(result: Result) -> str:
     """What the columns mean, and what the measured ones rest on."""
-    return " ".join(result["notes"])
+    return " ".join(result.notes)
 
 
-def plan_table(result: Mapping[str, Any], rows: Sequence[Row]) -> str:
+def plan_table(result: Result, rows: Sequence[Row]) -> str:
     """Channels of each group in every row, as Markdown."""
     return markdown_table(report_sections.plan_table(result, rows))
 
 
-def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
+def report_of(run: RunFolder, result: Result) -> Document:
     """The report; its pictures are drawn on the way, and the run's own front is written."""
     tables = episode_tables(run, result)
     fronts = fronts_of([Source(run.path.name, result, tables)], Wishes(kept=True))
@@ -73,7 +71,7 @@ def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
     pictures = _draw(run, result, tables, fronts)
     versions = run.path / "versions.json"
     return Document(
-        f"{result['network']} on {result['task']}, {_budgets(result)}",
+        f"{result.network} on {result.task}, {_budgets(result)}",
         report_outcome.opening(result, [name for name in NETWORKS if (run.path / name).is_file()]),
         [
             *report_sections.front(result, pictures),
@@ -89,25 +87,23 @@ def report_of(run: RunFolder, result: Mapping[str, Any]) -> Document:
                 result,
                 run.command(),
                 read_json(versions, RunError) if versions.is_file() else {},
-                of_run(run.path, run.config(), result["budgets"], (run.path / POLICY).is_file()),
+                of_run(run.path, run.config(), result.budgets, (run.path / POLICY).is_file()),
             ),
             report_sections.glossary(),
         ],
     )
 
 
-def _budgets(result: Mapping[str, Any]) -> str:
-    front = result.get("front")
-    return ", ".join(result["budgets"]) if front is None else str(front["range"])
+def _budgets(result: Result) -> str:
+    front = result.front
+    return ", ".join(result.budgets) if front is None else front.range
 
 
-def _draw(
-    run: RunFolder, result: Mapping[str, Any], tables: Mapping[str, EpisodeTable], fronts: Fronts
-) -> dict[str, Path]:
+def _draw(run: RunFolder, result: Result, tables: Mapping[str, EpisodeTable], fronts: Fronts) -> dict[str, Path]:
     """Every picture that there are data for, by its name."""
     drawn = draw_all(run.path, result, tables)
     drawn += fronts.draw(run.path / "pictures", report_objectives.PICTURE)
     drawn += confusion_picture.draw_confusion(result, run.path / "pictures")
-    if result.get("profile") is not None:
-        drawn += profile_pictures.draw_profile(result["profile"], run.path / "pictures")
+    if result.profile is not None:
+        drawn += profile_pictures.draw_profile(result.profile, run.path / "pictures")
     return {path.stem: path for path in drawn}

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlprune.experiments.presenting.document import Block, Folded, Picture, Section, Table, Words
-from rlprune.experiments.reports.report_outcome import Result, dense_of
-from rlprune.experiments.runs.details import LESS, LOWER, label_of, last_split, measure_text, numbers_table, told_of
-from rlprune.experiments.runs.rows import score_text
+from rlprune.experiments.reports.report_outcome import dense_of
+from rlprune.experiments.runs.columns import score_text
+from rlprune.experiments.runs.details import LOWER, label_of, measure_text, numbers_table
+from rlprune.experiments.runs.result import Result, ToldDetails
 from rlprune.tasks.measures import Details
 
 CONFUSION, RECALL, SUPPORT = "confusion", "class_recall", "class_support"
@@ -29,29 +30,30 @@ def details(result: Result, pictures: Mapping[str, Path]) -> list[Section]:
     if not kept:
         return []
     drawn: list[Block] = [Picture(pictures[CONFUSION], CAPTION)] if CONFUSION in pictures else []
-    mistakes = [] if drawn else _mistakes(dense, kept, result["winner"])
-    told = [*_formula(kept, result["winner"]), *drawn, *mistakes, *_lost(dense, kept, result["winner"])]
+    mistakes = [] if drawn else _mistakes(dense, kept, result.winner)
+    told = [*_formula(kept, result.winner), *drawn, *mistakes, *_lost(dense, kept, result.winner)]
     return [Section("In detail", [*_measures(result, split), *told, *_folded(result, split)])]
 
 
 def compared(result: Result) -> tuple[Details, Details, str]:
     """Details of the dense network and of the kept plan, and the split that they are of."""
-    split = last_split(result, result["winner"])
-    return told_of(result, dense_of(result).name, split), told_of(result, result["winner"], split), split
+    told = result.details or ToldDetails([], {})
+    split = told.last_split(result.winner)
+    return told.of(dense_of(result).name, split), told.of(result.winner, split), split
 
 
 def _measures(result: Result, split: str) -> list[Block]:
     """Every measure of every network."""
-    heads, lines = numbers_table(result, split)
+    heads, lines = numbers_table(result.details, [row.name for row in result.rows], split)
     if not lines:
         return []
-    arrows = [Words(f"{LOWER.strip()}: less is better; of all else more is.")] if result["details"][LESS] else []
-    return [Table(heads, lines), *arrows]
+    arrows = [Words(f"{LOWER.strip()}: less is better; of all else more is.")]
+    return [Table(heads, lines), *(arrows if result.details and result.details.lower_is_better else [])]
 
 
 def _folded(result: Result, split: str) -> list[Block]:
     """The same of the validation samples, where the test is shown."""
-    heads, lines = numbers_table(result, "validation")
+    heads, lines = numbers_table(result.details, [row.name for row in result.rows], "validation")
     return [Folded("The same on the validation samples", [Table(heads, lines)])] if lines and split == "test" else []
 
 

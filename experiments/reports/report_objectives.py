@@ -9,7 +9,6 @@ from rlprune.experiments.fronting.answer import Fronts
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
 from rlprune.experiments.fronting.tables import front_table, volume_table, volume_title
 from rlprune.experiments.presenting.document import Block, Bullets, Folded, Picture, Section, Table, Words
-from rlprune.experiments.runs.rows import Row
 from rlprune.experiments.runs.verdict import equals_of_best, ranked, reason
 
 PICTURE = "front-of-objectives"
@@ -49,8 +48,8 @@ def _more(fronts: Fronts) -> str:
 def _reason(fronts: Fronts) -> str:
     """Why the kept plan is not the knee, where it is for the divergence, which is no objective here."""
     plan = fronts.chosen[1].plan
-    rows = [Row.from_dict(row) for row in plan.source.result["rows"]]
-    of_range = plan.source.result.get("front") is not None  # preferences chose its budget
+    rows = plan.source.result.rows
+    of_range = plan.source.result.front is not None  # preferences chose its budget
     by_divergence = ranked(rows)[0].widths == plan.choices and equals_of_best(rows)
     return reason(rows, fronts.metric) if by_divergence and not of_range else ""
 

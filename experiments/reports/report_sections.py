@@ -9,8 +9,9 @@ from typing import Any
 from rlprune.experiments.presenting.document import Block, Code, Folded, Picture, Section, Table, Terms, Words
 from rlprune.experiments.reports import profile_pictures, report_objectives
 from rlprune.experiments.reports.pictures import unsearched
-from rlprune.experiments.reports.report_outcome import Result, rows_of, short
-from rlprune.experiments.runs.rows import Row, columns, score_text
+from rlprune.experiments.reports.report_outcome import rows_of, short
+from rlprune.experiments.runs.columns import columns, score_text
+from rlprune.experiments.runs.result import Result, Row, StatedPoint, TotalCost
 from rlprune.experiments.runs.verdict import COLLAPSE
 
 CAPTIONS = {
@@ -54,8 +55,8 @@ def picture(pictures: Mapping[str, Path], stem: str) -> list[Block]:
 def methods(result: Result) -> Section:
     """All networks in one table, and the verdict."""
     rows = rows_of(result)
-    verdict = result["verdict"].split(COLLAPSE)[0]
-    return Section("All methods", [rows_table(result["metric"], rows, result["winner"]), Words(verdict)])
+    verdict = result.verdict.split(COLLAPSE)[0]
+    return Section("All methods", [rows_table(result.metric, rows, result.winner), Words(verdict)])
 
 
 def rows_table(metric: str, rows: Sequence[Row], best: str | None = None) -> Table:
@@ -68,19 +69,19 @@ def rows_table(metric: str, rows: Sequence[Row], best: str | None = None) -> Tab
 
 def front(result: Result, pictures: Mapping[str, Path]) -> list[Section]:
     """The front of a range: a line a budget, a column a method; what nobody beats is bold."""
-    found = result.get("front")
+    found = result.front
     if found is None:
         return []
-    agent = result["agent"]
-    points = {(point["budget"], point["method"]): point for point in found["points"]}
+    agent = result.agent
+    points = {(point.budget, point.method): point for point in found.points}
     names = list(dict.fromkeys(method for _, method in points))
     lines = [
-        _front_line(budget, names, points, agent, found["best"])
+        _front_line(budget, names, points, agent, found.best)
         for budget in dict.fromkeys(budget for budget, _ in points)
     ]
     heads = ["budget", *names, f"latency of {agent}, ms", "energy, mJ"]
     words = (
-        f"Validation {result['metric']} at every budget; bold: no other plan is as good for less. policy is the "
+        f"Validation {result.metric} at every budget; bold: no other plan is as good for less. policy is the "
         "learned policy by itself: one walk, no search. "
         f"Plans: `plans/{agent}-*.json`, `plans/policy-*.json`."
     )
@@ -88,19 +89,19 @@ def front(result: Result, pictures: Mapping[str, Path]) -> list[Section]:
 
 
 def _front_line(
-    budget: str, names: list[str], points: Mapping[tuple[str, str], Result], agent: str, best: Sequence[str]
+    budget: str, names: list[str], points: Mapping[tuple[str, str], StatedPoint], agent: str, best: Sequence[str]
 ) -> list[str]:
     own = points[budget, agent]
-    latency = own["latency_measured_ms"] or own["latency_promised_ms"]
+    latency = own.latency_measured_ms or own.latency_promised_ms
     scores = [_score_cell(points.get((budget, name)), best) for name in names]
-    return [budget, *scores, _shown(latency), _shown(own["energy_mj"])]
+    return [budget, *scores, _shown(latency), _shown(own.energy_mj)]
 
 
-def _score_cell(point: Result | None, best: Sequence[str]) -> str:
+def _score_cell(point: StatedPoint | None, best: Sequence[str]) -> str:
     if point is None:
         return "-"
-    text = score_text(point["score_validation"])
-    return f"**{text}**" if point["name"] in best else text
+    text = score_text(point.score_validation)
+    return f"**{text}**" if point.name in best else text
 
 
 def _shown(value: float | None) -> str:
@@ -116,12 +117,12 @@ def plan(result: Result, pictures: Mapping[str, Path]) -> Section:
 
 def _mixed(result: Result) -> bool:
     """Whether more than channels was decided."""
-    return any("kind" in choice for choice in result["groups"])
+    return any(choice.kind is not None for choice in result.groups)
 
 
 def plan_table(result: Result, rows: Sequence[Row]) -> Table:
     """What each choice has in every row: channels, percent, bits, or whether a block stays."""
-    names = [group["name"] for group in result["groups"]]
+    names = [group.name for group in result.groups]
     cells = [[f"`{name}`", *(str(row.widths[index]) for row in rows)] for index, name in enumerate(names)]
     return Table(["choice" if _mixed(result) else "group", *(row.name for row in rows)], cells)
 
@@ -144,30 +145,30 @@ def promises(result: Result, pictures: Mapping[str, Path]) -> list[Section]:
 
 def cost(result: Result) -> Section:
     """Evaluations and time of each method, and the time of every phase."""
-    phases = [[name, f"{seconds:.1f}"] for name, seconds in result["seconds"].items()]
+    phases = [[name, f"{seconds:.1f}"] for name, seconds in result.seconds.items()]
     blocks: list[Block] = [Words(_cost_words(result)), search_table(result)]
     return Section("What it cost", [*blocks, Folded("Seconds of every phase", [Table(["phase", "seconds"], phases)])])
 
 
 def _cost_words(result: Result) -> str:
-    cost = result.get("cost") or {"sessions": 1}
-    evaluations = sum(item["evaluations"] for item in result["searches"].values())
-    phases = "all phases" if cost["sessions"] == 1 else "all phases of the last session"
-    words = f"{evaluations} evaluations; {phases} together {sum(result['seconds'].values()):.0f} seconds."
-    return f"{words} {_own_clock(cost)}" if "wall_seconds" in cost else words
+    cost = result.cost
+    evaluations = sum(item.evaluations for item in result.searches.values())
+    phases = "all phases" if cost is None or cost.sessions == 1 else "all phases of the last session"
+    words = f"{evaluations} evaluations; {phases} together {sum(result.seconds.values()):.0f} seconds."
+    return f"{words} {_own_clock(cost)}" if cost is not None else words
 
 
-def _own_clock(cost: Result) -> str:
+def _own_clock(cost: TotalCost) -> str:
     """What the run folder noted, over all sessions."""
     energy = "Energy was not measured"
-    if cost["energy_j"] is not None:
-        energy = f"Energy: {cost['energy_j']:.0f} J, {cost['energy_source']}"
+    if cost.energy_j is not None:
+        energy = f"Energy: {cost.energy_j:.0f} J, {cost.energy_source}"
     words = (
-        f"From loading to here: {cost['wall_seconds']:.0f} seconds of wall time, "
-        f"{cost['cpu_seconds']:.0f} of processor time. {energy}."
+        f"From loading to here: {cost.wall_seconds:.0f} seconds of wall time, "
+        f"{cost.cpu_seconds:.0f} of processor time. {energy}."
     )
-    resumed = f" It was interrupted and went on: {cost['sessions']} sessions, all of them counted."
-    return words + (resumed if cost["sessions"] > 1 else "")
+    resumed = f" It was interrupted and went on: {cost.sessions} sessions, all of them counted."
+    return words + (resumed if cost.sessions > 1 else "")
 
 
 def search_table(result: Result) -> Table:
@@ -176,11 +177,11 @@ def search_table(result: Result) -> Table:
     cells = [
         [
             name,
-            *(str(item[key]) for key in ("episodes", "evaluations", "cache_hits")),
-            f"{item['best_reward']:.4f}",
-            *(f"{item[key]:.1f}" for key in ("seconds", "inference_seconds")),
+            *map(str, (item.episodes, item.evaluations, item.cache_hits)),
+            f"{item.best_reward:.4f}",
+            *(f"{seconds:.1f}" for seconds in (item.seconds, item.inference_seconds)),
         ]
-        for name, item in result["searches"].items()
+        for name, item in result.searches.items()
     ]
     return Table(heads, cells)
 
@@ -219,15 +220,15 @@ def _mapping(values: Mapping[str, object]) -> Table:
 
 def _facts(result: Result) -> dict[str, object]:
     facts: dict[str, object] = {
-        "seed": result["seed"],
-        "reward": result["reward"],
-        "validation samples of one evaluation": result["samples"],
-        **{f"reward of {row['name']}": f"{result['marks'][row['name']]['reward']:.4f}" for row in unsearched(result)},
-        **{LABELS.get(name, name): value for name, value in (result["device"] or {}).items()},
+        "seed": result.seed,
+        "reward": result.reward,
+        "validation samples of one evaluation": result.samples,
+        **{f"reward of {row.name}": f"{result.marks[row.name].reward:.4f}" for row in unsearched(result)},
+        **{LABELS.get(name, name): value for name, value in (result.device or {}).items()},
     }
-    if result.get("fingerprint") is not None:
-        facts["fingerprint of the network"] = result["fingerprint"]
-    digests = result.get("data") or {}
+    if result.fingerprint is not None:
+        facts["fingerprint of the network"] = result.fingerprint
+    digests = result.data or {}
     return facts | {f"sha256 of the {split} data": digest for split, digest in digests.items()}
 
 

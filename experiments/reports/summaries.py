@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from rlprune.experiments.presenting.document import block_to_markdown
 from rlprune.experiments.reports import profile_pictures
@@ -12,20 +11,18 @@ from rlprune.experiments.reports.hparams import hparams_of, metrics_of
 from rlprune.experiments.reports.report import notes, plan_table
 from rlprune.experiments.reports.report_sections import CAPTIONS, front
 from rlprune.experiments.reports.tensorboard import EpisodeWriter
-from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.result import Result, Row
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.runs.tables import markdown_rows
 from rlprune.experiments.settings.verb_configs import TrainConfig
 
 
-def write_summaries(
-    run: RunFolder, config: TrainConfig, result: Mapping[str, Any], writers: Mapping[str, EpisodeWriter]
-) -> None:
+def write_summaries(run: RunFolder, config: TrainConfig, result: Result, writers: Mapping[str, EpisodeWriter]) -> None:
     """Settings and results with every method's curves; pictures and texts of the run with the agent's.
 
     The pictures of the profile stay in the report: they show the device, not the run.
     """
-    rows = [Row.from_dict(row) for row in result["rows"]]
+    rows = result.rows
     dense = next(row for row in rows if row.role == "dense")
     for row in rows:
         if row.name in writers:
@@ -40,7 +37,7 @@ def _pictures(run: RunFolder) -> list[Path]:
     return [path for path in paths if path.is_file()]
 
 
-def _texts(run: RunFolder, result: Mapping[str, Any], rows: list[Row]) -> dict[str, str]:
-    outcome = [result["verdict"], markdown_rows(result["metric"], rows), notes(result)]
+def _texts(run: RunFolder, result: Result, rows: list[Row]) -> dict[str, str]:
+    outcome = [result.verdict, markdown_rows(result.metric, rows), notes(result)]
     outcome += [block_to_markdown(block) for section in front(result, {}) for block in section.blocks]
     return {"outcome": "\n\n".join(outcome), "plan": plan_table(result, rows), "reproduce": f"`{run.command()}`"}

@@ -10,12 +10,12 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rlprune.agents.search import Episode
+from rlprune.agents.searcher import Episode
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.reports.curves import Curves, Scalars, curves_of
 from rlprune.experiments.reports.hparams import HParam
 from rlprune.experiments.runs.interruption import uninterrupted
-from rlprune.experiments.runs.rows import UNSEARCHED
+from rlprune.experiments.runs.result import UNSEARCHED
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
-from rlprune.agents.search import Episode
+from rlprune.agents.searcher import Episode
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.budgets.limits import cost_name
 from rlprune.errors import RunError

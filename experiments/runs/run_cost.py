@@ -15,6 +15,7 @@ from typing import Any, get_type_hints
 from rlprune.devices.meters import PowerMeter, meters_of
 from rlprune.devices.meters.base import EnergyCounter
 from rlprune.errors import DeviceError, RunError
+from rlprune.experiments.runs.result import TotalCost
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.settings.options import fits
 from rlprune.support.files import read_json
@@ -90,19 +91,19 @@ class RunCost:
         if time.monotonic() - self._start >= self._written + EVERY_S:
             self._write()
 
-    def total(self, evaluations: int) -> dict[str, Any]:
+    def total(self, evaluations: int) -> TotalCost:
         """Over all sessions so far; the energy is None where it is not known of each of them."""
         self._write()
         sessions = [*self._earlier, self._now]
         energies = [session.energy_j for session in sessions if session.energy_j is not None]
-        return {
-            "evaluations": evaluations,
-            "wall_seconds": sum(session.seconds for session in sessions),
-            "cpu_seconds": sum(session.cpu_seconds for session in sessions),
-            "sessions": len(sessions),
-            "energy_j": sum(energies) if len(energies) == len(sessions) else None,
-            "energy_source": self.energy_source,
-        }
+        return TotalCost(
+            evaluations=evaluations,
+            wall_seconds=sum(session.seconds for session in sessions),
+            cpu_seconds=sum(session.cpu_seconds for session in sessions),
+            sessions=len(sessions),
+            energy_j=sum(energies) if len(energies) == len(sessions) else None,
+            energy_source=self.energy_source,
+        )
 
     def _write(self) -> None:
         now = self._now

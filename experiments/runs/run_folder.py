@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 
 from rlprune.errors import RunError
 from rlprune.experiments.runs.free_folder import STATUS, check_free
-from rlprune.experiments.runs.result_shape import checked_result
+from rlprune.experiments.runs.result import Result, read_result
 from rlprune.experiments.settings import commands
 from rlprune.experiments.settings.options import as_dict, from_dict
 from rlprune.experiments.settings.verb_configs import TrainConfig
@@ -217,13 +217,13 @@ class RunFolder:
         """
         return from_dict(TrainConfig, read_yaml(self.path / CONFIG, RunError), f"{self.path / CONFIG}: ")
 
-    def result(self) -> dict[str, Any]:
+    def result(self) -> Result:
         """The content of ``result.json``.
 
         Raises:
             RunError: it is missing, or does not hold what a result holds.
         """
-        return checked_result(read_json(self.path / RESULT, RunError), self.path / RESULT)
+        return read_result(self.path / RESULT)
 
     def command(self) -> str:
         """The command line of the run. Raises as :meth:`result`."""

@@ -7,7 +7,8 @@ import textwrap
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from rlprune.experiments.runs.rows import AGENT, LEARNED, Row, columns
+from rlprune.experiments.runs.columns import columns
+from rlprune.experiments.runs.result import AGENT, LEARNED, Row
 
 if TYPE_CHECKING:
     from rich.console import Console

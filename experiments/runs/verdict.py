@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
+from rlprune.experiments.runs.columns import score_text
 from rlprune.experiments.runs.ranking import best_first, leaders
-from rlprune.experiments.runs.rows import AGENT, BASELINE, DENSE, FILLED, Row, score_text
+from rlprune.experiments.runs.result import AGENT, BASELINE, DENSE, FILLED, Row
 
 COLLAPSE = " **Collapse:**"
 SAME_ACTION = 0.01

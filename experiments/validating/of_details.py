@@ -6,7 +6,6 @@ import math
 from collections.abc import Iterator
 from typing import Any
 
-from rlprune.experiments.runs.details import told_of
 from rlprune.experiments.validating.claims import Claims, Tolerance
 from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.tolerances import Tolerances
@@ -15,14 +14,15 @@ from rlprune.tasks.measures import Details
 
 def check_details(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> None:
     """Every measure of every network in the table, on both splits; after the test scores were checked."""
-    if "details" not in rebuilt.result:
+    told = rebuilt.result.details
+    if told is None:
         return
-    for row in rebuilt.result["rows"]:
-        if rebuilt.impossible(row["widths"]) is None:
-            for split, found in rebuilt.candidate(row["widths"], row["role"]).details.items():
-                claimed = told_of(rebuilt.result, row["name"], split)
+    for row in rebuilt.result.rows:
+        if rebuilt.impossible(row.widths) is None:
+            for split, found in rebuilt.candidate(row.widths, row.role).details.items():
+                claimed = told.of(row.name, split)
                 samples = len(getattr(rebuilt.evaluator.task, split))
-                _check_split(claims, f"{row['name']}, {split}", claimed, found, tolerances, samples)
+                _check_split(claims, f"{row.name}, {split}", claimed, found, tolerances, samples)
 
 
 def _check_split(

@@ -18,6 +18,7 @@ from rlprune.devices import DeviceProfile
 from rlprune.errors import RunError
 from rlprune.experiments.pipeline.candidate import digest, weights
 from rlprune.experiments.pipeline.results import labelled
+from rlprune.experiments.runs.result import TotalCost
 from rlprune.experiments.runs.run_cost import FILE, read_sessions
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PROFILE, TENSORS
 from rlprune.experiments.validating.claims import EXACT, Claims, Tolerance
@@ -45,13 +46,13 @@ def check_inputs(claims: Claims, rebuilt: Rebuilt) -> None:
     result, network, task = rebuilt.result, rebuilt.network, rebuilt.material.task
     found: dict[str, Any] = {"fingerprint": network.fingerprint, "weights": digest(weights(network.model))}
     for name, value in found.items():
-        _recorded(claims, name, result["network"], result.get(name), value)
+        _recorded(claims, name, result.network, getattr(result, name), value)
     for which in APART:
-        _recorded(claims, "samples", which, (result.get("data") or {}).get(which), split_digest(getattr(task, which)))
-    claimed = [f"{group['name']} {group['width']}" for group in result["groups"]]
+        _recorded(claims, "samples", which, (result.data or {}).get(which), split_digest(getattr(task, which)))
+    claimed = [f"{group.name} {group.width}" for group in result.groups]
     there = [f"{label} {choice.full}" for label, choice in labelled(rebuilt.problem.space)]
-    claims.equal("groups", result["network"], claimed, there)
-    claims.near("samples of one evaluation", "validation", result["samples"], rebuilt.evaluator.dense.samples, EXACT)
+    claims.equal("groups", result.network, claimed, there)
+    claims.near("samples of one evaluation", "validation", result.samples, rebuilt.evaluator.dense.samples, EXACT)
     _check_profile(claims, rebuilt)
 
 
@@ -69,59 +70,61 @@ def _check_profile(claims: Claims, rebuilt: Rebuilt) -> None:
         claims.differs("profile", PROFILE, "as it was measured, and of this network", rebuilt.lacking)
     elif path.is_file():
         device = DeviceProfile.load(path).device
-        claims.equal("profile", PROFILE, rebuilt.result["device"]["device"], device, "its seal fits")
+        claims.equal("profile", PROFILE, (rebuilt.result.device or {}).get("device"), device, "its seal fits")
 
 
 def check_settings(claims: Claims, rebuilt: Rebuilt) -> None:
     """Result and settings tell the same."""
     for name in SETTINGS:
-        claims.equal("setting", name, rebuilt.result[name], getattr(rebuilt.config, name), "result and config.yaml")
+        claims.equal(
+            "setting", name, getattr(rebuilt.result, name), getattr(rebuilt.config, name), "result and config.yaml"
+        )
 
 
 def check_cost(claims: Claims, rebuilt: Rebuilt, then: Mapping[str, Any]) -> None:
     """Versions, machine and cost are stated; the cost is the sum of its parts."""
     missing = [name for name in (*LIBRARIES, *MACHINE) if name not in then]
     claims.equal("versions and machine", "versions.json", "stated", f"without {missing}" if missing else "stated", "")
-    cost = rebuilt.result.get("cost")
+    cost = rebuilt.result.cost
     if cost is None:
         claims.unchecked("cost", "of the run", None, EARLIER)
         return
-    searched = sum(item["evaluations"] for item in rebuilt.result["searches"].values())
-    claims.near("evaluations", "of the run", cost["evaluations"], searched, EXACT)
-    with claims.reading("sessions", FILE, cost["sessions"]):
+    searched = sum(item.evaluations for item in rebuilt.result.searches.values())
+    claims.near("evaluations", "of the run", cost.evaluations, searched, EXACT)
+    with claims.reading("sessions", FILE, cost.sessions):
         sessions = read_sessions(rebuilt.run.path / FILE)
-        claims.near("sessions", "of the run", cost["sessions"], len(sessions), EXACT)
+        claims.near("sessions", "of the run", cost.sessions, len(sessions), EXACT)
         for name, key in (("wall_seconds", "seconds"), ("cpu_seconds", "cpu_seconds")):
             total = sum(float(getattr(session, key)) for session in sessions)
-            claims.near(name, "of the run", cost[name], total, WRITTEN_LATER)
+            claims.near(name, "of the run", getattr(cost, name), total, WRITTEN_LATER)
         _check_energy(claims, cost, [session.energy_j for session in sessions])
 
 
-def _check_energy(claims: Claims, cost: Mapping[str, Any], energies: list[float | None]) -> None:
+def _check_energy(claims: Claims, cost: TotalCost, energies: list[float | None]) -> None:
     known = [energy for energy in energies if energy is not None]
-    if cost["energy_j"] is None:
-        claims.unchecked("energy, J", "of the run", None, cost["energy_source"])
+    if cost.energy_j is None:
+        claims.unchecked("energy, J", "of the run", None, cost.energy_source)
     elif len(known) < len(energies):
-        claims.differs("energy, J", "of the run", cost["energy_j"], f"{FILE} does not hold it of every session")
+        claims.differs("energy, J", "of the run", cost.energy_j, f"{FILE} does not hold it of every session")
     else:
-        later = Tolerance(0.01, LATER / max(cost["wall_seconds"], 1.0), WRITTEN_LATER.why)
-        claims.near("energy, J", "of the run", cost["energy_j"], sum(known), later)
+        later = Tolerance(0.01, LATER / max(cost.wall_seconds, 1.0), WRITTEN_LATER.why)
+        claims.near("energy, J", "of the run", cost.energy_j, sum(known), later)
 
 
 def check_files(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> None:
     """The delivered files are the network that the winner's plan gives again."""
     result = rebuilt.result
-    row = next((row for row in result["rows"] if row["name"] == result["winner"]), None)
-    if row is None or rebuilt.impossible(row["widths"]) is not None:
+    row = next((row for row in result.rows if row.name == result.winner), None)
+    if row is None or rebuilt.impossible(row.widths) is not None:
         claims.unchecked("network", TENSORS, None, "the winner's channels fit no network")
         return
-    delivered = rebuilt.candidate(row["widths"], row["role"]).delivered
+    delivered = rebuilt.candidate(row.widths, row.role).delivered
     _check_weights(claims, rebuilt.run.path / TENSORS, _tensors, delivered.module, tolerances)
     if delivered.stored and (reason := _not_written(rebuilt, COMPACT)) is not None:
         claims.unchecked("weights", COMPACT, None, reason)
     elif delivered.stored:
         _check_weights(claims, rebuilt.run.path / COMPACT, _compact_tensors, delivered.module, tolerances)
-    _check_onnx(claims, rebuilt, delivered, row["batch"])
+    _check_onnx(claims, rebuilt, delivered, row.batch)
     _check_outputs(claims, rebuilt, delivered.module)
 
 
@@ -169,7 +172,7 @@ def _apart(claimed: torch.Tensor, found: torch.Tensor) -> float:
 
 def _not_written(rebuilt: Rebuilt, name: str) -> str | None:
     """Why the run did not write a file, as its notes say it."""
-    return next((note for note in rebuilt.result["notes"] if note.startswith(f"{name} is not written")), None)
+    return next((note for note in rebuilt.result.notes if note.startswith(f"{name} is not written")), None)
 
 
 def _check_onnx(claims: Claims, rebuilt: Rebuilt, delivered: Delivered, batch: int) -> None:

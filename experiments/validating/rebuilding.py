@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from rlprune.experiments.pipeline.preparing import Prepared, make_evaluator, mak
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.provenance import Provenance, provenance_here, provenance_of_profile
 from rlprune.experiments.pipeline.running_methods import at_each_budget
+from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import PROFILE, RunFolder
 from rlprune.experiments.settings.trust import refuse_code
 from rlprune.experiments.settings.verb_configs import TrainConfig, ValidateConfig
@@ -46,7 +47,7 @@ class Rebuilt:
 
     run: RunFolder
     config: TrainConfig
-    result: Mapping[str, Any]
+    result: Result
     material: Material
     prepared: Prepared
     levels: list[PruningProblem]
@@ -168,9 +169,9 @@ def _target(run: RunFolder, config: TrainConfig) -> tuple[Device, str | None]:
         return Device("cpu", "cpu", None, None, str(reason)), None
 
 
-def _statistics(result: Mapping[str, Any]) -> StatisticsChoice:
+def _statistics(result: Result) -> StatisticsChoice:
     """What BatchNorms had; before runs told, they were always re-estimated."""
-    return StatisticsChoice(result.get("batchnorm", {"share": 1.0})["share"])
+    return StatisticsChoice(1.0 if result.batchnorm is None else result.batchnorm.share)
 
 
 def _prepared(

@@ -115,16 +115,18 @@ class SimulatedGpu(Runtime):
 
     def load(self, network: Network, widths: IntArray) -> Inference:
         out, into = network.axis_widths(widths)
-        return _Simulated(self, network.layers, out[0], into[0], network.rows(widths)[0], network.layer_macs(widths)[0])
+        return _Simulated(
+            self, network.layers, out[0], into[0], network.repeated(widths)[0], network.layer_macs(widths)[0]
+        )
 
     def load_module(self, module: nn.Module, example_inputs: Any) -> Inference:
         """A finished module, whose layers are found by one run of it."""
         found = discover(accepted_copy(module), as_inputs(example_inputs), lambda answer: answer)
         layers = [item.layer for item in found.layers]
-        sides = ("out_width", "in_width", "rows")
-        out, into, rows = (np.array([getattr(layer, side) for layer in layers]) for side in sides)
+        sides = ("out_width", "in_width", "repeated")
+        out, into, repeated = (np.array([getattr(layer, side) for layer in layers]) for side in sides)
         per_pair = np.array([layer.macs_per_pair for layer in layers])
-        return _Simulated(self, layers, out, into, rows, per_pair * out * np.maximum(into, 1) * rows)
+        return _Simulated(self, layers, out, into, repeated, per_pair * out * np.maximum(into, 1) * repeated)
 
     def peak_bytes(self, inference: Inference) -> int | None:
         """All weights, and the inputs and outputs of the layer that has most of them."""
@@ -146,12 +148,12 @@ class _Simulated:
     """Layers of these widths on the simulated GPU: what they cost.
 
     Args:
-        out, into, rows: channels of each layer, and those that its product is repeated over, ``[L]``.
+        out, into, repeated: channels of each layer, and those that its product is repeated over, ``[L]``.
         macs: of one sample, ``[L]``.
     """
 
     def __init__(
-        self, gpu: SimulatedGpu, layers: Sequence[Layer], out: IntArray, into: IntArray, rows: IntArray,
+        self, gpu: SimulatedGpu, layers: Sequence[Layer], out: IntArray, into: IntArray, repeated: IntArray,
         macs: FloatArray,
     ) -> None:  # fmt: skip
         self.gpu, formula, batch = gpu, gpu.formula, gpu.identity.batch
@@ -159,7 +161,7 @@ class _Simulated:
         tiled_out = -(-out // OUT_TILE) * OUT_TILE
         tiled_in = np.where(into > 1, -(-into // IN_TILE) * IN_TILE, into)  # depthwise layers have no tiles of inputs
         tiled_macs = batch * macs * (tiled_out / out) * (tiled_in / np.maximum(into, 1)).clip(1.0)
-        positions: FloatArray = np.array([layer.positions / layer.rows for layer in layers]) * rows
+        positions: FloatArray = np.array([layer.positions / layer.repeated for layer in layers]) * repeated
         weights, elements = _sizes(layers, tiled_out, tiled_in, positions)
         moved = BYTES * (weights + batch * elements)
         seconds = np.maximum(2 * tiled_macs / formula.flops, moved / formula.bytes_per_s)

@@ -140,14 +140,14 @@ class NetworkRecord:
         """Output and input channel counts of every layer, both ``int64 [N, L]``, for widths ``[N, G]``."""
         return self._along("out", widths).astype(np.int64), self._along("in", widths).astype(np.int64)
 
-    def rows(self, widths: npt.ArrayLike) -> IntArray:
+    def repeated(self, widths: npt.ArrayLike) -> IntArray:
         """Channels over which the product of every layer is repeated, ``int64 [N, L]``; 1 for most."""
-        return self._along("rows", widths).astype(np.int64)
+        return self._along("repeated", widths).astype(np.int64)
 
     def layer_macs(self, widths: npt.ArrayLike) -> FloatArray:
         """Multiply-adds of one sample by layer of ``layers``, ``[N, L]``; convolutions and matrix products count."""
         out, into = self._along("out", widths), self._along("in", widths)
-        return np.asarray(self._counts.macs_per_pair * out * np.maximum(into, 1) * self.rows(widths))
+        return np.asarray(self._counts.macs_per_pair * out * np.maximum(into, 1) * self.repeated(widths))
 
     def macs(self, widths: npt.ArrayLike) -> FloatArray:
         """Multiply-adds of one sample in all convolutions and matrix products, ``[N, G] -> [N]``."""
@@ -204,7 +204,7 @@ class _Counts:
         self._base: dict[Side, FloatArray] = {
             "out": np.array([float(layer.out_width) for layer in layers]),
             "in": np.array([float(layer.in_width) for layer in layers]),
-            "rows": np.array([float(layer.rows) for layer in layers]),
+            "repeated": np.array([float(layer.repeated) for layer in layers]),
         }
         self._slope = {side: np.zeros((len(groups), len(layers))) for side in self._base}
         for row, group in enumerate(groups):

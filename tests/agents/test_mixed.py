@@ -14,9 +14,9 @@ from torch import nn
 
 from rlprune.agents import AGENTS, METHODS, Episode, Policy, make_searcher, replay, search_range
 from rlprune.agents.exploration import Exploration, Explorer
+from rlprune.agents.loss_model import AdditiveLoss
 from rlprune.agents.proposals import Neighbourhood
 from rlprune.agents.replay import action_spread, replayed_plan
-from rlprune.agents.return_model import AdditiveLoss
 from rlprune.budgets.completion import FITS
 from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import KINDS, Kind

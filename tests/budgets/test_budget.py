@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from torch import nn
 
 from rlprune.arrays import FloatArray, IntArray
-from rlprune.budgets.budget import MIN_USAGE, BudgetPlanner, Walk
 from rlprune.budgets.limits import Budget, cost_name, format_cost
+from rlprune.budgets.planner import MIN_USAGE, BudgetPlanner, BudgetWalk
 from rlprune.choices.choice import Choice
 from rlprune.choices.space import Space
 from rlprune.costs import CostModel, MacsCost, ParamsCost
@@ -57,7 +57,7 @@ def every_plan(choices: Sequence[Choice]) -> Levels:
     return np.array(list(itertools.product(*(choice.levels for choice in choices))), dtype=np.int64)
 
 
-def random_walk(planner: BudgetPlanner, random: np.random.Generator, *, within: bool) -> Walk:
+def random_walk(planner: BudgetPlanner, random: np.random.Generator, *, within: bool) -> BudgetWalk:
     walk = planner.start()
     while not walk.done:
         allowed = walk.options() if within else planner.choices[walk.index].levels

@@ -17,7 +17,7 @@ from rlprune.costs.latency import LatencyCost
 from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency, MixedPlan, fit_mixed, int8_ratio, refit_mixed, timed_counts
 from rlprune.devices.profiles.profile import DeviceProfile
-from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, MeasuredPlan, Session, TailModel
+from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, MeasuredPlan, MeasuringPass, TailModel
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.pruning.quantization import int8_layers
 
@@ -84,7 +84,7 @@ def profile_of(space: Space, mixed: MixedLatency | None) -> DeviceProfile:
         tails=tails,
         held_out=NOTHING,
         cross_validated=NOTHING,
-        sessions=(Session("2025-01-01T00:00:00Z", 2, 10, dense, 0.01, 0.03),),
+        sessions=(MeasuringPass("2025-01-01T00:00:00Z", 2, 10, dense, 0.01, 0.03),),
         seed=0,
         measured=(MeasuredPlan(narrow, dense, (dense, dense, dense), held_out=False),),
         mixed=mixed,

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from rlprune.arrays import FloatArray, IntArray
-from rlprune.budgets.budget import BudgetPlanner
 from rlprune.budgets.limits import Budget
+from rlprune.budgets.planner import BudgetPlanner
 from rlprune.choices.space import Space
 from rlprune.costs import EnergyCost, LatencyCost
 from rlprune.devices.meters import PowerModel

@@ -55,7 +55,7 @@ def test_is_made_by_name(make_env: MakeEnv) -> None:
 
 def test_is_registered_on_import_and_the_core_does_without_gymnasium() -> None:
     code = (
-        "import sys, rlprune.evaluation.problem, rlprune.budgets.budget; assert 'gymnasium' not in sys.modules; "
+        "import sys, rlprune.evaluation.problem, rlprune.budgets.planner; assert 'gymnasium' not in sys.modules; "
         f"import rlprune.envs, gymnasium; gymnasium.spec({ENV_ID!r}); assert 'stable_baselines3' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

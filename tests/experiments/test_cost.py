@@ -59,9 +59,9 @@ def test_sessions_add_up(tmp_path: Path) -> None:
     total = session(path)
     sessions = read_sessions(path / FILE)
     assert [one.ended for one in sessions] == ["interrupted", "failed", "complete"]
-    assert (total["sessions"], total["evaluations"]) == (3, 7)
-    assert 0 < total["wall_seconds"] <= sum(one.seconds for one in sessions)
-    assert 0 <= total["cpu_seconds"] <= sum(one.cpu_seconds for one in sessions)
+    assert (total.sessions, total.evaluations) == (3, 7)
+    assert 0 < total.wall_seconds <= sum(one.seconds for one in sessions)
+    assert 0 <= total.cpu_seconds <= sum(one.cpu_seconds for one in sessions)
 
 
 def burn(seconds: float) -> None:
@@ -75,12 +75,12 @@ def test_workers_count_while_they_run_and_afterwards() -> None:
     worker = multiprocessing.get_context("spawn").Process(target=burn, args=(0.6,))
     worker.start()
     worker.join(200)  # it ended, but what it took is asked for in both states
-    assert counted.total(0)["cpu_seconds"] > 0.6
+    assert counted.total(0).cpu_seconds > 0.6
     waiting = multiprocessing.get_context("spawn").Process(target=burn, args=(300.0,))
     waiting.start()
     until = time.monotonic() + 200
     try:
-        while counted.total(0)["cpu_seconds"] <= 1.2:
+        while counted.total(0).cpu_seconds <= 1.2:
             assert time.monotonic() < until
             time.sleep(0.1)
     finally:
@@ -95,7 +95,7 @@ def test_a_session_that_never_ended_was_killed(tmp_path: Path) -> None:
     listed = json.loads((path / FILE).read_text())
     listed["sessions"][0] |= {"ended": "running", "seconds": 100.0}
     (path / FILE).write_text(json.dumps(listed))
-    assert session(path)["wall_seconds"] > 100
+    assert session(path).wall_seconds > 100
     assert [one.ended for one in read_sessions(path / FILE)] == ["killed", "complete"]
 
 
@@ -118,8 +118,8 @@ def test_the_energy_is_what_the_counter_counted(tmp_path: Path, counter: Path) -
     with opened(tmp_path / "run") as run, counted.kept(run):
         counter.write_text("4500000")
         total = counted.total(1)
-    assert total["energy_j"] == pytest.approx(3.5)
-    assert total["energy_source"].startswith("RAPL package counters (measured")
+    assert total.energy_j == pytest.approx(3.5)
+    assert total.energy_source.startswith("RAPL package counters (measured")
 
 
 def test_the_energy_of_a_run_is_unknown_where_that_of_a_session_is(tmp_path: Path, counter: Path) -> None:
@@ -130,12 +130,12 @@ def test_the_energy_of_a_run_is_unknown_where_that_of_a_session_is(tmp_path: Pat
     assert listed["sessions"][0]["energy_j"] == 0
     listed["sessions"][0]["energy_j"] = None
     (path / FILE).write_text(json.dumps(listed))
-    assert session(path)["energy_j"] is None
+    assert session(path).energy_j is None
 
 
 def test_without_a_meter_it_is_said_why(tmp_path: Path) -> None:
     total = RunCost().total(0)
-    assert total["energy_j"] is not None or total["energy_source"].startswith("not measured: ")
+    assert total.energy_j is not None or total.energy_source.startswith("not measured: ")
 
 
 @pytest.mark.parametrize(

@@ -14,6 +14,7 @@ import torch
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.reports.report_details import confused_pairs, details
 from rlprune.experiments.runs.details import LABELS, measure_text
+from rlprune.experiments.runs.result import result_of_values
 from rlprune.experiments.runs.run_folder import RunFolder
 from tests.experiments.conftest import TINY
 
@@ -258,13 +259,25 @@ Told = dict[str, Any]
     ("change", "says"),
     [
         (lambda told: told.pop("dense"), "details must be of every network in rows"),
-        (lambda told: told["dense"]["test"].update(top_1="much"), "details.networks.dense.test.top_1 must be float"),
+        (
+            lambda told: told["dense"]["test"].update(top_1="much"),
+            "details.networks.dense.test.top_1: expected",
+        ),
         (lambda told: told["dense"]["test"]["confusion"].pop(), "all lists of classes must be as long as each other"),
         (lambda told: told["dense"]["test"]["confusion"][0].pop(), "confusion must be a square of counts"),
-        (lambda told: told["dense"]["test"].update(confusion=[[0.5] * 4] * 4), "confusion.0.0 must be int"),
-        (lambda told: told["dense"]["test"].update(confusion=[[-1] * 4] * 4), "confusion must be a square of counts"),
-        (lambda told: told["dense"]["test"].update(class_recall=0.5), "class_recall must be a list"),
-        (lambda told: told["dense"]["test"].update(confused=[[1, 2]]), "confused must hold three numbers each"),
+        (
+            lambda told: told["dense"]["test"].update(confusion=[[0.5] * 4] * 4),
+            "confusion[0][0]: expected int",
+        ),
+        (
+            lambda told: told["dense"]["test"].update(confusion=[[-1] * 4] * 4),
+            "expected int >= 0; -1 came",
+        ),
+        (lambda told: told["dense"]["test"].update(class_recall=0.5), "class_recall: expected array, got float"),
+        (
+            lambda told: told["dense"]["test"].update(confused=[[1, 2]]),
+            "confused[0]: expected array of length 3",
+        ),
     ],
 )
 def test_details_that_cannot_be_are_refused(
@@ -283,7 +296,8 @@ def test_apply_and_replay_tell_the_details(call: Any, copied: Path, tmp_path: Pa
     assert LABELS["macro_precision"] in called.out
     applied = json.loads((tmp_path / "pruned" / "result.json").read_text())["details"]["networks"]
     result = RunFolder.open(copied).result()
-    assert applied["pruned"]["test"] == told(result)[result["winner"]]
+    assert result.details is not None
+    assert applied["pruned"]["test"] == result.details.of(result.winner, "test")
     replayed = call("replay", copied, *TINY[:4], "--json")
     assert replayed.code == 0, replayed.err
     assert set(replayed.json["details"]["networks"]) == {"dense", "uniform", "filled", "ddpg"}
@@ -294,7 +308,7 @@ def test_of_many_classes_the_report_lists_mistakes(result: dict[str, Any]) -> No
     for splits in result["details"]["networks"].values():
         splits["test"] = many
     result["details"]["networks"]["dense"]["test"] = {**many, "confused": [[30, 2, 3]]}
-    (section,) = details(result, {})
+    (section,) = details(result_of_values(result, "result.json"), {})
     tables = [block for block in section.blocks if getattr(block, "heads", [""])[0] == "class"]
     assert [list(table.cells) for table in tables] == [[["30", "2", "3", "9"], ["1", "7", "-", "4"]]]  # type: ignore[union-attr]
 

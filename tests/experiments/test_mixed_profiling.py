@@ -14,15 +14,15 @@ from rlprune.choices.choice import Kind
 from rlprune.choices.scope import Decisions
 from rlprune.choices.space import Space
 from rlprune.devices import Device, DeviceProfile
-from rlprune.devices.profiles.records import ErrorSummary
 from rlprune.devices.profiling.mixed_profiler import add_mixes
 from rlprune.errors import ProfileError, RunError
 from rlprune.experiments.pipeline import device_profile, profiling
 from rlprune.experiments.pipeline.device_profile import with_mixes
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_series, promise_of_mixes
-from rlprune.experiments.runs.result_shape import checked_result
+from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_plans, promise_of_mixes
+from rlprune.experiments.runs.result import result_of_values
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.support.records import as_plain
 from tests.devices.mixed_truth import PAYS, FormulaRuntime, measured, network, truth_of
 from tests.devices.test_mixed import fitted, profile_of, rows_for_fit, space_for_fit
 
@@ -50,12 +50,13 @@ def profile() -> DeviceProfile:
 
 
 def test_the_pictures_show_every_mix_that_something_is_promised_of(profile: DeviceProfile, tmp_path: Path) -> None:
-    series = json.loads(json.dumps(profile_series(profile, network("tower"), "tower")))
-    mixes = series["mixes"]
+    series = profile_plans(profile, network("tower"), "tower")
+    mixes = series.mixes
+    assert mixes is not None
     assert profile.mixed is not None
     plans = [plan for plan in profile.mixed.measured if plan.promised_ms is not None]
-    assert mixes["measured_ms"] == [plan.latency_ms for plan in plans]
-    assert ErrorSummary(**mixes["error"]) == profile.mixed.held_out
+    assert mixes.measured_ms == [plan.latency_ms for plan in plans]
+    assert mixes.error == profile.mixed.held_out
     axes = promise_of_mixes(series).axes[0]
     drawn = {line.get_label(): len(np.asarray(line.get_xdata())) for line in axes.lines}
     assert drawn["never seen by the fit"] == sum(plan.held_out for plan in plans)
@@ -67,8 +68,8 @@ def test_the_pictures_show_every_mix_that_something_is_promised_of(profile: Devi
 
 def test_a_profile_without_mixes_draws_nothing_more(profile: DeviceProfile, tmp_path: Path) -> None:
     plain = profile_of(space_for_fit("tower"), None)
-    series = profile_series(plain, network("tower"), "tower")
-    assert "mixes" not in series
+    series = profile_plans(plain, network("tower"), "tower")
+    assert "mixes" not in as_plain(series)
     assert "profile-mixes" not in [path.stem for path in draw_profile(series, tmp_path)]
 
 
@@ -135,11 +136,11 @@ def test_a_run_with_blocks_promises_what_the_profile_says(call: Any, digits: Pat
     assert (run / "pictures" / "profile-mixes.png").is_file()
     assert "profile-mixes.png" in (run / "report.md").read_text()
     result = json.loads((run / "result.json").read_text())
-    assert checked_result(result, run) == result
+    assert json.loads(json.dumps(result_of_values(result, "result.json").as_dict())) == result
     for name, value in (("held_out", [1]), ("promised_ms", ["1"]), ("error", {})):
         spoilt = {**result, "profile": {**result["profile"], "mixes": {**result["profile"]["mixes"], name: value}}}
         with pytest.raises(RunError, match=f"profile.mixes.{name}"):
-            checked_result(spoilt, run)
+            result_of_values(spoilt, "result.json")
 
 
 @pytest.fixture

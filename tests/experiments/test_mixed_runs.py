@@ -78,12 +78,12 @@ def test_a_run_in_int8_holds_its_onnx_network_too(here: Path) -> None:
 
 def test_the_size_in_the_table_is_what_the_budget_counts(mixed: Path) -> None:
     result = RunFolder.open(mixed, RESULT).result()
-    sizes = {row["name"]: row["size_bytes"] for row in result["rows"]}
-    assert {name: sizes[name] for name in result["marks"]} == {
-        name: mark["costs"]["size_bytes"] for name, mark in result["marks"].items()
+    sizes = {row.name: row.size_bytes for row in result.rows}
+    assert {name: sizes[name] for name in result.marks} == {
+        name: mark.costs["size_bytes"] for name, mark in result.marks.items()
     }
-    assert sizes[result["winner"]] <= result["limits"]["size_bytes"] < sizes["dense"]
-    assert sizes[result["winner"]] < (mixed / "pruned.compact.safetensors").stat().st_size  # names and shapes
+    assert sizes[result.winner] <= result.limits["size_bytes"] < sizes["dense"]
+    assert sizes[result.winner] < (mixed / "pruned.compact.safetensors").stat().st_size  # names and shapes
 
 
 def test_the_report_names_the_compact_file_where_there_is_one(mixed: Path) -> None:
@@ -94,7 +94,7 @@ def test_the_report_names_the_compact_file_where_there_is_one(mixed: Path) -> No
 def test_every_plan_of_the_measured_front_is_kept_as_it_was_found(mixed: Path, source: Source, here: Path) -> None:
     loaded = resolve_network("tiny_networks:network")
     network = Network(loaded.model, loaded.example_inputs, multiple=2)
-    names = [group["name"] for group in source.result["groups"]]
+    names = [group.name for group in source.result.groups]
     plans = measured_plans(source)
     assert "finalist" in {plan.where for plan in plans}
     for plan in plans:

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from torch import nn
 
-from rlprune.agents.search import Episode
+from rlprune.agents.searcher import Episode
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, TailModel
 from rlprune.devices.profiling.promise import PlanTiming, PlanTimings
@@ -24,15 +24,17 @@ from rlprune.experiments.pipeline.candidate import Candidate, Measured
 from rlprune.experiments.pipeline.final_measurement import _timing_notes
 from rlprune.experiments.pipeline.provenance import Provenance, energy_note
 from rlprune.experiments.pipeline.running_methods import methods
+from rlprune.experiments.runs.columns import columns, in_kilobytes
 from rlprune.experiments.runs.episodes import read_csv, to_csv
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.rows import Row, columns, in_kilobytes
+from rlprune.experiments.runs.result import Row
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.runs.tables import markdown_rows
 from rlprune.experiments.runs.versions import versions
 from rlprune.experiments.settings.options import as_dict, from_dict
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.pruning.quantization import Range
+from rlprune.support.records import as_plain, as_record
 
 
 def settings(*argv: str) -> TrainConfig:
@@ -149,9 +151,8 @@ ROWS = [
 def test_speed_is_one_over_latency() -> None:
     measured = row("a", "agent", 0.9, 0.1, latency_promised_ms=3.0, latency_measured_ms=2.0, energy_mj=30.0, batch=4)
     assert measured.images_per_second == pytest.approx(4 / 0.002)
-    unknown = dataclasses.replace(measured, latency_measured_ms=None, latency_promised_ms=None)
-    assert unknown.images_per_second is None
-    assert Row.from_dict(measured.as_dict()) == measured
+    assert row("a", "agent", 0.9, 0.1).images_per_second is None
+    assert as_record(as_plain(measured), Row) == measured
 
 
 def test_energy_is_metered_where_it_can_be_else_power_times_time() -> None:

@@ -31,6 +31,7 @@ from rlprune.experiments.reports import pictures, report_objectives, report_outc
 from rlprune.experiments.reports.pictures import cost_scatter, promise_bars
 from rlprune.experiments.reports.report import episode_tables, write_report
 from rlprune.experiments.reports.report_outcome import rows_of
+from rlprune.experiments.runs.result import Result, result_of_values
 from rlprune.experiments.runs.run_folder import NETWORKS, RunFolder
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
@@ -192,6 +193,10 @@ def test_a_malformed_result_is_one_line_and_the_old_report_stays(
     assert (run / "report.html").read_bytes() == before
 
 
+def typed(result: dict[str, Any]) -> Result:
+    return result_of_values(result, "result.json")
+
+
 def measured(result: dict[str, Any], factor: float, drift: float = 1.0) -> dict[str, Any]:
     """The result as if everything had taken ``factor * drift`` times the promise, the dense network ``drift`` times."""
     changed = copy.deepcopy(result)
@@ -203,7 +208,7 @@ def measured(result: dict[str, Any], factor: float, drift: float = 1.0) -> dict[
 
 
 def certainty(result: dict[str, Any]) -> str:
-    return to_markdown(Document("", [], [report_outcome.certainty(result)]))
+    return to_markdown(Document("", [], [report_outcome.certainty(typed(result))]))
 
 
 @pytest.mark.parametrize(
@@ -220,7 +225,7 @@ def test_a_budget_and_what_was_measured_are_one_number(
     result: dict[str, Any], budget: str, factor: float, drift: float, told: str
 ) -> None:
     """Of a fraction the share of the dense network's, of milliseconds these, whatever the machine's drift."""
-    best, dense = report_outcome.winner_of(result), report_outcome.dense_of(result)
+    best, dense = report_outcome.winner_of(typed(result)), report_outcome.dense_of(typed(result))
     promised, whole = best.latency_promised_ms, dense.latency_promised_ms
     assert promised is not None
     assert whole is not None
@@ -228,7 +233,7 @@ def test_a_budget_and_what_was_measured_are_one_number(
     result["budgets"], result["limits"] = [budget.format(ms=ms)], {"latency_ms": float(ms)}
     used = factor * promised / whole / 0.5 - 1
     changed = measured(result, factor, drift)
-    noted = report_outcome.over_budget(changed)
+    noted = report_outcome.over_budget(typed(changed))
     assert len(noted) == (" over " in told)
     for notes in ([], noted):
         changed["notes"] = notes
@@ -239,7 +244,7 @@ def test_a_budget_and_what_was_measured_are_one_number(
 
 def test_a_missed_budget_is_among_the_notes_of_a_run(result: dict[str, Any]) -> None:
     noted = [text for text in result["notes"] if text.startswith("Measured at the end")]
-    assert noted == report_outcome.over_budget(result)
+    assert noted == report_outcome.over_budget(typed(result))
 
 
 def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:
@@ -275,9 +280,9 @@ def test_a_collapse_stands_in_the_opening(
 
 def test_budgets_in_words(result: dict[str, Any]) -> None:
     result["limits"] = {"latency_ms": 8.0, "macs": 2e7, "latency_p99_ms": 0.5}
-    assert report_outcome.budget_words("latency=8ms", result) == "at most 8 ms (latency)"
-    assert report_outcome.budget_words("macs=20M", result) == "at most 20.0 M (multiply-adds (MACs))"
-    assert "25% of its latency in 99 of 100" in report_outcome.budget_words("latency_p99=0.25", result)
+    assert report_outcome.budget_words("latency=8ms", typed(result)) == "at most 8 ms (latency)"
+    assert report_outcome.budget_words("macs=20M", typed(result)) == "at most 20.0 M (multiply-adds (MACs))"
+    assert "25% of its latency in 99 of 100" in report_outcome.budget_words("latency_p99=0.25", typed(result))
 
 
 @pytest.mark.parametrize(
@@ -295,13 +300,13 @@ def test_who_found_the_plan(result: dict[str, Any], winner: str, alike: tuple[st
     result["winner"] = winner
     for place, row in enumerate(result["rows"]):
         row["widths"] = [2 if row["name"] in (winner, *alike) else 3 + place] * len(row["widths"])
-    assert words in to_markdown(Document("", report_outcome.opening(result), []))
+    assert words in to_markdown(Document("", report_outcome.opening(typed(result)), []))
 
 
 def test_one_plan_is_chosen_everywhere(
     result: dict[str, Any], report: Callable[[dict[str, Any]], tuple[Page, str]], trained: Any
 ) -> None:
-    kept = report_outcome.winner_of(result)
+    kept = report_outcome.winner_of(typed(result))
     chosen = json.loads((trained.path / "front.json").read_text())["chosen"]
     assert (chosen["method"], chosen["how"]) == (kept.name, "plan.json")
     assert re.search(rf"which is `plan.json`|`plan.json`, called chosen here, is of {kept.name}\b", report(result)[1])
@@ -332,16 +337,19 @@ def test_why_the_kept_plan_is_not_the_knee(
         row |= {"behind_low": bounds[name][0], "behind_high": bounds[name][1], "widths": [2 + place] * 4}
         row["latency_promised_ms"] = row["energy_mj"] = 0.01 if name == knee else 0.5
     result["winner"] = "random" if behind < 0 else "ddpg"
-    result["front"] = {"points": []} if of_range else None
-    fronts = fronts_of([Source("run", result, {})], Wishes(kept=True))
+    if of_range:
+        result["front"] = {"points": [], "best": [], "range": "latency=0.3..0.8", "cost": "latency_ms"}
+    fronts = fronts_of([Source("run", typed(result), {})], Wishes(kept=True))
     assert told in to_markdown(Document("", [Words("")], [report_objectives.section(fronts, {})]))
 
 
 def test_the_dense_line_of_a_range_is_of_the_samples_of_its_plans(result: dict[str, Any]) -> None:
-    point = {**result["rows"][-1], "method": "ddpg", "budget_cost": 0.5}
-    result["front"] = {"cost": "latency_ms", "points": [point], "range": "latency=0.3..0.8"}
+    point = {**result["rows"][-1], "method": "ddpg", "budget": "latency=0.3", "budget_cost": 0.5}
+    result["front"] = {"cost": "latency_ms", "points": [point], "range": "latency=0.3..0.8", "best": []}
     result["rows"][0]["score_validation"], result["marks"]["dense"]["score"] = 0.9, 0.8
-    (line,) = [line for line in pictures.front(result).axes[0].lines if line.get_label() == "dense"]
+    ranged = typed(result)
+    assert ranged.front is not None
+    (line,) = [line for line in pictures.front(ranged, ranged.front).axes[0].lines if line.get_label() == "dense"]
     assert set(line.get_ydata()) == {0.9}
 
 
@@ -363,13 +371,13 @@ def test_results_of_older_versions_read_with_today_s_roles(trained: Any, tmp_pat
     shutil.copytree(trained.path, run)
     (run / "result.json").write_text(json.dumps(result))
     write_report(RunFolder(run))
-    roles = [row["role"] for row in RunFolder(run).result()["rows"]]
+    roles = [row.role for row in RunFolder(run).result().rows]
     assert roles == ["dense", *([] if old else ["uniform"]), "filled", "baseline", "agent"]
 
 
 @pytest.mark.parametrize("files", [[], ["pruned.safetensors"], ["pruned.onnx", "pruned.safetensors"]])
 def test_only_files_that_are_there_are_named(result: dict[str, Any], files: list[str]) -> None:
-    text = to_markdown(Document("", report_outcome.opening(result, files), []))
+    text = to_markdown(Document("", report_outcome.opening(typed(result), files), []))
     assert "`plan.json` is this plan" in text
     assert [name for name in NETWORKS if name in text] == sorted(files, key=NETWORKS.index)
 
@@ -381,7 +389,7 @@ def test_a_score_that_is_no_accuracy_has_no_binomial_error(result: dict[str, Any
 
 def test_cost_of_several_sessions_and_of_a_meter(result: dict[str, Any]) -> None:
     result["cost"] |= {"sessions": 3, "energy_j": 1234.4, "energy_source": "RAPL"}
-    text = to_markdown(Document("", [], [report_sections.cost(result)]))
+    text = to_markdown(Document("", [], [report_sections.cost(typed(result))]))
     assert "Energy: 1234 J, RAPL" in text
     assert "3 sessions" in text
     assert "all phases of the last session together" in text
@@ -389,7 +397,7 @@ def test_cost_of_several_sessions_and_of_a_meter(result: dict[str, Any]) -> None
 
 def test_promised_and_measured_bars_start_at_zero_and_are_as_long_as_they_say(result: dict[str, Any]) -> None:
     changed = measured(result, 1.2)
-    (axes,) = promise_bars(changed, rows_of(changed)).axes
+    (axes,) = promise_bars(typed(changed), rows_of(typed(changed))).axes
     promised, bars = axes.containers[:2]
     assert [bar.get_width() for bar in promised] == [row["latency_promised_ms"] for row in changed["rows"]]
     assert [bar.get_width() for bar in bars] == [row["latency_measured_ms"] for row in changed["rows"]]
@@ -397,12 +405,12 @@ def test_promised_and_measured_bars_start_at_zero_and_are_as_long_as_they_say(re
 
 
 def test_energy_is_drawn_only_where_a_meter_was_read(trained: Any, result: dict[str, Any]) -> None:
-    tables = episode_tables(RunFolder(trained.path), result)
-    assert "MACs" in cost_scatter(result, tables).axes[1].get_xlabel()
-    assert len(promise_bars(result, rows_of(result)).axes) == 1
+    tables = episode_tables(RunFolder(trained.path), typed(result))
+    assert "MACs" in cost_scatter(typed(result), tables).axes[1].get_xlabel()
+    assert len(promise_bars(typed(result), rows_of(typed(result))).axes) == 1
     result["profile"]["energy_measured"] = True
-    assert "energy" in cost_scatter(result, tables).axes[1].get_xlabel()
-    assert len(promise_bars(result, rows_of(result)).axes) == 2
+    assert "energy" in cost_scatter(typed(result), tables).axes[1].get_xlabel()
+    assert len(promise_bars(typed(result), rows_of(typed(result))).axes) == 2
 
 
 def test_spans_are_bold_code_and_plain() -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.plugins.hparams import metadata
 
@@ -18,7 +19,7 @@ from rlprune.evaluation.problem import Outcome
 from rlprune.experiments.reports.curves import Scalars
 from rlprune.experiments.reports.hparams import hparams_of, metrics_of
 from rlprune.experiments.reports.tensorboard import EpisodeWriter
-from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import RunFolder
 from tests.experiments.conftest import TINY, call
 
@@ -57,7 +58,7 @@ def events(trained: Any) -> dict[str, EventAccumulator]:
 
 
 @pytest.fixture(scope="module")
-def result(trained: Any) -> dict[str, Any]:
+def result(trained: Any) -> Result:
     return RunFolder(trained.path).result()
 
 
@@ -78,9 +79,9 @@ def test_the_tags_are_stable(events: dict[str, EventAccumulator]) -> None:
     assert scalars(events["uniform"]) == sorted([*END, *BEST, VOLUME, *TRIED])
 
 
-def test_every_episode_is_one_step(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
+def test_every_episode_is_one_step(events: dict[str, EventAccumulator], result: Result) -> None:
     for name in ("ddpg", "random"):
-        count = result["searches"][name]["episodes"]
+        count = result.searches[name].episodes
         for tag in [*BEST, *TRIED, "run/evaluations"]:
             assert [event.step for event in events[name].Scalars(tag)] == list(range(1, count + 1)), tag
     rewards = [event.value for event in events["ddpg"].Scalars("tried/reward")]
@@ -106,16 +107,16 @@ def test_uniform_is_a_level_line(events: dict[str, EventAccumulator]) -> None:
         assert line[0].value == line[1].value
 
 
-def test_the_metrics_are_those_of_the_table(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
-    rows = {row["name"]: row for row in result["rows"]}
+def test_the_metrics_are_those_of_the_table(events: dict[str, EventAccumulator], result: Result) -> None:
+    rows = {row.name: row for row in result.rows}
     for name, own in events.items():
         at_end = {tag: own.Scalars(tag) for tag in END}
-        last = result["searches"].get(name, {"episodes": EPISODES})["episodes"]
+        last = result.searches[name].episodes if name in result.searches else EPISODES
         assert all([event.step for event in found] == [last] for found in at_end.values())
-        assert at_end["run-end/accuracy_test"][0].value == pytest.approx(rows[name]["score_test"])
-        assert at_end["run-end/latency_ms"][0].value == pytest.approx(rows[name]["latency_promised_ms"])
+        assert at_end["run-end/accuracy_test"][0].value == pytest.approx(rows[name].score_test)
+        assert at_end["run-end/latency_ms"][0].value == pytest.approx(rows[name].latency_promised_ms)
     evaluations = events["ddpg"].Scalars("run-end/evaluations")[0].value
-    assert evaluations == result["searches"]["ddpg"]["evaluations"]
+    assert evaluations == result.searches["ddpg"].evaluations
     assert all(events[name].Scalars("run-end/evaluations")[0].value == 0 for name in ("uniform", "filled"))
 
 
@@ -141,14 +142,14 @@ def test_no_run_fixes_the_columns_of_the_others(events: dict[str, EventAccumulat
         assert metadata.SESSION_END_INFO_TAG in own.summary_metadata
 
 
-def test_changed_settings_are_hparams_of_the_agent_alone(trained: Any, result: dict[str, Any]) -> None:
+def test_changed_settings_are_hparams_of_the_agent_alone(trained: Any, result: Result) -> None:
     config = dataclasses.replace(
         RunFolder(trained.path).config(),
         setting=["optimism=2", "envs=x"],
         preset="no-model",
         budget=["macs=1", "params=2"],
     )
-    rows = {row["name"]: Row.from_dict(row) for row in result["rows"]}
+    rows = {row.name: row for row in result.rows}
     found = hparams_of(config, result, rows["ddpg"])
     assert (found["setting"], found["setting.optimism"], found["setting.envs"]) == (
         "optimism=2, envs=x",
@@ -160,17 +161,15 @@ def test_changed_settings_are_hparams_of_the_agent_alone(trained: Any, result: d
     assert (plain["preset"], plain["setting"], "setting.optimism" in plain) == ("default", "none", False)
 
 
-def test_speed_up_is_over_the_dense_network(result: dict[str, Any]) -> None:
-    row = Row.from_dict(result["rows"][-1])
-    dense = dataclasses.replace(row, latency_measured_ms=3.0)
-    assert (
-        metrics_of(result, dataclasses.replace(row, latency_measured_ms=1.5), dense)["run-end/latency_speedup"] == 2.0
-    )
-    unknown = dataclasses.replace(row, latency_measured_ms=None, latency_promised_ms=None)
+def test_speed_up_is_over_the_dense_network(result: Result) -> None:
+    row = result.rows[-1]
+    dense = replace(row, latency_measured_ms=3.0)
+    assert metrics_of(result, replace(row, latency_measured_ms=1.5), dense)["run-end/latency_speedup"] == 2.0
+    unknown = replace(row, latency_measured_ms=None, latency_promised_ms=None)
     assert not {"run-end/latency_speedup", "run-end/latency_ms"} & set(metrics_of(result, unknown, dense))
 
 
-def test_pictures_and_texts_stand_with_the_agent(events: dict[str, EventAccumulator], result: dict[str, Any]) -> None:
+def test_pictures_and_texts_stand_with_the_agent(events: dict[str, EventAccumulator], result: Result) -> None:
     names = {"learning-curve", "keep-ratios", "tried-plans", "accuracy-against-cost", "promised-and-measured"}
     names.add("front-of-objectives")
     drawn = {name.removeprefix("view/") for name in events["ddpg"].Tags()["images"]}
@@ -181,8 +180,8 @@ def test_pictures_and_texts_stand_with_the_agent(events: dict[str, EventAccumula
         if tag.endswith("text_summary")
     }
     assert set(texts) == {"outcome", "plan", "reproduce"}
-    assert result["verdict"] in texts["outcome"]
-    assert all(group["name"] in texts["plan"] for group in result["groups"])
+    assert result.verdict in texts["outcome"]
+    assert all(group.name in texts["plan"] for group in result.groups)
     assert texts["reproduce"].startswith("`rlprune train ")
     assert not events["random"].Tags()["images"]
 
@@ -195,7 +194,7 @@ def test_a_range_does_not_mix_budgets(here: Path, tmp_path: Path) -> None:
     assert [tag for tag in scalars(own) if tag not in END] == ["run/evaluations", "run/hypervolume", VOLUME]
     volumes = [event.value for event in own.Scalars("run/hypervolume")]
     assert volumes == sorted(volumes)
-    volume = RunFolder(tmp_path / "range").result()["front"]["hypervolume"]
+    volume = RunFolder(tmp_path / "range").result().front.hypervolume
     assert volumes[-1] == pytest.approx(volume["ddpg"])
     uniform = read(tmp_path / "range" / "tensorboard" / "uniform").Scalars("run/hypervolume")
     assert [event.value for event in uniform] == pytest.approx([volume["uniform"]] * 2)

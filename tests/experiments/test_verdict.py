@@ -13,7 +13,7 @@ from rlprune.evaluation.problem import Outcome
 from rlprune.experiments.pipeline.candidate import Finalist
 from rlprune.experiments.pipeline.candidate import ranked as ranked_finalists
 from rlprune.experiments.runs.ranking import Standing, best_first
-from rlprune.experiments.runs.rows import Row
+from rlprune.experiments.runs.result import Row
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
 
 Behind = tuple[float, float] | None

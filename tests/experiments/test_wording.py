@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 import shutil
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from rlprune.experiments.comparing.conditions import differences
 from rlprune.experiments.comparing.reading import read_run
@@ -17,7 +17,8 @@ from rlprune.experiments.fronting.plans import Source, measured_plans
 from rlprune.experiments.fronting.tables import volume_table, volume_title
 from rlprune.experiments.pipeline.profiling import paying_words
 from rlprune.experiments.pipeline.provenance import batch_note
-from rlprune.experiments.runs.rows import Row, columns
+from rlprune.experiments.runs.columns import columns
+from rlprune.experiments.runs.result import Row
 from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 

@@ -332,7 +332,7 @@ def test_results(run: RunFolder, effort: int) -> None:
     shutil.copytree(run.path, other)
 
     def read() -> None:
-        assert run.result()["searches"]
+        assert run.result().searches
         compared = compare_runs(CompareConfig(runs=[str(other), str(run.path)]))
         assert json.dumps(compared.as_dict(), allow_nan=False)
         assert compared.as_markdown()

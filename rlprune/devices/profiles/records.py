@@ -149,7 +149,7 @@ class MeasuredPlan:
 
 
 @dataclass(frozen=True)
-class Session:
+class MeasuringPass:
     """One pass of measuring.
 
     Attributes:

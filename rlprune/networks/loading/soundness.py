@@ -33,7 +33,7 @@ def sound(network: NetworkRecord) -> tuple[NetworkRecord, dict[str, str]]:
     Returns:
         The network, and group name -> reason.
     """
-    work = sum(x.macs_per_pair * x.out_width * max(x.in_width, 1) * x.rows for x in network.layers)
+    work = sum(x.macs_per_pair * x.out_width * max(x.in_width, 1) * x.repeated for x in network.layers)
     probe = (_in_double_precision(network) if work <= MOST_WORK_IN_DOUBLE else None) or network
     probe = probe.with_model(telling_weights(probe.model))
     alone = _check_guesses(probe, network.groups, one_of_a_kind=work > MOST_WORK_IN_DOUBLE)

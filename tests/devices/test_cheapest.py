@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from rlprune.arrays import FloatArray
-from rlprune.devices.profiles.int8 import labelling
-from rlprune.devices.profiles.int8.labelling import Labelling
+from rlprune.devices.profiles.int8 import cheapest as labelling
+from rlprune.devices.profiles.int8.cheapest import CheapestLabels
 
 
 def cost_of(labels: tuple[int, ...], nodes: FloatArray, links: FloatArray, ends: list[tuple[int, int]]) -> float:
@@ -30,7 +30,7 @@ def test_labels_cost_least(seed: int) -> None:
     ends = random_links(random, count)
     nodes, links = random.normal(size=(5, count, 2)), random.random((5, len(ends)))
     nodes[random.random(nodes.shape[:2]) < 0.2, 1] = np.inf
-    labels, least = Labelling(count, ends)(nodes, links)
+    labels, least = CheapestLabels(count, ends)(nodes, links)
     for row in range(5):
         told = [cost_of(each, nodes[row], links[row], ends) for each in product((0, 1), repeat=count)]
         assert least[row] == pytest.approx(min(told))
@@ -38,7 +38,7 @@ def test_labels_cost_least(seed: int) -> None:
 
 
 def test_what_costs_the_same_is_zero() -> None:
-    labels, least = Labelling(3, [(0, 1), (1, 2)])(np.zeros((1, 3, 2)), np.ones((1, 2)))
+    labels, least = CheapestLabels(3, [(0, 1), (1, 2)])(np.zeros((1, 3, 2)), np.ones((1, 2)))
     assert not labels.any()
     assert least == 0
 
@@ -48,7 +48,7 @@ def test_a_chain_of_many_nodes_is_quick_and_right() -> None:
     ends = list(pairwise(range(200)))
     nodes = np.zeros((1, 200, 2))
     nodes[0, 0::2, 0], nodes[0, 1::2, 1] = 1.01, 1.0
-    labels, least = Labelling(200, ends)(nodes, np.full((1, len(ends)), 10.0))
+    labels, least = CheapestLabels(200, ends)(nodes, np.full((1, len(ends)), 10.0))
     assert labels.all()
     assert least == pytest.approx(100.0)
 
@@ -58,9 +58,9 @@ def test_where_too_many_nodes_are_open_labels_cost_at_most_more(monkeypatch: pyt
     random = np.random.default_rng(1)
     ends = [(a, b) for a in range(7) for b in range(a + 1, 7)]
     nodes, links = random.normal(size=(30, 7, 2)), random.random((30, len(ends))) * 0.2
-    _, exact = Labelling(7, ends)(nodes, links)
+    _, exact = CheapestLabels(7, ends)(nodes, links)
     monkeypatch.setattr(labelling, "MOST_OPEN", 3)
-    labels, found = Labelling(7, ends)(nodes, links)
+    labels, found = CheapestLabels(7, ends)(nodes, links)
     assert (found >= exact - 1e-12).all()
     assert (found > exact + 1e-6).any()
     for row in range(30):

@@ -8,8 +8,8 @@ import numpy.typing as npt
 from stable_baselines3.common.base_class import BaseAlgorithm
 
 from rlprune.arrays import IntArray
+from rlprune.envs.episode import plan_of
 from rlprune.envs.observations import Observation, Observer
-from rlprune.envs.walking import plan_of
 from rlprune.evaluation.problem import PruningProblem
 
 

@@ -67,7 +67,7 @@ def _steps(problem: PruningProblem, choice: Choice) -> FloatArray:
     return np.asarray(np.maximum(curve[:-1] - curve[1:], 1e-6))
 
 
-class ReturnModel:
+class LossModel:
     """:class:`AdditiveLoss`, corrected by a Gaussian process on what it leaves over.
 
     The process (Rasmussen and Williams 2006, Matern 3/2 on the square roots of keep ratios) learns which decisions

@@ -16,7 +16,7 @@ MOST_OPEN = 8
 """Nodes that are open at once; beyond it the oldest loses its later links, whose ends then count as 0."""
 
 
-class Labelling:
+class CheapestLabels:
     """Finds labels for many rows of costs.
 
     Args:

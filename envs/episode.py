@@ -17,7 +17,7 @@ from rlprune.errors import ActionError
 from rlprune.evaluation.problem import Outcome, PruningProblem
 
 
-class PlanWalk:
+class RunningEpisode:
     """An episode on its way.
 
     Args:
@@ -98,7 +98,7 @@ class PlanWalk:
 
 def plan_of(act: Callable[[Observation], npt.ArrayLike], problem: PruningProblem, observer: Observer) -> IntArray:
     """The plan, ``[K]``, of a policy that maps an observation to an action."""
-    episode = PlanWalk(problem, observer)
+    episode = RunningEpisode(problem, observer)
     while not episode.walk.done:
         episode.decide(act(episode.observation))
     return episode.walk.levels

@@ -1,6 +1,6 @@
-"""Budgets: hard upper limits, used to at least 97% wherever the widths allow.
+"""Budgets: hard upper limits, used to at least 97% wherever the levels allow.
 
-An agent decides one group at a time. :class:`BudgetPlanner` tells it, at each group, which widths still lead to a plan
+An agent decides one choice at a time. :class:`BudgetPlanner` tells it, at each, which levels still lead to a plan
 within every budget that also makes use of the tightest one. The idea of clipping an action to what the rest of the
 network still allows is AMC's (He et al. 2018, algorithm 1); here the clip has two sides and any cost can be limited.
 """
@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlprune.arrays import FloatArray, IntArray
-from rlprune.budgets.completion import FITS, WidthSearch
+from rlprune.budgets.completion import FITS, LevelSearch
 from rlprune.budgets.limits import Budget, impossible
 from rlprune.choices.choice import Choice
 from rlprune.errors import BudgetError
@@ -28,14 +28,14 @@ MIN_USAGE = 0.97
 _CACHED_STEPS = 4096
 _COUNTED_PREFIXES = 20_000
 TOLD = 0.1
-"""Share of the least cost from which on its largest group is named."""
+"""Share of the least cost from which on its largest choice is named."""
 
 
 @dataclass(frozen=True)
 class Step:
-    """What can be decided at one group: allowed widths, and for each a whole plan that meets the budgets.
+    """What can be decided at one choice: allowed levels, and for each a whole plan that meets the budgets.
 
-    ``cheapest`` and ``dearest``: cost per metric of what is decided, with the rest at its minimum and at full width.
+    ``cheapest`` and ``dearest``: cost per metric of what is decided, with the rest at its lowest and at full level.
     """
 
     options: IntArray
@@ -45,24 +45,24 @@ class Step:
 
 
 class BudgetPlanner:
-    """Leads every walk over the groups to a plan that is within all budgets and uses one of them.
+    """Leads every walk over the choices to a plan that is within all budgets and uses one of them.
 
-    Guaranteed, for costs that never fall when a width rises: no plan of a walk costs more than any limit; and it uses
+    Guaranteed, for costs that never fall when a level rises: no plan of a walk costs more than any limit; and it uses
     at least ``target`` of one limit, where ``target`` is 0.97, or what the filled plan uses if that is less because
-    the widths are too coarse. It holds because every option comes with a plan that was costed (a *witness*).
+    the levels are too coarse. It holds because every option comes with a plan that was costed (a *witness*).
 
     Args:
         choices: what is decided, in forward order.
         costs: cost models by metric; those with a budget are limited.
-        budgets: at most one for a metric; none leaves every width allowed.
+        budgets: at most one for a metric; none leaves every level allowed.
 
     Attributes:
         limits: metric to absolute limit, in the order of ``budgets``.
         dense_costs: metric to the dense network's cost, for every cost model.
-        uniform: the largest equal keep ratio that meets the budgets, each width rounded down to an allowed one,
-            ``[G]``.
+        uniform: the largest equal keep ratio that meets the budgets, each level rounded down to an allowed one,
+            ``[K]``.
         filled: the most equal keep ratios that meet the budgets, filled up layer by layer until nothing more fits,
-            ``[G]``; what walks complete plans by.
+            ``[K]``; what walks complete plans by.
         target: the usage that every walk reaches.
 
     Raises:
@@ -73,7 +73,7 @@ class BudgetPlanner:
         self.choices = tuple(choices)
         self.costs = dict(costs)
         self.budgets = tuple(budgets)
-        self._search = WidthSearch(self.choices, self.usage)
+        self._search = LevelSearch(self.choices, self.usage)
         self.lowest, self.full = self._search.low, self._search.full
         self.dense_costs = self.costs_of(self.full)
         self.limits = {b.metric: b.limit(self.dense_costs[b.metric]) for b in self._checked(self.budgets)}
@@ -86,10 +86,10 @@ class BudgetPlanner:
         self.target = min(MIN_USAGE, used)
         self._steps: OrderedDict[tuple[int, ...], Step] = OrderedDict()
 
-    def usage(self, widths: IntArray) -> FloatArray:
-        """Share of the tightest budget each plan uses, ``[N, G] -> [N]``: over 1 is too much; 0 without budgets."""
-        shares = [self.costs[metric](widths) / limit for metric, limit in self.limits.items()]
-        return np.max(shares, axis=0) if shares else np.zeros(len(widths))
+    def usage(self, levels: IntArray) -> FloatArray:
+        """Share of the tightest budget each plan uses, ``[N, K] -> [N]``: over 1 is too much; 0 without budgets."""
+        shares = [self.costs[metric](levels) / limit for metric, limit in self.limits.items()]
+        return np.max(shares, axis=0) if shares else np.zeros(len(levels))
 
     def idle(self) -> list[int]:
         """Choices that change no limited cost, wherever the others stand: lowering them can only harm.
@@ -125,12 +125,12 @@ class BudgetPlanner:
             heads = heads[(least <= FITS) & (full >= self.target)]
         return len(heads) if len(heads) <= most else None
 
-    def start(self) -> Walk:
-        """A new walk, at the first group, with the filled plan as its witness."""
-        return Walk(self)
+    def start(self) -> BudgetWalk:
+        """A new walk, at the first choice, with the filled plan as its witness."""
+        return BudgetWalk(self)
 
     def step(self, decided: tuple[int, ...], witness: IntArray) -> Step:
-        """The options behind the decided widths; remembered, because agents come back to the same prefixes."""
+        """The options behind the decided levels; remembered, because agents come back to the same prefixes."""
         known = self._steps.get(decided)
         if known is None:
             known = self._steps[decided] = self._expand(decided, witness)
@@ -161,9 +161,9 @@ class BudgetPlanner:
         costs = {metric: cost(ends) for metric, cost in self.costs.items()}
         return {m: float(c[0]) for m, c in costs.items()}, {m: float(c[1]) for m, c in costs.items()}
 
-    def costs_of(self, widths: IntArray) -> dict[str, float]:
-        """Cost per metric of one plan, ``[G]``."""
-        return {metric: float(cost(widths[None])[0]) for metric, cost in self.costs.items()}
+    def costs_of(self, levels: IntArray) -> dict[str, float]:
+        """Cost per metric of one plan, ``[K]``."""
+        return {metric: float(cost(levels[None])[0]) for metric, cost in self.costs.items()}
 
     def _checked(self, budgets: Sequence[Budget]) -> Sequence[Budget]:
         metrics = [budget.metric for budget in budgets]
@@ -189,18 +189,18 @@ class BudgetPlanner:
         raise impossible(budget, needed, dense, largest)
 
     def _largest_at_minimum(self, metric: str, needed: float) -> tuple[str, float]:
-        """The group that costs most at its minimum: its marginal cost per channel there, times its channels."""
+        """The choice that costs most at its lowest level: its marginal cost for each unit there, times these."""
         shares = [("", 0.0)]
         for index, choice in enumerate(self.choices):
             if len(choice.levels) > 1:
-                wider = self.lowest.copy()
-                wider[index] = choice.levels[1]
-                slope = (float(self.costs[metric](wider[None])[0]) - needed) / (choice.levels[1] - choice.levels[0])
+                raised = self.lowest.copy()
+                raised[index] = choice.levels[1]
+                slope = (float(self.costs[metric](raised[None])[0]) - needed) / (choice.levels[1] - choice.levels[0])
                 shares.append((choice.name, slope * choice.levels[0]))
         return max(shares, key=lambda share: share[1])
 
 
-class Walk:
+class BudgetWalk:
     """One episode's way through the choices.
 
     Attributes:
@@ -247,7 +247,7 @@ class Walk:
         return self._step.dearest
 
     def options(self) -> IntArray:
-        """Widths of the current choice from which the budgets can be met and used, ascending; never empty.
+        """Levels of the current choice from which the budgets can be met and used, ascending; never empty.
 
         Raises:
             BudgetError: every choice is decided.
