@@ -131,6 +131,6 @@ def _work(
         findings = Findings(config, prepared.profile, searches, chosen, measurement.provenance)
         with progress.phase("write", f"Writing {folder.path}"):
             notes = deliver(folder, findings, progress)
-        folder.write_json(RESULT, result_of(findings, run.cost, progress.seconds, notes))
+        folder.write_json(RESULT, result_of(findings, run.cost, progress.seconds, notes).as_dict())
         write_summaries(folder, config, write_report(folder), writers)
     return folder
