@@ -13,7 +13,6 @@ from rlprune.agents import AGENTS
 from rlprune.arrays import FloatArray
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.comparing.conditions import Conditions, conditions_of, settings_of
-from rlprune.experiments.reports.report import episode_tables
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.free_folder import STATUS
 from rlprune.experiments.runs.result import DENSE, FILLED, MALFORMED, POLICY_ALONE, UNSEARCHED, Result, Row
@@ -177,7 +176,7 @@ def read_run(path: str | Path) -> Read:
             conditions_of(config, result, dense),
             result,
             {name: settings_of(config, name in AGENTS) for name in result.searches},
-            episode_tables(run, result),
+            run.episode_tables(result.searches),
             set(config.decisions().kinds) != {"channels"},
         )
     except RlpruneError as reason:

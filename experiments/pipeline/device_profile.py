@@ -11,6 +11,7 @@ import numpy as np
 
 from rlprune.budgets.limits import Budget, format_cost, impossible
 from rlprune.choices.space import Space
+from rlprune.costs.registry import METRICS
 from rlprune.devices import Device, DeviceProfile, meter_of
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.profiles.records import EnergyModel
@@ -29,7 +30,7 @@ LEEWAY, QUICK_ROUNDS = 1.1, 6
 
 def is_measured(budget: Budget) -> bool:
     """Whether the budget is on a cost that only a device profile knows."""
-    return budget.metric.startswith(("latency", "energy"))
+    return METRICS[budget.metric].is_timed
 
 
 def needs_profile(config: ProblemConfig) -> bool:

@@ -9,8 +9,7 @@ from pathlib import Path
 
 from rlprune.budgets.limits import Budget
 from rlprune.budgets.planner import BudgetPlanner
-from rlprune.choices.space import Space
-from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
+from rlprune.costs.registry import known_costs
 from rlprune.devices import Device, DeviceProfile
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
 from rlprune.evaluation.evaluator import Evaluator
@@ -86,7 +85,8 @@ def prepare(
 def _check_countable(material: Material, budgets: list[Budget]) -> None:
     """Refuse impossible budgets on MACs and parameters before a profile takes its minutes."""
     countable = [budget for budget in budgets if not is_measured(budget)]
-    BudgetPlanner(material.space.choices, costs_of(material.space, None, countable), countable)
+    costs = known_costs(material.space, None, [budget.metric for budget in countable])
+    BudgetPlanner(material.space.choices, costs, countable)
 
 
 def make_evaluator(
@@ -106,22 +106,6 @@ def make_evaluator(
     return Evaluator(tables, material.task, samples=samples, statistics=statistics)
 
 
-def costs_of(space: Space, profile: DeviceProfile | None, budgets: Sequence[Budget] = ()) -> dict[str, CostModel]:
-    """Every cost that is known: MACs, parameters, with a profile latency and energy, and tails that have a budget.
-
-    Weights that remain and size as stored stand where they have a budget, or where more than channels is decided.
-    """
-    costs: dict[str, CostModel] = {"macs": MacsCost(space), "params": ParamsCost(space)}
-    limited = {budget.metric for budget in budgets}
-    if space.layered or limited & {"weights", "size"}:
-        costs |= {"weights": WeightsCost(space), "size": SizeCost(space)}
-    if profile is not None:
-        costs |= {"latency": LatencyCost(space, profile), "energy": EnergyCost(space, profile)}
-        tails = [budget.metric for budget in budgets if budget.metric.startswith("latency_")]
-        costs |= {metric: TailCost(space, profile, metric.removeprefix("latency_")) for metric in tails}
-    return costs
-
-
 def make_problem(
     material: Material,
     evaluator: Evaluator,
@@ -136,7 +120,8 @@ def make_problem(
         BudgetError: a budget that cannot be met.
     """
     space = material.space if profile is None else profile.restrict(material.space)
-    return PruningProblem(space, evaluator, costs_of(space, profile, budgets), budgets, reward, on_nan)
+    costs = known_costs(space, profile, [budget.metric for budget in budgets])
+    return PruningProblem(space, evaluator, costs, budgets, reward, on_nan)
 
 
 @contextmanager

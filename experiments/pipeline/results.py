@@ -17,8 +17,8 @@ from rlprune.experiments.pipeline.findings import Findings
 from rlprune.experiments.pipeline.provenance import batch_note
 from rlprune.experiments.pipeline.range_front import front_of
 from rlprune.experiments.pipeline.running_methods import Search
+from rlprune.experiments.reports.outcome import over_budget
 from rlprune.experiments.reports.profile_pictures import profile_plans
-from rlprune.experiments.reports.report_outcome import over_budget
 from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.result import (
     FILLED,

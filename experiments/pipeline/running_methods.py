@@ -22,12 +22,12 @@ from rlprune.errors import ConfigError, RewardError, RunError
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.run_in_progress import RunInProgress
-from rlprune.experiments.reports.tensorboard import EpisodeWriter
 from rlprune.experiments.runs.episodes import to_csv
 from rlprune.experiments.runs.journal import Journal, SearchMemory
 from rlprune.experiments.runs.result import AGENT, BASELINE, UNSEARCHED
 from rlprune.experiments.settings.options import check_known
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.tensorboard.events import EpisodeWriter
 from rlprune.support.progress import Bar
 
 
@@ -231,7 +231,7 @@ class _Follower:
         self.episodes.append(episode)
         if self._best is None or episode.outcome.reward > self._best.reward:
             self._best = episode.outcome
-        self._writer.add(episode, self._best, self._memory.wall_time())
+        self._writer.add(episode, self._memory.wall_time())
         new = episode.evaluations - self._evaluated
         self._evaluated = episode.evaluations
         self._bar.step(self._describe(self._best), new)

@@ -29,14 +29,14 @@ from rlprune.experiments.pipeline.running_methods import (
     search_with_all,
 )
 from rlprune.experiments.reports.report import write_report
-from rlprune.experiments.reports.summaries import write_summaries
-from rlprune.experiments.reports.tensorboard import episode_writers
 from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.runs.journal import Journal, read_journal
 from rlprune.experiments.runs.run_folder import PROFILE, RESULT, RESUMABLE, RunFolder
 from rlprune.experiments.runs.versions import versions
 from rlprune.experiments.settings.trust import refuse_code
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.tensorboard.events import episode_writers
+from rlprune.experiments.tensorboard.summary import write_summary
 from rlprune.support.threads import torch_threads
 
 
@@ -120,7 +120,7 @@ def _work(
             prepared.profile.save(run.profile_path())
         names = methods(config.agent, config.baselines)
         journal = stack.enter_context(closing(Journal(folder.path)))
-        writers = stack.enter_context(episode_writers(folder.path / "tensorboard", names, problems, config.episodes))
+        writers = stack.enter_context(episode_writers(folder.path, config.seed, names, problems, config.episodes))
 
         searches = search_with_all(run, problem, journal, writers, progress)
         chosen = choose(config, problems, searches, progress)
@@ -132,5 +132,5 @@ def _work(
         with progress.phase("write", f"Writing {folder.path}"):
             notes = deliver(folder, findings, progress)
         folder.write_json(RESULT, result_of(findings, run.cost, progress.seconds, notes).as_dict())
-        write_summaries(folder, config, write_report(folder), writers)
+        write_summary(folder, config, write_report(folder), writers)
     return folder

@@ -15,7 +15,6 @@ from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.errors import RunError
 from rlprune.experiments.fronting.plans import Source, measured_plans, searched_plans
-from rlprune.experiments.reports.report import episode_tables
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
@@ -39,7 +38,7 @@ def mixed(workplace: Path) -> Path:
 @pytest.fixture(scope="module")
 def source(mixed: Path) -> Source:
     run = RunFolder.open(mixed, RESULT)
-    return Source(str(mixed), run.result(), episode_tables(run, run.result()), layered=True)
+    return Source(str(mixed), run.result(), run.episode_tables(run.result().searches), layered=True)
 
 
 def test_every_claim_of_it_holds(mixed: Path, here: Path) -> None:
