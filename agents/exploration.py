@@ -143,7 +143,7 @@ class Explorer:
         return self._elite(problem)
 
     def _elite(self, problem: PruningProblem) -> IntArray:
-        """One of the best plans that meet this budget and make use of it; else the filled one."""
+        """A plan among the best that meet this budget and make use of it, or else the filled plan."""
         plans, losses = self._table()
         used = problem.planner.usage(plans)
         fitting = np.flatnonzero((used <= 1.0) & (used >= problem.planner.target))

@@ -73,7 +73,7 @@ class LearningSettings(Protocol):
 
     @property
     def envs(self) -> int:
-        """Episodes that run at once."""
+        """How many episodes run at once."""
         ...
 
     @property
@@ -83,7 +83,7 @@ class LearningSettings(Protocol):
 
     @property
     def exploration(self) -> Exploration:
-        """Where plans come from."""
+        """The settings that say where plans come from."""
         ...
 
 
@@ -99,7 +99,7 @@ class LearningSearcher(ABC):
     settings: LearningSettings
 
     def fewest_episodes(self, choices: int) -> int:
-        """The warm-up."""
+        """The episodes of the warm-up."""
         return self.settings.exploration.warmup if self.settings.planned else 1
 
     def search(
@@ -131,4 +131,4 @@ class LearningSearcher(ABC):
 
     @abstractmethod
     def _policy(self, model: BaseAlgorithm, kinds: tuple[Kind, ...]) -> Policy:
-        """Its actor on its own."""
+        """The policy of an agent's actor, apart from the agent."""

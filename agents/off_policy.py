@@ -44,11 +44,11 @@ class PlannedDDPG(PlannedActions, DDPG):
 
 
 class PlannedTD3(PlannedActions, TD3):
-    """TD3 (Fujimoto et al., ICML 2018)."""
+    """TD3 (Fujimoto et al., ICML 2018) that walks planned episodes."""
 
 
 class PlannedSAC(PlannedActions, SAC):
-    """SAC (Haarnoja et al., ICML 2018)."""
+    """SAC (Haarnoja et al., ICML 2018) that walks planned episodes."""
 
 
 def _planned_tqc() -> type[OffPolicyAlgorithm]:

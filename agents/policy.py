@@ -49,12 +49,12 @@ class PolicySpec:
 
     @property
     def observation(self) -> tuple[str, ...]:
-        """Names of the inputs."""
+        """Names of the policy's inputs, in order."""
         return tuple(slot.name for slot in slots_of(self.kinds))
 
     @property
     def actions(self) -> tuple[str, ...]:
-        """Names of the outputs."""
+        """Names of the policy's outputs, in order."""
         return action_names(self.kinds)
 
 
@@ -96,7 +96,7 @@ class Policy(nn.Module):
         return [layer for layer in self.layers if isinstance(layer, nn.Linear)]
 
     def forward(self, observations: torch.Tensor) -> torch.Tensor:
-        """``[N, slots] -> [N, actions]``."""
+        """Actions for observations, ``[N, slots] -> [N, actions]``."""
         return cast(torch.Tensor, self.layers(observations))
 
     def act(self, observation: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:

@@ -57,7 +57,11 @@ PPO_PRESETS = {name: {key: value for key, value in preset.items() if key not in 
 
 
 def make_searcher(name: str, preset: str = "default", changes: Changes | None = None) -> Searcher:
-    """A searcher by name.
+    """The searcher of a method, by its name.
+
+    >>> searcher = make_searcher("ddpg", changes={"warm_start": False, "random_episodes": 4})
+    >>> searcher.fewest_episodes(choices=6)
+    5
 
     Args:
         preset: a name of :data:`PRESETS`; baselines have only ``default``.

@@ -16,6 +16,11 @@ from rlprune.evaluation.problem import Outcome, PruningProblem
 def replay(policy: Policy, problem: PruningProblem) -> Outcome:
     """The plan that ``policy`` makes for the network and budgets of ``problem``, and what it does.
 
+    >>> result = make_searcher("ddpg").search(LayerPruningEnv(problem), episodes=12, seed=0)
+    >>> outcome = replay(result.policy, problem.within([Budget.parse("macs=0.6")]))
+    >>> outcome.costs["macs"] <= 0.6 * problem.dense_costs["macs"]
+    True
+
     Raises:
         PolicyError: the policy decides other kinds of things.
     """

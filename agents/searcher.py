@@ -70,7 +70,7 @@ class Searcher(Protocol):
 
 
 class RangeSearcher(Searcher, Protocol):
-    """One that searches at several budgets at once, so that what is learned at one serves all."""
+    """A searcher of several budgets at once, so that what is learned at one serves all."""
 
     def search_range(
         self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None

@@ -36,7 +36,7 @@ class Previous:
     shares: Mapping[Kind, float] = field(default_factory=dict)
 
     def after(self, kinds: Sequence[Kind], executed: Action, shares: Mapping[Kind, float]) -> Previous:
-        """The same one unit later."""
+        """What the next unit sees as executed before it."""
         leading = kinds.index("channels") if "channels" in kinds else 0
         return Previous(float(executed[leading]), {**self.shares, **shares})
 

@@ -26,7 +26,7 @@ PANELS = {
 
 @dataclass(frozen=True)
 class ShownPlan:
-    """One plan of a picture.
+    """A plan as a picture shows it.
 
     Attributes:
         name: in the legend.

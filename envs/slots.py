@@ -115,13 +115,13 @@ def slots_of(kinds: Sequence[Kind] = CHANNELS) -> tuple[Slot, ...]:
 
 
 def observation_space(kinds: Sequence[Kind] = CHANNELS) -> spaces.Box:
-    """One entry a slot, with the slot's bounds."""
+    """The box of observations: an entry for each slot, with the slot's bounds."""
     low, high = np.array([(slot.low, slot.high) for slot in slots_of(kinds)], dtype=np.float32).T
     return spaces.Box(low, high, dtype=np.float32)
 
 
 def observation_table(kinds: Sequence[Kind] = CHANNELS) -> str:
-    """The slots as a table for people."""
+    """All slots of an observation as a text table for people."""
     rows = [("Num", "Slot", "Meaning", "Min", "Max")]
     rows += [(str(n), s.name, s.meaning, f"{s.low:g}", f"{s.high:g}") for n, s in enumerate(slots_of(kinds))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -137,5 +137,5 @@ class PruningVecEnv(VecEnv):
         return [method(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
 
     def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """Nothing is wrapped."""
+        """False for every walk: none is wrapped."""
         return [False for _ in self._get_indices(indices)]

@@ -11,7 +11,7 @@ from torch import nn
 
 from rlprune.arrays import IntArray
 from rlprune.choices.choice import KINDS, Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.networks.network import Network
@@ -53,7 +53,7 @@ class Prepared:
         exclude: tuple[str, ...] = (),
     ) -> Space:
         """All that can be decided where no kind is named."""
-        return Space(self.network, Decisions(kinds or self.kinds, rule=rule, exclude=exclude), int8=int8)
+        return Space(self.network, Scope(kinds or self.kinds, rule=rule, exclude=exclude), int8=int8)
 
     def evaluator(self, space: Space) -> Evaluator:
         return Evaluator(self.tables, self.task, samples=64, space=space)

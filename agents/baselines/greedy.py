@@ -26,7 +26,7 @@ class GreedySearcher:
     name = "greedy"
 
     def fewest_episodes(self, choices: int) -> int:
-        """One round, and two plans."""
+        """One round over all choices, the filled plan before it and the plan after it."""
         return choices + 2
 
     def search(

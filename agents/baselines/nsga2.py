@@ -20,7 +20,7 @@ class NSGA2Searcher:
     name = "nsga2"
 
     def fewest_episodes(self, choices: int) -> int:
-        """One."""
+        """A search of any number of choices needs one episode."""
         return 1
 
     def search(

@@ -29,7 +29,7 @@ class OptunaSearcher:
         return optuna.samplers.TPESampler(seed=seed, multivariate=True, n_startup_trials=20)
 
     def fewest_episodes(self, choices: int) -> int:
-        """One."""
+        """A search of any number of choices needs one episode."""
         return 1
 
     def search(
@@ -67,7 +67,7 @@ def _episode(trial: optuna.Trial, env: LayerPruningEnv, log: EpisodeLog) -> floa
 
 
 def walked(trial: optuna.Trial, env: LayerPruningEnv) -> Outcome:
-    """One episode whose actions a trial suggests."""
+    """The plan of one episode whose actions a trial of Optuna suggests."""
     env.reset()
     terminated, step = False, 0
     while not terminated:

@@ -14,7 +14,7 @@ class RandomSearcher:
     name = "random"
 
     def fewest_episodes(self, choices: int) -> int:
-        """One."""
+        """A search of any number of choices needs one episode."""
         return 1
 
     def search(

@@ -76,7 +76,7 @@ class ThresholdSearcher:
         self.settings = settings or ThresholdSettings()
 
     def fewest_episodes(self, choices: int) -> int:
-        """One round, and two plans."""
+        """One round of the loop, the filled plan before it and the nearest plan after it."""
         return 3
 
     def search(

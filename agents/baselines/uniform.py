@@ -17,7 +17,7 @@ class UniformSearcher:
         self.name = name
 
     def fewest_episodes(self, choices: int) -> int:
-        """One."""
+        """A search of any number of choices needs one episode."""
         return 1
 
     def search(

@@ -10,47 +10,49 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator
 
 import numpy as np
 
-from rlprune.experiments.benchmarks.script import run_script
+from rlprune.experiments.benchmarks.columns import first, table
+from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
+from rlprune.experiments.benchmarks.searches import at_least
 from rlprune.experiments.comparing.bootstrap import paired_difference
-from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.presenting.document import Section
 
-SCHEMA = "rlprune-bootstrap-coverage/1"
-HEADS = ("seeds", "cases", "interval holds the truth", "p <= 0.05 by chance")
+ALPHA = 0.05
 
 
-def coverage(seeds: int, cases: int, seed: int) -> dict[str, Any]:
-    """Shares over ``cases`` comparisons with so many seeds."""
-    draws = np.random.default_rng(seed).standard_normal((cases, seeds))
-    found = [paired_difference(row.tolist(), [0.0] * seeds) for row in draws]
+def run(case: Case) -> list[Row]:
+    """Shares of all comparisons over so many seeds."""
+    draws = np.random.default_rng(case.seed).standard_normal((case.cases, case.seeds))
+    found = [paired_difference(row.tolist(), [0.0] * case.seeds) for row in draws]
     held = [one.low is not None and one.high is not None and one.low <= 0 <= one.high for one in found]
-    wrong = [one.p is not None and one.p <= 0.05 for one in found]
-    return {"seeds": seeds, "cases": cases, "coverage": float(np.mean(held)), "false_p": float(np.mean(wrong))}
+    small = [one.p is not None and one.p <= ALPHA for one in found]
+    return [{"cases": case.cases, "coverage": float(np.mean(held)), "false_p": float(np.mean(small))}]
 
 
-def execute(options: argparse.Namespace) -> dict[str, Any]:
-    """Every number of seeds."""
-    rows = [coverage(seeds, options.cases, options.seed) for seeds in options.seeds]
-    cells = [[str(row["seeds"]), str(row["cases"]), f"{row['coverage']:.1%}", f"{row['false_p']:.1%}"] for row in rows]
-    print_table("Methods that are equally good", HEADS, cells)
-    return {"schema": SCHEMA, "options": vars(options), "rows": rows}
+def tables(rows: Rows) -> Iterator[Section]:
+    """A line for each number of seeds."""
+    columns = {
+        "cases": first("cases"),
+        "interval holds the truth": first("coverage", ".1%"),
+        f"p <= {ALPHA} by chance": first("false_p", ".1%"),
+    }
+    yield Section("Methods that are equally good", [table(rows, ["seeds"], columns)])
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this script."""
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What can be asked for."""
     parser.add_argument("--seeds", nargs="+", type=int, default=[3, 4, 5, 6, 8, 10, 20])
     parser.add_argument("--cases", type=int, default=2000)
     parser.add_argument("--seed", type=int, default=0)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Draw and print; returns the exit code."""
-    return run_script(__doc__, add_arguments, execute, arguments)
-
+BENCHMARK = Benchmark(
+    "bootstrap_coverage", __doc__, flags, ("seeds",), run, tables, lambda options: at_least(options, seeds=2, cases=1)
+)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     sys.exit(main())

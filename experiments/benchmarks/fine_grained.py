@@ -14,43 +14,45 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
-from rlprune.agents import best_outcomes, make_searcher
+from rlprune.agents import best_outcomes
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.budgets.limits import Budget
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import WeightsCost
 from rlprune.costs.registry import known_costs
 from rlprune.delivery.delivered import Delivered
-from rlprune.envs import LayerPruningEnv
+from rlprune.envs.plan_figure import new_figure
 from rlprune.errors import ConfigError
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
-from rlprune.experiments.benchmarks.fine_grained_report import SCHEMA, draw, print_report
-from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.loading import load_material
-from rlprune.experiments.pipeline.preparing import make_evaluator
-from rlprune.experiments.settings.problem import NetworkConfig
+from rlprune.experiments.benchmarks.columns import groups, mean, percent, table, values
+from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
+from rlprune.experiments.benchmarks.searches import at_least, evaluator_of, material_of, searched, searcher_of
+from rlprune.experiments.presenting.document import Section
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.treatment import PlanTensors
 from rlprune.pruning.weights import WeightRule, global_densities
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 FINE = range(1, 101)
 EQUAL = 0.99
 """Least share of the budget that a compared plan uses, where the levels allow it."""
-SPLITS = ("validation", "test")
 TUNED = ("uniform", "one threshold", "ddpg")
 """Methods whose plan of the first seed is fine-tuned: that takes longer than a search."""
 NO_REFIT = "/no-refit"
 """Behind a method: its search sees weights that are not refitted."""
+PATTERN = "2:4"
 
 
 @dataclass(frozen=True)
@@ -69,18 +71,14 @@ class Subject:
     def of(cls, tables_of: Evaluator, budget: Budget) -> Subject:
         """Both problems on the tables of an evaluator."""
         network = tables_of.tables.network
-        spaces = (Space(network, Decisions(("weights",), densities)) for densities in (Decisions.densities, FINE))
+        spaces = (Space(network, Scope(("weights",), densities)) for densities in (Scope.densities, FINE))
         coarse, fine = (problem_of(space, tables_of.deciding(space), budget) for space in spaces)
         return cls(coarse, fine)
 
 
 def problem_of(space: Space, evaluator: Evaluator, budget: Budget) -> PruningProblem:
-    """A budget on weights, which is used to 99% where the uniform plan does."""
-    return tight(PruningProblem(space, evaluator, known_costs(space, None, [budget.metric]), [budget], "agreement"))
-
-
-def tight(problem: PruningProblem) -> PruningProblem:
-    """The same problem; its plans use at least what the uniform one does, up to 99% of the budget."""
+    """A budget on weights, of which plans use at least what the uniform one does, up to 99%."""
+    problem = PruningProblem(space, evaluator, known_costs(space, None, [budget.metric]), [budget], "agreement")
     planner = problem.planner
     planner.target = min(EQUAL, float(planner.usage(planner.filled[None])[0]))
     return problem
@@ -135,44 +133,47 @@ def fitted(problem: PruningProblem, percents: FloatArray) -> IntArray:
     return row
 
 
-def searched(problem: PruningProblem, method: str, episodes: int, seed: int) -> IntArray:
+def best_of(problem: PruningProblem, method: str, episodes: int, seed: int) -> IntArray:
     """The best plan of a search that starts with an empty cache."""
     name, _, refit = method.partition("/")
     evaluator = without_refit(problem.evaluator) if refit else problem.evaluator.fresh()
     own = problem_of(problem.space, evaluator, problem.planner.budgets[0])
-    [winner] = best_outcomes(make_searcher(name).search(LayerPruningEnv(own), episodes, seed).episodes, 1)
+    [winner] = best_outcomes(searched(own, name, episodes, seed).episodes, 1)
     return winner.levels
 
 
-FIXED = {"uniform": uniform, "one threshold": one_threshold}
-
-
-def plans(subject: Subject, options: argparse.Namespace) -> Iterator[tuple[str, int, IntArray]]:
+def plans(subject: Subject, case: Case) -> Iterator[tuple[str, int, IntArray]]:
     """Method, seed and plan."""
-    for name, make in FIXED.items():
-        yield name, 0, make(subject.fine)
-    for method in options.methods:
-        for seed in range(options.seeds):
-            yield method, seed, searched(subject.coarse, method, options.episodes, seed)
+    yield "uniform", 0, uniform(subject.fine)
+    yield "one threshold", 0, one_threshold(subject.fine)
+    for method in case.methods:
+        for seed in range(case.seeds):
+            yield method, seed, best_of(subject.coarse, method, case.episodes, seed)
 
 
-def finished(evaluator: Evaluator, row: IntArray, tuning: FineTuning | None) -> dict[str, Any]:
+def finished(evaluator: Evaluator, row: IntArray, steps: int) -> Row:
     """Scores of a plan on the validation samples, and of the refitted network on the test samples."""
     task, plain = evaluator.task, without_refit(evaluator)
     bare, refit = plain.on(plain.repaired(row), task.validation), evaluator.delivered(row)
     mended = evaluator.on(refit.module, task.validation)
     found = {
         "levels": row.tolist(),
-        "remaining": float(WeightsCost(evaluator.space)(row[None])[0]),
+        "left": share_left(evaluator.space, row),
         "bare": bare.score, "bare_divergence": bare.divergence,
         "refitted": mended.score, "refitted_divergence": mended.divergence,
         "test": evaluator.score(refit.module, task.test),
     }  # fmt: skip
-    if tuning is not None:
-        tuned = held(refit, evaluator, tuning)
+    if steps:
+        tuned = held(refit, evaluator, FineTuning(steps=steps))
         found |= {"tuned": evaluator.score(tuned.module, task.validation)}
         found |= {"tuned_test": evaluator.score(tuned.module, task.test)}
     return found
+
+
+def share_left(space: Space, row: IntArray) -> float:
+    """Weights that remain of all."""
+    left, entries = WeightsCost(space)(np.stack([row, space.full]))
+    return float(left / entries)
 
 
 def held(delivered: Delivered, evaluator: Evaluator, tuning: FineTuning) -> Delivered:
@@ -182,63 +183,68 @@ def held(delivered: Delivered, evaluator: Evaluator, tuning: FineTuning) -> Deli
     return delivered
 
 
-def pattern_row(tables_of: Evaluator, tuning: FineTuning | None) -> dict[str, Any]:
-    """2:4 in every layer that has at least four inputs."""
-    space = Space(tables_of.tables.network, Decisions(("weights",), rule=WeightRule("2:4")))
-    row = np.array([choice.levels[0] for choice in space.choices], dtype=np.int64)
-    return {"method": "2:4", "seed": 0, "budget": "2:4", **finished(tables_of.deciding(space), row, tuning)}
-
-
-def run(network: str, options: argparse.Namespace) -> dict[str, Any]:
-    """All rows of one network.
+def run(case: Case) -> list[Row]:
+    """2:4 in every layer that has at least four inputs, then every method and seed at every budget.
 
     Raises:
         BudgetError: a budget that cannot be met.
     """
-    material = load_material(NetworkConfig(network=network, data_dir=options.data_dir), 8)
-    tables_of = make_evaluator(material, options.samples, 0)
-    tuning = FineTuning(steps=options.finetune_steps) if options.finetune_steps else None
-    dense = {name: tables_of.score(material.network.model, getattr(material.task, name)) for name in SPLITS}
-    rows = [pattern_row(tables_of, tuning)]
-    for text in options.budget:
-        subject = Subject.of(tables_of, Budget.parse(text))
-        for method, seed, plan in plans(subject, options):
-            own = tuning if seed == 0 and method in TUNED else None
-            rows.append({"method": method, "seed": seed, "budget": text} | finished(subject.fine.evaluator, plan, own))
-            print(f"{network} {text} {method} seed {seed}: {rows[-1]['refitted']:.2%}", file=sys.stderr)
-    entries = float(WeightsCost(material.network)(material.network.dense_widths[None])[0])
-    return {"network": network, "entries": entries, "dense": dense, "rows": rows}
+    material = material_of(case)
+    tables_of, task = evaluator_of(material, case), material.task
+    model = material.network.model
+    dense = {"dense": tables_of.score(model, task.validation), "dense_test": tables_of.score(model, task.test)}
+    space = Space(material.network, Scope(("weights",), rule=WeightRule(PATTERN)))
+    row = np.array([choice.levels[0] for choice in space.choices], dtype=np.int64)
+    first = finished(tables_of.deciding(space), row, case.finetune_steps)
+    rows = [{"budget": PATTERN, "method": PATTERN, "seed": 0, **dense, **first}]
+    for budget in case.budget:
+        subject = Subject.of(tables_of, Budget.parse(budget))
+        for method, seed, plan in plans(subject, case):
+            steps = case.finetune_steps if seed == 0 and method in TUNED else 0
+            found = finished(subject.fine.evaluator, plan, steps)
+            rows.append({"budget": budget, "method": method, "seed": seed, **dense, **found})
+            print(f"{case.network} {budget} {method} seed {seed}: {found['refitted']:.2%}", file=sys.stderr)
+    return rows
 
 
-def check(options: argparse.Namespace) -> None:
-    """Refuse flags out of range before anything is computed.
-
-    Raises:
-        ConfigError: it names the flag.
-    """
-    if options.seeds < 1 or options.episodes < 1 or options.finetune_steps < 0:
-        raise ConfigError("--seeds and --episodes must be at least 1, --finetune-steps at least 0.")
-    for budget in map(Budget.parse, options.budget):
-        if budget.metric != "weights" or budget.unit:
-            raise ConfigError(f"Budgets here are shares of the weights, such as weights=0.1; {budget} came.")
-    for method in options.methods:
-        make_searcher(method.removesuffix(NO_REFIT))
+COLUMNS = {
+    "weights left": percent("left"),
+    "as pruned": percent("bare"),
+    "refitted": percent("refitted"),
+    "KL refitted": mean("refitted_divergence", ".3f"),
+    "test": percent("test"),
+    "tuned": percent("tuned"),
+    "tuned, test": percent("tuned_test"),
+}
 
 
-def execute(options: argparse.Namespace) -> dict[str, Any]:
-    """Run, print, and return the report."""
-    check(options)
-    tuning = asdict(FineTuning(steps=options.finetune_steps)) if options.finetune_steps else None
-    networks = [run(network, options) for network in options.network]
-    report = {"schema": SCHEMA, "settings": vars(options), "fine_tuning": tuning, "networks": networks}
-    print_report(report, options.markdown)
-    if options.picture:
-        draw(report, options.picture)
-    return report
+def tables(rows: Rows) -> Iterator[Section]:
+    """A table for each network and budget: a line a method, in percent."""
+    for (network, budget), own in groups(rows, "network", "budget").items():
+        title = f"{network}, {budget} (dense {own[0]['dense']:.2%}, test {own[0]['dense_test']:.2%})"
+        yield Section(title, [table(own, ["method"], COLUMNS)])
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this script."""
+def pictures(rows: Rows) -> Iterator[tuple[str, Figure]]:
+    """Accuracy as pruned and refitted, a panel for each network and budget."""
+    panels = groups([row for row in rows if row["budget"] != PATTERN], "network", "budget")
+    figure, places = new_figure(len(panels), 3.4 * len(panels), 3.6)
+    for axes, ((network, budget), own) in zip(places, panels.items(), strict=True):
+        methods = groups(own, "method")
+        for shift, (key, label) in enumerate((("bare", "as pruned"), ("refitted", "refitted"))):
+            shares = [100 * np.array(values(runs, key)) for runs in methods.values()]
+            spots = np.arange(len(shares)) + 0.4 * shift - 0.2
+            axes.bar(spots, [one.mean() for one in shares], 0.38, yerr=[one.std() for one in shares], label=label)
+        axes.axhline(100 * own[0]["dense"], color="black", linewidth=0.8, linestyle=":")
+        axes.set_xticks(range(len(methods)), [name for (name,) in methods], rotation=40, ha="right")
+        axes.set_title(f"{network}, {budget}", fontsize=9)
+    places[0].set_ylabel("validation accuracy, %")
+    places[0].legend(loc="lower right", fontsize=8)
+    yield "fine-grained", figure
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What can be asked for."""
     parser.add_argument("--network", nargs="+", default=["fashion-resnet20"], help="zoo names or module:function")
     parser.add_argument("--budget", nargs="+", default=["weights=0.2", "weights=0.1"], help="shares of the weights")
     parser.add_argument(
@@ -249,14 +255,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--samples", type=int, default=512, help="validation images of one evaluation")
     parser.add_argument("--finetune-steps", type=int, default=430, help="430 are an epoch of Fashion-MNIST; 0 for none")
-    parser.add_argument("--markdown", help="Markdown file for the tables")
-    parser.add_argument("--picture", help="PNG file for the picture")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line."""
-    return run_script(__doc__, add_arguments, execute, arguments)
+def check(options: Case) -> None:
+    """Refuse flags out of range, unknown methods, and budgets on anything but a share of the weights."""
+    at_least(options, seeds=1, episodes=1, finetune_steps=0)
+    for budget in map(Budget.parse, options.budget):
+        if budget.metric != "weights" or budget.unit:
+            raise ConfigError(f"Budgets here are shares of the weights, such as weights=0.1; {budget} came.")
+    for method in options.methods:
+        searcher_of(method.removesuffix(NO_REFIT))
 
+
+BENCHMARK = Benchmark("fine_grained", __doc__, flags, ("network",), run, tables, check, pictures)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     sys.exit(main())

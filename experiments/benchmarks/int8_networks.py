@@ -10,7 +10,6 @@ from torch import nn
 
 from rlprune.networks.network import Network
 
-TRAINED = ("fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
 UNTRAINED = {"dense 784-64-10": (784, 64, 10), "mlp 784-1024-1024-10": (784, 1024, 1024, 10), "encoder": (), "vit": ()}
 """Name -> widths, where it is made of linear layers only."""
 WIDTH, DEPTH, HEADS, TOKENS, PATCH = 128, 4, 4, 64, 7

@@ -3,41 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import torch
 from torch import nn
 
-STAGES = (64, 128, 256, 512)
 
+class Bottleneck(nn.Module):
+    """A residual block of 1 x 1, 3 x 3 and 1 x 1 convolutions (He et al., CVPR 2016)."""
 
-class Residual(nn.Module):
-    """A residual block (He et al., CVPR 2016): 3 x 3 and 3 x 3, or with ``expansion`` 4 1 x 1, 3 x 3 and 1 x 1."""
-
-    def __init__(self, inputs: int, width: int, stride: int, expansion: int) -> None:
+    def __init__(self, inputs: int, width: int, stride: int) -> None:
         super().__init__()
-        outputs = width * expansion
-        if expansion == 1:
-            plan = [(inputs, width, 3, stride), (width, width, 3, 1)]
-        else:
-            plan = [(inputs, width, 1, 1), (width, width, 3, stride), (width, outputs, 1, 1)]
+        outputs = 4 * width
         layers: list[nn.Module] = []
-        for before, after, kernel, step in plan:
+        for before, after, kernel, step in ((inputs, width, 1, 1), (width, width, 3, stride), (width, outputs, 1, 1)):
             layers += [
                 nn.Conv2d(before, after, kernel, step, kernel // 2, bias=False),
                 nn.BatchNorm2d(after),
                 nn.ReLU(),
             ]
         self.body = nn.Sequential(*layers[:-1])
-        same = stride == 1 and inputs == outputs
         shortcut = [nn.Conv2d(inputs, outputs, 1, stride, bias=False), nn.BatchNorm2d(outputs)]
-        self.shortcut = nn.Identity() if same else nn.Sequential(*shortcut)
+        self.shortcut = nn.Identity() if inputs == outputs else nn.Sequential(*shortcut)
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         return torch.relu(self.body(x) + self.shortcut(x))
 
 
-def resnet(blocks: tuple[int, ...], expansion: int) -> nn.Module:
-    """ResNet-18, -34 (expansion 1), -50, -101 (expansion 4)."""
+def resnet50() -> nn.Module:
+    """ResNet-50."""
     layers: list[nn.Module] = [
         nn.Conv2d(3, 64, 7, 2, 3, bias=False),
         nn.BatchNorm2d(64),
@@ -45,10 +39,10 @@ def resnet(blocks: tuple[int, ...], expansion: int) -> nn.Module:
         nn.MaxPool2d(3, 2, 1),
     ]
     inputs = 64
-    for stage, (width, count) in enumerate(zip(STAGES, blocks, strict=True)):
+    for stage, (width, count) in enumerate(((64, 3), (128, 4), (256, 6), (512, 3))):
         for block in range(count):
-            layers.append(Residual(inputs, width, 2 if stage and block == 0 else 1, expansion))
-            inputs = width * expansion
+            layers.append(Bottleneck(inputs, width, 2 if stage and block == 0 else 1))
+            inputs = 4 * width
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(inputs, 1000))
 
 
@@ -122,14 +116,8 @@ def thin(depth: int, width: int = 64) -> nn.Module:
 
 
 LARGE: dict[str, Callable[[], nn.Module]] = {
-    "resnet18": lambda: resnet((2, 2, 2, 2), 1),
-    "resnet34": lambda: resnet((3, 4, 6, 3), 1),
-    "resnet50": lambda: resnet((3, 4, 6, 3), 4),
-    "resnet101": lambda: resnet((3, 4, 23, 3), 4),
+    "resnet50": resnet50,
     "vgg16": vgg16,
     "vit-base": VisionTransformer,
-    "thin-25": lambda: thin(25),
-    "thin-50": lambda: thin(50),
-    "thin-100": lambda: thin(100),
-    "thin-200": lambda: thin(200),
+    **{f"thin-{depth}": partial(thin, depth) for depth in (25, 50, 100, 200)},
 }

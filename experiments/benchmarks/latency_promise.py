@@ -5,17 +5,17 @@
 For each network and device: 50 unseen plans, some of them pruned in torch and truly exported as a finished plan is; and
 a second profile with the same settings, whose promises are compared with those of the first. Goals: median error at
 most 5%, 90th percentile at most 10%, rank correlation at least 0.95, and two profiles that agree within the error they
-state. Pictures stand beside the JSON.
+state.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.stats import spearmanr
@@ -29,53 +29,25 @@ from rlprune.devices.profiling.plans import choose_plans
 from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.profiling.promise import PlanTimings, measure_plans
 from rlprune.errors import DeviceError, RlpruneError
-from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.presenting.styles import VERMILION, save_figure
+from rlprune.experiments.benchmarks.columns import Column, first, table
+from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
+from rlprune.experiments.presenting.document import Section
+from rlprune.experiments.presenting.styles import VERMILION
 from rlprune.experiments.reports.profile_pictures import promise_scatter
-from rlprune.experiments.runs.tables import print_table
 from rlprune.networks import surgery
 from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 
-SCHEMA = "rlprune-latency-promise/2"
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 CHECK_SEED = 1000
 """Added to the profile's seed: the checked plans are drawn anew."""
 TRULY_EXPORTED = 5
 """So many of the checked plans are pruned in torch and exported one by one, as a finished plan is."""
 COMPARED = 500
 """Plans for which two profiles are compared."""
-NETWORKS = ("fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
-HEADS = (
-    *("network", "device", "dense\nms", "median\nerror", "p90\nerror", "worst\nerror", "rank\ncorrelation"),
-    *("p99\nmedian error", "two profiles\nmedian", "two profiles\np90", "stated\np90"),
-)
-
-
-@dataclass(frozen=True)
-class Comparison:
-    """Promised and measured milliseconds of unseen plans, ``[P]`` each."""
-
-    plans: IntArray
-    promised_ms: FloatArray
-    timings: PlanTimings
-
-    @property
-    def measured_ms(self) -> FloatArray:
-        """Corrected for the machine's drift since the profile, by the dense network."""
-        return np.array([plan.corrected_ms for plan in self.timings.plans])
-
-    @property
-    def errors(self) -> ErrorSummary:
-        return ErrorSummary.of(self.promised_ms / self.measured_ms - 1)
-
-    @property
-    def spearman(self) -> float:
-        return float(spearmanr(self.promised_ms, self.measured_ms).statistic)
-
-    def tail_errors(self, profile: DeviceProfile, quantile: str) -> ErrorSummary:
-        """Errors of a tail; nothing is corrected, because tails are of the machine as it was loaded."""
-        measured = np.array([plan.tails_ms[quantile] for plan in self.timings.plans])
-        return ErrorSummary.of(profile.tails[quantile](self.promised_ms) / measured - 1)
+TAIL = "p99"
 
 
 def unseen_plans(network: Network, profile: DeviceProfile, count: int) -> IntArray:
@@ -88,20 +60,19 @@ def unseen_plans(network: Network, profile: DeviceProfile, count: int) -> IntArr
     return unseen
 
 
-def compare(network: Network, runtime: Runtime, profile: DeviceProfile, count: int, samples: int) -> Comparison:
-    """Time ``count`` unseen plans beside the dense network."""
-    unseen = unseen_plans(network, profile, count)
-    modules = [surgery.prune(network, surgery.leading_channels(network, widths)) for widths in unseen[:TRULY_EXPORTED]]
-    timings = measure_plans(
+def timed(network: Network, runtime: Runtime, profile: DeviceProfile, plans: IntArray, samples: int) -> PlanTimings:
+    """Plans beside the dense network, the first ones truly exported; the drift since the profile is taken out."""
+    leading = [surgery.leading_channels(network, widths) for widths in plans[:TRULY_EXPORTED]]
+    modules = [surgery.prune(network, channels) for channels in leading]
+    return measure_plans(
         network,
         runtime,
-        [*modules, *unseen[TRULY_EXPORTED:]],
+        [*modules, *plans[TRULY_EXPORTED:]],
         samples=samples,
         seed=profile.seed,
         dense_latency_ms=profile.dense_latency_ms,
         progress=True,
     )
-    return Comparison(unseen, profile.predictor.bind(network)(unseen), timings)
 
 
 def disagreement(network: Network, first: DeviceProfile, second: DeviceProfile) -> ErrorSummary:
@@ -112,80 +83,82 @@ def disagreement(network: Network, first: DeviceProfile, second: DeviceProfile) 
     return ErrorSummary.of(left / right - 1)
 
 
-def one_case(name: str, device: str, options: argparse.Namespace) -> dict[str, Any]:
+def run(case: Case) -> list[Row]:
     """Both profiles and the unseen plans of one network on one device."""
-    network = Network(load_zoo(name), zoo_entry(name).example_inputs())
-    runtime = resolve_device(device, threads=options.threads).runtime
+    network = Network(load_zoo(case.network), zoo_entry(case.network).example_inputs())
+    runtime = resolve_device(case.device, threads=case.threads).runtime
     if runtime is None:
-        raise DeviceError(f"The promise is checked where the profile is measured; {device!r} is a profile. Name cpu.")
-    effort = Effort(plans=options.plans, samples=options.samples, seed=options.seed)
-    meter = choose_meter(device.partition(":")[0])[0]
-    stem = f"{device.replace(':', '-')}-{name}"
-    folder = None if options.profiles is None else Path(options.profiles)
-    path = None if folder is None else folder / f"{stem}.json"
-    first = build_profile(network, runtime, meter, effort, path=path, progress=True)
-    comparison = compare(network, runtime, first, options.checks, options.samples)
+        raise DeviceError(f"A promise is checked where the profile is measured; {case.device!r} is one. Name cpu.")
+    effort = Effort(plans=case.plans, samples=case.samples, seed=case.seed)
+    meter = choose_meter(case.device.partition(":")[0])[0]
+    path = Path(case.profiles) / f"{stem(case.network, case.device)}.json" if case.profiles else None
+    profile = build_profile(network, runtime, meter, effort, path=path, progress=True)
+    plans = unseen_plans(network, profile, case.checks)
+    timings = timed(network, runtime, profile, plans, case.samples)
     second = build_profile(network, runtime, meter, effort, progress=True)
-    if options.out:
-        title = f"{name} on {first.runtime.name}: {options.checks} unseen plans"
-        series = [("unseen", comparison.promised_ms, comparison.measured_ms, VERMILION)]
-        picture = Path(options.out).with_name(f"{Path(options.out).stem}-{stem}.png")
-        save_figure(promise_scatter(title, series, comparison.errors), picture)
-    return _as_json(name, device, first, comparison, disagreement(network, first, second))
-
-
-def _as_json(
-    name: str, device: str, profile: DeviceProfile, comparison: Comparison, between: ErrorSummary
-) -> dict[str, Any]:
-    rows = zip(comparison.plans, comparison.promised_ms, comparison.timings.plans, strict=True)
-    return {
-        "network": name,
-        "device": device,
+    promised = profile.predictor.bind(network)(plans)
+    measured = np.array([plan.corrected_ms for plan in timings.plans])
+    # Tails are of the machine as it was loaded, so nothing is corrected there.
+    tails = np.array([plan.tails_ms[TAIL] for plan in timings.plans])
+    found = {
         "machine": profile.device,
         "runtime": asdict(profile.runtime),
-        "samples": profile.samples,
-        "errors": asdict(comparison.errors),
-        "spearman": comparison.spearman,
-        "tails": {quantile: asdict(comparison.tail_errors(profile, quantile)) for quantile in profile.tails},
-        "two_profiles": asdict(between),
-        "spread": comparison.timings.spread,
-        "profile_held_out": asdict(profile.held_out),
-        "profile_cross_validated": asdict(profile.cross_validated),
-        "profile_spread": profile.spread,
-        "profile_dense_latency_ms": profile.dense_latency_ms,
+        "dense_ms": profile.dense_latency_ms,
+        "errors": asdict(ErrorSummary.of(promised / measured - 1)),
+        "spearman": float(spearmanr(promised, measured).statistic),
+        "tail_errors": asdict(ErrorSummary.of(profile.tails[TAIL](promised) / tails - 1)),
+        "two_profiles": asdict(disagreement(network, profile, second)),
+        "stated": asdict(profile.held_out),
+        "spread": timings.spread,
         "other_load": profile.sessions[0].other_load,
-        "dense": asdict(comparison.timings.dense),
-        "plans": [
-            {"widths": [int(w) for w in widths], "promised_ms": float(promised), **asdict(timing)}
-            for widths, promised, timing in rows
-        ],
+        "widths": plans.tolist(),
+        "promised_ms": promised.tolist(),
+        "measured_ms": measured.tolist(),
     }
+    return [found]
 
 
-def _cells(case: dict[str, Any]) -> list[str]:
-    errors, two = case["errors"], case["two_profiles"]
-    shares = [errors["median"], errors["p90"], errors["worst"]]
-    rest = [case["tails"]["p99"]["median"], two["median"], two["p90"], case["profile_held_out"]["p90"]]
-    return [
-        case["network"],
-        case["device"],
-        f"{case['profile_dense_latency_ms']:.4f}",
-        *(f"{share:.1%}" for share in shares),
-        f"{case['spearman']:.3f}",
-        *(f"{share:.1%}" for share in rest),
-    ]
+def stem(network: str, device: str) -> str:
+    """Of the names of files."""
+    return f"{device.replace(':', '-')}-{network}"
 
 
-def execute(options: argparse.Namespace) -> dict[str, Any]:
-    """Every network on every device."""
-    cases = [one_case(name, device, options) for device in options.device for name in options.network]
-    print_table("Promised against measured latency", HEADS, [_cells(case) for case in cases])
-    return {"schema": SCHEMA, "cases": cases}
+def share(of: str, what: str) -> Column:
+    """A figure of a summary of errors."""
+    return lambda rows: f"{rows[0][of][what]:.1%}"
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this script."""
-    parser.add_argument("--network", nargs="+", default=list(NETWORKS), help="networks of the zoo")
+COLUMNS = {
+    "dense, ms": first("dense_ms", ".4f"),
+    "median error": share("errors", "median"),
+    "p90": share("errors", "p90"),
+    "worst": share("errors", "worst"),
+    "rank correlation": first("spearman", ".3f"),
+    f"{TAIL}, median error": share("tail_errors", "median"),
+    "two profiles, median": share("two_profiles", "median"),
+    "two profiles, p90": share("two_profiles", "p90"),
+    "stated p90": share("stated", "p90"),
+}
+
+
+def tables(rows: Rows) -> Iterator[Section]:
+    """A line for each network and device."""
+    yield Section("Promised against measured latency", [table(rows, ["network", "device"], COLUMNS)])
+
+
+def pictures(rows: Rows) -> Iterator[tuple[str, Figure]]:
+    """Promised against measured, for each network and device."""
+    for row in rows:
+        promised, measured = (np.array(row[key]) for key in ("promised_ms", "measured_ms"))
+        title = f"{row['network']} on {row['runtime']['name']}: {len(promised)} unseen plans"
+        series: Sequence[tuple[str, FloatArray, FloatArray, str]] = [("unseen", promised, measured, VERMILION)]
+        yield stem(row["network"], row["device"]), promise_scatter(title, series, ErrorSummary(**row["errors"]))
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What can be asked for."""
+    networks = ["fashion-resnet20", "fashion-vgg", "fashion-mobilenet"]
+    parser.add_argument("--network", nargs="+", default=networks, help="networks of the zoo")
     parser.add_argument("--device", nargs="+", default=["cpu:onnxruntime"], help="as rlprune devices lists them")
     parser.add_argument("--profiles", help="folder to keep the profiles in; an interrupted one goes on from there")
     parser.add_argument("--plans", type=int, default=80, help="plans the predictor is fitted to (default 80)")
@@ -195,10 +168,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0, help="of the choice and order of plans (default 0)")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line."""
-    return run_script(__doc__, add_arguments, execute, arguments)
-
+BENCHMARK = Benchmark("latency_promise", __doc__, flags, ("device", "network"), run, tables, pictures=pictures)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     sys.exit(main())

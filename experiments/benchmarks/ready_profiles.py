@@ -1,7 +1,7 @@
 """Measures the profiles that ship, and writes their cards.
 
     python -m rlprune.experiments.benchmarks.ready_profiles --machine epyc --device cpu:onnxruntime cpu:openvino \
-        --folder rlprune/devices/ready --cards docs/ready-profiles.md
+        --folder rlprune/devices/ready --cards experiments/benchmarks/ready-profiles.md
 
 For each device: one profile of every network of the zoo, and one of kinds of layers for all other networks. Without
 ``--device`` only the cards are written again.
@@ -13,7 +13,6 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rlprune.devices import DeviceProfile, resolve_device
 from rlprune.devices.grid import LayerProfile, build_layer_profile
@@ -23,7 +22,7 @@ from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.ready import FOLDER, LAYERS, SEPARATOR, ready_files, ready_names
 from rlprune.devices.sources import open_profile
 from rlprune.errors import ConfigError, DeviceError
-from rlprune.experiments.benchmarks.script import run_script
+from rlprune.experiments.benchmarks.harness import run_script
 from rlprune.experiments.runs.tables import markdown
 from rlprune.networks.network import Network
 from rlprune.support.files import write_atomic
@@ -106,7 +105,7 @@ def _layers(profile: LayerProfile) -> str:
     )
 
 
-def execute(options: argparse.Namespace) -> dict[str, Any]:
+def execute(options: argparse.Namespace) -> None:
     """Measure what is missing, then write the cards."""
     folder = Path(options.folder)
     if options.device and not options.machine:
@@ -117,7 +116,6 @@ def execute(options: argparse.Namespace) -> dict[str, Any]:
     if options.cards:
         write_atomic(options.cards, text)
     print(text)
-    return {"profiles": ready_names(folder)}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

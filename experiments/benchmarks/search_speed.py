@@ -11,11 +11,9 @@ that the ratio falls below 1; what counts there are the episodes in a second.
 from __future__ import annotations
 
 import argparse
-import itertools
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterator, Sequence
 
 import torch
 
@@ -24,19 +22,14 @@ from rlprune.arrays import IntArray
 from rlprune.budgets.limits import Budget
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.evaluator import BATCH, Evaluator
-from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.loading import load_material
-from rlprune.experiments.pipeline.preparing import in_processes, make_evaluator, make_problem
-from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.problem import NetworkConfig
+from rlprune.experiments.benchmarks.columns import first, table
+from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
+from rlprune.experiments.benchmarks.searches import at_least, evaluator_of, material_of, problem_of
+from rlprune.experiments.pipeline.preparing import in_processes
+from rlprune.experiments.presenting.document import Section
 from rlprune.tasks.batches import batches
 
-SCHEMA = "rlprune-search-speed/2"
 WARM_UP = 12
-HEADS = (
-    *("network", "method", "samples", "workers", "evaluations", "wall s", "inference s", "ratio", "ratio, run again"),
-    *("rest, ms/episode", "episodes/s"),
-)
 
 
 def bare_inference(evaluator: Evaluator, plans: Sequence[IntArray]) -> float:
@@ -54,56 +47,53 @@ def bare_inference(evaluator: Evaluator, plans: Sequence[IntArray]) -> float:
     return seconds
 
 
-def measure(network: str, samples: int, method: str, workers: int, options: argparse.Namespace) -> dict[str, Any]:
+def run(case: Case) -> list[Row]:
     """One search from an empty cache, after a short one that is not timed: what is first takes longer."""
-    material = load_material(NetworkConfig(network=network, data_dir=options.data_dir), 8)
+    material = material_of(case)
     start = time.perf_counter()
-    evaluator = make_evaluator(material, samples, options.seed)
+    evaluator = evaluator_of(material, case)
     prepared = time.perf_counter() - start
-    base = make_problem(material, evaluator, None, [Budget.parse(options.budget)], "agreement")
-    changes = {"envs": options.envs} if options.envs and method in AGENTS else None
-    with in_processes(base, workers) as shared:
-        make_searcher(method, changes=changes).search(LayerPruningEnv(shared.fresh()), WARM_UP, options.seed + 1)
+    base = problem_of(material, evaluator, case.budget)
+    searcher = make_searcher(case.method, changes={"envs": case.envs} if case.envs and case.method in AGENTS else None)
+    with in_processes(base, case.workers) as shared:
+        searcher.search(LayerPruningEnv(shared.fresh()), WARM_UP, case.seed + 1)
         problem = shared.fresh()
-        own, before = problem.evaluator, problem.evaluator.seconds
-        start = time.perf_counter()
-        result = make_searcher(method, changes=changes).search(LayerPruningEnv(problem), options.episodes, options.seed)
-        wall, inside = time.perf_counter() - start, own.seconds - before
+        before, start = problem.evaluator.seconds, time.perf_counter()
+        result = searcher.search(LayerPruningEnv(problem), case.episodes, case.seed)
+        wall, inside = time.perf_counter() - start, problem.evaluator.seconds - before
     plans = {tuple(episode.outcome.levels.tolist()): episode.outcome.levels for episode in result.episodes}
     afterwards = bare_inference(evaluator, list(plans.values()))
-    return {
-        "network": network,
-        "method": method,
-        "samples": samples,
-        "workers": workers,
-        "episodes": options.episodes,
+    found = {
         "evaluations": result.episodes[-1].evaluations,
         "table_seconds": prepared,
         "wall_seconds": wall,
         "inference_seconds": inside,
-        "inference_again_seconds": afterwards,
         "ratio": wall / inside,
         "ratio_again": wall / afterwards,
-        "rest_ms_per_episode": (wall - inside) / options.episodes * 1e3 if workers == 1 else None,
+        "rest_ms_per_episode": (wall - inside) / case.episodes * 1e3 if case.workers == 1 else None,
         "episodes_per_second": len(result.episodes) / wall,
     }
+    return [found]
 
 
-def show(rows: Sequence[dict[str, Any]]) -> None:
-    """Print one row a search."""
-    cells = []
-    for row in rows:
-        rest = "-" if row["workers"] > 1 else f"{row['rest_ms_per_episode']:.1f}"
-        cells.append([
-            row["network"], row["method"], str(row["samples"]), str(row["workers"]), str(row["evaluations"]),
-            f"{row['wall_seconds']:.1f}", f"{row['inference_seconds']:.1f}", f"{row['ratio']:.2f}",
-            f"{row['ratio_again']:.2f}", rest, f"{row['episodes_per_second']:.1f}",
-        ])  # fmt: skip
-    print_table("search wall time / bare inference", HEADS, cells)
+COLUMNS = {
+    "evaluations": first("evaluations"),
+    "wall s": first("wall_seconds", ".1f"),
+    "inference s": first("inference_seconds", ".1f"),
+    "ratio": first("ratio", ".2f"),
+    "ratio, run again": first("ratio_again", ".2f"),
+    "rest, ms/episode": first("rest_ms_per_episode", ".1f"),
+    "episodes/s": first("episodes_per_second", ".1f"),
+}
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this script."""
+def tables(rows: Rows) -> Iterator[Section]:
+    """A line for each search."""
+    yield Section("Search wall time / bare inference", [table(rows, BENCHMARK.over, COLUMNS)])
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What can be asked for."""
     parser.add_argument("--network", nargs="+", default=["fashion-resnet20"], help="zoo names or module:function")
     parser.add_argument("--samples", nargs="+", type=int, default=[512], help="validation samples of one evaluation")
     parser.add_argument("--method", nargs="+", default=["ddpg", "random"])
@@ -114,18 +104,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=0)
 
 
-def execute(options: argparse.Namespace) -> dict[str, Any]:
-    """Run, print, and return the report."""
-    cases = itertools.product(options.network, options.samples, options.method, options.workers)
-    rows = [measure(*case, options) for case in cases]
-    show(rows)
-    return {"schema": SCHEMA, "settings": vars(options), "rows": rows}
+def check(options: Case) -> None:
+    """Refuse flags out of range, and unknown methods and budgets."""
+    at_least(options, samples=1, workers=1, envs=0, episodes=1)
+    Budget.parse(options.budget)
+    for method in options.method:
+        make_searcher(method)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line."""
-    return run_script(__doc__, add_arguments, execute, arguments)
-
+BENCHMARK = Benchmark("search_speed", __doc__, flags, ("network", "samples", "method", "workers"), run, tables, check)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,90 +1,64 @@
 """Which method finds better plans in the same number of evaluations, over networks, budgets and seeds.
 
-    python -m rlprune.experiments.benchmarks.tournament --tier short --out tournament/    # about five minutes
-    python -m rlprune.experiments.benchmarks.tournament --tier hour --processes 2 --out tournament/
-    python -m rlprune.experiments.benchmarks.tournament --tier night --processes 2 --out tournament/
+    python -m rlprune.experiments.benchmarks.tournament --processes 2 --out tournament.json    # an hour
+    python -m rlprune.experiments.benchmarks.tournament --network digits-resnet --budget macs=0.5 latency=0.5 \\
+        --seeds 3 --episodes 150 --finetune-steps 0 --out tournament.json                      # five minutes
 
 Every search starts with an empty cache and counts its own evaluations; a plan that another search of the same case
 tried already is looked up instead of run again, which changes no count. Reported are the divergence from the dense
 network on the search images (what is searched for) against evaluations, and for the best plan the accuracy on
-validation images that no search saw, BatchNorm re-estimated, before and after the same short fine-tune. Test images are
-not touched. Each case is a JSON file in the folder, written when it is finished; cases that are there are not run
-again, and the report is made of all.
+validation images that no search saw, BatchNorm re-estimated, before and after the same short fine-tune. *To reach*:
+evaluations until a search is as good as evolutionary search is on average after 300; one that never is counts as all
+its evaluations. Test images are not touched.
 """
 
 from __future__ import annotations
 
 import argparse
-import multiprocessing
 import sys
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from rlprune.agents import METHODS, Episode, best_outcomes, make_searcher
-from rlprune.agents.presets import PRESETS
+from rlprune.agents import best_outcomes
+from rlprune.arrays import FloatArray
 from rlprune.budgets.limits import Budget
 from rlprune.devices import resolve_device
-from rlprune.envs import LayerPruningEnv
-from rlprune.errors import BudgetError, ConfigError, RlpruneError, unknown_name
-from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator, PlanKey, Quality
+from rlprune.errors import BudgetError
+from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator
 from rlprune.evaluation.problem import Outcome, PruningProblem
-from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.benchmarks.tournament_report import SCHEMA, read_cases, write_report
+from rlprune.evaluation.quality import PlanKey, Quality
+from rlprune.experiments.benchmarks.columns import Column, average, groups, percent, spread, table
+from rlprune.experiments.benchmarks.curves import curves, draw_curves
+from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
+from rlprune.experiments.benchmarks.searches import (
+    at_least,
+    curve,
+    evaluator_of,
+    material_of,
+    problem_of,
+    searched,
+    searcher_of,
+)
 from rlprune.experiments.pipeline.device_profile import fitting_profile, is_measured
-from rlprune.experiments.pipeline.loading import load_material
-from rlprune.experiments.pipeline.preparing import make_evaluator, make_problem
-from rlprune.experiments.runs.result import UNSEARCHED
-from rlprune.experiments.settings.problem import NetworkConfig
+from rlprune.experiments.presenting.document import Section, Table, Words
+from rlprune.experiments.runs.row import UNSEARCHED
 from rlprune.finetuning.finetune import FineTuning, finetune
-from rlprune.support.files import write_json
-from rlprune.support.threads import torch_threads
 from rlprune.tasks.split import Split
 
-NETWORKS = ("digits-resnet", "fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
-BUDGETS = ("macs=0.5", "latency=0.5", "latency=0.7", "latency=0.35", "energy=0.5")
-RIVALS = ("uniform", "filled", "random", "evolutionary", "tpe", "greedy", "sensitivity", "threshold")
-LEARNERS = ("ddpg", "td3", "sac", "ppo")
-ABLATIONS = tuple(f"ddpg/{preset}" for preset in PRESETS if preset != "default")
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
-
-@dataclass(frozen=True)
-class Tier:
-    """How much is run."""
-
-    networks: tuple[str, ...]
-    budgets: tuple[str, ...]
-    methods: tuple[str, ...]
-    seeds: int
-    episodes: int
-    finetune_steps: int
-
-
-TIERS = {
-    "short": Tier(NETWORKS[:1], BUDGETS[:2], (*RIVALS, *LEARNERS), 3, 150, 0),
-    "hour": Tier(NETWORKS, BUDGETS[:4], (*RIVALS, *LEARNERS), 5, 300, 60),
-    "night": Tier(NETWORKS, BUDGETS, (*RIVALS, *LEARNERS, "tqc", *ABLATIONS), 10, 300, 300),
-}
-
-
-@dataclass(frozen=True)
-class Case:
-    """One network at one budget, and what is run on it."""
-
-    network: str
-    budget: str
-    device: str
-    methods: tuple[str, ...]
-    seeds: int
-    episodes: int
-    samples: int
-    finetune_steps: int
-    data_dir: str | None
-    path: str
+NETWORKS = ["digits-resnet", "fashion-resnet20", "fashion-vgg", "fashion-mobilenet"]
+AGENTS = ["ddpg", "td3", "sac", "ppo", "tqc"]
+RIVALS = ["uniform", "filled", "random", "evolutionary", "tpe", "greedy", "sensitivity", "threshold"]
+SEEDLESS = (*UNSEARCHED, "greedy", "threshold")
+"""Nothing is drawn there."""
+REFERENCE, REFERENCE_AT = "evolutionary", 300
+MARKS = (10, 25, 50, 100, 200, 300)
+EARLY = 50
 
 
 class SharedEvaluator(Evaluator):
@@ -109,79 +83,54 @@ class SharedEvaluator(Evaluator):
         return other
 
 
-def curve(episodes: Sequence[Episode]) -> list[float | None]:
-    """Lowest divergence after 1, 2, ... evaluations; None before the first plan within the budget."""
-    best = np.full(max(max(episode.evaluations for episode in episodes), 1), np.inf)
-    for episode in episodes:
-        place = max(episode.evaluations, 1) - 1
-        best[place] = min(best[place], episode.outcome.quality.divergence)
-    return [None if np.isinf(value) else float(value) for value in np.minimum.accumulate(best)]
-
-
-def prepare(case: Case) -> PruningProblem:
-    """The problem of a case.
-
-    Raises:
-        BudgetError: no plan meets the budget.
-    """
-    material = load_material(NetworkConfig(network=case.network, data_dir=case.data_dir), 8)
-    budget = Budget.parse(case.budget)
-    profile = fitting_profile(resolve_device(case.device), material.network, None) if is_measured(budget) else None
-    known = make_evaluator(material, case.samples, 0)
+def run(case: Case) -> list[Row]:
+    """A row for each method and seed; one that says why, where no plan meets the budget."""
+    material = material_of(case)
+    measured = is_measured(Budget.parse(case.budget))
+    profile = fitting_profile(resolve_device(case.device), material.network, None) if measured else None
+    known = evaluator_of(material, case)
     evaluator = SharedEvaluator(known.tables, known.task, samples=case.samples)
     evaluator.shared = {}
-    return make_problem(material, evaluator, profile, [budget], "agreement")
+    try:
+        problem = problem_of(material, evaluator, case.budget, profile)
+    except BudgetError as reason:
+        return [{"impossible": str(reason)}]
+    finished: dict[PlanKey, Row] = {}
+    return [
+        search(case, problem.fresh(), method, seed, finished)
+        for seed in range(case.seeds)
+        for method in case.methods
+        if seed == 0 or method not in SEEDLESS
+    ]
 
 
-def run_case(case: Case) -> None:
-    """Run every method and seed on one case and write its file."""
-    with torch_threads(1):
-        base = {"schema": SCHEMA, **{key: value for key, value in asdict(case).items() if key != "path"}}
-        try:
-            problem = prepare(case)
-        except BudgetError as reason:
-            write_json(case.path, base | {"impossible": str(reason), "searches": []}, RlpruneError)
-            return
-        outcomes: dict[PlanKey, dict[str, float]] = {}
-        searches = []
-        for seed in range(case.seeds):
-            for method in case.methods:
-                if seed == 0 or method not in (*UNSEARCHED, "greedy", "threshold"):  # nothing is drawn there
-                    searches.append(_search(case, problem.fresh(), method, seed, outcomes))
-        write_json(case.path, base | {"searches": searches}, RlpruneError)
-
-
-def _search(
-    case: Case, problem: PruningProblem, method: str, seed: int, outcomes: dict[PlanKey, dict[str, float]]
-) -> dict[str, Any]:
-    name, _, preset = method.partition("/")
+def search(case: Case, problem: PruningProblem, method: str, seed: int, finished: dict[PlanKey, Row]) -> Row:
+    """One search, and its best plan finished; plans that were finished are looked up."""
     evaluator = problem.evaluator
     assert isinstance(evaluator, SharedEvaluator)  # as prepared
-    evaluator.ran = 0.0
-    start = time.perf_counter()
-    result = make_searcher(name, preset or "default").search(LayerPruningEnv(problem), case.episodes, seed)
+    start, evaluator.ran = time.perf_counter(), 0.0
+    result = searched(problem, method, case.episodes, seed)
     own = time.perf_counter() - start - evaluator.ran
     [winner] = best_outcomes(result.episodes, 1)
     key = tuple(winner.levels.tolist())
-    if key not in outcomes:
-        outcomes[key] = finished(case, problem, winner)
+    if key not in finished:
+        finished[key] = finish(case, evaluator, winner)
     print(f"{case.network} {case.budget} {method} seed {seed}: {winner.quality.divergence:.4f}", file=sys.stderr)
     return {
         "method": method,
         "seed": seed,
+        "episodes": case.episodes,
         "curve": curve(result.episodes),
         "widths": list(key),
         "evaluations": result.episodes[-1].evaluations,
-        "own_seconds": own,
-        "inference_seconds": evaluator.seconds,
-        **outcomes[key],
+        "seconds": own + evaluator.seconds,
+        **finished[key],
     }
 
 
-def finished(case: Case, problem: PruningProblem, outcome: Outcome) -> dict[str, float]:
-    """Accuracy of a plan on unseen validation images, before and after the short fine-tune of the first seed's kind."""
-    evaluator = problem.evaluator
-    unseen = _unseen(evaluator)
+def finish(case: Case, evaluator: Evaluator, outcome: Outcome) -> Row:
+    """Accuracy of a plan on unseen validation images, before and after the short fine-tune."""
+    unseen = unseen_of(evaluator)
     model = evaluator.repaired(outcome.levels)
     found = {"unseen": evaluator.on(model, unseen).score}
     if case.finetune_steps:
@@ -190,78 +139,127 @@ def finished(case: Case, problem: PruningProblem, outcome: Outcome) -> dict[str,
     return found
 
 
-def _unseen(evaluator: Evaluator) -> Split:
+def unseen_of(evaluator: Evaluator) -> Split:
     """Validation images behind those of the search; all of them where the search saw all."""
     split, seen = evaluator.task.validation, evaluator.dense.samples
     return split if len(split) < seen + SEARCH_BATCH else split.skip(seen)
 
 
-def cases(options: argparse.Namespace) -> list[Case]:
-    """What the tier and the flags ask for.
-
-    Raises:
-        ConfigError: an unknown method, preset or tier, or no seeds or episodes.
-    """
-    tier = TIERS[options.tier]
-    methods = tuple(options.methods or tier.methods)
-    seeds = tier.seeds if options.seeds is None else options.seeds
-    episodes = tier.episodes if options.episodes is None else options.episodes
-    if seeds < 1 or episodes < 1:
-        raise ConfigError(f"A comparison needs at least 1 seed and 1 episode; {seeds} and {episodes} came.")
-    for method in methods:
-        name, _, preset = method.partition("/")
-        if name not in METHODS:
-            raise ConfigError(unknown_name("method", name, METHODS))
-        make_searcher(name, preset or "default")
-    steps = tier.finetune_steps if options.finetune_steps is None else options.finetune_steps
-    folder = Path(options.out)
-    return [
-        Case(
-            network, budget, options.device, methods, seeds, episodes, options.samples, steps, options.data_dir,
-            str(folder / f"{network}-{budget.replace('=', '')}.json"),
-        )
-        for budget in options.budget or tier.budgets
-        for network in options.network or tier.networks
-    ]  # fmt: skip
+def to_reach(rows: Rows, target: float) -> list[float]:
+    """Evaluations of each search until its divergence is at most ``target``; infinite where it never is."""
+    found = curves(rows) <= target
+    return [float(own.argmax() + 1) if own.any() else np.inf for own in found]
 
 
-def execute(options: argparse.Namespace) -> dict[str, Any]:
-    """Run what is missing, and report on all that is in the folder."""
-    if not options.out:
-        raise ConfigError("The cases need a folder. Use --out tournament/, say.")
-    wanted = [case for case in cases(options) if not Path(case.path).exists()]
-    Path(options.out).mkdir(parents=True, exist_ok=True)
-    if options.processes == 1 or len(wanted) < 2:
-        for case in wanted:
-            run_case(case)
-    else:
-        with multiprocessing.get_context("spawn").Pool(options.processes, maxtasksperchild=1) as pool:
-            for _ in pool.imap_unordered(run_case, wanted, chunksize=1):
-                pass
-    report = write_report(Path(options.out), read_cases(Path(options.out)), options.markdown)
-    options.out = str(Path(options.out) / "summary" / "summary.json")
-    return report
+def reference(rows: Rows) -> float:
+    """Mean divergence of evolutionary search after 300 evaluations, or all; NaN, which nothing reaches, without it."""
+    own = [row for row in rows if row["method"] == REFERENCE]
+    return float(after(own, REFERENCE_AT).mean()) if own else float("nan")
 
 
-def add_arguments(parser: argparse.ArgumentParser) -> None:
-    """Flags of this script."""
-    parser.add_argument("--tier", choices=TIERS, default="short", help="how much is run; the flags below change it")
-    parser.add_argument("--network", nargs="+", help="zoo names or module:function")
-    parser.add_argument("--budget", nargs="+")
-    parser.add_argument("--methods", nargs="+", help="METHOD or METHOD/PRESET")
-    parser.add_argument("--seeds", type=int)
-    parser.add_argument("--episodes", type=int)
-    parser.add_argument("--finetune-steps", type=int)
+def after(rows: Rows, evaluations: int) -> FloatArray:
+    """Lowest divergence of each search after so many evaluations."""
+    return curves(rows, evaluations)[:, -1]
+
+
+def case_table(rows: Rows) -> Table:
+    """A line for each method of one network and budget."""
+    episodes, target = rows[0]["episodes"], reference(rows)
+
+    def at(mark: int) -> Column:
+        return lambda own: spread(after(own, mark).tolist(), ".4f")
+
+    columns: dict[str, Column] = {f"after {mark}": at(mark) for mark in MARKS if mark <= episodes}
+    columns["to reach"] = lambda own: spread(np.minimum(to_reach(own, target), episodes).tolist(), ".0f")
+    columns["reached"] = lambda own: f"{np.isfinite(to_reach(own, target)).sum()} of {len(own)}"
+    return table(rows, ["method"], {**columns, "unseen, %": percent("unseen"), "fine-tuned, %": percent("finetuned")})
+
+
+def overview(cases: Sequence[Rows]) -> Table:
+    """A line for each method over all cases: evaluations to reach the reference, and where it ended beside the best."""
+    found: list[Row] = []
+    for rows in cases:
+        target, methods = reference(rows), groups(rows, "method")
+        best = min(after(own, own[0]["episodes"]).mean() for own in methods.values())
+        for (method,), own in methods.items():
+            reached, episodes = to_reach(own, target), own[0]["episodes"]
+            found.append(
+                {
+                    "method": method,
+                    "to reach": np.minimum(reached, episodes).mean(),
+                    "reached": np.isfinite(reached).mean(),
+                    "early": after(own, EARLY).mean() / best,
+                    "end": after(own, episodes).mean() / best,
+                    "seconds": np.mean([row["seconds"] for row in own]),
+                }
+            )
+    mean_of = {name: np.mean([row["to reach"] for row in own]) for (name,), own in groups(found, "method").items()}
+    columns = {
+        "cases": lambda own: str(len(own)),
+        f"to reach {REFERENCE}@{REFERENCE_AT}": average("to reach", ".0f"),
+        "searches that reach it": average("reached", ".0%"),
+        f"KL after {EARLY} / best": average("early", ".2f"),
+        "KL at the end / best": average("end", ".2f"),
+        "seconds": average("seconds", ".0f"),
+    }
+    return table(sorted(found, key=lambda row: mean_of[row["method"]]), ["method"], columns)
+
+
+def losses(rows: Rows) -> Iterator[str]:
+    """A sentence for each agent that ended behind a rival by more than their spread."""
+    ends = {name: after(own, own[0]["episodes"]) for (name,), own in groups(rows, "method").items()}
+    for agent in (name for name in ends if name in AGENTS):
+        for rival in (name for name in ends if name.partition("/")[0] not in AGENTS):
+            own, other = ends[agent], ends[rival]
+            if own.mean() > other.mean() + max(own.std(), other.std()):
+                yield f"{title(rows)}: {agent} ({own.mean():.4f}) ends behind {rival} ({other.mean():.4f})."
+
+
+def title(rows: Rows) -> str:
+    """What the rows of a case are about."""
+    return f"{rows[0]['network']}, {rows[0]['budget']}"
+
+
+def tables(rows: Rows) -> Iterator[Section]:
+    """The overview, a table for each case, what agents lost, and what no plan meets."""
+    played = list(groups([row for row in rows if "impossible" not in row], "network", "budget").values())
+    if played:
+        yield Section("All cases", [overview(played)])
+    for own in played:
+        yield Section(title(own), [case_table(own)])
+    lost = [line for own in played for line in losses(own)] or ["None."]
+    yield Section("Losses", [Words("Losses: " + " ".join(lost))])
+    for row in rows:
+        if "impossible" in row:
+            yield Section(f"{title([row])}: no plan", [Words(row["impossible"])])
+
+
+def pictures(rows: Rows) -> Iterator[tuple[str, Figure]]:
+    """A picture for each case."""
+    return draw_curves([row for row in rows if "impossible" not in row and "/" not in row["method"]], "method")
+
+
+def flags(parser: argparse.ArgumentParser) -> None:
+    """What can be asked for."""
+    parser.add_argument("--network", nargs="+", default=NETWORKS, help="zoo names or module:function")
+    parser.add_argument("--budget", nargs="+", default=["macs=0.5", "latency=0.5", "latency=0.7", "latency=0.35"])
+    parser.add_argument("--methods", nargs="+", default=[*RIVALS, *AGENTS[:4]], help="METHOD or METHOD/PRESET")
+    parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--episodes", type=int, default=300)
+    parser.add_argument("--finetune-steps", type=int, default=60, help="0 for no fine-tune")
     parser.add_argument("--samples", type=int, default=512, help="validation images of one evaluation")
     parser.add_argument("--device", default="ready:epyc-onnxruntime", help="profile of budgets on latency and energy")
-    parser.add_argument("--processes", type=int, default=1, help="cases at once")
-    parser.add_argument("--markdown", help="Markdown file for the tables")
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run from the command line."""
-    return run_script(__doc__, add_arguments, execute, arguments)
+def check(options: Case) -> None:
+    """Refuse flags out of range, unknown methods and presets."""
+    at_least(options, seeds=1, episodes=1, finetune_steps=0)
+    for method in options.methods:
+        searcher_of(method)
 
+
+BENCHMARK = Benchmark("tournament", __doc__, flags, ("budget", "network"), run, tables, check, pictures)
+main = BENCHMARK.main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -7,12 +7,14 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import msgspec
 import yaml
 
 from rlprune.errors import ConfigError, nearest
 from rlprune.experiments.cli.verbs import Verb
 from rlprune.experiments.settings.options import GROUPS, Option, as_dict, check_kinds, from_dict
-from rlprune.experiments.settings.verb_configs import ReplayConfig, TrainConfig
+from rlprune.experiments.settings.result_configs import ReplayConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.settings.yaml_file import read_yaml
 
 MOST_SHOWN = 12
@@ -146,8 +148,8 @@ def _value(option: Option, given: Any) -> Any:
     if option.optional and given == "null":
         return None
     try:
-        value = option.kind(given)
-    except ValueError:
+        value = msgspec.convert(given, option.kind, strict=False)
+    except msgspec.ValidationError:
         value = None
     if value is None or not option.admits(value):
         raise ConfigError(f"{option.flag} must be {option.words}; {given!r:.80} came.")

@@ -12,7 +12,8 @@ from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import NETWORKS, RESULT, RunFolder
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.settings.commands import tensorboard
-from rlprune.experiments.settings.verb_configs import DemoConfig, ReportConfig, SearchConfig, TrainConfig
+from rlprune.experiments.settings.result_configs import ReportConfig
+from rlprune.experiments.settings.verb_configs import DemoConfig, SearchConfig, TrainConfig
 
 
 @dataclass(frozen=True)

@@ -6,6 +6,7 @@ import pkgutil
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from rlprune.experiments.settings import result_configs as results
 from rlprune.experiments.settings import verb_configs as configs
 from rlprune.experiments.settings.options import Settings
 
@@ -110,21 +111,21 @@ _TABLE = (
     ),
     Verb(
         "compare",
-        configs.CompareConfig,
+        results.CompareConfig,
         "comparing:compare_runs",
         "put finished runs side by side",
         "rlprune compare runs/seed0 runs/seed1 runs/seed2 --out comparison",
     ),
     Verb(
         "front",
-        configs.FrontConfig,
+        results.FrontConfig,
         "fronting.joining:join_fronts",
         "weigh accuracy, latency, energy and more of all plans of finished runs, and choose one",
         "rlprune front runs/a runs/b --within latency=0.5 --within accuracy=0.98 --choose energy --out front",
     ),
     Verb(
         "replay",
-        configs.ReplayConfig,
+        results.ReplayConfig,
         "pipeline.replaying:replay_run",
         "walk a learned policy over another network",
         "rlprune replay runs/resnet20 --network fashion-vgg --budget latency=0.4",
@@ -132,21 +133,21 @@ _TABLE = (
     ),
     Verb(
         "apply",
-        configs.ApplyConfig,
+        results.ApplyConfig,
         "pipeline.applying:apply_plan",
         "prune a network as a plan says, and export it",
         "rlprune apply runs/resnet20/plan.json --network fashion-resnet20 --out pruned",
     ),
     Verb(
         "report",
-        configs.ReportConfig,
+        results.ReportConfig,
         "cli.run_verbs:report",
         "make the report and the pictures of a run again",
         "rlprune report runs/resnet20",
     ),
     Verb(
         "validate",
-        configs.ValidateConfig,
+        results.ValidateConfig,
         "validating:validate_run",
         "measure again what a run claims (exit code 0: all that can be checked holds, 1: a claim differs)",
         "rlprune validate runs/resnet20 --evaluations 50 --out validation.json",

@@ -12,7 +12,7 @@ from rlprune.experiments.comparing.reading import Read, read_runs
 from rlprune.experiments.comparing.sections import sections_of
 from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.runs.result import MALFORMED
-from rlprune.experiments.settings.verb_configs import CompareConfig
+from rlprune.experiments.settings.result_configs import CompareConfig
 
 __all__ = ["Comparison", "compare_runs"]
 

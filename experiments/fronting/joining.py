@@ -16,7 +16,7 @@ from rlprune.experiments.fronting.plans import Source
 from rlprune.experiments.fronting.wishes import Wishes, fronts_of
 from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.runs.result import MALFORMED
-from rlprune.experiments.settings.verb_configs import FrontConfig
+from rlprune.experiments.settings.result_configs import FrontConfig
 
 
 def join_fronts(config: FrontConfig) -> Fronts:

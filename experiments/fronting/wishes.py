@@ -27,7 +27,7 @@ from rlprune.experiments.fronting.plans import (
     searched_plans,
 )
 from rlprune.experiments.settings.parsing import parse_preferences
-from rlprune.experiments.settings.verb_configs import FrontConfig
+from rlprune.experiments.settings.result_configs import FrontConfig
 
 MOST_PLANS = 200_000
 

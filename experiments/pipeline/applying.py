@@ -21,11 +21,12 @@ from rlprune.experiments.pipeline.loading import load_material
 from rlprune.experiments.pipeline.preparing import make_evaluator
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.provenance import Provenance, provenance_here
-from rlprune.experiments.runs.details import details_of, print_details
+from rlprune.experiments.runs.details import details_of
+from rlprune.experiments.runs.details_table import print_details
 from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.runs.tables import print_rows
-from rlprune.experiments.settings.verb_configs import ApplyConfig
+from rlprune.experiments.settings.result_configs import ApplyConfig
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.files import write_json
 from rlprune.support.records import as_plain

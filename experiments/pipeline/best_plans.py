@@ -16,7 +16,7 @@ from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.pipeline.candidate import Candidate, Finalist, candidate, dense_candidate, ranked
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.running_methods import Search, role_of
-from rlprune.experiments.runs.result import DENSE, POLICY_ALONE
+from rlprune.experiments.runs.row import DENSE, POLICY_ALONE
 from rlprune.experiments.settings.parsing import parse_preferences
 from rlprune.experiments.settings.verb_configs import TrainConfig
 

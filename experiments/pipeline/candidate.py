@@ -15,14 +15,15 @@ from rlprune.choices.space import Space
 from rlprune.delivery.compact.file import data_bytes
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices.profiling.promise import PlanTiming
-from rlprune.evaluation.evaluator import Evaluator, Quality
+from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.memory import peak_tensor_bytes
 from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.evaluation.quality import Quality
 from rlprune.evaluation.resampling import Interval
 from rlprune.experiments.pipeline.provenance import Provenance
 from rlprune.experiments.runs.details import Splits, splits_of
 from rlprune.experiments.runs.ranking import best_first, standings
-from rlprune.experiments.runs.result import DENSE, Row
+from rlprune.experiments.runs.row import DENSE, Row
 from rlprune.networks.inputs import as_batch
 from rlprune.networks.network import Network
 from rlprune.tasks.measures import Details
@@ -171,6 +172,11 @@ def ranked(scored: Sequence[Finalist]) -> list[Finalist]:
     return [replace(scored[place], behind=found[place].behind) for place in best_first(found)]
 
 
+def finalists_of(outcomes: Sequence[Outcome], evaluator: Evaluator) -> list[Finalist]:
+    """Plans scored again on all validation samples, best first."""
+    return ranked([Finalist(outcome, evaluator.finalist(outcome.levels)) for outcome in outcomes])
+
+
 def candidate(name: str, role: str, finalists: Sequence[Finalist], evaluator: Evaluator) -> Candidate:
     """The first of some finalists, as it is delivered."""
     best = finalists[0].outcome
@@ -189,7 +195,7 @@ def candidate(name: str, role: str, finalists: Sequence[Finalist], evaluator: Ev
 
 def single_candidate(name: str, role: str, outcome: Outcome, evaluator: Evaluator) -> Candidate:
     """The network of a plan that had no rivals, scored on all validation samples."""
-    return candidate(name, role, ranked([Finalist(outcome, evaluator.finalist(outcome.levels))]), evaluator)
+    return candidate(name, role, finalists_of([outcome], evaluator), evaluator)
 
 
 def score_on_test(candidates: Sequence[Candidate], evaluator: Evaluator) -> list[Candidate]:

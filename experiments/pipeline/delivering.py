@@ -16,7 +16,7 @@ from rlprune.experiments.pipeline.candidate import Candidate, weights
 from rlprune.experiments.pipeline.findings import Findings
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.reasons import alike
-from rlprune.experiments.runs.result import DENSE, POLICY_ALONE, Row, finalist_name
+from rlprune.experiments.runs.row import DENSE, POLICY_ALONE, Row, finalist_name
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, TENSORS, RunFolder
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan

@@ -14,7 +14,7 @@ from rlprune.experiments.pipeline.candidate import Candidate, Measured
 from rlprune.experiments.pipeline.preparing import Prepared
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.provenance import Provenance, provenance_here, provenance_of_profile, unmeasured
-from rlprune.experiments.runs.result import DENSE
+from rlprune.experiments.runs.row import DENSE
 from rlprune.experiments.settings.problem import ProblemConfig
 
 MUCH = 0.05

@@ -11,7 +11,7 @@ from rlprune.experiments.pipeline.best_plans import Chosen
 from rlprune.experiments.pipeline.candidate import Candidate, table
 from rlprune.experiments.pipeline.provenance import Provenance
 from rlprune.experiments.pipeline.running_methods import Search
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.verdict import ranked
 from rlprune.experiments.settings.verb_configs import TrainConfig
 

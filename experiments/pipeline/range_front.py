@@ -11,7 +11,8 @@ from rlprune.experiments.pipeline.best_plans import Chosen, losses_of
 from rlprune.experiments.pipeline.candidate import Candidate
 from rlprune.experiments.pipeline.findings import Findings
 from rlprune.experiments.pipeline.provenance import Provenance
-from rlprune.experiments.runs.result import Front, StatedPoint
+from rlprune.experiments.runs.result import Front
+from rlprune.experiments.runs.row import StatedPoint
 from rlprune.experiments.runs.verdict import hypervolume_text
 
 

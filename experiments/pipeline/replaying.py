@@ -13,7 +13,13 @@ from rlprune.devices import Device, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import ProfileError, RlpruneError, RunError
 from rlprune.evaluation.problem import PruningProblem
-from rlprune.experiments.pipeline.candidate import Candidate, dense_candidate, score_on_test, single_candidate, table
+from rlprune.experiments.pipeline.candidate import (
+    Candidate,
+    dense_candidate,
+    score_on_test,
+    single_candidate,
+    table,
+)
 from rlprune.experiments.pipeline.device_profile import needs_profile
 from rlprune.experiments.pipeline.final_measurement import measure
 from rlprune.experiments.pipeline.loading import load_material
@@ -21,14 +27,16 @@ from rlprune.experiments.pipeline.preparing import Prepared, prepare
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.provenance import Provenance, batch_note
 from rlprune.experiments.pipeline.results import labelled
-from rlprune.experiments.runs.details import details_of, print_details
+from rlprune.experiments.runs.details import details_of
+from rlprune.experiments.runs.details_table import print_details
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.result import LEARNED
+from rlprune.experiments.runs.row import LEARNED
 from rlprune.experiments.runs.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.runs.verdict import Case, verdict
+from rlprune.experiments.settings.result_configs import ReplayConfig
 from rlprune.experiments.settings.trust import refuse_code
-from rlprune.experiments.settings.verb_configs import ReplayConfig, TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.files import write_json

@@ -20,19 +20,19 @@ from rlprune.experiments.pipeline.running_methods import Search
 from rlprune.experiments.reports.outcome import over_budget
 from rlprune.experiments.reports.profile_pictures import profile_plans
 from rlprune.experiments.runs.details import details_of
+from rlprune.experiments.runs.profile_plans import ProfilePlans
 from rlprune.experiments.runs.result import (
-    FILLED,
     BatchNorms,
     Front,
     Mark,
     Noise,
-    ProfilePlans,
     Result,
     SearchCounts,
     StatedChoice,
     StatedFinalist,
 )
-from rlprune.experiments.runs.run_cost import RunCost
+from rlprune.experiments.runs.row import FILLED
+from rlprune.experiments.runs.sessions import RunCost
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
 from rlprune.support.records import as_record
 from rlprune.tasks.base import APART

@@ -12,8 +12,8 @@ from typing import Self
 from rlprune.errors import RunError
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.runs.interruption import Interrupted
-from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, PROFILE, RunFolder
+from rlprune.experiments.runs.sessions import RunCost
 from rlprune.experiments.settings import commands
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.plans.plan import PruningPlan

@@ -24,7 +24,7 @@ from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.run_in_progress import RunInProgress
 from rlprune.experiments.runs.episodes import to_csv
 from rlprune.experiments.runs.journal import Journal, SearchMemory
-from rlprune.experiments.runs.result import AGENT, BASELINE, UNSEARCHED
+from rlprune.experiments.runs.row import AGENT, BASELINE, UNSEARCHED
 from rlprune.experiments.settings.options import check_known
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.tensorboard.events import EpisodeWriter

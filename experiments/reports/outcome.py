@@ -8,7 +8,8 @@ from collections.abc import Collection
 from rlprune.budgets.limits import Budget, cost_name, format_cost
 from rlprune.experiments.presenting.document import Block, Bullets, Figure, Figures, Folded, Section, Table, Words
 from rlprune.experiments.runs.columns import columns, score_text
-from rlprune.experiments.runs.result import UNIFORM, UNSEARCHED, Result, Row
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import UNIFORM, UNSEARCHED, Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, TENSORS
 from rlprune.experiments.runs.verdict import COLLAPSE, listed, ranked, same_plan
 

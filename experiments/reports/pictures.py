@@ -29,7 +29,8 @@ from rlprune.experiments.presenting.styles import (
 from rlprune.experiments.reports.class_details import CONFUSION, confusions
 from rlprune.experiments.reports.outcome import short
 from rlprune.experiments.runs.episodes import EpisodeTable
-from rlprune.experiments.runs.result import AGENT, UNSEARCHED, Result
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import AGENT, UNSEARCHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

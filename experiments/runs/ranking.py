@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.quality import Quality
 from rlprune.evaluation.resampling import Interval, paired_interval
 
 

@@ -10,6 +10,8 @@ from dataclasses import MISSING, dataclass, field
 from types import NoneType, UnionType
 from typing import Any, TypeVar, get_args, get_type_hints
 
+import msgspec
+
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.support.files import LARGEST
 
@@ -111,15 +113,12 @@ def _option(item: dataclasses.Field[Any], hint: Any) -> Option:
 
 
 def fits(value: Any, kind: Any) -> bool:
-    """Whether a plain value is of a kind: a class, ``list[str]``, or several with ``|`` between."""
-    if isinstance(kind, UnionType):
-        return any(fits(value, one) for one in get_args(kind))
-    if kind == list[str]:
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if kind in (int, float):
-        number = int if kind is int else (int, float)
-        return isinstance(value, number) and not isinstance(value, bool) and abs(value) <= LARGEST
-    return isinstance(value, kind)
+    """Whether a plain value is of a type; numbers are finite, and whole ones have 64 bits."""
+    try:
+        msgspec.convert(value, kind)
+    except msgspec.ValidationError:
+        return False
+    return not isinstance(value, int | float) or abs(value) <= LARGEST
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ from rlprune.experiments.settings.options import (
 from rlprune.experiments.settings.parsing import MOST_MULTIPLE, WidthRules, parse_numbers, parse_width_rules
 
 if TYPE_CHECKING:
-    from rlprune.choices.scope import Decisions
+    from rlprune.choices.scope import Scope
 
 DEVICE_HELP = "cpu, cuda, with a runtime if you like (cpu:openvino; see rlprune devices)"
 LONG_ENOUGH = "three times the timings asked for at most"
@@ -70,7 +70,7 @@ class NetworkConfig(Settings):
         """Which widths are allowed: every multiple of ``multiple``."""
         return parse_width_rules([], multiple, 0.0)
 
-    def decisions(self) -> Decisions | None:
+    def decisions(self) -> Scope | None:
         """What may be decided; channels where nothing is said."""
         return None
 
@@ -140,20 +140,20 @@ class DecideConfig(WidthsConfig):
                     f"{flag} out."
                 )
 
-    def decisions(self) -> Decisions:
+    def decisions(self) -> Scope:
         """What may be decided.
 
         Raises:
-            ConfigError: see :class:`rlprune.choices.scope.Decisions`.
+            ConfigError: see :class:`rlprune.choices.scope.Scope`.
         """
-        from rlprune.choices.scope import Decisions
+        from rlprune.choices.scope import Scope
         from rlprune.pruning.weights import WeightRule
 
         kinds: list[Any] = [kind.strip() for text in self.decide for kind in text.split(",") if kind.strip()]
         removed: Any = self.removed
         rule = WeightRule(self.pattern, removed)
         densities = parse_numbers("--density", self.density, DENSITIES)
-        return Decisions(tuple(kinds), densities, rule, parse_numbers("--bits", self.bits, BITS), tuple(self.exclude))
+        return Scope(tuple(kinds), densities, rule, parse_numbers("--bits", self.bits, BITS), tuple(self.exclude))
 
 
 @dataclass(frozen=True)

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import platform
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from filelock import FileLock, lock_descriptor
 
 from rlprune.errors import RunError
 from rlprune.experiments.pipeline.progress import Progress
@@ -17,11 +18,11 @@ from rlprune.experiments.runs.free_folder import STATUS
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.settings.options import as_dict
 from rlprune.experiments.settings.verb_configs import TrainConfig
-from rlprune.experiments.sweeping.study import Member, Settings, Study, differences
+from rlprune.experiments.sweeping.study import Study, Values, differences
 from rlprune.support.files import read_json, write_atomic, write_json
 
 FAILURE = "rlprune-failure/1"
-LOCK = ".lock"
+LOCK, MEMBERS_LOCK, HOLDER = ".lock", ".members.lock", ".sweep.json"
 PATIENCE_S = 120.0
 ANY = ("out", "resume", "workers")
 """Settings on which no result depends."""
@@ -86,7 +87,7 @@ class StudyFolder:
         """Write a copy of the study."""
         write_atomic(self.path / "study.yaml", study.text, RunError)
 
-    def check(self, member: Member, settings: TrainConfig) -> None:
+    def check(self, name: str, settings: TrainConfig) -> None:
         """Refuse a run that stands in the place of a member and has other settings.
 
         Args:
@@ -95,7 +96,7 @@ class StudyFolder:
         Raises:
             RunError: it has, or is no run at all.
         """
-        path = self.run(member.name)
+        path = self.run(name)
         if not path.exists() or (path.is_dir() and not any(path.iterdir())):
             return
         found = _compared(RunFolder(path).config())
@@ -107,58 +108,50 @@ class StudyFolder:
 
     @contextmanager
     def locked(self, progress: Progress) -> Iterator[int]:
-        """Ours while the block runs, and while any process lives that inherited the descriptor.
+        """Ours while the block runs.
+
+        Yields a descriptor for the members to inherit. It is locked too, until the last of them has ended: members of a
+        sweep that was killed are waited for.
 
         Raises:
             RunError: another sweep works on it, or it cannot be written.
         """
-        try:
-            self.path.mkdir(parents=True, exist_ok=True)
-            handle = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-        except OSError as reason:
-            raise RunError(
-                f"Cannot write to {self.path}: {reason.strerror or reason}. Choose another --out."
-            ) from reason
-        try:
-            self._take(handle, progress)
-            yield handle
-        finally:
-            os.close(handle)
+        with ExitStack() as stack:
+            try:
+                self.path.mkdir(parents=True, exist_ok=True)
+                stack.enter_context(FileLock(self.path / LOCK, timeout=0))
+                inherited = stack.enter_context((self.path / MEMBERS_LOCK).open("wb")).fileno()
+                _wait_for_members(inherited, progress)
+            except TimeoutError as reason:
+                raise RunError(
+                    f"One sweep at a time works on a study; {self.path} is in use ({self._holder()}). Wait for it, or "
+                    "choose another folder with --out."
+                ) from reason
+            except (OSError, NotImplementedError) as reason:
+                raise RunError(
+                    f"Cannot write to {self.path}: {getattr(reason, 'strerror', None) or reason}. Choose another --out."
+                ) from reason
+            write_json(self.path / HOLDER, {"pid": os.getpid(), "host": platform.node()}, RunError)
+            yield inherited
 
-    def _take(self, handle: int, progress: Progress) -> None:
-        """Lock; what a sweep that was killed left running is waited for."""
-        for attempt in range(int(PATIENCE_S * 10)):
-            with suppress(BlockingIOError):
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                os.truncate(handle, 0)
-                os.pwrite(handle, json.dumps({"pid": os.getpid(), "host": platform.node()}).encode(), 0)
-                return
-            if _is_held(holder := os.pread(handle, 1024, 0)):
-                break
-            if attempt == 0:
-                progress.note("Members of a sweep that was killed are still ending; waiting for them")
+    def _holder(self) -> str:
+        try:
+            return json.dumps(read_json(self.path / HOLDER, RunError))
+        except RunError:
+            return "by another process"
+
+
+def _wait_for_members(handle: int, progress: Progress) -> None:
+    until = time.monotonic() + PATIENCE_S
+    if not lock_descriptor(handle, blocking=False):
+        progress.note("Members of a sweep that was killed are still ending; waiting for them")
+        while not lock_descriptor(handle, blocking=False):
+            if time.monotonic() > until:
+                raise TimeoutError
             time.sleep(0.1)
-        raise RunError(
-            f"One sweep at a time works on a study; {self.path} is in use ({holder.decode(errors='replace')}). "
-            "Wait for it, or choose another folder with --out."
-        )
 
 
-def _is_held(holder: bytes) -> bool:
-    """Whether the sweep that noted itself lives, as far as can be told from here."""
-    try:
-        noted = json.loads(holder)
-        if noted["host"] != platform.node():
-            return True
-        os.kill(int(noted["pid"]), 0)
-    except ProcessLookupError:
-        return False
-    except (ValueError, KeyError, TypeError, OSError, OverflowError):
-        return True
-    return True
-
-
-def _compared(config: TrainConfig) -> Settings:
+def _compared(config: TrainConfig) -> Values:
     """Settings that decide about the result. A profile of the study is the same wherever the study stands."""
     device = Path(config.device)
     named = f"profiles/{device.name}" if device.parent.name == "profiles" else config.device

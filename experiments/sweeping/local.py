@@ -2,90 +2,26 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
+import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterable, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import asdict
 from pathlib import Path
+from threading import Event
 
 from rlprune.errors import RunError
-from rlprune.experiments.sweeping.orders import COMMAND, LOG_TAIL, End, Order, end_of
+from rlprune.experiments.sweeping.orders import End, Order, end_of
 
+COMMAND = (sys.executable, "-P", "-m", "rlprune.experiments.sweeping.piece")
+THREADS = ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS")
+LOG_TAIL = 2**16
 POLL_S = 0.1
 PATIENCE_S = 60.0
 Ended = Callable[[Order, End], None]
-
-
-@dataclass(frozen=True, eq=False)
-class Piece:
-    """A process that works on an order; all it says goes to the end of its log."""
-
-    order: Order
-    log: Path
-    process: subprocess.Popen[bytes]
-
-    @classmethod
-    def start(cls, order: Order, log: Path, inherited: Sequence[int] = (), folder: str | None = None) -> Piece:
-        """Start it in a session of its own, which Ctrl-C in a terminal does not reach.
-
-        Args:
-            inherited: descriptors that stay open while it lives.
-            folder: its working folder; ours by default.
-
-        Raises:
-            RunError: the log cannot be written, or no process can be started.
-        """
-        try:
-            log.parent.mkdir(parents=True, exist_ok=True)
-            with log.open("ab") as said:
-                said.write(f"--- {order.work} {order.name}\n".encode())
-                said.flush()
-                process = subprocess.Popen(
-                    COMMAND,
-                    stdin=subprocess.PIPE,
-                    stdout=said,
-                    stderr=subprocess.STDOUT,
-                    env=order.environment(),
-                    cwd=folder,
-                    pass_fds=inherited,
-                    start_new_session=True,
-                )
-        except OSError as reason:
-            raise RunError(f"Cannot start {order.name}: {reason}.") from reason
-        piece = cls(order, log, process)
-        with suppress(BrokenPipeError):  # it is dead already, which its end tells
-            piece._stdin(order.line())
-        return piece
-
-    def _stdin(self, line: bytes) -> None:
-        assert self.process.stdin is not None
-        self.process.stdin.write(line)
-        self.process.stdin.flush()
-
-    def end(self) -> End | None:
-        """How it ended; None while it works."""
-        code = self.process.poll()
-        return None if code is None else end_of(code, _tail(self.log))
-
-    def ask_to_stop(self) -> None:
-        """Let it end as by Ctrl-C."""
-        assert self.process.stdin is not None
-        with suppress(OSError):
-            self.process.stdin.close()
-
-
-def _tail(log: Path) -> str:
-    """What the last piece of work said at its end."""
-    try:
-        with log.open("rb") as file:
-            file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL))
-            said = file.read().decode(errors="replace")
-    except OSError:
-        return ""
-    return said.rpartition("\n--- ")[2].partition("\n")[2]
 
 
 class LocalRunner:
@@ -99,37 +35,90 @@ class LocalRunner:
     def __init__(self, processes: int, log_of: Callable[[str], Path], lock: int) -> None:
         self._processes, self._log_of, self._lock = processes, log_of, lock
 
-    def run(self, orders: Iterable[Order], ended: Ended) -> None:
-        """Work on all orders; ``ended`` is told of each as it ends, and may not take long.
+    def run(self, orders: Sequence[Order], ended: Ended) -> None:
+        """Work on all orders; ``ended`` is told of each as it ends.
 
         Raises:
-            KeyboardInterrupt: the user wants to stop; all processes have ended.
+            KeyboardInterrupt: the user wants to stop; all processes have ended. A second one kills them.
         """
-        waiting, working = deque(orders), list[Piece]()
+        stopping, killing = Event(), Event()
+        pool = ThreadPoolExecutor(self._processes)  # of threads that wait for the processes
         try:
-            while waiting or working:
-                while waiting and len(working) < self._processes:
-                    order = waiting.popleft()
-                    working.append(Piece.start(order, self._log_of(order.name), [self._lock]))
-                for piece in list(working):
-                    if (end := piece.end()) is not None:
-                        working.remove(piece)
-                        piece.ask_to_stop()
-                        ended(piece.order, end)
-                time.sleep(POLL_S)
+            working = {
+                pool.submit(work_on, order, self._log_of(order.name), stopping, killing, inherited=[self._lock]): order
+                for order in orders
+            }
+            for done in as_completed(working):
+                ended(working[done], done.result())
         finally:
-            stop(working)
+            stopping.set()
+            try:
+                pool.shutdown(cancel_futures=True)
+            finally:
+                killing.set()
 
 
-def stop(pieces: Sequence[Piece]) -> None:
-    """Let all end cleanly; those that take long, or are in the way of a second Ctrl-C, are killed."""
-    for piece in pieces:
-        piece.ask_to_stop()
-    until = time.monotonic() + PATIENCE_S
+def work_on(
+    order: Order,
+    log: Path,
+    stopping: Event,
+    killing: Event,
+    *,
+    inherited: Sequence[int] = (),
+    folder: str | None = None,
+) -> End:
+    """Work on an order in a process of its own, all that it says at the end of its log, and wait until it has ended.
+
+    It has a session of its own, which Ctrl-C in a terminal does not reach. It is stopped as by Ctrl-C, and killed where
+    that takes long.
+
+    Args:
+        stopping, killing: set where it is to stop, and where that may not take any time.
+        inherited: descriptors that stay open while it lives.
+        folder: its working folder; ours by default.
+
+    Raises:
+        RunError: the log cannot be written, or no process can be started.
+    """
     try:
-        for piece in pieces:
-            piece.process.wait(max(0.0, until - time.monotonic()))
-    except (KeyboardInterrupt, subprocess.TimeoutExpired):
-        for piece in pieces:
-            piece.process.kill()
-            piece.process.wait()
+        log.parent.mkdir(parents=True, exist_ok=True)
+        with log.open("ab") as said:
+            said.write(f"--- {order.work} {order.name}\n".encode())
+            said.flush()
+            process = subprocess.Popen(
+                [*COMMAND, json.dumps(asdict(order))],
+                stdin=subprocess.PIPE,
+                stdout=said,
+                stderr=subprocess.STDOUT,
+                env={**os.environ, **dict.fromkeys(THREADS, str(order.settings["threads"]))},
+                cwd=folder,
+                pass_fds=inherited,
+                start_new_session=True,
+            )
+    except OSError as reason:
+        raise RunError(f"Cannot start {order.name}: {reason}.") from reason
+    try:
+        while process.poll() is None and not stopping.wait(POLL_S):
+            pass
+    finally:
+        _end(process, killing)
+    return end_of(process.returncode, _tail(log))
+
+
+def _end(process: subprocess.Popen[bytes], killing: Event) -> None:
+    """Close its stdin, which lets it end, and wait for that."""
+    assert process.stdin is not None
+    process.stdin.close()
+    until = time.monotonic() + PATIENCE_S
+    while process.poll() is None:
+        if killing.wait(POLL_S) or time.monotonic() > until:
+            process.kill()
+            process.wait()
+
+
+def _tail(log: Path) -> str:
+    """What the last piece of work said at its end."""
+    with log.open("rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - LOG_TAIL))
+        said = file.read().decode(errors="replace")
+    return said.rpartition("\n--- ")[2].partition("\n")[2]

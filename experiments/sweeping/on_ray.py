@@ -4,19 +4,14 @@ from __future__ import annotations
 
 import importlib
 import os
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.runs.interruption import stopping_on_sigterm
-from rlprune.experiments.settings.yaml_file import CONFIG
-from rlprune.experiments.sweeping.archive import unpack
-from rlprune.experiments.sweeping.elsewhere import PROFILE, Parcel, Parcelled, work_on
+from rlprune.experiments.sweeping.elsewhere import Parcel, Parcelled, take, work_on_parcel
 from rlprune.experiments.sweeping.local import Ended
 from rlprune.experiments.sweeping.orders import End, Order
 from rlprune.support.files import write_atomic
@@ -100,7 +95,7 @@ class RayRunner:
         resource = self._nodes.get(order.device)
         options = {"num_cpus": 1, "max_retries": TRIES, "name": order.name}
         pinned = {} if resource is None else {"resources": {resource: SHARE}}
-        return self._ray.remote(**options, **pinned)(work_on).remote(Parcel.of(order))
+        return self._ray.remote(**options, **pinned)(work_on_parcel).remote(Parcel.of(order))
 
     def _taken(self, order: Order, reference: Any) -> End:
         """Put what came back where it belongs."""
@@ -110,37 +105,8 @@ class RayRunner:
             return End("failed", f"Ray: {' '.join(str(reason).split())}")
         try:
             write_atomic(self._log_of(order.name), f"On {came.node}\n{came.said}", RunError)
-            if came.result is not None:
-                settle(order, came.result)
+            if came.result:
+                take(order, came.result)
         except RlpruneError as reason:
             return End("failed", str(reason))
         return came.end
-
-
-def settle(order: Order, result: bytes) -> None:
-    """Put what a piece of work wrote elsewhere where it would have written it here, at once.
-
-    Raises:
-        RunError: it is not what was to come, or it cannot be written.
-    """
-    out = Path(order.settings["out"])
-    try:
-        out.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=out.parent, prefix=f".{out.name}.") as made:
-            staged = Path(made) / "result"
-            unpack(result, staged)
-            if order.work == "profile":
-                if (staged / PROFILE).is_file():
-                    (staged / PROFILE).replace(out)
-                return
-            write_atomic(staged / CONFIG, yaml.safe_dump(_noted(order), sort_keys=False), RunError)
-            if out.exists():
-                out.rename(Path(made) / "before")
-            staged.rename(out)
-    except OSError as reason:
-        raise RunError(f"Cannot write {out}: {reason.strerror or reason}.") from reason
-
-
-def _noted(order: Order) -> dict[str, Any]:
-    """The settings that a run notes of itself."""
-    return {name: value for name, value in order.settings.items() if name != "resume"}

@@ -1,17 +1,12 @@
-"""What a process is told to do, and how it ended."""
+"""Pieces of work of a study: what a process is told to do, and how it ended."""
 
 from __future__ import annotations
 
-import json
-import os
 import signal
-import sys
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from typing import Any, Literal
 
-COMMAND = (sys.executable, "-P", "-m", "rlprune.experiments.sweeping.piece")
 INTERRUPTED = 130
-LOG_TAIL = 2**16
 
 Work = Literal["profile", "train", "resume"]
 
@@ -35,15 +30,6 @@ class Order:
     settings: dict[str, Any]
     command: str
     turns: str
-
-    def line(self) -> bytes:
-        """One line of JSON."""
-        return json.dumps(asdict(self)).encode() + b"\n"
-
-    def environment(self) -> dict[str, str]:
-        """The environment of its process: numerical libraries take the threads that the run was given."""
-        threads = str(self.settings["threads"])
-        return {**os.environ, **dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), threads)}
 
 
 @dataclass(frozen=True)
@@ -69,11 +55,6 @@ def end_of(code: int, said: str) -> End:
         cause = " (out of memory?)" if -code == signal.SIGKILL else ""
         named = {number.value: number.name for number in signal.Signals}
         return End("failed", f"ended by {named.get(-code, f'signal {-code}')}{cause}")
-    return End("failed", last_error(said) or f"exit code {code}, without a word")
-
-
-def last_error(said: str) -> str:
-    """The line with which a program ended: its own message, else the last one."""
     lines = [line.strip() for line in said.replace("\r", "\n").splitlines() if line.strip()]
     own = [line.removeprefix("rlprune: ") for line in lines if line.startswith("rlprune: ")]
-    return (own or lines or [""])[-1]
+    return End("failed", (own or lines or [f"exit code {code}, without a word"])[-1])

@@ -1,4 +1,4 @@
-"""A process that does one piece of work of a study: a program, which is told what by a line on stdin.
+"""A process that does one piece of work of a study: a program, whose argument is the order as JSON.
 
 It ends cleanly, as by Ctrl-C, when its stdin is closed: so it does not outlive the sweep that started it.
 """
@@ -19,16 +19,9 @@ STDIN = 0
 
 
 def main() -> int:
-    """Do what stdin says, and return the exit code of the command line."""
-    order = Order(**json.loads(_line()))
+    """Do what the argument says, and return the exit code of the command line."""
+    order = Order(**json.loads(sys.argv[1]))
     return guarded(lambda: _work(order))
-
-
-def _line() -> bytes:
-    line = b""
-    while not line.endswith(b"\n") and (byte := os.read(STDIN, 1)):
-        line += byte
-    return line
 
 
 def _end_with_stdin() -> None:

@@ -7,22 +7,25 @@ import math
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from rlprune.errors import ConfigError, RlpruneError
 from rlprune.experiments.settings.options import as_dict, check_known, from_dict
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.settings.yaml_file import MAX_YAML_BYTES, read_yaml
 from rlprune.experiments.sweeping.names import member_name
-from rlprune.experiments.sweeping.reading import read_study_file
+from rlprune.support.files import read_text
 
+SHIPPED = Path(__file__).resolve().parents[1] / "studies"
 KEYS = ("name", "settings", "over", "except", "nodes")
 OWN = ("out", "resume")
-"""Settings of a run that the sweep chooses."""
+"""Values of a run that the sweep chooses."""
 KNOWN = {name: item for name, item in TrainConfig.options().items() if name not in OWN}
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
 MOST_MEMBERS = 10_000
 
-Settings = dict[str, Any]
+Values = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -62,13 +65,24 @@ def read_study(path: str) -> Study:
         ConfigError: something is no study; it is named, and the nearest known name is offered.
         RlpruneError: a member's settings are wrong; it is named.
     """
-    name, text, values = read_study_file(path)
+    file = _found(path)
+    text, values = read_text(file, ConfigError, MAX_YAML_BYTES), read_yaml(file, ConfigError)
     check_known("key of a study", list(values), KEYS)
-    name = values.get("name", name)
+    name = values.get("name", file.stem)
     if not (isinstance(name, str) and NAME.fullmatch(name)):
         raise ConfigError(f"The name of a study is a word of letters, digits and . + - _; {name!r} came.")
     members = _members(values)
     return Study(name, text, members, _nodes(values.get("nodes", {}), members))
+
+
+def _found(path: str) -> Path:
+    if Path(path).exists():
+        return Path(path)
+    shipped = {file.stem: file for file in sorted(SHIPPED.glob("*.yaml"))}
+    if path not in shipped:
+        names = ", ".join(shipped)
+        raise ConfigError(f"A study is a YAML file, or the name of one that ships ({names}); {path!r} came.")
+    return shipped[path]
 
 
 def _members(values: Mapping[str, Any]) -> tuple[Member, ...]:
@@ -92,7 +106,7 @@ def _mapping(key: str, value: Any) -> dict[str, Any]:
     return value
 
 
-def _settings(key: str, value: Any) -> Settings:
+def _settings(key: str, value: Any) -> Values:
     return {name: _listed(name, item) for name, item in _mapping(key, value).items()}
 
 
@@ -111,7 +125,7 @@ def _kind(value: Any) -> str:
     return "an empty list" if value == [] else "nothing" if value is None else f"a {type(value).__name__}"
 
 
-def _without(varied: Sequence[Settings], common: Settings, given: Any) -> list[Settings]:
+def _without(varied: Sequence[Values], common: Values, given: Any) -> list[Values]:
     """What is left of the members after those that are excepted."""
     if not isinstance(given, list):
         raise ConfigError(f"'except' of a study is a list of settings of members; {_kind(given)} came.")
@@ -127,11 +141,11 @@ def _without(varied: Sequence[Settings], common: Settings, given: Any) -> list[S
     return kept
 
 
-def _has(values: Settings, some: Settings) -> bool:
+def _has(values: Values, some: Values) -> bool:
     return all(name in values and values[name] == value for name, value in some.items())
 
 
-def _member(common: Settings, varied: Settings) -> Member:
+def _member(common: Values, varied: Values) -> Member:
     """A member whose settings are checked.
 
     Raises:
@@ -173,7 +187,7 @@ def _difference(one: Member, other: Member) -> str:
     return differences(as_dict(one.config), as_dict(other.config))
 
 
-def differences(one: Settings, other: Settings) -> str:
+def differences(one: Values, other: Values) -> str:
     """What differs between two sets of settings, in words."""
     return "; ".join(
         f"{name} {one.get(name)!r} and {other.get(name)!r}" for name in other if one.get(name) != other.get(name)

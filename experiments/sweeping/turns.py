@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
+import uuid
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+
+from filelock import FileLock
 
 from rlprune.errors import RunError
 from rlprune.experiments.pipeline.progress import Progress
@@ -16,31 +17,37 @@ MEASURING = ("profile", "measure")
 
 
 class Turns:
-    """A lock that many share while they compute, and one has alone while it measures.
+    """Many compute beside each other, or one measures alone.
 
-    Whoever wants it alone keeps the gate, so that newcomers wait behind it and it is never starved. The kernel frees
-    the locks of a process that dies.
+    Who computes holds a lock of its own. Who measures holds the gate, through which all come to compute, and has waited
+    for the locks of the others: newcomers wait behind it, so it is never starved. The kernel frees the locks of a
+    process that dies.
 
     Args:
-        folder: where the two lock files stand; they stay there.
+        folder: where the locks stand.
 
     Raises:
         RunError: they cannot be made.
     """
 
     def __init__(self, folder: str | Path) -> None:
-        self._gate, self._room = Path(folder) / "gate.lock", Path(folder) / "room.lock"
-        self._held = -1
+        self._folder = Path(folder)
+        self._gate = FileLock(self._folder / "gate.lock")
+        self._own = FileLock(self._folder / f"{uuid.uuid4().hex}.busy")
         self._measuring = False
 
     @contextmanager
     def shared(self) -> Iterator[None]:
         """Compute beside others while the block runs."""
-        with ExitStack() as stack:
-            gate, self._held = (stack.enter_context(_opened(path)) for path in (self._gate, self._room))
-            with _locked(gate):
-                fcntl.flock(self._held, fcntl.LOCK_SH)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+            self.give_way()
+        except (OSError, NotImplementedError) as reason:
+            raise RunError(f"Cannot lock {self._folder}: {reason}.") from reason
+        try:
             yield
+        finally:
+            self._own.release()
 
     @contextmanager
     def alone(self) -> Iterator[None]:
@@ -48,44 +55,24 @@ class Turns:
         if self._measuring:
             yield
             return
-        fcntl.flock(self._held, fcntl.LOCK_UN)
-        with _opened(self._gate) as gate, _locked(gate):
-            fcntl.flock(self._held, fcntl.LOCK_EX)
+        self._own.release()
+        with self._gate:
+            for busy in self._folder.glob("*.busy"):
+                with FileLock(busy):
+                    busy.unlink(missing_ok=True)  # of a process that has ended, or comes back through the gate
             self._measuring = True
             try:
                 yield
             finally:
                 self._measuring = False
-                fcntl.flock(self._held, fcntl.LOCK_SH)
+                self._own.acquire()
 
     def give_way(self) -> None:
         """Inside :meth:`shared`: whoever waits to be alone goes first."""
         if not self._measuring:
-            fcntl.flock(self._held, fcntl.LOCK_UN)
-            with _opened(self._gate) as gate, _locked(gate):
-                fcntl.flock(self._held, fcntl.LOCK_SH)
-
-
-@contextmanager
-def _opened(path: Path) -> Iterator[int]:
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        handle = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-    except OSError as reason:
-        raise RunError(f"Cannot lock {path}: {reason.strerror or reason}.") from reason
-    try:
-        yield handle
-    finally:
-        os.close(handle)
-
-
-@contextmanager
-def _locked(handle: int) -> Iterator[None]:
-    fcntl.flock(handle, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(handle, fcntl.LOCK_UN)
+            self._own.release()
+            with self._gate:
+                self._own.acquire()
 
 
 class PoliteProgress(Progress):

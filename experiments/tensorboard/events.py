@@ -16,7 +16,7 @@ import numpy.typing as npt
 from rlprune.agents.searcher import Episode
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.runs.interruption import uninterrupted
-from rlprune.experiments.runs.result import UNSEARCHED
+from rlprune.experiments.runs.row import UNSEARCHED
 from rlprune.experiments.tensorboard.curves import Curves, Scalars, curves_of
 
 if TYPE_CHECKING:

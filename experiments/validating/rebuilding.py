@@ -23,8 +23,9 @@ from rlprune.experiments.pipeline.provenance import Provenance, provenance_here,
 from rlprune.experiments.pipeline.running_methods import at_each_budget
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import PROFILE, RunFolder
+from rlprune.experiments.settings.result_configs import ValidateConfig
 from rlprune.experiments.settings.trust import refuse_code
-from rlprune.experiments.settings.verb_configs import TrainConfig, ValidateConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.networks.network import Network
 
 DENSE = "dense"

@@ -18,6 +18,11 @@ _VALUE = re.compile(r"\s*([+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|na
 class Budget:
     """An upper limit on one cost.
 
+    >>> Budget.parse("latency=8ms").limit(dense_cost=20.0)
+    8.0
+    >>> Budget.parse("macs=0.5").limit(dense_cost=3_000_000)
+    1500000.0
+
     Attributes:
         metric: "macs", "params", "weights" (that remain), "size" (as stored), "latency", "energy", or a quantile of
             latency: "latency_p50", "_p95", "_p99".
@@ -126,7 +131,7 @@ class BudgetRange:
 
     @property
     def metric(self) -> str:
-        """What is limited."""
+        """The cost that both ends limit."""
         return self.low.metric
 
     def budgets(self, count: int) -> list[Budget]:

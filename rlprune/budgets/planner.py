@@ -201,7 +201,7 @@ class BudgetPlanner:
 
 
 class BudgetWalk:
-    """One episode's way through the choices.
+    """The way of one episode through the choices, from which every budget can be met.
 
     Attributes:
         index: the choice to decide now; the number of choices when the walk is done.

@@ -27,7 +27,7 @@ INT8_BITS = 8
 
 @dataclass(frozen=True)
 class Choice:
-    """One entry of a plan.
+    """Something that is decided about a network: one entry of a row of levels.
 
     Attributes:
         name: of the group (channels), the layer (weights, bits) or the block (depth).
@@ -85,11 +85,11 @@ class Int8Where(Protocol):
 
     @property
     def names(self) -> frozenset[str]:
-        """The layers that may."""
+        """Names of the layers that may compute in int8."""
         ...
 
     def chosen(self, widths: IntArray, permitted: BoolArray, present: BoolArray) -> BoolArray:
-        """Those of the layers ``permitted`` that do at widths ``[N, G]``; ``[N, L]``.
+        """Which of the layers ``permitted`` compute in int8 at widths ``[N, G]``, ``[N, L]``.
 
         Args:
             permitted: layers with at most 8 bits, ``[N, L]``.

@@ -12,8 +12,8 @@ from rlprune.support.patterns import matches
 
 
 @dataclass(frozen=True)
-class Decisions:
-    """What may be decided.
+class Scope:
+    """Which kinds of decisions may be taken about a network, and between which levels.
 
     Attributes:
         kinds: any of ``channels``, ``weights``, ``depth``, ``bits``.

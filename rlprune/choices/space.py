@@ -11,7 +11,7 @@ import numpy.typing as npt
 
 from rlprune.arrays import BoolArray, FloatArray, IntArray
 from rlprune.choices.choice import FULL_BITS, INT8_BITS, KINDS, Choice, Int8Where, Kind, Unit
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.errors import ConfigError
 from rlprune.networks.network import Network
 from rlprune.networks.tensors import tensor_named
@@ -46,7 +46,7 @@ class Space:
 
     Args:
         network: with the widths that are allowed.
-        decisions: what may be decided; channels where nothing is said.
+        scope: what may be decided; channels where nothing is said.
         int8: which layers compute in int8 where their weights have at most 8 bits, by name or by a rule; the others
             only store them so.
         blocks: those that may be dropped, where they are known already.
@@ -65,19 +65,19 @@ class Space:
     def __init__(
         self,
         network: Network,
-        decisions: Decisions | None = None,
+        scope: Scope | None = None,
         *,
         int8: Sequence[str] | Int8Where = (),
         blocks: Blocks | None = None,
     ) -> None:
         self.network = network
-        self.decisions = decisions or Decisions()
+        self.scope = scope or Scope()
         self.int8: Int8Where
         self.int8 = _Named(frozenset(int8)) if isinstance(int8, Sequence) else int8
-        self.kinds = tuple(kind for kind in KINDS if kind in self.decisions.kinds)
+        self.kinds = tuple(kind for kind in KINDS if kind in self.scope.kinds)
         offered = find_blocks(network) if blocks is None and "depth" in self.kinds else blocks or Blocks()
         self._offered = offered.names
-        allowed = [block for block in offered if not self.decisions.excludes("depth", block.name)]
+        allowed = [block for block in offered if not self.scope.excludes("depth", block.name)]
         self.blocks = Blocks(allowed, offered.refused)
         self._position = {layer.name: index for index, layer in enumerate(network.layers)}
         self._order([choice for kind in self.kinds for choice in self._of_kind(kind)])
@@ -90,11 +90,11 @@ class Space:
         return cls(subject) if isinstance(subject, Network) else subject
 
     def on(self, network: Network, int8: Sequence[str] | Int8Where | None = None) -> Space:
-        """The same decisions where other widths are allowed, or other layers compute in int8."""
-        return Space(network, self.decisions, int8=self.int8 if int8 is None else int8, blocks=self.blocks)
+        """A space of these decisions where other widths are allowed, or other layers compute in int8."""
+        return Space(network, self.scope, int8=self.int8 if int8 is None else int8, blocks=self.blocks)
 
     def fixing(self, places: Sequence[int]) -> Space:
-        """The same space in which some choices have but their full level."""
+        """A copy of the space in which some choices have but their full level."""
         other = copy.copy(self)
         other.choices = tuple(
             replace(choice, levels=(choice.full,)) if place in set(places) else choice
@@ -105,7 +105,7 @@ class Space:
     def means_the_same(self, other: Space) -> bool:
         """Whether a row of levels does the same to the network in both; allowed levels may differ."""
         mine, theirs = ([(c.kind, c.name) for c in space.choices] for space in (self, other))
-        return mine == theirs and self._same_int8(other) and self.decisions.rule == other.decisions.rule
+        return mine == theirs and self._same_int8(other) and self.scope.rule == other.scope.rule
 
     def _same_int8(self, other: Space) -> bool:
         return self.int8 is other.int8 or self.int8 == other.int8 or not (self.int8.names or other.int8.names)
@@ -119,14 +119,14 @@ class Space:
         makers: dict[Kind, Callable[[], Iterator[Choice]]] = {
             "depth": lambda: (Choice(block.name, "depth", (0, 1), block.layers[0]) for block in self.blocks),
             "channels": lambda: (Choice.of_group(group) for group in self.network.groups),
-            "weights": lambda: self._of_layers("weights", self.decisions.levels_of_weight()),
-            "bits": lambda: self._of_layers("bits", tuple(sorted({*self.decisions.bits, FULL_BITS}))),
+            "weights": lambda: self._of_layers("weights", self.scope.levels_of_weight()),
+            "bits": lambda: self._of_layers("bits", tuple(sorted({*self.scope.bits, FULL_BITS}))),
         }
-        return (choice for choice in makers[kind]() if not self.decisions.excludes(kind, choice.name))
+        return (choice for choice in makers[kind]() if not self.scope.excludes(kind, choice.name))
 
     def _of_layers(self, kind: Kind, levels: tuple[int, ...]) -> Iterator[Choice]:
         storable = storable_layers(self.network)
-        group = self.decisions.rule.group if kind == "weights" else None
+        group = self.scope.rule.group if kind == "weights" else None
         for layer in self.network.layers:
             if layer.name not in storable:
                 continue
@@ -158,7 +158,7 @@ class Space:
                     "another network."
                 )
         known = [*self._position, *self._offered]
-        for text in self.decisions.exclude:
+        for text in self.scope.exclude:
             pattern = text.partition(":")[2]
             if not any(matches(name, pattern) for name in known):
                 raise ConfigError(

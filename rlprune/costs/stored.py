@@ -17,7 +17,7 @@ from rlprune.pruning.blocks.blocks import is_inside
 
 
 class WeightCounts:
-    """Counts of many plans at once.
+    """Counts of weights of many plans at once.
 
     A layer's weight has ``c x out x in`` entries, where ``c`` is constant and the channel counts follow the widths.
     Everything else of a layer (biases, norms, running statistics) is stored as it is. A tensor that has several names
@@ -44,8 +44,8 @@ class WeightCounts:
         rest = [self._rest(layer, names) for layer in network.layers]
         self._rest_per_out = np.array([per_out for per_out, _ in rest])
         self._rest_per_pair = np.array([per_pair for _, per_pair in rest])
-        self._group = space.decisions.rule.group
-        self._mean = space.decisions.rule.replacement == "mean"
+        self._group = space.scope.rule.group
+        self._mean = space.scope.rule.replacement == "mean"
         self._other = self._bytes_of(self._state) - float(self._floats(space.full[None])[0])
         self._other_of_blocks = self._outside_layers()
 

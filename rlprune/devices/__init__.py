@@ -37,6 +37,9 @@ class Device:
 def resolve_device(name: str, *, threads: int = 1, batch: int = 1, precision: str = "float32") -> Device:
     """The device that ``name`` stands for.
 
+    >>> resolve_device("cpu:torch").runtime.identity.name
+    'torch'
+
     Args:
         name: ``DEVICE[:RUNTIME]`` of :data:`rlprune.devices.catalogue.CATALOGUE`, the path of a profile (``*.json``, or
             with a folder in it), or ``ready:NAME``.

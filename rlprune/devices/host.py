@@ -26,7 +26,7 @@ def cpu_model(cpuinfo: Path = CPUINFO) -> str:
 
 
 def operating_system() -> str:
-    """Such as ``Linux 6.8 x86_64``."""
+    """Name and version of the system, such as ``Linux 6.8 x86_64``."""
     release = ".".join(platform.release().split(".")[:2])
     return f"{platform.system()} {release} {platform.machine()}"
 

@@ -72,7 +72,7 @@ class GpuFormula:
         return least_ms * slower + self.stall_share * (self.stall_ms + self.stall_factor * least_ms)
 
     def sample(self, least_ms: float, repeats: int, generator: np.random.Generator) -> FloatArray:
-        """Milliseconds ``[repeats]``."""
+        """Milliseconds of ``repeats`` inferences, ``[repeats]``."""
         steady = least_ms * (1 + self.jitter * generator.lognormal(0.0, SPREAD, repeats))
         stalls = generator.exponential(self.stall_ms + self.stall_factor * least_ms, repeats)
         return np.asarray(steady + np.where(generator.random(repeats) < self.stall_share, stalls, 0.0))

@@ -88,7 +88,7 @@ def open_source(name: str) -> ProfileSource:
 
 
 def open_profile(path: Path) -> DeviceProfile | LayerProfile:
-    """A profile of either kind.
+    """Read a profile of a network or of kinds of layers, whichever the file holds.
 
     Raises:
         ProfileError: the file cannot be read, or holds neither.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import cached_property
-from typing import Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -20,6 +19,7 @@ from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
 from rlprune.errors import NetworkError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice, reference_row
+from rlprune.evaluation.quality import WORST_DIVERGENCE, EvaluationMemory, MeasuredQuality, PlanKey, Quality
 from rlprune.evaluation.resampling import resampled_scores
 from rlprune.networks import layout
 from rlprune.networks.checking.verification import plan_is_wrong
@@ -35,50 +35,6 @@ from rlprune.tasks.split import Split
 
 BATCH = 128
 SEARCH_BATCH = 512
-WORST_DIVERGENCE = 1e6
-
-PlanKey = tuple[int, ...]
-"""Levels of all choices: what a plan is known by."""
-
-
-@dataclass(frozen=True)
-class Quality:
-    """How good a pruned network is.
-
-    Attributes:
-        score: the task's metric, higher is better (top-1 accuracy for classification).
-        divergence: disagreement with the dense network's outputs, 0 where they are equal (KL in nats for classes); at
-            most 1e6.
-        samples: how many samples both were measured on.
-        details: what the task tells beside the score; empty for evaluations of the search.
-        resampled: the score on samples drawn again, see :mod:`rlprune.evaluation.resampling`; of finalists alone.
-    """
-
-    score: float
-    divergence: float
-    samples: int
-    details: Details = field(default_factory=dict, compare=False, repr=False)
-    resampled: FloatArray | None = field(default=None, compare=False, repr=False)
-
-
-Measurement = tuple[Quality, float]
-"""The quality of a plan, and the seconds of its forward pass."""
-
-
-class EvaluationMemory(Protocol):
-    """Remembers what was evaluated in an earlier process that searched the same way."""
-
-    def recall(self, keys: Sequence[PlanKey]) -> list[Measurement]:
-        """What is remembered of plans that are asked for in this order: of the first ones, often of none."""
-        ...
-
-    def record(self, key: PlanKey, measured: Measurement) -> None:
-        """Take in what was measured now."""
-        ...
-
-    def clock(self) -> float:
-        """Seconds since the search began, those of the earlier process included."""
-        ...
 
 
 def wait_for(device: torch.device) -> None:
@@ -89,6 +45,11 @@ def wait_for(device: torch.device) -> None:
 
 class Evaluator:
     """Scores plans on validation samples. A plan that was evaluated is never evaluated again.
+
+    >>> evaluator = Evaluator(tables, task, samples=128)
+    >>> quality = evaluator(network.dense_widths)
+    >>> quality.divergence < 1e-6, evaluator.evaluations
+    (True, 1)
 
     Args:
         tables: of the network; they give the repaired weights of a plan.
@@ -220,7 +181,7 @@ class Evaluator:
         self.cache_hits += len(keys) - len(new)
         return [self._known[key] for key in keys]
 
-    def _remembered_or_measured(self, keys: Sequence[PlanKey]) -> Iterator[Measurement]:
+    def _remembered_or_measured(self, keys: Sequence[PlanKey]) -> Iterator[MeasuredQuality]:
         known = [] if self.memory is None else self.memory.recall(keys)
         yield from known
         new = keys[len(known) :]
@@ -229,7 +190,7 @@ class Evaluator:
                 self.memory.record(key, measured)
             yield measured
 
-    def _measure(self, keys: Sequence[PlanKey]) -> Iterator[Measurement]:
+    def _measure(self, keys: Sequence[PlanKey]) -> Iterator[MeasuredQuality]:
         """Run plans, in order; each is handed out before the next one is run."""
         return (self.measure(key) for key in keys)
 
@@ -237,7 +198,7 @@ class Evaluator:
         """Seconds since an arbitrary start; of a search that is repeated from memory, as they passed then."""
         return time.perf_counter() if self.memory is None else self.memory.clock()
 
-    def measure(self, key: PlanKey) -> Measurement:
+    def measure(self, key: PlanKey) -> MeasuredQuality:
         """Quality of a plan and the seconds of its forward pass; nothing is remembered or counted."""
         outputs, seconds = self._run(key)
         return self._quality(outputs, self._split, self._dense_outputs, strict=False), seconds
@@ -259,11 +220,11 @@ class Evaluator:
         return outputs, time.perf_counter() - start
 
     def fresh(self) -> Evaluator:
-        """One that knows nothing yet, on the same samples."""
+        """An evaluator on the same samples that knows no plan yet."""
         return self._like(self.space, self.builder)
 
     def deciding(self, space: Space) -> Evaluator:
-        """One for the plans of another space: itself where a row means the same there."""
+        """An evaluator of the plans of another space: this one where a row means the same there."""
         return self if self.space.means_the_same(space) else self._like(space)
 
     def _like(self, space: Space, builder: PlanBuilder | None = None) -> Evaluator:
@@ -278,7 +239,7 @@ class Evaluator:
         return tuple(self.space.canonical(self.space.as_matrix(levels))[0].tolist())
 
     def repaired(self, levels: npt.ArrayLike) -> nn.Module:
-        """The module of :meth:`delivered`."""
+        """The module of the network that :meth:`delivered` gives."""
         return self.delivered(levels).module
 
     def delivered(self, levels: npt.ArrayLike) -> Delivered:

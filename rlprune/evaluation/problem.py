@@ -16,7 +16,8 @@ from rlprune.evaluation.rewards import RewardFunction, Yardstick, reward_functio
 
 if TYPE_CHECKING:
     from rlprune.costs import CostModel
-    from rlprune.evaluation.evaluator import Evaluator, Quality
+    from rlprune.evaluation.evaluator import Evaluator
+    from rlprune.evaluation.quality import Quality
     from rlprune.networks.network import Network
 
 ON_NAN = ("stop", "skip")
@@ -25,7 +26,7 @@ WORST_REWARD = -1e6
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """What a plan does.
+    """What a plan does: its costs, quality and reward.
 
     Attributes:
         levels: of every choice, ``int64 [K]``; see :class:`rlprune.choices.space.Space`.
@@ -51,6 +52,10 @@ class Outcome:
 
 class PruningProblem:
     """Network, evaluator, costs, budgets and reward together.
+
+    >>> problem = PruningProblem(network, evaluator, {"macs": MacsCost(network)}, [Budget.parse("macs=0.5")])
+    >>> problem.filled.costs["macs"] <= 0.5 * problem.dense_costs["macs"]
+    True
 
     Args:
         subject: the network whose channels are pruned, or the space of all that may be decided about one.
@@ -105,7 +110,7 @@ class PruningProblem:
             raise RewardError(f"The reward of the filled uniform plan must be a finite number. {_told(self.filled)}")
 
     def within(self, budgets: Sequence[Budget]) -> PruningProblem:
-        """The same problem at other budgets; what was evaluated stays known.
+        """This problem at other budgets; what was evaluated stays known.
 
         Raises:
             BudgetError: a budget that cannot be met.
@@ -113,7 +118,7 @@ class PruningProblem:
         return PruningProblem(self._asked, self.evaluator, self.costs, budgets, self.reward, self.on_nan)
 
     def fresh(self) -> PruningProblem:
-        """The same problem with nothing evaluated yet, so that no method profits from what another one tried."""
+        """This problem with nothing evaluated yet, so that no method profits from what another one tried."""
         evaluator = self.evaluator.fresh()
         return PruningProblem(self._asked, evaluator, self.costs, self.planner.budgets, self.reward, self.on_nan)
 
@@ -136,7 +141,7 @@ class PruningProblem:
         return self.judged(levels, self.evaluator(levels))
 
     def judged(self, levels: IntArray, quality: Quality) -> Outcome:
-        """The same where the quality is known already."""
+        """What :meth:`outcome` gives, where the quality is known already."""
         outcome = self._outcome(self.space.canonical(self.space.as_matrix(levels))[0], quality)
         if self.on_nan == "stop" and not outcome.defined:
             raise RewardError(f"The reward must be a finite number. {_told(outcome)}")
@@ -151,7 +156,7 @@ class PruningProblem:
 
     @property
     def evaluations(self) -> int:
-        """Plans evaluated so far."""
+        """How many plans were evaluated so far."""
         return self.evaluator.evaluations
 
     @property

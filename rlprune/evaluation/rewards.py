@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from rlprune.errors import ConfigError, unknown_name
 
 if TYPE_CHECKING:
-    from rlprune.evaluation.evaluator import Quality
+    from rlprune.evaluation.quality import Quality
 
 WORST = 100.0  # a loss is at most exp of this
 EPSILON = 1e-5  # nats; keeps the logarithm finite for a plan that changes nothing

@@ -13,7 +13,8 @@ import torch.multiprocessing
 from rlprune.choices.space import Space
 from rlprune.errors import ConfigError, RlpruneError, WorkerError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
-from rlprune.evaluation.evaluator import Evaluator, Measurement, PlanKey
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.quality import MeasuredQuality, PlanKey
 from rlprune.plans.builder import PlanBuilder
 from rlprune.pruning.tables import PruningTables
 from rlprune.support.main_guard import UNGUARDED, check_guard, unguarded
@@ -100,13 +101,13 @@ class Workers:
     def __len__(self) -> int:
         return len(self._pipes)
 
-    def measure(self, keys: Sequence[PlanKey]) -> list[Measurement]:
+    def measure(self, keys: Sequence[PlanKey]) -> list[MeasuredQuality]:
         """Quality of each plan and the seconds of its forward pass, in order; whoever is free takes the next.
 
         Raises:
             WorkerError: a process ended, or failed.
         """
-        found: dict[int, Measurement] = {}
+        found: dict[int, MeasuredQuality] = {}
         waiting = iter(enumerate(keys))
         busy: dict[Connection, int] = {}
         for pipe in self._pipes:
@@ -193,7 +194,7 @@ class ParallelEvaluator(Evaluator):
         self.workers = workers
         super().__init__(tables, task, statistics=workers.statistics, **settings)
 
-    def _measure(self, keys: Sequence[PlanKey]) -> Iterator[Measurement]:
+    def _measure(self, keys: Sequence[PlanKey]) -> Iterator[MeasuredQuality]:
         if len(keys) < 2:
             yield from super()._measure(keys)
             return

@@ -60,7 +60,7 @@ class Measurement:
 
 @dataclass(frozen=True)
 class Round:
-    """One round: its threshold, what was measured, and how far from the targets that is.
+    """A round of the loop: its threshold, what was measured, and how far from the targets that is.
 
     Attributes:
         accuracy_gap, cost_gap: what is lacking, relative to the target, the largest of the costs; 0 where all is met.
@@ -159,7 +159,7 @@ class ThresholdLoop:
 
     @property
     def best(self) -> Round:
-        """Of the rounds that met the accuracy the one whose costs lack least; else the most accurate round.
+        """The round that met the accuracy and lacks least of the costs; where none did, the most accurate one.
 
         Raises:
             ConfigError: there was no round.

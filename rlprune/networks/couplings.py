@@ -11,7 +11,7 @@ import torch
 
 from rlprune.arrays import IntArray
 from rlprune.networks.layers import LabelledLayer, Side
-from rlprune.networks.tracing.records import Size, Trace
+from rlprune.networks.tracing.trace import Size, Trace
 
 
 @dataclass(frozen=True, eq=False)

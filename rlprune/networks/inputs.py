@@ -28,7 +28,7 @@ def call(model: nn.Module, inputs: Inputs) -> Any:
 
 
 def forward(model: nn.Module, inputs: Inputs) -> Any:
-    """The same on the inputs themselves."""
+    """Forward on the inputs themselves, which it may change."""
     return model(**inputs) if isinstance(inputs, dict) else model(*inputs)
 
 
@@ -45,7 +45,7 @@ def tensors_in(value: Any) -> Iterator[torch.Tensor]:
 
 
 def named_tensors_in(value: Any, name: str = "") -> Iterator[tuple[str, torch.Tensor]]:
-    """The same with their names: keys, fields and positions, such as ``hidden_states.2``; a tensor alone has none."""
+    """All tensors in a nesting by name: keys, fields and positions, as in ``hidden_states.2``; one alone has none."""
     if isinstance(value, torch.Tensor):
         yield name, value
     else:
@@ -78,7 +78,7 @@ def unknown_parts(value: Any, name: str = "") -> Iterator[tuple[str, str]]:
 
 
 def map_tensors(function: Callable[[torch.Tensor], torch.Tensor], value: Any) -> Any:
-    """The same nesting of tuples, lists and dicts with every tensor replaced; all else stays as it is."""
+    """A nesting of tuples, lists and dicts with every tensor replaced; all else stays as it is."""
     if isinstance(value, torch.Tensor):
         return function(value)
     if isinstance(value, Mapping):

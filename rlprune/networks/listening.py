@@ -14,7 +14,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from rlprune.networks.inputs import Inputs, tensors_in
 from rlprune.networks.layers import Layer
 from rlprune.networks.tensors import named_tensors
-from rlprune.networks.tracing.records import Call
+from rlprune.networks.tracing.trace import Call
 from rlprune.networks.tracing.tracer import Tracer
 
 OPERANDS = {"mm": (0, 1), "bmm": (0, 1), "matmul": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "linear": (0, 1)}
@@ -25,7 +25,7 @@ SCALINGS: dict[str, Callable[[float, float], float]] = {"mul": operator.mul, "di
 
 @dataclass(frozen=True, eq=False)
 class Reading:
-    """One call: an activation multiplied with a weight of the network.
+    """A call in which an activation is multiplied with a weight of the network.
 
     Attributes:
         layer: layer name.

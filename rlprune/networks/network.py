@@ -16,8 +16,13 @@ class Network(NetworkRecord):
 
     Buffers that hold channels of a group are in its ``state_dict``, also where ``model`` leaves them out.
 
-    >>> network = Network(model, torch.randn(2, 3, 32, 32), ignore=["head"])    # doctest: +SKIP
-    >>> network.macs(network.dense_widths)                                      # doctest: +SKIP
+    >>> network = Network(loaded.model, loaded.example_inputs, ignore=["stem"], multiple=4)
+    >>> [group.name for group in network.groups][:2]
+    ['stages.0.0.first.0', 'stages.1.0.first.0']
+    >>> network.groups[0].widths
+    (4, 8, 12, 16, 20, 24, 28, 32)
+    >>> network.left_whole["stem.0"]
+    'stem.0 is ignored, as asked'
 
     Args:
         model: any ``nn.Module`` in float32 or float64. It is copied, never changed.

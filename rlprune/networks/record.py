@@ -163,7 +163,7 @@ class NetworkRecord:
         return np.asarray(self.layer_params(widths).sum(axis=1) + self._other_params)
 
     def restricted(self, widths: Mapping[str, Sequence[int]]) -> Self:
-        """The same network with fewer allowed widths, as a device profile asks for.
+        """This network with fewer allowed widths, as a device profile asks for.
 
         Raises:
             NetworkError: a width is not between 1 and the dense width.
@@ -179,7 +179,7 @@ class NetworkRecord:
         return other
 
     def with_model(self, model: nn.Module) -> Self:
-        """The same network around another model with these modules; groups, layers and costs stay."""
+        """This network around another model with the same modules; groups, layers and costs stay."""
         other = copy.copy(self)
         other.model = model
         return other

@@ -66,7 +66,7 @@ class PlanBuilder:
 
     @property
     def device(self) -> torch.device:
-        """Where networks are run."""
+        """The device on which networks are run."""
         return self._tables.device
 
     @property

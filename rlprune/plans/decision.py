@@ -54,7 +54,7 @@ class Decision:
             raise PlanError("What is dropped cannot be pruned or quantised as well. Leave one of the two out.")
 
     def stated(self) -> dict[str, Any]:
-        """What is said, for JSON."""
+        """The decision as JSON holds it: what is not said is left out."""
         values = {item.name: getattr(self, item.name) for item in fields(self)}
         return {name: value for name, value in values.items() if value is not None and value is not False}
 

@@ -13,20 +13,19 @@ from torch import nn
 
 from rlprune.arrays import IntArray
 from rlprune.choices.choice import BITS, DENSITIES, FULL_BITS, Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.delivery.compact.file import Stored, treated
 from rlprune.delivery.delivered import Delivered
-from rlprune.errors import ConfigError, PlanError, RlpruneError, unknown_name
+from rlprune.errors import ConfigError, PlanError, RlpruneError
 from rlprune.networks import surgery
 from rlprune.networks.checking import verification
 from rlprune.networks.network import Network
-from rlprune.networks.outputs import Named
 from rlprune.networks.tensors import tensor_named
+from rlprune.plans.belonging import check_belongs, check_densities, check_names
 from rlprune.plans.decision import Decision, read_decision
 from rlprune.plans.treatment import WeightTreatment
 from rlprune.pruning import importance, strands
-from rlprune.pruning.blocks.blocks import Block
 from rlprune.pruning.blocks.depth import drop_blocks
 from rlprune.pruning.quantization import WeightPlace, storable_layers
 from rlprune.pruning.weights import WeightRule
@@ -34,13 +33,19 @@ from rlprune.support.files import read_json, write_json
 
 SCHEMA = "rlprune-plan/2"
 CHANNELS_ONLY = "rlprune-plan/1"
-REMEDY = "Make a plan for this network, or replay the policy on it."
 
 
 @dataclass(frozen=True)
 class PruningPlan:
     """Decisions about one network, applied in this order: blocks are dropped, channels cut, entries of weights removed,
     what remains rounded to its bits.
+
+    >>> plan = PruningPlan.from_widths(network, [group.widths[0] for group in network.groups])
+    >>> plan.decisions["stem.0"].stated()
+    {'keep_ratio': 0.25}
+    >>> smaller = plan.apply(network)  # needs no data
+    >>> smaller.stem[0].out_channels
+    8
 
     Attributes:
         fingerprint: :attr:`Network.fingerprint` of the network it was made for.
@@ -72,11 +77,11 @@ class PruningPlan:
             decision = Decision.of_levels(named.get(name, {}), kept.get(name), name in int8)
             if decision.stated():
                 decisions[name] = decision
-        return cls(network.fingerprint, _forward(network, decisions), dict(notes or {}), space.decisions.rule)
+        return cls(network.fingerprint, _forward(network, decisions), dict(notes or {}), space.scope.rule)
 
     @classmethod
     def load(cls, path: str | Path) -> PruningPlan:
-        """Read a plan.
+        """Read a plan that :meth:`save` wrote, or that was written by hand.
 
         Raises:
             PlanError: the file is missing, truncated, of another schema, or holds a value out of range.
@@ -119,7 +124,7 @@ class PruningPlan:
         Raises:
             PlanError: the plan belongs to another network; the first group that differs is named.
         """
-        self._check(network)
+        check_belongs(self.fingerprint, self.decisions, self.notes, network)
         rows = []
         for group in network.groups:
             rows.append(_width(group.widths, self._channels(group.name, group.width)))
@@ -131,18 +136,18 @@ class PruningPlan:
         Raises:
             PlanError: the plan belongs to another network, or its parts contradict each other.
         """
-        self._check(network)
+        check_belongs(self.fingerprint, self.decisions, self.notes, network)
         items = self.decisions.values()
         stated = sorted({round(item.density * 100) for item in items if item.density not in (None, 1)})
         densities = DENSITIES if self.rule.pattern is not None else stated or DENSITIES
         bits = sorted({item.bits for item in items if item.bits not in (None, FULL_BITS)})
         int8 = [name for name, item in self.decisions.items() if item.activations is not None]
         try:
-            space = Space(network, Decisions(self.kinds, densities, self.rule, bits or BITS), int8=int8)
+            space = Space(network, Scope(self.kinds, densities, self.rule, bits or BITS), int8=int8)
         except ConfigError as reason:
             raise PlanError(f"The plan cannot be followed: {reason}") from reason
-        self._check_names(space)
-        self._check_densities(space)
+        check_names(self.decisions, space)
+        check_densities(self.decisions, space)
         return space
 
     def levels(self, space: Space) -> IntArray:
@@ -174,62 +179,6 @@ class PruningPlan:
         """What a keep ratio says of ``full`` channels; an int where that is a whole number."""
         width = (self.decisions[name].keep_ratio or 1.0) * full
         return round(width) if abs(width - round(width)) < 1e-6 else width
-
-    def _check(self, network: Network) -> None:
-        theirs = [name for name, item in self.decisions.items() if item.keep_ratio is not None]
-        ours = [group.name for group in network.groups]
-        for index in range(max(len(theirs), len(ours))):
-            got = theirs[index] if index < len(theirs) else "nothing"
-            wanted = ours[index] if index < len(ours) else "nothing"
-            if got != wanted:
-                raise PlanError(
-                    f"A plan fits only the network it was made for; group {index} is {got!r} in the plan and "
-                    f"{wanted!r} in the network. {self._remedy(network)}"
-                )
-        if self.fingerprint != network.fingerprint:
-            raise PlanError(
-                "A plan fits only the network it was made for; the group names agree, but widths, layer shapes or the "
-                f"input size differ. {self._remedy(network)}"
-            )
-
-    def _remedy(self, network: Network) -> str:
-        """What to do about a plan that does not fit: name what its network was built with, where that differs."""
-        outputs = network.outputs.names if isinstance(network.outputs, Named) else ()
-        built = {"ignore": network.rules.ignore, "only": network.rules.only, "outputs": outputs}
-        noted = {name: self.notes[name] for name in built if isinstance(self.notes.get(name), list)}
-        other = ", ".join(f"{name}={value!r:.80}" for name, value in noted.items() if value != list(built[name]))
-        return f"It was made with {other}: build Network(model, example_inputs, {other})." if other else REMEDY
-
-    def _check_names(self, space: Space) -> None:
-        """Every decision is about something that is there, and nothing is decided about what is dropped."""
-        known: dict[Kind, list[str]] = {kind: [] for kind in ("depth", "channels", "weights", "bits")}
-        for choice in space.choices:
-            known[choice.kind].append(choice.name)
-        blocks = {block.name: block for block in space.blocks}
-        dropped = [blocks[name] for name, item in self.decisions.items() if item.drop and name in blocks]
-        for name, item in self.decisions.items():
-            said: dict[Kind, Any] = {"depth": item.drop, "weights": item.density, "bits": item.bits}
-            for kind in (kind for kind, value in said.items() if value):
-                if kind == "depth" and name in space.blocks.refused:
-                    space.blocks.named([name])  # tells why it cannot be dropped
-                if name not in known[kind]:
-                    what = {"depth": "block to drop", "weights": "layer to prune"}.get(kind, "layer to quantise")
-                    raise PlanError(unknown_name(what, name, known[kind]))
-            inside = next((block.name for block in dropped if _changes_within(block, name, item)), None)
-            if inside is not None:
-                raise PlanError(
-                    f"{inside} is dropped, so nothing can happen to {name} in it. Leave one of the two out."
-                )
-
-    def _check_densities(self, space: Space) -> None:
-        """A pattern leaves a weight one density below 1."""
-        allowed = space.decisions.levels_of_weight()
-        for name, item in self.decisions.items():
-            if item.density is not None and round(item.density * 100) not in allowed:
-                raise PlanError(
-                    f"With the pattern {self.rule.pattern} a density is {allowed[0] / 100:g} or 1; {item.density:g} "
-                    f"came for {name}. Correct it, or leave the pattern out."
-                )
 
     def apply(self, network: Network) -> nn.Module:
         """A plain copy of the network, physically smaller where channels or blocks go.
@@ -285,12 +234,6 @@ class PruningPlan:
         places, items = storable_layers(network), self.decisions.items()
         bits = {name: item.bits for name, item in items if item.bits is not None and item.bits < FULL_BITS}
         return {name: (count, places[name]) for name, count in bits.items()}
-
-
-def _changes_within(block: Block, name: str, item: Decision) -> bool:
-    """Whether a decision changes what stands in a block alone; a group named after a layer in it may reach further."""
-    treated = item.density is not None or item.bits is not None
-    return (treated and name in block.layers) or (item.keep_ratio not in (None, 1) and name in block.groups)
 
 
 def _forward(network: Network, decisions: Mapping[str, Decision]) -> dict[str, Decision]:

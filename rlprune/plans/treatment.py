@@ -50,13 +50,13 @@ class WeightTreatment:
     bits: int = FULL_BITS
 
     def mask(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> torch.Tensor | None:
-        """Which entries remain; None: all."""
+        """Which entries of the weight remain; None where all do."""
         if self.density == 1:
             return None
         return mask_of_density(weight, rule.density or self.density, rule, side_of(layer, "in") or 0)
 
     def stored(self, layer: Layer, weight: torch.Tensor, rule: WeightRule) -> Stored:
-        """How the weight is stored."""
+        """How the treated weight is stored."""
         return self.stored_with(self.mask(layer, weight, rule), layer, rule)
 
     def stored_with(self, mask: torch.Tensor | None, layer: Layer, rule: WeightRule) -> Stored:
@@ -114,13 +114,13 @@ class PlanTensors:
 
     def _treated(self, layer: Layer, pair: Pair, treatment: WeightTreatment, widths: IntArray) -> Pair:
         if treatment.density == 1:  # nothing to refit; to keep its views would keep the tables' tensors alive
-            return treated(pair[0], treatment.stored(layer, pair[0], self._space.decisions.rule)), pair[1]
+            return treated(pair[0], treatment.stored(layer, pair[0], self._space.scope.rule)), pair[1]
         place = (layer.name, self._tables.kept_of(layer.name, widths), treatment.density)
         weight, bias, mask = self._refits.get(place, partial(self._refitted, layer, pair, treatment, widths))
-        return treated(weight, treatment.stored_with(mask, layer, self._space.decisions.rule)), bias
+        return treated(weight, treatment.stored_with(mask, layer, self._space.scope.rule)), bias
 
     def _refitted(self, layer: Layer, pair: Pair, treatment: WeightTreatment, widths: IntArray) -> Refitted:
-        rule = self._space.decisions.rule
+        rule = self._space.scope.rule
         mask = treatment.mask(layer, pair[0], rule)
         if mask is None or self._repair is None:
             return *pair, mask
@@ -134,7 +134,7 @@ class PlanTensors:
 
     def stored(self, row: IntArray, state: Mapping[str, torch.Tensor]) -> dict[str, Stored]:
         """How the weights of a delivered network are stored: ``state_dict`` key, every name of it -> bits and mask."""
-        rule, found = self._space.decisions.rule, {}
+        rule, found = self._space.scope.rule, {}
         tensors = self._tables.tensors(self._space.widths(row[None])[0])
         for layer, treatment in self.treatments(row):
             key = layer.weight or ""
@@ -148,7 +148,7 @@ class PlanTensors:
         layer = next(layer for _, layer in self._layers if layer.name == name)
         weight = self._tables.state[layer.weight or ""]
         if kind == "weights":
-            rule, into = self._space.decisions.rule, side_of(layer, "in") or 0
+            rule, into = self._space.scope.rule, side_of(layer, "in") or 0
             densities = [1.0 if level == 100 else rule.density or level / 100 for level in levels]
             return lost_energy(weight, densities, rule=rule, in_dim=into)
         energy = float(weight.double().square().sum()) or 1.0

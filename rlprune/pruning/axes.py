@@ -25,7 +25,7 @@ class LayerAxis:
     size: int
 
     def widths(self, row: tuple[int, ...]) -> tuple[int, ...]:
-        """Those of its groups, from the widths of all groups."""
+        """The widths of the groups that stand here, from those of all groups."""
         return tuple(row[group] for group in self.groups)
 
     def kept(self, widths: tuple[int, ...]) -> torch.Tensor:

@@ -125,7 +125,7 @@ class Collector:
         }
 
     def _rows(self, name: str) -> int:
-        """How many rows are enough."""
+        """How many rows of a layer's inputs are enough."""
         statistics = self.statistics[name]
         if not isinstance(statistics, LayerStatistics):
             return MIN_ROWS
@@ -137,7 +137,7 @@ class Collector:
         return min(1.0, rows / max(positions * samples, 1.0))
 
     def run(self, model: nn.Module, inputs: Inputs, held_out: bool) -> None:
-        """One batch: to fit to, or to judge by."""
+        """Run a batch, to fit to or to judge by."""
         listen(model, self.layers.values(), inputs, partial(self._take, held_out))
 
     def _take(self, held_out: bool, reading: Reading) -> None:
@@ -198,7 +198,7 @@ def gather(
 
 
 def number_held_out(samples: int) -> int:
-    """Of so many calibration samples; none of a single one."""
+    """How many of so many calibration samples are held out; none of a single one."""
     return samples // min(HELD_OUT_EVERY, max(samples, 1)) if samples > 1 else 0
 
 

@@ -34,7 +34,7 @@ class Coefficients:
     def of(
         cls, layer: Layer, tensors: dict[str, torch.Tensor], scales: tuple[float, float] = (1.0, 1.0)
     ) -> Coefficients:
-        """Those of a layer with a weight that has both sides; ``tensors``: ``state_dict`` key -> tensor."""
+        """The coefficients of a layer with a weight that has both sides; ``tensors``: ``state_dict`` key -> tensor."""
         assert layer.weight is not None
         sides = layer.tensors[layer.weight]
         bias = None if layer.bias is None else tensors[layer.bias]
@@ -42,12 +42,12 @@ class Coefficients:
 
     @property
     def outputs(self) -> int:
-        """Outputs of one group."""
+        """Number of outputs of one group of the layer."""
         return self.weight.shape[self.out_dim] // self.groups
 
     @property
     def inputs(self) -> int:
-        """Inputs of one group."""
+        """Number of inputs of one group of the layer."""
         return self.weight.shape[self.in_dim]
 
     @property

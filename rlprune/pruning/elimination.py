@@ -42,7 +42,7 @@ class Consumers:
 
 @dataclass(frozen=True, eq=False)
 class Elimination:
-    """The outcome.
+    """What an elimination found: the order of the columns, and what each one's loss costs.
 
     Attributes:
         order: channels, most important first, ``int64 [width]``.

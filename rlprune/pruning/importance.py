@@ -55,7 +55,7 @@ def by_l1(network: Network) -> dict[str, torch.Tensor]:
 
 @dataclass(frozen=True, eq=False)
 class Ranking:
-    """Channels of one group.
+    """The order of the channels of one group.
 
     Attributes:
         order: most important first, ``int64 [width]``.
@@ -177,7 +177,7 @@ class Ranker:
         return inverse, gram
 
     def _matrices(self, group: str, member: Member) -> tuple[torch.Tensor, torch.Tensor]:
-        """Of the group's columns: A^-1, and W^T W divided by the energy of the layer's output."""
+        """A^-1 of a group's columns, and W^T W divided by the energy of the layer's output."""
         statistics = self.statistics[member.layer]
         assert isinstance(statistics, LayerStatistics)
         inverse = self._inverse(group, member, statistics)

@@ -37,7 +37,7 @@ class Range(NamedTuple):
     high: float
 
     def joined(self, other: Range) -> Range:
-        """The range of both."""
+        """The smallest range that holds this one and another."""
         return Range(min(self.low, other.low), max(self.high, other.high))
 
 
@@ -266,7 +266,7 @@ class Int8Inputs:
             self._codes = codes
 
     def remove(self) -> None:
-        """Take the hooks off."""
+        """Let the layers read their inputs unrounded again, for good."""
         for hook in self._hooks:
             hook.remove()
 

@@ -14,7 +14,7 @@ from rlprune.pruning.calibration import Statistics
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, Solver, SubsetSolver
 from rlprune.pruning.statistics import ChannelMoments
-from rlprune.pruning.work import Work
+from rlprune.pruning.work import WorkDone
 
 
 def make_solvers(
@@ -23,7 +23,7 @@ def make_solvers(
     order: Mapping[str, torch.Tensor],
     tensors: dict[str, torch.Tensor],
     axes: Mapping[tuple[str, Side], LayerAxis],
-    work: Work,
+    work: WorkDone,
 ) -> tuple[dict[str, Solver], dict[str, str]]:
     """Layer name -> solver, with the channels of the permuted network, and where some would do harm.
 

@@ -25,7 +25,6 @@ from collections.abc import Callable, Iterator
 import torch
 
 from rlprune.pruning.coefficients import Coefficients
-from rlprune.pruning.statistics import LayerStatistics
 
 Refit = Callable[[torch.Tensor, torch.Tensor, torch.Tensor, float], torch.Tensor]
 """Dense rows and their supports ``[groups, outputs, columns]``, A ``[groups, columns, columns]``, fill -> new rows."""
@@ -34,24 +33,6 @@ ROUGH_STEPS = 4
 SMALLEST = 1e-30
 BATCH_ELEMENTS = 2**25
 """Of the systems that are solved at once: 256 MiB of float64."""
-
-
-def sparse_repaired(
-    statistics: LayerStatistics, mask: torch.Tensor, fill: float = 0.0
-) -> tuple[torch.Tensor, torch.Tensor | None]:
-    """Weight and bias of a layer of which only the entries in ``mask`` remain free.
-
-    Args:
-        statistics: of what the layer reads, with its dense coefficients, finished.
-        mask: ``bool``, of the weight's shape as the layer stores it; True where an entry remains.
-        fill: what the removed entries hold.
-
-    Returns:
-        The weight and the bias as the layer stores them; the same values as before where nothing was removed.
-    """
-    coefficients = statistics.coefficients
-    kept = columns_kept(coefficients, mask)
-    return coefficients.stored(exact(coefficients.theta(), kept, statistics.matrix, fill))
 
 
 def exact(theta: torch.Tensor, kept: torch.Tensor, matrix: torch.Tensor, fill: float) -> torch.Tensor:

@@ -81,7 +81,7 @@ def _strand(member: Member, row: int, module: str, layers: int, directions: int)
 def aligned(
     network: Network, inputs: Inputs, ranked: Callable[[Network], Mapping[str, torch.Tensor]]
 ) -> Network:  # fmt: skip
-    """The same network with the units of every recurrent layer in an order of its own; itself where there is none.
+    """A network with the units of every recurrent layer in an order of its own; this one where there is none.
 
     Args:
         inputs: a few samples, on which both must answer alike.

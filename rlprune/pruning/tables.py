@@ -37,12 +37,13 @@ from rlprune.pruning.calibration import (
     too_large,
 )
 from rlprune.pruning.importance import IMPORTANCES, Ranker
-from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, SubsetSolver
+from rlprune.pruning.reconstruction import SubsetSolver
+from rlprune.pruning.refits import Refits
 from rlprune.pruning.rollout import harmful_when_run
 from rlprune.pruning.solvers import harm_told, judged_at, make_solvers
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
 from rlprune.pruning.strands import aligned
-from rlprune.pruning.work import Told, Work
+from rlprune.pruning.work import Tell, WorkDone
 from rlprune.tasks.batches import batches
 from rlprune.tasks.split import Split
 
@@ -52,8 +53,6 @@ FACTORS_SHARE, RANKING_SHARE = 0.75, 1.0
 INDEX_BYTES, INDEX_SHARE = 2**26, 0.125
 MOMENTS_SHARE = 0.5
 ROLLED_OUT = 64
-
-Repair = tuple[torch.Tensor | None, torch.Tensor | None]
 
 
 class PruningTables:
@@ -96,7 +95,7 @@ class PruningTables:
         device: str | torch.device = "cpu",
         memory_gib: float | None = MEMORY_GIB,
         most_operations: float | None = MOST_OPERATIONS,
-        progress: Told | None = None,
+        progress: Tell | None = None,
     ) -> None:
         if importance not in IMPORTANCES:
             raise ConfigError(unknown_name("importance", importance, IMPORTANCES))
@@ -127,22 +126,22 @@ class PruningTables:
         self._axes = find_axes(network)
         for name in [name for name in statistics if self.unrepaired.get(name) == COMPUTED]:
             del statistics[name]
-        self._solvers, harmful = make_solvers(network, statistics, self.order, self._dense, self._axes, work)
+        solvers, harmful = make_solvers(network, statistics, self.order, self._dense, self._axes, work)
         self.unrepaired |= harmful
-        self._factor_bytes = sum(solver.bytes for solver in self._solvers.values())
         self._recipes = list(self._find_recipes())
-        free = limit - self._factor_bytes
+        free = limit - sum(solver.bytes for solver in solvers.values())
         self._kept: RecentlyUsed[int | torch.Tensor] = RecentlyUsed(min(INDEX_SHARE * free, INDEX_BYTES))
         self.moments_limit = MOMENTS_SHARE * free
-        self._repairs: RecentlyUsed[Repair] = RecentlyUsed(free - self.moments_limit - self._kept.limit)
+        left = free - self.moments_limit - self._kept.limit
+        self._refits = Refits(solvers, self._axes, self.device, self.channels_last, left)
         self._leave_what_runs_away(calibration)
         work.finish()
 
-    def _gather(self, calibration: Split, seed: int, progress: Told | None) -> tuple[dict[str, Statistics], Work]:
+    def _gather(self, calibration: Split, seed: int, progress: Tell | None) -> tuple[dict[str, Statistics], WorkDone]:
         coefficients, self.unrepaired = linear_consumers(self.network)
         large = too_large(coefficients, *self._limits)
         exact = {name: item for name, item in coefficients.items() if name not in large}
-        work = Work(self.network, exact, len(calibration), progress)
+        work = WorkDone(self.network, exact, len(calibration), progress)
         statistics: dict[str, Statistics] = {}
         for name, item in coefficients.items():
             if name in large:
@@ -157,7 +156,7 @@ class PruningTables:
     @property
     def bytes(self) -> int:
         """Memory of the tables: factors, and weights that were repaired lately. The network itself is not counted."""
-        return self._factor_bytes + self._kept.bytes + self._repairs.bytes
+        return self._kept.bytes + self._refits.bytes
 
     def _choose_layout(self, calibration: Split) -> bool:
         """Store the permuted network with channels last if that helps and it runs that way."""
@@ -177,27 +176,24 @@ class PruningTables:
             harmful_when_run(self.network, self._permuted, self.refitted, self._pruned_without, samples)
         ):
             for name in names:
-                solver, axis = self._solvers[name], self._axes[(name, "in")]
-                assert isinstance(solver, PrefixSolver)
-                mine = [(width,) for width in self.network.groups[axis.groups[0]].widths if width in widths]
-                solver.leave([len(axis.kept(each)) for each in mine])
-                harmful[name] += mine
+                (group,) = self._axes[(name, "in")].groups
+                mine = [width for width in self.network.groups[group].widths if width in widths]
+                self._refits.leave(name, mine)
+                harmful[name] += [(width,) for width in mine]
         for name, found in harmful.items():
             of = len(judged_at(self._axes[(name, "in")], self.network))
             known = f"{self.unrepaired[name]}; " if name in self.unrepaired else ""
             self.unrepaired[name] = known + harm_told(found, of, "after a whole run over samples held out")
-        self._repairs = RecentlyUsed(self._repairs.limit)
+        self._refits = self._refits.fresh()
 
     @property
     def refitted(self) -> set[str]:
         """Layers that read one group and are refitted by least squares."""
-        return {name for name, solver in self._solvers.items() if isinstance(solver, PrefixSolver)}
+        return self._refits.of_one_group
 
     def without(self, layers: Collection[str]) -> PruningTables:
-        """The same, with these layers cut and not refitted."""
-        other = self.fresh()
-        other._solvers = {name: solver for name, solver in self._solvers.items() if name not in layers}
-        return other
+        """Tables of the same network in which these layers are cut and not refitted."""
+        return self._with(self._refits.without(layers))
 
     def _pruned_without(self, widths: IntArray, layers: Collection[str]) -> nn.Module:
         tables = self.without(layers)
@@ -226,21 +222,6 @@ class PruningTables:
 
         return self._kept.get((layer, side, widths), find)
 
-    def _repair(self, layer: str, widths: tuple[int, ...]) -> Repair:
-        """Refitted weight (all output rows) and bias of a consumer whose input groups have ``widths``; None: as is."""
-
-        def solve() -> Repair:
-            axis = self._axes[(layer, "in")]
-            kept = axis.kept(widths)
-            if len(kept) == axis.size:
-                return None, None
-            weight, bias = self._solvers[layer].solve(kept)
-            if weight is not None and self.channels_last:
-                weight = layout.as_channels_last(weight)
-            return tuple(None if x is None else x.to(self.device) for x in (weight, bias))  # type: ignore[return-value]
-
-        return self._repairs.get((layer, widths), solve)
-
     @property
     def permuted(self) -> nn.Module:
         """The dense network with its channels in order; not to be changed."""
@@ -248,7 +229,7 @@ class PruningTables:
 
     @property
     def state(self) -> dict[str, torch.Tensor]:
-        """Its tensors, by every name."""
+        """Tensors of the permuted network by ``state_dict`` key, by every name they have."""
         return self._dense
 
     def positions(self, layer: str, side: Side, widths: npt.ArrayLike, size: int) -> torch.Tensor:
@@ -271,8 +252,8 @@ class PruningTables:
         result = {}
         for layer, parts in self._recipes:
             weight = bias = None
-            if layer.name in self._solvers:
-                weight, bias = self._repair(layer.name, self._axes[(layer.name, "in")].widths(row))
+            if layer.name in self._refits:
+                weight, bias = self._refits.of(layer.name, self._axes[(layer.name, "in")].widths(row))
             refitted = {layer.weight: weight, layer.bias: bias}
             for key, sides in parts:
                 tensor = refitted.get(key)
@@ -292,13 +273,16 @@ class PruningTables:
         return tensor
 
     def fresh(self) -> PruningTables:
-        """The same, which has repaired nothing yet."""
+        """Tables of the same network that have repaired nothing yet."""
+        return self._with(self._refits.fresh())
+
+    def _with(self, refits: Refits) -> PruningTables:
         other = copy.copy(self)
-        other._repairs = RecentlyUsed(self._repairs.limit)
+        other._refits = refits
         return other
 
     def reading(self, model: nn.Module, calibration: Split, seed: int = 0) -> PruningTables:
-        """The same, with layers repaired for what they read in ``model``, where they should answer as the dense ones.
+        """Tables in which layers are repaired for what they read in ``model``, to answer there as the dense ones do.
 
         Channels keep their order. Layers that cannot be observed there keep the repair they have.
 
@@ -308,18 +292,14 @@ class PruningTables:
         Raises:
             NetworkError: it cannot take the calibration samples.
         """
-        network, other = self.network.with_model(model), self.fresh()
-        exact = {name: item for name, item in self._solvers.items() if not isinstance(item, MeanSolver)}
-        statistics: dict[str, Statistics] = {name: LayerStatistics(item.coefficients) for name, item in exact.items()}
-        reasons = gather(network, statistics, calibration, seed, self.device)
+        statistics: dict[str, Statistics] = self._refits.empty_statistics()
+        reasons = gather(self.network.with_model(model), statistics, calibration, seed, self.device)
         found = {
             name: SubsetSolver(item)
             for name, item in statistics.items()
             if isinstance(item, LayerStatistics) and name not in reasons
         }
-        other._solvers = self._solvers | found
-        other._factor_bytes = sum(solver.bytes for solver in other._solvers.values())
-        return other
+        return self._with(self._refits.replacing(found))
 
     def shell(self) -> surgery.Shell:
         """A copy of the permuted dense network into which the tensors of plans can be put, one after the other."""

@@ -71,7 +71,7 @@ class WeightRepair:
         }
 
     def roughly(self, steps: int = ROUGH_STEPS) -> WeightRepair:
-        """One that answers nearly the same in a fraction of the time, by so many steps; the moments are shared."""
+        """A repair that answers nearly the same in a fraction of the time, by so many steps; the moments are shared."""
         other = copy.copy(self)
         other._refit = partial(rough, steps=steps)
         return other

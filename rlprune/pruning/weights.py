@@ -45,7 +45,7 @@ class WeightRule:
 
     @property
     def group(self) -> tuple[int, int] | None:
-        """N and M of the pattern."""
+        """N and M of the pattern, where there is one."""
         return None if self.pattern is None else _parsed(self.pattern)
 
     @property
@@ -286,13 +286,3 @@ def global_densities(weights: Mapping[str, Tensor], density: float) -> dict[str,
     kept = _largest(together, max(kept_entries(len(together), density), len(magnitudes)))
     shares = kept.split([len(layer) for layer in magnitudes])
     return {name: int(share.sum()) / len(share) for name, share in zip(weights, shares, strict=True)}
-
-
-def uniform_densities(weights: Mapping[str, Tensor], density: float) -> dict[str, float]:
-    """The same density for every layer.
-
-    Raises:
-        PlanError: it is not in (0, 1].
-    """
-    _check_density(density)
-    return dict.fromkeys(weights, density)

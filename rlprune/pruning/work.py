@@ -8,7 +8,7 @@ from rlprune.networks.groups import Group
 from rlprune.networks.network import Network
 from rlprune.pruning.coefficients import Coefficients
 
-Told = Callable[[float], None]
+Tell = Callable[[float], None]
 ROWS_PER_COLUMN = 4
 RANKING = 4
 """Multiply-adds of an elimination, as a multiple of the cube of the columns; a factor with its judgement takes one."""
@@ -19,7 +19,7 @@ def cube(coefficients: Coefficients) -> float:
     return float(coefficients.groups * coefficients.columns**3)
 
 
-class Work:
+class WorkDone:
     """Counts what is done of the work on some layers.
 
     Args:
@@ -30,7 +30,7 @@ class Work:
     """
 
     def __init__(
-        self, network: Network, layers: Mapping[str, Coefficients], samples: int, told: Told | None = None
+        self, network: Network, layers: Mapping[str, Coefficients], samples: int, told: Tell | None = None
     ) -> None:
         self._told = told
         self._cubes = {name: cube(item) for name, item in layers.items()}
@@ -56,9 +56,9 @@ class Work:
         self._add(sum(RANKING * self._cubes.get(name, 0.0) for name in group.consumers))
 
     def factored(self, layer: str) -> None:
-        """A layer has its solver."""
+        """Count the work on a layer that has its solver now."""
         self._add(self._cubes.get(layer, 0.0))
 
     def finish(self) -> None:
-        """All is done."""
+        """Count all work as done."""
         self._add(self._total)

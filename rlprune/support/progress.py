@@ -95,7 +95,7 @@ class Bar:
 
 
 def counted(items: Iterable[T], text: str) -> Iterator[T]:
-    """The same items, with a bar while they are worked on."""
+    """Iterate over the items, with a bar while they are worked on."""
     with Bar(text, len(items) if isinstance(items, Sized) else None, stays=True) as bar:
         for item in items:
             yield item
@@ -103,5 +103,5 @@ def counted(items: Iterable[T], text: str) -> Iterator[T]:
 
 
 def tell(text: str) -> None:
-    """One line on stderr, above whatever bar is shown there."""
+    """Print a line on stderr, above whatever bar is shown there."""
     tqdm.write(text, file=sys.stderr)

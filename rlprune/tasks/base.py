@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,16 +11,24 @@ import torch
 from rlprune.arrays import FloatArray
 from rlprune.errors import TaskError
 from rlprune.tasks.answers import scored_tensor
+from rlprune.tasks.loading import LoadedSplits, SplitSource
 from rlprune.tasks.measures import LOWER_IS_BETTER, Details, class_details, kl_divergence
 from rlprune.tasks.overlap import check_apart, sample_digests
 from rlprune.tasks.split import Split, check_finite, check_labels, tensor_kind
 
-SplitSource = Split | Callable[[], Split]
 APART = ("calibration", "validation", "test")
 
 
 class Task:
     """Data and metric. Usable as it is for classification; a subclass may score anything.
+
+    >>> from rlprune.tasks import Split, Task
+    >>> images, labels = torch.randn(60, 1, 8, 8), torch.arange(60) % 10
+    >>> parts = [Split(images[some], labels[some]) for some in (slice(20), slice(20, 40), slice(40, 60))]
+    >>> mine = Task("mine", calibration=parts[0], validation=parts[1], test=lambda: parts[2], classes=10)
+    >>> mine.check()
+    >>> mine.score(torch.eye(10).repeat(2, 1), mine.validation.targets)
+    1.0
 
     Ready for other things: :class:`~rlprune.tasks.BinaryTask` (one logit), :class:`~rlprune.tasks.RegressionTask`,
     :class:`~rlprune.tasks.RankingTask` and :class:`~rlprune.tasks.TokenTask`.
@@ -74,24 +81,23 @@ class Task:
     ) -> None:
         self.name = name
         self.classes = classes
-        self._sources = {"calibration": calibration, "validation": validation, "test": test, "train": train}
-        self._splits: dict[str, Split] = {}
-        self._used: list[str] = []
+        sources = {"calibration": calibration, "validation": validation, "test": test, "train": train}
+        self._splits = LoadedSplits(name, sources, self._check_split)
 
     @property
     def calibration(self) -> Split:
         """Samples that importance, reconstruction and BatchNorm re-estimation may look at."""
-        return self._split("calibration")
+        return self._splits.used("calibration")
 
     @property
     def validation(self) -> Split:
         """Samples that the search is scored on."""
-        return self._split("validation")
+        return self._splits.used("validation")
 
     @property
     def test(self) -> Split:
         """Samples that are scored once, at the end."""
-        return self._split("test")
+        return self._splits.used("test")
 
     @property
     def train(self) -> Split:
@@ -100,12 +106,12 @@ class Task:
         Raises:
             TaskError: the task has no training split.
         """
-        return self._split("train")
+        return self._splits.used("train")
 
     @property
     def loaded(self) -> tuple[str, ...]:
         """Names of the splits that were used so far: a search must not leave ``test`` in it."""
-        return tuple(self._used)
+        return self._splits.loaded
 
     def check(self) -> None:
         """Load calibration, validation and test samples and check them, before hours are spent on them.
@@ -116,7 +122,7 @@ class Task:
             TaskError: a split cannot be loaded or holds bad values or labels, or two share more than 1% of the samples
                 (see :func:`rlprune.tasks.overlap.check_apart`).
         """
-        digests = {which: sample_digests(self._known(which)) for which in APART}
+        digests = {which: sample_digests(self._splits.known(which)) for which in APART}
         for first, second in itertools.combinations(APART, 2):
             check_apart((first, second), digests[first], digests[second])
 
@@ -130,7 +136,7 @@ class Task:
             TaskError: see :meth:`score`.
         """
         if _owner(self, "score") is _owner(self, "_check_targets"):
-            self._check_targets(outputs, self._known("test").targets.to(outputs.device), "test split")
+            self._check_targets(outputs, self._splits.known("test").targets.to(outputs.device), "test split")
 
     def outputs(self, answer: Any) -> torch.Tensor:
         """The tensor of a network's answer that :meth:`score` and :meth:`divergence` take, samples first.
@@ -254,46 +260,11 @@ class Task:
             "Task.divergence."
         )
 
-    def _split(self, which: str) -> Split:
-        split = self._known(which)
-        if which not in self._used:
-            self._used.append(which)
-        return split
-
-    def _known(self, which: str) -> Split:
-        if which not in self._splits:
-            self._splits[which] = self._checked(which)
-        return self._splits[which]
-
-    def _checked(self, which: str) -> Split:
-        source = self._sources[which]
-        if source is None:
-            raise TaskError(
-                f"Task {self.name!r} has no {which} split. Give Task(...) one: {which}=Split(inputs, targets)."
-            )
-        where = f"{which} split of task {self.name!r}"
-        split = _loaded(source, where)
-        if not isinstance(split, Split):
-            raise TaskError(f"The {where} must be a Split; got {type(split).__name__}.")
+    def _check_split(self, split: Split, where: str) -> None:
+        """Refuse a split with values or labels that cannot be."""
         check_finite(split, where)
         if self.classes is not None:
             self._check_labels(split.targets, self.classes, where)
-        for other, known in self._splits.items():
-            if known.sample_shapes != split.sample_shapes:
-                shapes = f"{split.sample_shapes} against {known.sample_shapes} in {other}"
-                raise TaskError(f"Samples of all splits must have one shape; the {where} has {shapes}.")
-        return split
-
-
-def _loaded(source: SplitSource, where: str) -> object:
-    if not callable(source):
-        return source
-    try:
-        return source()
-    except TaskError:
-        raise
-    except Exception as reason:
-        raise TaskError(f"Loading the {where} failed: {type(reason).__name__}: {reason}.") from reason
 
 
 def check_no_nan(name: str, outputs: torch.Tensor) -> None:

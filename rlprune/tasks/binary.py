@@ -8,7 +8,8 @@ import torch
 from scipy.stats import rankdata
 
 from rlprune.errors import TaskError, unknown_name
-from rlprune.tasks.base import SplitSource, Task
+from rlprune.tasks.base import Task
+from rlprune.tasks.loading import SplitSource
 from rlprune.tasks.measures import ClassCounts, Details, class_details, top_k
 from rlprune.tasks.split import tensor_kind
 

@@ -13,7 +13,7 @@ DEEPEST = 2
 
 
 def plain_details(details: Any, name: str) -> Details:
-    """The same with whole and floating-point numbers alone; what is not finite becomes None.
+    """Details with plain whole and floating-point numbers alone; what is not finite becomes None.
 
     Args:
         details: as :meth:`rlprune.tasks.Task.details` returned it; tensors and arrays are taken too.

@@ -28,7 +28,7 @@ FILES = tuple(f"{part}-{kind}-ubyte" for part in PARTS for kind in ("images-idx3
 
 @dataclass(frozen=True)
 class IdxImages:
-    """One such data set.
+    """A data set of labelled images in idx files.
 
     Attributes:
         name: of the task.

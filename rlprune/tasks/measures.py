@@ -64,7 +64,7 @@ class ClassCounts:
 
     @classmethod
     def of(cls, predicted: torch.Tensor, labels: torch.Tensor, classes: int) -> ClassCounts:
-        """From int64 [M] in [0, classes)."""
+        """The counts of labels and answers, both int64 [M] in [0, classes)."""
         counted = (labels[predicted == labels], labels, predicted)
         return cls(*(torch.bincount(chosen, minlength=classes) for chosen in counted))
 
@@ -104,7 +104,7 @@ class ClassCounts:
         return {**lists, "class_support": self.support.tolist()}
 
     def of_class(self, label: int) -> Details:
-        """The same of one class by itself."""
+        """The measures of one class by itself: precision, recall and F1."""
         return {name: float(getattr(self, name)[label]) for name in PER_CLASS}
 
     def _list(self, values: torch.Tensor) -> list[float | None]:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from rlprune.errors import TaskError, unknown_name
-from rlprune.tasks.base import SplitSource, Task
+from rlprune.tasks.base import Task
+from rlprune.tasks.loading import SplitSource
 from rlprune.tasks.measures import Details
 from rlprune.tasks.split import check_labels, tensor_kind
 
@@ -117,7 +118,7 @@ def _check_relevance(relevance: torch.Tensor, where: str) -> None:
 
 
 def _relevance(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-    """float64 [N, items]."""
+    """Whether each item is relevant, float64 [N, items]."""
     if targets.ndim == 2:
         return targets.to(outputs.device, torch.float64)
     single = torch.zeros(outputs.shape, dtype=torch.float64, device=outputs.device)

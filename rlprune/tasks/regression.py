@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 
 from rlprune.errors import TaskError
-from rlprune.tasks.base import SplitSource, Task, check_no_nan
+from rlprune.tasks.base import Task, check_no_nan
+from rlprune.tasks.loading import SplitSource
 from rlprune.tasks.measures import Details
 from rlprune.tasks.split import tensor_kind
 
@@ -95,13 +96,13 @@ class RegressionTask(Task):
 
 
 def _sizes(values: torch.Tensor) -> tuple[int, ...]:
-    """Of one sample; a single value is one with or without a dimension of its own."""
+    """The shape of one sample; a single value is one with or without a dimension of its own."""
     sizes = tuple(values.shape[1:])
     return () if sizes == (1,) else sizes
 
 
 def _matrix(values: torch.Tensor) -> torch.Tensor:
-    """[N, ...] as float64 [N, values]."""
+    """Values of any shape [N, ...] as float64 [N, values]."""
     return values.double().reshape(len(values), -1)
 
 

@@ -52,7 +52,7 @@ class TokenTask(Task):
         return {"perplexity": torch.tensor(found["log_loss"], dtype=torch.float64).exp(), **found}
 
     def counted(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
-        """[positions that count, classes]."""
+        """The outputs at positions that count, [positions, classes]."""
         return self._flat(outputs, targets)[0]
 
     def _flat(self, outputs: torch.Tensor, targets: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

@@ -13,7 +13,7 @@ from rlprune.errors import NetworkError
 
 @dataclass(frozen=True)
 class SourceName:
-    """The parts of such a name.
+    """The parts of a name of a network, ``source:model``.
 
     Attributes:
         text: the whole name, for messages.
@@ -31,7 +31,7 @@ class SourceName:
 
     @classmethod
     def parse(cls, text: str) -> SourceName:
-        """Take a name apart.
+        """Take the name of a network apart.
 
         Raises:
             NetworkError: no name behind the colon, or an option without a value, or one that stands twice.

@@ -25,7 +25,7 @@ INDEX = "index.json"
 
 @dataclass(frozen=True)
 class ZooEntry:
-    """One network of the zoo.
+    """A network of the zoo: how it is built, and how well it does.
 
     Attributes:
         name: key in ``ZOO``.
@@ -79,7 +79,7 @@ ZOO: dict[str, ZooEntry] = {
 
 
 def zoo_entry(name: str) -> ZooEntry:
-    """The entry of that name.
+    """The entry of the zoo that has this name.
 
     Raises:
         NetworkError: unknown name; the nearest one is offered.

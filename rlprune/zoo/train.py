@@ -70,7 +70,7 @@ def augment(images: torch.Tensor, shift: int, flip: bool, generator: torch.Gener
 
 
 def batches(split: Split, recipe: Recipe, generator: torch.Generator) -> Iterator[tuple[torch.Tensor, torch.Tensor]]:
-    """One epoch of augmented batches in random order; the rest that fills no batch is left out."""
+    """Augmented batches of one epoch in random order; the rest that fills no batch is left out."""
     images, labels = split.tensors[0], split.targets
     for chosen in torch.split(torch.randperm(len(split), generator=generator), recipe.batch):
         if len(chosen) == recipe.batch:
@@ -131,7 +131,7 @@ def trained(entry: ZooEntry, recipe: Recipe, split: Split) -> nn.Module:
 
 
 def train(entry: ZooEntry, recipe: Recipe, task: Task) -> tuple[nn.Module, dict[str, Any]]:
-    """Train and measure one network.
+    """Train and measure one network of the zoo.
 
     Returns:
         The network in eval mode, and the record for the index.
@@ -170,7 +170,7 @@ def save_network(folder: Path, name: str, model: nn.Module, record: dict[str, An
 
 
 def parser() -> argparse.ArgumentParser:
-    """The command line of this script."""
+    """The parser of this script's command line."""
     arguments = argparse.ArgumentParser(prog="python -m rlprune.zoo.train", description="Train a network of the zoo.")
     arguments.add_argument("name", help=f"one of {', '.join(RECIPES)}")
     arguments.add_argument("--epochs", type=int, help="default: the recipe's")
@@ -182,7 +182,7 @@ def parser() -> argparse.ArgumentParser:
 
 
 def run(options: argparse.Namespace) -> None:
-    """Train as the command line says."""
+    """Train the networks that the command line names."""
     entry = zoo_entry(options.name)
     changes = {key: getattr(options, key) for key in ("epochs", "seed") if getattr(options, key) is not None}
     recipe = Recipe(**{**asdict(RECIPES[entry.name]), **changes})

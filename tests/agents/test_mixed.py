@@ -20,7 +20,7 @@ from rlprune.agents.replay import action_spread, replayed_plan
 from rlprune.budgets.completion import FITS
 from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import KINDS, Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import MacsCost, SizeCost
 from rlprune.envs import LayerPruningEnv
@@ -168,7 +168,7 @@ def test_some_neighbours_change_the_precision_of_all_layers_or_of_a_run() -> Non
 
 def test_neighbours_have_levels_of_theirs_where_no_precision_permits_int8() -> None:
     prepared = PREPARED("residual")
-    decisions = Decisions(("channels", "bits"), bits=(16,))
+    decisions = Scope(("channels", "bits"), bits=(16,))
     space = Space(prepared.network, decisions, int8=int8_layers(prepared.network))
     problem = PruningProblem(space, prepared.evaluator(space), {"size": SizeCost(space)}, [])
     rows = Neighbourhood(problem, np.random.default_rng(0)).of(space.full)

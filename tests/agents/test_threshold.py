@@ -14,7 +14,7 @@ from rlprune.agents.baselines.threshold import ThresholdPruner, ThresholdSearche
 from rlprune.budgets.completion import FITS
 from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import KINDS, Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import MacsCost, ParamsCost, SizeCost
 from rlprune.envs import LayerPruningEnv
@@ -37,7 +37,7 @@ def tables_and_task() -> Made:
 
 def problem_of(tables_and_task: Made, kinds: Sequence[Kind], budgets: Sequence[str]) -> PruningProblem:
     tables, task = tables_and_task
-    space = Space(tables.network, Decisions(kinds=kinds))
+    space = Space(tables.network, Scope(kinds=kinds))
     costs = {"macs": MacsCost(space), "params": ParamsCost(space), "size": SizeCost(space)}
     parsed = [Budget.parse(text) for text in budgets]
     return PruningProblem(space, Evaluator(tables, task, space=space), costs, parsed)
@@ -66,7 +66,7 @@ def test_every_kind_ends_within_the_budget(tables_and_task: Made, kinds: tuple[K
 
 @pytest.mark.parametrize("kinds", [("channels",), ("weights",), ("depth",), KINDS], ids="+".join)
 def test_a_higher_threshold_never_keeps_more(tables_and_task: Made, kinds: tuple[Kind, ...]) -> None:
-    space = Space(tables_and_task[0].network, Decisions(kinds=kinds))
+    space = Space(tables_and_task[0].network, Scope(kinds=kinds))
     plans = np.stack([ThresholdPruner(space).plan(threshold) for threshold in (0, 0.3, 0.8, 1.1, 3, 1e3)])
     costs = SizeCost(space)(plans)
     bits = [choice.kind == "bits" for choice in space.choices]
@@ -78,7 +78,7 @@ def test_a_higher_threshold_never_keeps_more(tables_and_task: Made, kinds: tuple
 
 def test_weights_go_by_one_magnitude_in_all_layers(tables_and_task: Made) -> None:
     network = tables_and_task[0].network
-    space = Space(network, Decisions(kinds=("weights",), densities=range(1, 101)))
+    space = Space(network, Scope(kinds=("weights",), densities=range(1, 101)))
     state = network.model.state_dict()
     keys = {layer.name: layer.weight for layer in network.layers}
     weights = [state[keys[choice.name]] for choice in space.choices]

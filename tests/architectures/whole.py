@@ -12,7 +12,7 @@ import torch
 
 from rlprune.arrays import IntArray
 from rlprune.choices.choice import KINDS
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, WeightsCost
 from rlprune.delivery.compact.file import data_bytes, load_compact
@@ -105,7 +105,7 @@ def prepare(architecture: Architecture) -> Whole:
     network = checks.network_of(architecture)
     task = task_of(network)
     kinds = [kind for kind in KINDS if kind != "depth" or find_blocks(network).names]
-    space = Space(network, Decisions(tuple(kinds)))
+    space = Space(network, Scope(tuple(kinds)))
     tables = PruningTables(network, task.calibration)
     evaluator = Evaluator(tables, task, space=space)
     return Whole(architecture.name, space, evaluator, space.canonical(random_rows(space, 4)))

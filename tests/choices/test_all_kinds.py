@@ -12,7 +12,7 @@ from torch import nn
 from torch.nn import functional
 
 from rlprune.choices.choice import KINDS
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import MacsCost, ParamsCost, SizeCost
 from rlprune.delivery.compact.file import data_bytes, load_compact, save_compact
@@ -140,7 +140,7 @@ def test_everything_works(make: Callable[[], nn.Module], shape: tuple[int, ...],
         split = Split(inputs, model(inputs).argmax(1))
     task = Task("toy", calibration=split, validation=split, test=split, classes=4)
     network = Network(model, inputs[:1])
-    space = Space(network, Decisions(KINDS))
+    space = Space(network, Scope(KINDS))
     evaluator = Evaluator(PruningTables(network, split), task, space=space)
     assert evaluator(space.full).score == 1
     fewest = np.array([choice.levels[0] for choice in space.choices], dtype=np.int64)

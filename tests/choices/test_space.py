@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from rlprune.choices.choice import KINDS, Choice, Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.errors import ConfigError
 from rlprune.networks.network import Network
@@ -208,7 +208,7 @@ def test_excluded_layers_and_blocks_are_left_as_they_are(prepared: Prepared) -> 
 )
 def test_impossible_decisions_are_refused(settings: dict[str, tuple[object, ...]], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        Decisions(**settings)  # type: ignore[arg-type]
+        Scope(**settings)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("pattern", ["bits:heat", "weights:", "bits:block3.*"])
@@ -220,7 +220,7 @@ def test_an_exclusion_that_matches_nothing_is_refused(prepared: Prepared, patter
 def test_a_kind_of_which_there_is_nothing_is_refused() -> None:
     network = prepare("concat").network
     with pytest.raises(ConfigError, match=r"nothing of the kind 'depth'"):
-        Space(network, Decisions(("channels", "depth")))
+        Space(network, Scope(("channels", "depth")))
 
 
 @pytest.mark.parametrize("shape", [(3,), (2, 18), (1, 20), (1, 1, 19)])
@@ -230,9 +230,9 @@ def test_a_plan_has_one_level_for_each_choice(space: Space, shape: tuple[int, ..
 
 
 def test_the_untouched_level_is_always_there_and_a_pattern_leaves_one_other() -> None:
-    assert Decisions(densities=(50, 20)).levels_of_weight() == (20, 50, 100)
-    assert Decisions(rule=WeightRule("2:4")).levels_of_weight() == (50, 100)
-    assert Decisions(rule=WeightRule("1:3")).levels_of_weight() == (33, 100)
+    assert Scope(densities=(50, 20)).levels_of_weight() == (20, 50, 100)
+    assert Scope(rule=WeightRule("2:4")).levels_of_weight() == (50, 100)
+    assert Scope(rule=WeightRule("1:3")).levels_of_weight() == (33, 100)
 
 
 def test_levels_and_shares() -> None:

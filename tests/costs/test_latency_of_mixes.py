@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import LatencyCost
 from rlprune.devices import DeviceProfile
@@ -33,7 +33,7 @@ def profile(network: Network) -> DeviceProfile:
 
 
 def mixed_costs(network: Network, profile: DeviceProfile) -> tuple[Space, LatencyCost]:
-    offered = Space(network, Decisions(("channels", "depth", "bits")))
+    offered = Space(network, Scope(("channels", "depth", "bits")))
     layers = tuple(choice.name for choice in offered.choices if choice.kind == "bits")
     kinds = {layer.kind: KindInInt8(0.4, 0.0, 1e-4) for layer in network.layers if layer.name in layers}
     shares = dict.fromkeys(offered.blocks.names, 0.5)

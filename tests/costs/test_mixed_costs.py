@@ -13,7 +13,7 @@ import torch
 from torch import nn
 
 from rlprune.arrays import IntArray
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
 from rlprune.delivery.delivered import Delivered
@@ -109,7 +109,7 @@ def test_latency_does_not_fall_at_the_width_from_which_int8_pays() -> None:
     measured = build_profile(network, InventedRuntime(), PowerModel(5.0), Effort(plans=24, checks=4, samples=10))
     kinds = {"conv": KindInInt8(0.4, 1e-7, 3e-3)}
     profile = replace(measured, mixed=MixedLatency(layers=int8_layers(network), kinds=kinds))
-    space = profile.restrict(Space(network, Decisions(("channels", "bits"), bits=(8, 32))))
+    space = profile.restrict(Space(network, Scope(("channels", "bits"), bits=(8, 32))))
     low, high = rising_pairs(space, 90)
     pays = [space.in_int8(rows).any(axis=1) for rows in (low, high)]
     assert (~pays[0] & pays[1]).any()

@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import SizeCost, WeightsCost
 from rlprune.evaluation.evaluator import Evaluator
@@ -55,7 +55,7 @@ def prepared() -> tuple[Network, PruningTables, Task]:
 @pytest.mark.parametrize("rule", [WeightRule(), WeightRule(replacement="mean"), WeightRule(pattern="2:4")])
 def test_costs_are_what_the_file_holds(prepared: tuple[Network, PruningTables, Task], rule: WeightRule) -> None:
     network, tables, task = prepared
-    space = Space(network, Decisions(("channels", "weights", "depth", "bits"), bits=(4, 8, 16, 32), rule=rule))
+    space = Space(network, Scope(("channels", "weights", "depth", "bits"), bits=(4, 8, 16, 32), rule=rule))
     evaluator, random = Evaluator(tables, task, samples=16, space=space), np.random.default_rng(0)
     rows = np.array([[random.choice(choice.levels) for choice in space.choices] for _ in range(8)])
     sizes, weights = SizeCost(space)(rows), WeightsCost(space)(rows)

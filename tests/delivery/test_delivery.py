@@ -12,7 +12,7 @@ from torch import nn
 
 from rlprune.arrays import IntArray
 from rlprune.choices.choice import Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.delivery.compact.file import Stored, load_compact
 from rlprune.delivery.delivered import INT8_TOLERANCE, Delivered
@@ -78,7 +78,7 @@ def test_the_compact_file_holds_the_very_tensors_of_the_module(name: str, rule: 
 @pytest.mark.parametrize("name", NETWORKS)
 def test_bits_alone_come_back_too(name: str, bits: int, tmp_path: Path) -> None:
     prepared = PREPARED(name)
-    space = Space(prepared.network, Decisions(("bits",), bits=(bits,)))
+    space = Space(prepared.network, Scope(("bits",), bits=(bits,)))
     delivered = prepared.evaluator(space).delivered([choice.levels[0] for choice in space.choices])
     assert len(delivered.stored) == len(space.choices)
     assert_file_holds(delivered, tmp_path / "net.safetensors")
@@ -135,7 +135,7 @@ def test_every_calibration_sample_tells_the_ranges_of_int8_onnx() -> None:
         model, inputs = nn.Sequential(nn.Linear(4, 32), nn.ReLU(), nn.Linear(32, 2)).eval(), torch.randn(100, 4)
     inputs[-1] = 20
     calibration, network = Split(inputs, torch.zeros(100, dtype=torch.long)), Network(model, inputs[:1], multiple=1)
-    space = Space(network, Decisions(("bits",)), int8=("0",))
+    space = Space(network, Scope(("bits",)), int8=("0",))
     row = np.array([8 if choice.name == "0" else 32 for choice in space.choices])
     delivered = PlanBuilder(PruningTables(network, calibration), space, calibration).delivered(row)
     exported = delivered.onnx(inputs[:1], calibration)
@@ -159,7 +159,7 @@ def agreement(delivered: Delivered, network: Network, images: torch.Tensor, cali
 def test_a_trained_network_in_int8_gives_the_classes_of_its_simulation(bits: int) -> None:
     zoo = resolve_network("digits-resnet")
     network, task = Network(zoo.model, zoo.example_inputs), load_task("digits")
-    space = Space(network, Decisions(("channels", "bits")), int8=int8_layers(network))
+    space = Space(network, Scope(("channels", "bits")), int8=int8_layers(network))
     evaluator = Evaluator(PruningTables(network, task.calibration), task, space=space)
     delivered = evaluator.delivered(few_bits(space, bits))
     assert len(delivered.ranges) == len(int8_layers(network))
@@ -191,7 +191,7 @@ def words_in_few_bits(tied: bool) -> NetworkFiles:
         model = Words(tied).eval()
     words = torch.randint(0, 50, (32, 12), generator=generator)
     network, split = Network(model, words[:1]), Split(words, torch.zeros(32, dtype=torch.long))
-    space = Space(network, Decisions(("bits",), bits=(8, 32)))
+    space = Space(network, Scope(("bits",), bits=(8, 32)))
     row = np.array([8] * len(space.choices))
     delivered = PlanBuilder(PruningTables(network, split), space, split).delivered(row)
     return network_files(delivered, network, split)
@@ -239,7 +239,7 @@ def test_networks_keep_their_type(
         network = Network(TYPED[name]().to(dtype), x[:2])
     data = Split(x, torch.arange(32) % 4)
     task = Task("typed", classes=4, calibration=data, validation=data, test=data)
-    space = Space(network, Decisions(kinds, rule=RULES[rule]))
+    space = Space(network, Scope(kinds, rule=RULES[rule]))
     row = np.array([choice.levels[0] for choice in space.choices])
     evaluator = Evaluator(PruningTables(network, data), task, space=space)
     assert np.isfinite(evaluator(row).divergence)
@@ -261,7 +261,7 @@ def test_networks_keep_their_type(
 def test_int8_in_float64_is_refused_in_one_sentence() -> None:
     x = torch.randn(32, 8, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     network, data = Network(TYPED["dense"]().double(), x[:2]), Split(x, torch.zeros(32, dtype=torch.long))
-    space = Space(network, Decisions(("bits",), bits=(8,)), int8=int8_layers(network))
+    space = Space(network, Scope(("bits",), bits=(8,)), int8=int8_layers(network))
     row = np.array([choice.levels[0] for choice in space.choices])
     delivered = PlanBuilder(PruningTables(network, data), space, data).delivered(row)
     assert delivered.module(x).dtype == torch.float64

@@ -14,7 +14,7 @@ from torch import nn
 
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.devices.profiles.int8.int8_links import Link, find_links
 from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
@@ -68,7 +68,7 @@ def network(name: str) -> Network:
 
 @lru_cache(maxsize=16)
 def space_of(name: str, kinds: tuple[Kind, ...] = ALL) -> Space:
-    return Space(network(name), Decisions(kinds, densities=(5, 30, 60)))
+    return Space(network(name), Scope(kinds, densities=(5, 30, 60)))
 
 
 def toy_task(net: Network) -> Task:

@@ -11,7 +11,7 @@ import pytest
 
 from rlprune.arrays import IntArray
 from rlprune.choices.choice import Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
@@ -44,9 +44,9 @@ NOTHING = ErrorSummary(0.0, 0.0, 0.0, 0)
 def space_for_fit(name: str) -> Space:
     net = network(name)
     layers = int8_layers(net)
-    plain = Space(net, Decisions(MIXED, bits=(8,)))
+    plain = Space(net, Scope(MIXED, bits=(8,)))
     others = [f"bits:{c.name}" for c in plain.choices if c.kind == "bits" and c.name not in layers]
-    return Space(net, Decisions(MIXED, bits=(8,), exclude=others), int8=layers)
+    return Space(net, Scope(MIXED, bits=(8,), exclude=others), int8=layers)
 
 
 def rows_for_fit(space: Space, count: int, partial: bool = True) -> IntArray:
@@ -95,7 +95,7 @@ def true_profile(
     name: str, rule: str, kinds: tuple[Kind, ...] = MIXED, conversion: Conversion | None = CONVERSION
 ) -> tuple[Space, DeviceProfile]:
     """A space over the widths that pay, and a profile whose mixes are the truth."""
-    free = Space(network(name), Decisions(kinds, densities=(5, 30, 60)))
+    free = Space(network(name), Scope(kinds, densities=(5, 30, 60)))
     profile = profile_of(free, replace(truth_of(free, RULES[rule]), conversion=conversion))
     return profile.restrict(free), profile
 
@@ -310,14 +310,14 @@ def test_more_layers_that_may_compute_in_int8_never_take_longer() -> None:
 
 
 def test_a_layer_that_may_not_be_quantised_keeps_only_itself_in_float() -> None:
-    free = Space(network("tower"), Decisions(MIXED, exclude=["bits:head"]))
+    free = Space(network("tower"), Scope(MIXED, exclude=["bits:head"]))
     space = profile_of(free, truth_of(free, PAYS)).restrict(free)
     lowest = np.array([choice.levels[0] if choice.kind == "bits" else choice.full for choice in space.choices])
     assert space.computed_in_int8(lowest) == int8_layers(space.network)[:-1]
 
 
 def test_without_measured_mixes_a_block_takes_its_layers_time_and_nothing_computes_in_int8() -> None:
-    free = Space(network("tower"), Decisions(MIXED))
+    free = Space(network("tower"), Scope(MIXED))
     profile = profile_of(free, None)
     space = profile.restrict(free)
     row = np.array([choice.levels[0] if choice.kind != "channels" else choice.full for choice in space.choices])

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.profiles.digest import sealed
@@ -44,7 +44,7 @@ def rewritten(profile: DeviceProfile, change: Change) -> dict[str, Any]:
 def test_round_trip(profile: DeviceProfile, tmp_path: Path) -> None:
     loaded = DeviceProfile.load(profile.save(tmp_path / "profile.json"))
     assert loaded == profile
-    free = Space(network("tower"), Decisions(("depth", "channels", "bits")))
+    free = Space(network("tower"), Scope(("depth", "channels", "bits")))
     rows, (one, other) = random_rows(free, 40), (each.restrict(free) for each in (profile, loaded))
     assert any(one.computed_in_int8(row) for row in rows)
     assert (one.in_int8(rows) == other.in_int8(rows)).all()
@@ -132,7 +132,7 @@ def test_mixes_that_are_no_object_are_refused(profile: DeviceProfile) -> None:
 def check_promises(path: Path) -> None:
     """Read a profile; what it promises of any mix is finite and above 0, and never falls when all comes back."""
     profile = DeviceProfile.load(path)
-    free = Space(network("tower"), Decisions(("depth", "channels", "bits")))
+    free = Space(network("tower"), Scope(("depth", "channels", "bits")))
     profile.check(free.network)
     space = profile.restrict(free)
     rows = random_rows(space, 12)

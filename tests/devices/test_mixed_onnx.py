@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from rlprune.arrays import IntArray
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.delivery.onnx.session import Feed
 from rlprune.delivery.onnx.template import OnnxTemplate
@@ -32,9 +32,9 @@ BATCH = 2
 
 def everything(net: Network) -> Space:
     layers = int8_layers(net)
-    plain = Space(net, Decisions(("depth", "channels", "bits"), bits=(8,)))
+    plain = Space(net, Scope(("depth", "channels", "bits"), bits=(8,)))
     others = [f"bits:{c.name}" for c in plain.choices if c.kind == "bits" and c.name not in layers]
-    return Space(net, Decisions(("depth", "channels", "bits"), bits=(8,), exclude=others), int8=layers)
+    return Space(net, Scope(("depth", "channels", "bits"), bits=(8,), exclude=others), int8=layers)
 
 
 def row_of(space: Space, bits: int, dropped: int) -> IntArray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from rlprune.choices.choice import Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.meters import PowerModel
@@ -39,7 +39,7 @@ MIXED: tuple[Kind, ...] = ("depth", "channels", "bits")
 
 @pytest.fixture(scope="module")
 def space() -> Space:
-    return Space(network("tower"), Decisions(MIXED))
+    return Space(network("tower"), Scope(MIXED))
 
 
 def formula(space: Space, stops_after: int | None = None) -> FormulaRuntime:
@@ -145,7 +145,7 @@ def test_an_extended_profile_fits_its_mixes_again(space: Space, mixed: DevicePro
 
 @pytest.mark.parametrize("kinds", [("channels", "depth"), ("channels", "bits")])
 def test_only_what_is_decided_is_measured(plain: DeviceProfile, kinds: tuple[Kind, ...]) -> None:
-    space = Space(network("tower"), Decisions(kinds))
+    space = Space(network("tower"), Scope(kinds))
     found = add_mixes(plain, space, formula(space), EFFORT).mixed
     assert found is not None
     assert bool(found.layers) == bool(found.kinds) == ("bits" in kinds)
@@ -167,7 +167,7 @@ def test_a_runtime_without_int8_measures_only_blocks(make: type[Runtime], space:
 
 
 def test_a_runtime_without_int8_refuses_it(space: Space) -> None:
-    everything = Space(space.network, space.decisions, int8=int8_layers(space.network), blocks=space.blocks)
+    everything = Space(space.network, space.scope, int8=int8_layers(space.network), blocks=space.blocks)
     row = np.array([choice.levels[0] if choice.kind == "bits" else choice.full for choice in everything.choices])
     with pytest.raises(DeviceError, match="nothing in int8"):
         TorchCpu(1, 1).load_mix(space.network, everything, row)

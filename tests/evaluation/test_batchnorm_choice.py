@@ -12,7 +12,7 @@ from torch import nn
 from rlprune import Evaluator, Network
 from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs import MacsCost
 from rlprune.evaluation.batchnorm_choice import FEWEST, SHARES, StatisticsChoice
@@ -58,7 +58,7 @@ def make_evaluator(calibration: torch.Tensor, samples: int = 512, kinds: tuple[K
     )
     network = Network(model, drawn(1, 0), multiple=1)
     tables = PruningTables(network, task.calibration)
-    return Evaluator(tables, task, samples=samples, space=Space(network, Decisions(kinds)))
+    return Evaluator(tables, task, samples=samples, space=Space(network, Scope(kinds)))
 
 
 def agreement(evaluator: Evaluator, share: float) -> float:

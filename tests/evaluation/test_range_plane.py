@@ -7,8 +7,8 @@ import math
 import numpy as np
 import pytest
 
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
+from rlprune.evaluation.quality import Quality
 from rlprune.evaluation.range_plane import RangePlane
 
 

@@ -8,7 +8,7 @@ import math
 import pytest
 
 from rlprune.errors import ConfigError
-from rlprune.evaluation.evaluator import Quality
+from rlprune.evaluation.quality import Quality
 from rlprune.evaluation.rewards import REWARDS, Reward, Weights, Yardstick, reward_function, weighted
 
 DENSE = {"macs": 40e6, "params": 270e3, "latency": 1.3, "energy": 20.0}

@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 
 from rlprune.arrays import IntArray
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem
+from rlprune.evaluation.quality import Quality
+from rlprune.experiments.benchmarks import policy_alone
 from rlprune.experiments.runs.verdict import hypervolume_text
 from rlprune.plans.plan import PruningPlan
-from tests.experiments.conftest import TINY, call, inside
+from tests.experiments.conftest import TINY, Trained, call, inside
 
 RANGE = (
     *("train", *TINY, "--device", "profile.json", "--profile-samples", "10", "--finalists", "3"),
@@ -73,6 +74,19 @@ def test_the_folder_holds_a_plan_for_every_budget_the_picture_and_the_table(
     assert ">The front</h2>" in page
     assert "latency=0.5..0.9" in page
     assert all(f"{point['score_validation']:.2%}" in page for point in front["front"]["points"])
+
+
+def test_the_policy_alone_is_asked_at_budgets_between_those_of_its_training(
+    front: dict[str, Any], trained: Trained, here: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    out = tmp_path / "alone.json"
+    assert policy_alone.main([front["run"], *TINY[:4], "--out", str(out)]) == 0
+    [case] = json.loads(out.read_text())["cases"]
+    assert [row["budget"] for row in case["rows"]] == pytest.approx([0.6, 0.8])
+    assert all(math.isfinite(row["gain"]) for row in case["rows"])
+    assert "of 2" in capsys.readouterr().out
+    assert policy_alone.main([str(trained.path), *TINY[:4]]) == 2
+    assert "must be over a range" in capsys.readouterr().err
 
 
 def test_preferences_choose_on_the_front(here: Path) -> None:

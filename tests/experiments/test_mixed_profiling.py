@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from rlprune.choices.choice import Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.devices import Device, DeviceProfile
 from rlprune.devices.profiling.mixed_profiler import add_mixes
@@ -145,7 +145,7 @@ def test_a_run_with_blocks_promises_what_the_profile_says(call: Any, digits: Pat
 
 @pytest.fixture
 def space() -> Space:
-    return Space(network("tower"), Decisions(MIXED))
+    return Space(network("tower"), Scope(MIXED))
 
 
 def test_mixes_are_measured_where_they_are_decided_and_can_be(space: Space, tmp_path: Path) -> None:
@@ -174,6 +174,6 @@ def test_where_nothing_can_be_measured_it_is_told(space: Space, monkeypatch: pyt
 
 
 def test_a_profile_of_another_network_is_refused_before_anything_is_measured(space: Space) -> None:
-    other = Space(network("residual"), Decisions(MIXED))
+    other = Space(network("residual"), Scope(MIXED))
     with pytest.raises(ProfileError, match="another network"):
         add_mixes(profile_of(other, None), space, FormulaRuntime(space, truth_of(space, PAYS)))

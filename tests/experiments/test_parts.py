@@ -15,8 +15,8 @@ from rlprune.delivery.delivered import Delivered
 from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, TailModel
 from rlprune.devices.profiling.promise import PlanTiming, PlanTimings
 from rlprune.errors import ConfigError, RunError
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.cli.parser import parse
 from rlprune.experiments.cli.run_verbs import free_folder
 from rlprune.experiments.cli.verbs import VERBS
@@ -27,7 +27,7 @@ from rlprune.experiments.pipeline.running_methods import methods
 from rlprune.experiments.runs.columns import columns, in_kilobytes
 from rlprune.experiments.runs.episodes import read_csv, to_csv
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.runs.tables import markdown_rows
 from rlprune.experiments.runs.versions import versions

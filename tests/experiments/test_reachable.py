@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.devices import Device
 from rlprune.errors import BudgetError
@@ -36,7 +36,7 @@ def told(network: Network, *budgets: str, decide: tuple[Any, ...] = ("channels",
     progress = Progress()
     progress.note = notes.append  # type: ignore[method-assign]
     config = ProblemConfig(budget=list(budgets), watts=watts)
-    refuse_hopeless(Space(network, Decisions(decide)), DEVICE, config, progress)
+    refuse_hopeless(Space(network, Scope(decide)), DEVICE, config, progress)
     return " ".join(notes)
 
 

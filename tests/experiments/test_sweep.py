@@ -209,20 +209,16 @@ def test_a_study_that_is_worked_on_is_refused(here: Path, call: Any) -> None:
     assert f'"pid": {os.getpid()}' in called.err
 
 
-def test_members_of_a_sweep_that_is_gone_are_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    gone = subprocess.Popen([sys.executable, "-c", ""])
-    gone.wait()
+def test_members_of_a_sweep_that_is_gone_are_waited_for(tmp_path: Path) -> None:
     folder = StudyFolder(tmp_path)
-    with monkeypatch.context() as patch:
-        patch.setattr(os, "getpid", lambda: gone.pid)
-        held = folder.locked(Progress())
-        held.__enter__()
-    timer = threading.Timer(0.5, held.__exit__, (None, None, None))
-    started = time.monotonic()
-    timer.start()
+    program = "import time; print('begun', flush=True); time.sleep(0.5)"
+    with folder.locked(Progress()) as inherited:
+        left = subprocess.Popen([sys.executable, "-c", program], pass_fds=[inherited], stdout=subprocess.PIPE)
+        assert left.stdout is not None
+        left.stdout.readline()
+    assert left.poll() is None
     with folder.locked(Progress()):
-        assert time.monotonic() - started >= 0.4
-    timer.join()
+        assert left.wait(1) == 0
 
 
 def test_a_folder_that_holds_something_else_is_refused(here: Path, call: Any) -> None:

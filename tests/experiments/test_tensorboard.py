@@ -19,8 +19,8 @@ from tensorboard.plugins.hparams import metadata
 from tensorboard.plugins.hparams.backend_context import Context
 
 from rlprune.agents import Episode
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.presenting.document import Words, block_to_markdown
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import RunFolder

@@ -8,12 +8,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
+from rlprune.evaluation.quality import Quality
 from rlprune.experiments.pipeline.candidate import Finalist
 from rlprune.experiments.pipeline.candidate import ranked as ranked_finalists
 from rlprune.experiments.runs.ranking import Standing, best_first
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
 
 Behind = tuple[float, float] | None

@@ -54,7 +54,7 @@ def test_a_row_survives_its_file(name: str, rule: str, tmp_path: Path) -> None:
         assert again.exact_levels(space) == wanted.tolist()
         own = again.space(space.network)
         assert stated_levels(own, again.levels(own)) == stated_levels(space, wanted)
-        assert own.decisions.rule == space.decisions.rule
+        assert own.scope.rule == space.scope.rule
 
 
 def test_layers_in_int8_survive_the_file(prepared: Prepared, network: Network, tmp_path: Path) -> None:

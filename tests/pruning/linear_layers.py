@@ -12,6 +12,7 @@ from rlprune.networks.layers import Layer, Sides
 from rlprune.networks.listening import Reading, listen
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.sampling import sample_rows
+from rlprune.pruning.sparse_repair import columns_kept, exact
 from rlprune.pruning.statistics import LayerStatistics
 
 
@@ -129,3 +130,12 @@ def _cases() -> dict[str, Case]:
 with torch.random.fork_rng(devices=[]):  # weights that do not depend on which tests were collected before
     torch.manual_seed(0)
     CASES = _cases()
+
+
+def sparse_repaired(
+    statistics: LayerStatistics, mask: torch.Tensor, fill: float = 0.0
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Weight and bias, refitted, of a layer of which only the entries in ``mask`` remain free."""
+    coefficients = statistics.coefficients
+    kept = columns_kept(coefficients, mask)
+    return coefficients.stored(exact(coefficients.theta(), kept, statistics.matrix, fill))

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rlprune.pruning import sparse_repair
-from rlprune.pruning.sparse_repair import exact, refit, rough, sparse_repaired
-from tests.pruning.linear_layers import CASES
+from rlprune.pruning.sparse_repair import exact, refit, rough
+from tests.pruning.linear_layers import CASES, sparse_repaired
 
 
 def output_change(theta: torch.Tensor, other: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:

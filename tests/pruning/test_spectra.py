@@ -13,10 +13,10 @@ from rlprune.pruning import statistics as statistics_module
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.elimination import Consumers, eliminate
 from rlprune.pruning.reconstruction import PrefixSolver, SubsetSolver
-from rlprune.pruning.sparse_repair import sparse_repaired
 from rlprune.pruning.statistics import LayerStatistics
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.split import Split
+from tests.pruning.linear_layers import sparse_repaired
 
 KINDS = ("rank one", "constant", "nearly alike", "huge mean", "zero", "of all sizes", "one huge", "duplicates")
 

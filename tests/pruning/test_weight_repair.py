@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from rlprune.arrays import IntArray
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.networks.layers import Layer
@@ -245,7 +245,7 @@ def test_a_layer_without_moments_is_only_filled(monkeypatch: pytest.MonkeyPatch)
 def test_a_trained_network_keeps_more_of_its_accuracy(replacement: str) -> None:
     zoo = resolve_network("digits-resnet")
     network, task = Network(zoo.model, zoo.example_inputs), load_task("digits")
-    space = Space(network, Decisions(("weights",), densities=(10,), rule=WeightRule(replacement=replacement)))  # type: ignore[arg-type]
+    space = Space(network, Scope(("weights",), densities=(10,), rule=WeightRule(replacement=replacement)))  # type: ignore[arg-type]
     row = row_of(space, {f"weights:{choice.name}": 10 for choice in space.choices})
     evaluator = Evaluator(PruningTables(network, task.calibration), task, space=space)
     repaired = evaluator.finalist(row).score

@@ -20,7 +20,6 @@ from rlprune.pruning.weights import (
     mask_of_density,
     mask_of_threshold,
     pruned,
-    uniform_densities,
 )
 
 DENSITIES = (0.01, 0.1, 0.3, 0.5, 0.75, 0.99, 1.0)
@@ -99,7 +98,6 @@ def test_densities_out_of_range_are_refused(density: float) -> None:
     for call in (
         lambda: mask_of_density(normal(4, 4), density, UNSTRUCTURED, 1),
         lambda: global_densities({"a": normal(4)}, density),
-        lambda: uniform_densities({"a": normal(4)}, density),
     ):
         with pytest.raises(PlanError, match=r"above 0 and at most 1.*drop its block or its group"):
             call()
@@ -218,4 +216,3 @@ def test_one_entry_of_every_layer_stays_however_low_the_density() -> None:
     densities = global_densities({"a": normal(10), "b": normal(10) / 1e6}, 0.001)
     assert densities == {"a": 0.1, "b": 0.1}
     assert global_densities({"a": normal(10)}, 1) == {"a": 1.0}
-    assert uniform_densities({"a": normal(10), "b": normal(3)}, 0.3) == {"a": 0.3, "b": 0.3}

@@ -43,7 +43,7 @@ from rlprune.experiments.comparing import compare_runs
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.verb_configs import CompareConfig
+from rlprune.experiments.settings.result_configs import CompareConfig
 from rlprune.experiments.settings.yaml_file import read_yaml
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan

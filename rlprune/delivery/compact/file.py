@@ -155,7 +155,7 @@ def load_compact(path: str | Path) -> dict[str, Tensor]:
 
 
 def unpacked(content: bytes, path: str | Path) -> dict[str, Tensor]:
-    """The same of a file's content; ``path`` says in errors where it is from."""
+    """What :func:`load_compact` gives, of a file's content; ``path`` says in errors where that is from."""
     try:
         tensors = load(content)
     except Exception as reason:

@@ -94,7 +94,7 @@ class Form:
 
     @classmethod
     def from_json(cls, data: Any, origin: str) -> Form:
-        """Check what a header says.
+        """The form that the header of a file states, checked.
 
         Raises:
             NetworkError: a value is missing, of another type or out of range.

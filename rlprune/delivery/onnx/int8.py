@@ -53,7 +53,7 @@ def quantize_onnx(
 
 
 def quantize_for_timing(model: bytes, layers: Collection[str]) -> bytes:
-    """The same with made-up ranges and in milliseconds: how long it takes does not depend on values, only answers do.
+    """What :func:`quantize_onnx` gives, with made-up ranges and in milliseconds: values change answers, not times.
 
     Raises:
         NetworkError, DeviceError: see :func:`quantize_onnx`.

@@ -64,7 +64,7 @@ class OnnxTemplate:
         return self._slice(widths) if self.exact else self.exported(widths)
 
     def exported(self, widths: IntArray) -> bytes:
-        """The same by a true export of the pruned module."""
+        """What :meth:`sliced` gives, by a true export of the pruned module."""
         module = surgery.prune(self.network, surgery.leading_channels(self.network, widths))
         return export_onnx_bytes(module, self.network.example_inputs, batch=self.batch)
 

@@ -109,7 +109,7 @@ def hats(positions: float, knots: Sequence[int]) -> dict[int, float]:
 def fit_grid(
     measured: Sequence[MeasuredProbe], seed: int = 0, blocks: Sequence[int] = BLOCKS, mixed: bool = False
 ) -> GridFit:
-    """Fit to all networks together.
+    """Costs of all kinds of layers, fitted to all measured networks together.
 
     Args:
         blocks: the best of these is chosen.

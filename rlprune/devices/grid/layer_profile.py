@@ -153,7 +153,7 @@ class LayerProfile:
         return notes
 
     def save(self, path: str | Path) -> Path:
-        """Write as JSON, atomically.
+        """Write the profile as JSON, atomically.
 
         Raises:
             ProfileError: the folder cannot be written.
@@ -162,7 +162,7 @@ class LayerProfile:
 
     @classmethod
     def load(cls, path: str | Path) -> LayerProfile:
-        """Read what :meth:`save` wrote.
+        """Read a profile that :meth:`save` wrote.
 
         Raises:
             ProfileError: the file is missing, truncated, edited, newer, lacks a key, or holds a number that cannot be.

@@ -16,7 +16,7 @@ from rlprune.networks.network import Network
 
 BATCH = 6
 """Networks that are loaded at a time."""
-Job = tuple[Probe, IntArray]
+ProbePlan = tuple[Probe, IntArray]
 """A network and its plans ``[P, G]``, dense first."""
 
 
@@ -36,7 +36,7 @@ class Batches:
         self._runtime, self._stored, self._effort, self._anchor = runtime, stored, effort, anchor
         self._anchor_ms: float | None = None
 
-    def measure(self, phase: str, jobs: Sequence[Job], done: Callable[[int], object]) -> list[Timed]:
+    def measure(self, phase: str, jobs: Sequence[ProbePlan], done: Callable[[int], object]) -> list[Timed]:
         """Time the plans of all jobs; ``done`` is told how many were finished after each batch.
 
         Raises:
@@ -50,7 +50,7 @@ class Batches:
             done(len(batch))
         return found
 
-    def _batch(self, phase: str, jobs: Sequence[Job]) -> list[Timed]:
+    def _batch(self, phase: str, jobs: Sequence[ProbePlan]) -> list[Timed]:
         rows = [(probe.network, widths) for probe, plans in jobs for widths in plans]
         stage = _Rows(self._runtime, self._stored, self._effort, self._anchor, rows)
         timed = stage.measure(phase, np.arange(len(rows) + 1)[:, None])

@@ -31,7 +31,7 @@ LEAST_IMAGE = 14
 
 @dataclass(frozen=True)
 class Probe:
-    """One network of the grid.
+    """A small network that is measured for the kinds of layers in it.
 
     Attributes:
         name: shape of the chain and size of its input.
@@ -90,7 +90,7 @@ def separable(c: int) -> nn.Module:
 
 
 def wide(c: int) -> nn.Module:
-    """Kernels of 5 and 7."""
+    """A chain of convolutions with kernels of 5 and 7."""
     return _headed(c, _conv(COLOURS, c, 7, 2), _conv(c, c, 5), _conv(c, c, 1), _depthwise(c, 5), _conv(c, c, 1))
 
 

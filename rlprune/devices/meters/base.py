@@ -49,7 +49,7 @@ class Window:
 
     @property
     def watts(self) -> float:
-        """Average power."""
+        """Average power of the window."""
         return self.energy_mj / 1e3 / self.seconds
 
     @property

@@ -112,7 +112,7 @@ class _Integral:
         self._total = 0.0
 
     def advance(self, now: float, milliwatts: float) -> float:
-        """The integral up to ``now``."""
+        """The integral of power up to ``now``, in millijoules."""
         then, before = self._last or (now, milliwatts)
         self._total += (now - then) * (before + milliwatts) / 2
         self._last = (now, milliwatts)

@@ -58,7 +58,7 @@ class RaplMeter(EnergyCounter):
 
 
 class _Zone:
-    """One package: its counter, unwrapped."""
+    """A package of the processor: its counter without the jumps where it starts anew."""
 
     def __init__(self, folder: Path) -> None:
         self._counter = folder / "energy_uj"

@@ -32,7 +32,7 @@ from rlprune.pruning.blocks.droppable import find_blocks
 
 @dataclass(frozen=True)
 class MixedPlan:
-    """A measured plan.
+    """A measured plan that decides more than channels.
 
     Attributes:
         widths: channels of every group.
@@ -52,7 +52,7 @@ class MixedPlan:
 
 @dataclass(frozen=True)
 class MixedLatency:
-    """What was fitted.
+    """What was fitted to measured plans that decide more than channels.
 
     Attributes:
         shares: block -> share of its time at its narrowest that goes with it.
@@ -97,7 +97,7 @@ class MixedLatency:
         return lambda widths: np.asarray(own(widths) * shares + calls)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
+        """The JSON form of what was fitted."""
         return {
             "shares": dict(self.shares),
             "layers": list(self.layers),
@@ -114,7 +114,7 @@ class MixedLatency:
 
     @classmethod
     def from_fields(cls, fields: Fields) -> MixedLatency:
-        """Check and read the JSON form.
+        """What was fitted, from its JSON form, checked.
 
         Raises:
             ProfileError: a key is missing, or a value is not of its kind.
@@ -169,7 +169,7 @@ class OwnTime:
 
 
 def timed_counts(space: Space) -> list[int]:
-    """Timed layers in each block."""
+    """How many timed layers each block holds."""
     timed = {layer.name for layer in timed_layers(space.network)}
     return [len(timed & set(block.layers)) for block in space.blocks]
 
@@ -214,7 +214,7 @@ def _with_promise(plan: MixedPlan, promised_ms: float, told: bool) -> MixedPlan:
 
 
 def refit_mixed(mixed: MixedLatency, network: Network, predictor: LatencyPredictor) -> MixedLatency:
-    """The same measurements, fitted again on another predictor of the same network; without any it stays as it is."""
+    """A fit of the same measurements on another predictor of the network; of none, what there is."""
     if not mixed.measured:
         return mixed
     blocks = Blocks([block for block in find_blocks(network) if block.name in mixed.shares])

@@ -54,7 +54,7 @@ class LayerFeatures:
         self.shares = self._shares_of_layers(network)
 
     def _shares_of_layers(self, network: Network) -> FloatArray:
-        """Of each group, equal shares for the timed layers that it stands in, ``[G, T]``."""
+        """Equal shares of each group for the timed layers that it stands in, ``[G, T]``."""
         found = np.zeros((len(network.groups), len(self.layers)))
         for row, group in zip(found, network.groups, strict=True):
             members = {member.layer for member in group.members}
@@ -91,7 +91,7 @@ class LayerFeatures:
 
 
 def _per_channel(layers: tuple[Layer, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Of one row: multiply-adds for each pair of channels, elements for each output channel and each input channel."""
+    """Multiply-adds for each pair of channels, and elements for each output and each input channel, of one row."""
     macs = [layer.macs_per_pair for layer in layers]
     sides = []
     for layer in layers:
@@ -139,7 +139,7 @@ class LatencyPredictor:
         return BoundPredictor(features, self.intercept_ms, table, steps)
 
     def to_dict(self) -> dict[str, Any]:
-        """JSON form."""
+        """The JSON form of the predictor."""
         return {
             "intercept_ms": self.intercept_ms,
             "block": self.block,

@@ -36,6 +36,14 @@ BUSY = 0.1
 class DeviceProfile:
     """Latency and energy of one network on one device.
 
+    >>> from rlprune.costs import LatencyCost
+    >>> from rlprune.devices import resolve_device
+    >>> profile = resolve_device("ready:epyc-onnxruntime").source.for_network(network)
+    >>> fits = network.restricted(profile.widths)  # the widths that pay there
+    >>> latency_ms = LatencyCost(fits, profile)(fits.dense_widths)
+    >>> bool(abs(latency_ms[0] / profile.dense_latency_ms - 1) < 1e-6)
+    True
+
     Attributes:
         device: processor or GPU, for people to read.
         os: operating system.
@@ -163,7 +171,7 @@ class DeviceProfile:
             )
 
     def restrict(self, space: Space) -> Space:
-        """The same decisions over the widths that pay here; int8 is computed where it was measured to be faster."""
+        """The space over the widths that pay here; int8 is computed where it was measured to be faster."""
         network = space.network.restricted(self.widths)
         return space.on(network, int8=() if self.mixed is None else self.mixed.rule(space.on(network), self.predictor))
 
@@ -182,7 +190,7 @@ class DeviceProfile:
 
     @classmethod
     def load(cls, path: str | Path) -> DeviceProfile:
-        """Read a profile.
+        """Read a profile that :meth:`save` wrote.
 
         Raises:
             ProfileError: the file is missing, truncated, edited, of another schema, lacks a key, or holds times that

@@ -95,7 +95,7 @@ def _measured(fields: Fields) -> MeasuredPlan:
 
 
 def reading(fields: Fields) -> EnergyReading:
-    """One plan under a meter."""
+    """A reading of a meter, from its JSON form."""
     numbers = {key: fields.number(key, positive=True) for key in ("energy_mj", "latency_ms", "seconds")}
     return EnergyReading(widths=fields.integers("widths"), **numbers)
 
@@ -124,7 +124,7 @@ def runtime_identity(fields: Fields) -> RuntimeIdentity:
 
 
 def energy_model(fields: Fields) -> EnergyModel:
-    """Energy of any plan."""
+    """The model of energy, from its JSON form."""
     numbers = {key: fields.number(key) for key in ("watts", "base_mj", "mj_per_mmac")}
     if not any(numbers.values()):
         raise ProfileError(f"The energy of a profile must not be 0 for every plan. {ADVICE}")
@@ -138,7 +138,7 @@ def energy_model(fields: Fields) -> EnergyModel:
 
 
 def tail_models(fields: Fields) -> dict[str, TailModel]:
-    """Lines of all quantiles."""
+    """The lines of all quantiles, from their JSON form."""
     found = {}
     for name in QUANTILES:
         tail = fields.inner(name)
@@ -166,12 +166,12 @@ def sessions(fields: Fields) -> tuple[MeasuringPass, ...]:
 
 
 def errors(fields: Fields) -> ErrorSummary:
-    """Errors of predictions."""
+    """A summary of errors, from its JSON form."""
     return ErrorSummary(fields.number("median"), fields.number("p90"), fields.number("worst"), fields.integer("plans"))
 
 
 def predictor(fields: Fields) -> LatencyPredictor:
-    """Latency of any plan."""
+    """The predictor of latency, from its JSON form."""
     layers = fields.inner("layers")
     coefficients = {}
     for name in layers.names():

@@ -74,13 +74,13 @@ class EnergyModel:
 
     @classmethod
     def stated(cls, watts: float, source: str) -> EnergyModel:
-        """``E = P x T``."""
+        """The model of a stated power, ``E = P x T``."""
         return cls(watts, source, measured=False)
 
 
 @dataclass(frozen=True)
 class EnergyReading:
-    """One plan under a meter.
+    """What a meter read while one plan ran.
 
     Attributes:
         widths: channel count of each group.
@@ -131,7 +131,7 @@ class TailModel:
 
 @dataclass(frozen=True)
 class MeasuredPlan:
-    """One plan that was timed.
+    """A plan that was timed, and its latency.
 
     Attributes:
         widths: channel count of each group.
@@ -150,7 +150,7 @@ class MeasuredPlan:
 
 @dataclass(frozen=True)
 class MeasuringPass:
-    """One pass of measuring.
+    """A pass of measuring: what was timed from its beginning to its end.
 
     Attributes:
         created: ISO 8601, UTC, when it ended.

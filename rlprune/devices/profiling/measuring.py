@@ -30,7 +30,7 @@ PROBE_TIME = 1 / 3
 
 @dataclass(frozen=True)
 class Effort:
-    """How much is measured.
+    """How much is measured, and for how long at most.
 
     Attributes:
         plans: the predictor is fitted to.
@@ -72,7 +72,7 @@ class Effort:
 
 @dataclass(frozen=True)
 class Timed:
-    """Plans that were timed.
+    """Plans that were timed, and all their samples.
 
     Attributes:
         plans: ``[P, G]``, dense first.
@@ -86,7 +86,7 @@ class Timed:
 
     @property
     def latency_ms(self) -> FloatArray:
-        """By the estimator, ``[P]``."""
+        """Milliseconds of each plan by the estimator, ``[P]``."""
         return minima(self.cube.min(axis=2))
 
     @property
@@ -96,7 +96,7 @@ class Timed:
 
     @property
     def spread(self) -> float:
-        """How far two halves disagree."""
+        """How far two halves of the samples disagree."""
         return spread(self.cube.min(axis=2))
 
 

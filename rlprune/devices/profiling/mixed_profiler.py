@@ -15,7 +15,7 @@ import numpy as np
 
 from rlprune.arrays import IntArray
 from rlprune.choices.choice import FULL_BITS, INT8_BITS, Kind
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.devices.profiles.int8.int8_model import Int8Rule
 from rlprune.devices.profiles.mixed import MixedPlan, fit_mixed, int8_ratio
@@ -65,7 +65,7 @@ class Mixes:
         kinds = tuple(kind for kind, there in wanted.items() if there)
         others = [f"bits:{c.name}" for c in space.choices if c.kind == "bits" and c.name not in layers]
         exclude = others if layers else []
-        decisions = Decisions(kinds, bits=(INT8_BITS, FULL_BITS), exclude=exclude)
+        decisions = Scope(kinds, bits=(INT8_BITS, FULL_BITS), exclude=exclude)
         return cls(Space(network, decisions, int8=layers, blocks=space.blocks), layers)
 
     def rows(self, count: int, seed: int, drop: bool) -> IntArray:
@@ -119,7 +119,7 @@ class Mixes:
         return rows
 
     def plans(self, timed: Timed, scale: float, held_out: Sequence[bool]) -> list[MixedPlan]:
-        """Measured rows as records."""
+        """Rows that were measured, as records of the profile."""
         space = self.space
         return [
             MixedPlan(

@@ -87,7 +87,7 @@ class PartialProfile:
             write_json(self.path, value, ProfileError)
 
     def remove(self) -> None:
-        """The profile is finished."""
+        """Delete the file of what was measured so far: the profile is finished."""
         if self.path is not None:
             self.path.unlink(missing_ok=True)
 

@@ -139,7 +139,7 @@ def extend_profile(
 
 
 def refit(profile: DeviceProfile, network: Network) -> DeviceProfile:
-    """The same measurements, fitted again: predictor, tails, energy, mixes and errors.
+    """A profile of the same measurements with all fits made anew: predictor, tails, energy, mixes and errors.
 
     Raises:
         ProfileError: the profile is of another network, or holds no measurements.

@@ -27,7 +27,7 @@ RUNS_OF_A_ROUND = 100
 
 @dataclass(frozen=True)
 class PlanTiming:
-    """One network, timed.
+    """What one network took, and what was promised of it.
 
     Attributes:
         latency_ms: minimum, the estimator of a profile.

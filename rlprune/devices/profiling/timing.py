@@ -31,7 +31,7 @@ def rounds_for(samples: int) -> int:
 def time_round(
     runtime: Runtime, inferences: Sequence[Inference], number: int, seed: int, repeats: int = REPEATS
 ) -> FloatArray:
-    """One round: milliseconds ``[P, repeats]``; the order depends on ``seed`` and ``number`` only."""
+    """Time all plans once: milliseconds ``[P, repeats]``; the order depends on ``seed`` and ``number`` only."""
     start = time.perf_counter()
     order = np.random.default_rng([seed, number]).permutation(len(inferences))
     samples = np.empty((len(inferences), repeats))

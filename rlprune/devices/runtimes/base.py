@@ -46,13 +46,13 @@ class RuntimeIdentity:
     warmup: int = 1
 
     def __str__(self) -> str:
-        """For people, in one line."""
+        """The runtime in one line for people."""
         parts = [f"{self.name} {self.version}".strip(), self.provider, f"batch {self.batch}", self.precision]
         return ", ".join(parts + ([f"{self.threads} thread(s)"] if self.threads else []))
 
 
 class Runtime(ABC):
-    """One way of running networks on one device.
+    """A way of running networks on one device.
 
     Attributes:
         identity: what its measurements rest on.

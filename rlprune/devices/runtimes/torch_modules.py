@@ -65,7 +65,7 @@ class TorchRuntime(Runtime):
         return inference
 
     def _first_run(self, inference: Inference) -> None:
-        """It compiles, and what the network cannot do shows here, not in the middle of a measurement."""
+        """Run it once: it compiles, and what the network cannot do shows here, not in the middle of a measurement."""
         inference()
 
     def _placed(self, module: nn.Module) -> nn.Module:

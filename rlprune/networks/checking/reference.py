@@ -14,8 +14,8 @@ from rlprune.networks.groups import Group
 from rlprune.networks.inputs import Inputs, tensors_in
 from rlprune.networks.record import NetworkRecord
 from rlprune.networks.tracing.atoms import Labels
-from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.reductions import OVER_WHAT_IS_LEFT, reduced_dims
+from rlprune.networks.tracing.trace import Call
 from rlprune.networks.tracing.tracer import Tracer
 
 CONTRACTIONS = {

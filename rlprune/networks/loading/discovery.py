@@ -14,11 +14,12 @@ from rlprune.errors import NetworkError, first_line
 from rlprune.networks.couplings import Coupling, find_couplings, sizes_by_name
 from rlprune.networks.groups import Group
 from rlprune.networks.inputs import Inputs, tensors_in
-from rlprune.networks.layers import LabelledLayer, describe_layers
+from rlprune.networks.layers import LabelledLayer
+from rlprune.networks.loading.describing import describe_layers
 from rlprune.networks.outputs import Pick
 from rlprune.networks.record import Attribute
 from rlprune.networks.tracing.attributes import repeated_sizes
-from rlprune.networks.tracing.records import Trace
+from rlprune.networks.tracing.trace import Trace
 from rlprune.networks.tracing.tracer import Tracer
 
 
@@ -112,7 +113,7 @@ def _untold(trace: Trace, model: nn.Module) -> frozenset[str]:
 
 
 def explore(model: nn.Module, inputs: Inputs, outputs: Pick) -> Discovery:
-    """The same, with another way to cut wherever the usual one leaves nothing to remove."""
+    """A discovery with another way to cut wherever the usual one leaves nothing to remove."""
     best = discover(model, inputs, outputs)
     while True:
         dead = {site: made[0] for site, made in best.trace.forks.items() if _is_dead(best, site)}

@@ -37,7 +37,7 @@ def load(model: Any, example_inputs: Any, rules: GroupRules, outputs: Pick) -> N
 
 @dataclass(frozen=True, eq=False)
 class _Attempt:
-    """One way to see the network.
+    """A way to see the network, and what of it can be pruned.
 
     Attributes:
         found: the discovery it comes from.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from torch import nn
 
-from rlprune.networks.tracing.records import Size, Trace
+from rlprune.networks.tracing.trace import Size, Trace
 
 AnyBatchNorm = nn.modules.batchnorm._BatchNorm
 

@@ -12,7 +12,7 @@ from torch.utils.weak import WeakTensorKeyDictionary
 from rlprune.arrays import IntArray
 from rlprune.networks.tensors import named_tensors, tensor_named
 from rlprune.networks.tracing.atoms import Label, Labels
-from rlprune.networks.tracing.records import Call, Fork, Size, Trace
+from rlprune.networks.tracing.trace import Call, Fork, Size, Trace
 
 
 class Labelling:
@@ -85,7 +85,7 @@ class Labelling:
 
     @property
     def place(self) -> str:
-        """Its name, for people."""
+        """The name of the innermost module that runs, for people."""
         return self.path[-1] or "the network"
 
     def option(self, kind: str, label: IntArray, options: int, first: int) -> int:

@@ -23,7 +23,7 @@ from rlprune.networks.outputs import OUTPUT, Pick, everything
 from rlprune.networks.tensors import named_tensors
 from rlprune.networks.tracing import recurrent, rules
 from rlprune.networks.tracing.labelling import Labelling
-from rlprune.networks.tracing.records import Call
+from rlprune.networks.tracing.trace import Call
 
 
 class Tracer(Labelling, TorchDispatchMode):

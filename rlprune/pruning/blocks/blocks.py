@@ -48,7 +48,7 @@ class Blocks(tuple[Block, ...]):
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Their names."""
+        """Names of the blocks, in forward order."""
         return tuple(block.name for block in self)
 
     def named(self, names: Collection[str]) -> tuple[Block, ...]:

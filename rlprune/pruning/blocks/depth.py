@@ -50,7 +50,7 @@ class Skip(nn.Module):
         return cls(block.takes, block.answers, _facts(module)).train(module.training)
 
     def forward(self, *args: Any, **kwargs: Any) -> Any:
-        """The block's input."""
+        """The input of the block that stood here."""
         return pass_on(self.takes, self.answers, *args, **kwargs)
 
     def __getattr__(self, name: str) -> Any:
@@ -58,7 +58,7 @@ class Skip(nn.Module):
         return getattr(facts, name) if hasattr(facts, name) else super().__getattr__(name)
 
     def extra_repr(self) -> str:
-        """How it is printed."""
+        """What torch prints of it: the argument and the answer of the block."""
         return f"takes={self.takes!r}" + ("" if self.answers is None else f", answers={self.answers}")
 
 

@@ -57,7 +57,7 @@ class Conversions:
         return found
 
     def converted(self, elements: FloatArray, in_int8: BoolArray, present: BoolArray) -> tuple[FloatArray, FloatArray]:
-        """Of the layers ``in_int8`` ``[N, L]`` the elements that are converted, and on how many links; ``[N]`` each."""
+        """Elements that are converted, and links that do it, with the layers ``in_int8`` (``[N, L]``); ``[N]`` each."""
         links = self.elements(elements)
         nodes, _ = self.least(np.where(in_int8, 0.0, np.inf), links, in_int8, present)
         ends = np.hstack([nodes, np.zeros((len(nodes), 1), dtype=bool)])[:, self._ends]

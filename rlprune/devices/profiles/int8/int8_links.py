@@ -83,7 +83,7 @@ def _without_sums_read_in_float(nodes: list[str | None], links: list[Link]) -> l
 
 @dataclass(frozen=True)
 class _Value:
-    """Where a tensor comes from.
+    """Where a tensor comes from: the nodes that answered with it.
 
     Attributes:
         node: of the layer or sum.
@@ -107,7 +107,7 @@ class _Follower(TorchDispatchMode):
         self._in_layer = False
 
     def enter(self, name: str, _module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
-        """A layer reads."""
+        """Note what a layer reads as it is called."""
         if name not in self.nodes:
             self.nodes.append(name)
         node, value = self.nodes.index(name), self._values.get(next(tensors_in((args, kwargs))))
@@ -116,7 +116,7 @@ class _Follower(TorchDispatchMode):
         self._in_layer = True
 
     def leave(self, name: str, module: nn.Module, _args: tuple[Any, ...], answer: Tensor) -> None:
-        """It answers; a linear layer on sequences adds its bias in float."""
+        """Note what a layer answers; a linear layer on sequences adds its bias in float."""
         self._in_layer = False
         self._values[answer] = _Value(self.nodes.index(name), name)
         if isinstance(module, nn.Linear) and module.bias is not None and answer.dim() != 2:

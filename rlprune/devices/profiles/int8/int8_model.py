@@ -134,7 +134,7 @@ class Int8Rule:
 
     @property
     def names(self) -> frozenset[str]:
-        """The layers that may."""
+        """Names of the layers that may compute in int8."""
         return self._names
 
     def __eq__(self, other: object) -> bool:
@@ -144,7 +144,7 @@ class Int8Rule:
     __hash__ = None  # type: ignore[assignment]
 
     def chosen(self, widths: IntArray, permitted: BoolArray, present: BoolArray) -> BoolArray:
-        """Of the layers ``permitted`` ``[N, L]`` those that take least in int8 at widths ``[N, G]``; ``[N, L]``.
+        """The layers ``permitted`` (``[N, L]``) that take least in int8 at widths ``[N, G]``, ``[N, L]``.
 
         Args:
             present: those that are left, ``[N, L]``.

@@ -10,8 +10,8 @@ from rlprune.errors import first_line
 from rlprune.networks.inputs import tensors_in
 from rlprune.networks.tracing.atoms import Labels
 from rlprune.networks.tracing.labelling import Labelling, Rule
-from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules import indexing, norms, pieces, pointwise, products, reductions, shapes, spatial
+from rlprune.networks.tracing.trace import Call
 
 RULES: dict[str, Rule] = {
     **pointwise.RULES,

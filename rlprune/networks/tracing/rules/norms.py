@@ -9,8 +9,8 @@ import torch
 
 from rlprune.networks.tracing.atoms import Label, Labels, once
 from rlprune.networks.tracing.labelling import Labelling, Rule
-from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
+from rlprune.networks.tracing.trace import Call
 
 
 def _join_parameters(tracer: Labelling, label: Label, parameters: list[Any]) -> Label:

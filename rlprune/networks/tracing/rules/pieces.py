@@ -7,9 +7,9 @@ import numpy as np
 from rlprune.arrays import IntArray
 from rlprune.networks.tracing.atoms import FIXED, Label, Labels
 from rlprune.networks.tracing.labelling import Labelling, Rule
-from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
 from rlprune.networks.tracing.rules.shapes import NOT_A_TOTAL
+from rlprune.networks.tracing.trace import Call
 
 
 def take_slice(tracer: Labelling, call: Call) -> Labels:

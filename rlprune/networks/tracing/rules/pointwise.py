@@ -6,7 +6,7 @@ import torch
 
 from rlprune.networks.tracing.atoms import FIXED, Label, Labels
 from rlprune.networks.tracing.labelling import Labelling, Rule
-from rlprune.networks.tracing.records import Call
+from rlprune.networks.tracing.trace import Call
 
 
 def join(tracer: Labelling, call: Call) -> Labels:

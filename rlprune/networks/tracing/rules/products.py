@@ -12,8 +12,8 @@ from torch import nn
 
 from rlprune.networks.tracing.atoms import Label, Labels
 from rlprune.networks.tracing.labelling import Labelling, Rule
-from rlprune.networks.tracing.records import Call, Product
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
+from rlprune.networks.tracing.trace import Call, Product
 
 _CONVOLUTIONS = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
@@ -82,7 +82,7 @@ def _note_activations(tracer: Labelling, a: Any, output: Any, labels: Labels) ->
 
 
 def matrix_product(tracer: Labelling, call: Call) -> Labels:
-    """``mm``, ``bmm``, ``matmul``."""
+    """Labels of ``mm``, ``bmm`` and ``matmul``."""
     return _matrix_product(tracer, call.args[0], call.args[1], call.output)
 
 

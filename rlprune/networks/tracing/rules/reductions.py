@@ -6,8 +6,8 @@ import torch
 
 from rlprune.networks.tracing.atoms import Labels
 from rlprune.networks.tracing.labelling import Labelling, Rule
-from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import join
+from rlprune.networks.tracing.trace import Call
 
 OVER_WHAT_IS_LEFT = (
     "sum", "mean", "amax", "amin", "max", "min", "var", "var_mean", "std", "std_mean", "linalg_vector_norm",

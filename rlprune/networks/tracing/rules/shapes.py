@@ -10,8 +10,8 @@ import torch
 from rlprune.arrays import IntArray
 from rlprune.networks.tracing.atoms import FIXED, Label, Labels, once
 from rlprune.networks.tracing.labelling import Labelling, Rule
-from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
+from rlprune.networks.tracing.trace import Call
 from rlprune.support.reshapes import matching_dimensions
 
 NOT_A_COUNT = ("dim", "size", "layer", "depth", "kernel", "stride", "pad", "max", "vocab", "position", "dilation")

@@ -10,7 +10,8 @@ from torch import nn
 from rlprune.errors import NetworkError, TaskError
 from rlprune.evaluation import evaluator as evaluation
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
-from rlprune.evaluation.evaluator import WORST_DIVERGENCE, Evaluator
+from rlprune.evaluation.evaluator import Evaluator
+from rlprune.evaluation.quality import WORST_DIVERGENCE
 from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.answers import scored_tensor

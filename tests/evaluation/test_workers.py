@@ -10,7 +10,7 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.choices.scope import Decisions
+from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.errors import ConfigError, WorkerError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
@@ -115,7 +115,7 @@ class Counting(PruningTables):
 
 def test_workers_take_over_the_moments_of_masked_weights(workers: tuple[Workers, PruningTables, Task]) -> None:
     _, tables, task = workers
-    space = Space(tables.network, Decisions(("channels", "weights")))
+    space = Space(tables.network, Scope(("channels", "weights")))
     known = Evaluator(tables, task, samples=32, space=space)
     rows = np.stack([space.full, [choice.levels[0] for choice in space.choices]])
     wanted = [known(row) for row in rows]

@@ -91,7 +91,7 @@ class Fork:
 
 @dataclass
 class Trace:
-    """What one run showed."""
+    """What the one run of a network showed."""
 
     atoms: Atoms = field(default_factory=Atoms)
     products: list[Product] = field(default_factory=list)
