@@ -45,7 +45,7 @@ from rlprune.experiments.benchmarks.searches import (
 from rlprune.experiments.pipeline.measuring_device import fitting_profile
 from rlprune.experiments.pipeline.setup import is_measured
 from rlprune.experiments.presenting.document import Section, Table, Words
-from rlprune.experiments.runs.result import UNSEARCHED
+from rlprune.experiments.runs.row import UNSEARCHED
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.tasks.split import Split
 

@@ -9,7 +9,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rlprune.experiments.runs.columns import score_text
-from rlprune.experiments.runs.result import Result, Row
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.settings.verb_configs import TrainConfig
 
 Conditions = dict[str, Any]

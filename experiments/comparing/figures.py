@@ -14,7 +14,7 @@ from rlprune.envs.plan_figure import new_figure
 from rlprune.experiments.comparing.front import CommonFront, Point
 from rlprune.experiments.comparing.sections import Line, Section
 from rlprune.experiments.presenting.styles import FIXED, Style, cost_axis, in_percent, legend_below, styles_of
-from rlprune.experiments.runs.result import DENSE, POLICY_ALONE
+from rlprune.experiments.runs.row import DENSE, POLICY_ALONE
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -12,7 +12,7 @@ import numpy as np
 from rlprune.evaluation.pareto import undominated
 from rlprune.experiments.comparing.conditions import SCENE, key_of
 from rlprune.experiments.comparing.sections import Section
-from rlprune.experiments.runs.result import DENSE, Row
+from rlprune.experiments.runs.row import DENSE, Row
 
 COSTS = ("latency_ms", "energy_mj", "macs")
 

@@ -15,7 +15,8 @@ from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.comparing.conditions import Conditions, conditions_of, settings_of
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.free_folder import STATUS
-from rlprune.experiments.runs.result import DENSE, FILLED, MALFORMED, POLICY_ALONE, UNSEARCHED, Result, Row
+from rlprune.experiments.runs.result import MALFORMED, Result
+from rlprune.experiments.runs.row import DENSE, FILLED, POLICY_ALONE, UNSEARCHED, Row
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 
 SEEDLESS = (DENSE, *UNSEARCHED)

@@ -15,7 +15,8 @@ from rlprune.experiments.comparing.bootstrap import Spread, spread
 from rlprune.experiments.comparing.conditions import Conditions, differences, key_of
 from rlprune.experiments.comparing.reading import SEEDLESS, Entry, Read, malformed
 from rlprune.experiments.runs.ranking import Standing, best_first
-from rlprune.experiments.runs.result import DENSE, MALFORMED, UNSEARCHED
+from rlprune.experiments.runs.result import MALFORMED
+from rlprune.experiments.runs.row import DENSE, UNSEARCHED
 from rlprune.experiments.settings.verb_configs import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())

@@ -8,7 +8,7 @@ from typing import Any
 
 from rlprune.experiments.comparing.bootstrap import FEWEST, Difference, paired_difference
 from rlprune.experiments.comparing.sections import Line, Section
-from rlprune.experiments.runs.result import FILLED
+from rlprune.experiments.runs.row import FILLED
 
 MEASURES = {"score_test": "{metric}, test", "divergence": "divergence", "reward": "reward"}
 

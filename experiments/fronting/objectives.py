@@ -10,7 +10,7 @@ import numpy as np
 from rlprune.arrays import FloatArray
 from rlprune.budgets.limits import cost_name
 from rlprune.errors import ConfigError, unknown_name
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 
 SCORE, DIVERGENCE = "accuracy", "divergence"
 TIMED = ("latency", "latency_p99", "energy")

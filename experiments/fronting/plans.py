@@ -12,7 +12,8 @@ import numpy as np
 from rlprune.errors import RunError
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE, TIMED, loss_of
 from rlprune.experiments.runs.episodes import EpisodeTable
-from rlprune.experiments.runs.result import DENSE, UNSEARCHED, Result, Row, StatedPoint, finalist_name
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import DENSE, UNSEARCHED, Row, StatedPoint, finalist_name
 from rlprune.plans.decision import Decision
 from rlprune.plans.plan import PruningPlan
 

@@ -20,9 +20,10 @@ from rlprune.experiments.pipeline.device_facts import DeviceFacts, facts_here
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.scoring import peak_of, score_of_test, weights
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator, statistics_notes
-from rlprune.experiments.runs.details import Splits, details_of, print_details, splits_of
+from rlprune.experiments.runs.details import Splits, details_of, splits_of
+from rlprune.experiments.runs.details_table import print_details
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.settings.result_configs import ApplyConfig

@@ -19,7 +19,8 @@ from rlprune.experiments.pipeline.job import Job
 from rlprune.experiments.pipeline.outputs import Facts
 from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_candidate
 from rlprune.experiments.pipeline.searching import Finalist, Search, finalists, ranked, role_of
-from rlprune.experiments.runs.result import POLICY_ALONE, UNSEARCHED, Front, StatedPoint
+from rlprune.experiments.runs.result import Front
+from rlprune.experiments.runs.row import POLICY_ALONE, UNSEARCHED, StatedPoint
 from rlprune.experiments.runs.verdict import hypervolume_text
 from rlprune.experiments.settings.parsing import parse_preferences
 from rlprune.experiments.settings.verb_configs import TrainConfig

@@ -28,9 +28,10 @@ from rlprune.experiments.pipeline.setup import Material
 from rlprune.experiments.runs.episodes import to_csv
 from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal
-from rlprune.experiments.runs.result import UNSEARCHED, Result
-from rlprune.experiments.runs.run_cost import RunCost
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import UNSEARCHED
 from rlprune.experiments.runs.run_folder import PLAN, RunFolder
+from rlprune.experiments.runs.sessions import RunCost
 from rlprune.experiments.settings import commands
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.tensorboard.curves import curves_of

@@ -23,21 +23,11 @@ from rlprune.experiments.reports.outcome import over_budget
 from rlprune.experiments.reports.profile_pictures import profile_plans
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.details import details_of
-from rlprune.experiments.runs.result import (
-    FILLED,
-    BatchNorms,
-    Front,
-    Mark,
-    Noise,
-    ProfilePlans,
-    Result,
-    Row,
-    SearchCounts,
-    StatedFinalist,
-    finalist_name,
-)
-from rlprune.experiments.runs.run_cost import RunCost
+from rlprune.experiments.runs.profile_plans import ProfilePlans
+from rlprune.experiments.runs.result import BatchNorms, Front, Mark, Noise, Result, SearchCounts, StatedFinalist
+from rlprune.experiments.runs.row import FILLED, Row, finalist_name
 from rlprune.experiments.runs.run_folder import PLAN, RESULT, RunFolder
+from rlprune.experiments.runs.sessions import RunCost
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.tensorboard.events import EpisodeWriter

@@ -20,9 +20,10 @@ from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_can
 from rlprune.experiments.pipeline.searching import finalists
 from rlprune.experiments.pipeline.setup import labelled, load_material, needs_profile
 from rlprune.experiments.pipeline.training import prepare
-from rlprune.experiments.runs.details import details_of, print_details
+from rlprune.experiments.runs.details import details_of
+from rlprune.experiments.runs.details_table import print_details
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.result import LEARNED
+from rlprune.experiments.runs.row import LEARNED
 from rlprune.experiments.runs.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.runs.verdict import Case, verdict

@@ -21,7 +21,7 @@ from rlprune.experiments.pipeline.device_facts import DeviceFacts
 from rlprune.experiments.pipeline.searching import Finalist
 from rlprune.experiments.runs.details import Splits, splits_of
 from rlprune.experiments.runs.ranking import standings
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.networks.inputs import as_batch
 from rlprune.networks.network import Network
 from rlprune.tasks.measures import Details
@@ -32,7 +32,7 @@ class Candidate:
     """A network of the table while it is being scored.
 
     Attributes:
-        name, role: as in :class:`rlprune.experiments.runs.result.Row`.
+        name, role: as in :class:`rlprune.experiments.runs.row.Row`.
         levels: of every choice, ``int64 [K]``.
         costs: promised costs by metric.
         quality: on all validation samples.

@@ -15,7 +15,7 @@ from rlprune.evaluation.resampling import Interval
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.journal import SearchMemory
 from rlprune.experiments.runs.ranking import best_first, standings
-from rlprune.experiments.runs.result import AGENT, BASELINE, UNSEARCHED
+from rlprune.experiments.runs.row import AGENT, BASELINE, UNSEARCHED
 from rlprune.experiments.tensorboard.events import EpisodeWriter
 from rlprune.support.progress import Bar
 

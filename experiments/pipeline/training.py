@@ -45,9 +45,9 @@ from rlprune.experiments.pipeline.setup import (
 from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal, read_journal
-from rlprune.experiments.runs.result import UNSEARCHED
-from rlprune.experiments.runs.run_cost import RunCost
+from rlprune.experiments.runs.row import UNSEARCHED
 from rlprune.experiments.runs.run_folder import PROFILE, RESUMABLE, RunFolder
+from rlprune.experiments.runs.sessions import RunCost
 from rlprune.experiments.runs.versions import versions
 from rlprune.experiments.settings import commands
 from rlprune.experiments.settings.options import check_known, words_of

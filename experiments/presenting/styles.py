@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from rlprune.costs.registry import METRICS
 from rlprune.errors import RunError
 from rlprune.support.files import write_atomic
 
@@ -59,23 +60,11 @@ def styles_of(searched: Iterable[str]) -> dict[str, Style]:
     return {**FIXED, **{name: SEARCHED[place % len(SEARCHED)] for place, name in enumerate(names)}}
 
 
-COST_AXES = {
-    "latency_ms": ("latency in ms", 1.0),
-    "latency_p50_ms": ("median latency in ms", 1.0),
-    "latency_p95_ms": ("latency p95 in ms", 1.0),
-    "latency_p99_ms": ("latency p99 in ms", 1.0),
-    "energy_mj": ("energy in mJ", 1.0),
-    "macs": ("MACs in millions, of one sample", 1e6),
-    "params": ("parameters in thousands", 1e3),
-    "weights": ("weights that remain, in thousands", 1e3),
-    "size_bytes": ("size as stored, in kB", 1e3),
-}
-"""Cost, as results name it, to the label of its axis and what values are divided by."""
-
-
-def cost_axis(name: str) -> tuple[str, float]:
-    """Label of a cost's axis, and what its values are divided by; a cost without one keeps its name."""
-    return COST_AXES.get(name, (name, 1.0))
+def cost_axis(column: str) -> tuple[str, float]:
+    """Label of the axis of a cost, named as tables name it, and what its values are divided by."""
+    metric = next(metric for metric in METRICS.values() if metric.column == column)
+    unit, scale = metric.shown
+    return f"{metric.label} in {unit}", scale
 
 
 def in_percent(axes: Axes) -> None:

@@ -10,8 +10,9 @@ import numpy as np
 from rlprune.arrays import IntArray
 from rlprune.experiments.presenting.document import Block, Picture, Table, Words
 from rlprune.experiments.reports.outcome import dense_of
-from rlprune.experiments.runs.details import LOWER, label_of, measure_text, numbers_table
-from rlprune.experiments.runs.result import Result, ToldDetails
+from rlprune.experiments.runs.details import ToldDetails
+from rlprune.experiments.runs.details_table import LOWER, label_of, measure_text, numbers_table
+from rlprune.experiments.runs.result import Result
 from rlprune.tasks.measures import Details
 
 CONFUSION, RECALL, SUPPORT = "confusion", "class_recall", "class_support"

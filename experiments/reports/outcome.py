@@ -6,23 +6,22 @@ import math
 from collections.abc import Collection
 
 from rlprune.budgets.limits import Budget, cost_name, format_cost
+from rlprune.costs.registry import METRICS
 from rlprune.experiments.presenting.document import Block, Bullets, Figure, Figures, Folded, Section, Table, Words
 from rlprune.experiments.runs.columns import columns, score_text
-from rlprune.experiments.runs.result import UNIFORM, UNSEARCHED, Result, Row
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import UNIFORM, UNSEARCHED, Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, TENSORS
 from rlprune.experiments.runs.verdict import COLLAPSE, listed, ranked, same_plan
 
-NAMES = {
+WORDS = {
     "macs": "multiply-adds (MACs)",
-    "params": "parameters",
-    "weights": "weights that remain",
     "size": "size as stored",
-    "latency": "latency",
     "latency_p50": "median latency",
     "latency_p95": "latency in 95 of 100 inferences",
     "latency_p99": "latency in 99 of 100 inferences",
-    "energy": "energy",
 }
+"""What metrics are called in sentences, where not by their label."""
 DELIVERED = {ONNX: "the network", TENSORS: "its weights", COMPACT: "its weights as stored"}
 P99_NOTE = (
     "p99, as measured, rests on the slowest hundredth of a network's own timings, which of 300 timings are three: it "
@@ -73,8 +72,12 @@ def budget_words(text: str, result: Result) -> str:
     budget = Budget.parse(text)
     limit = format_cost(budget.metric, result.limits[cost_name(budget.metric)])
     if budget.unit is None:
-        return f"at most {100 * budget.value:.3g}% of its {NAMES[budget.metric]} ({limit})"
-    return f"at most {limit} ({NAMES[budget.metric]})"
+        return f"at most {100 * budget.value:.3g}% of its {_words(budget.metric)} ({limit})"
+    return f"at most {limit} ({_words(budget.metric)})"
+
+
+def _words(metric: str) -> str:
+    return WORDS.get(metric) or METRICS[metric].label
 
 
 def _figures(result: Result) -> list[Figure]:
@@ -185,23 +188,12 @@ def _beside_uniform(result: Result) -> str:
         f"samples and **uniform** {_score(result, uniform, split)}{sure}; divergence from the dense network "
         f"{best.divergence:.4f} and {uniform.divergence:.4f}."
     )
-    return f"{words} {_lead(result, best, uniform)}".rstrip()
-
-
-def _lead(result: Result, best: Row, uniform: Row) -> str:
-    """By how much uniform is behind on the same validation samples; known beside the row of the best score alone."""
-    behind, highest = uniform.standing.behind, max(row.score_validation for row in result.rows if row.role != "dense")
-    if behind is None or best.score_validation != highest:
-        return ""
-    lead = difference_text(best.score_validation - uniform.score_validation, highest).removeprefix("+")
-    low, high = (difference_text(value, highest) for value in behind)
-    meaning = "which may be chance" if behind[0] <= 0 else "more than chance explains"
-    return f"On the validation samples uniform is {lead} behind (95% interval: {low} to {high}), {meaning}."
+    return words
 
 
 def certainty(result: Result) -> Bullets:
     """How far the figures can be trusted."""
-    points = [_samples(result), _score_error(result), _margin(result), *_promises(result), _seeds(result)]
+    points = [_samples(result), *_leads(result), *_promises(result), _seeds(result)]
     return Bullets([text for text in points if text])
 
 
@@ -215,16 +207,6 @@ def _samples(result: Result) -> str:
     )
 
 
-def _score_error(result: Result) -> str:
-    """The binomial standard error of the test accuracy."""
-    best = winner_of(result)
-    error = None if best.score_test is None else _error_of(result, best, "test")
-    if error is None or result.images is None:
-        return ""
-    shown = [score_text(value, result.metric) for value in (best.score_test, error, 1 / result.images["test"])]
-    return f"Test accuracy: {shown[0]} ± {shown[1]} (one binomial standard error; one sample is {shown[2]})."
-
-
 def _error_of(result: Result, row: Row, split: str) -> float | None:
     """Standard error of an accuracy; one sample where all or none are right, None of another metric."""
     share = row.score_test if split == "test" else row.score_validation
@@ -234,22 +216,28 @@ def _error_of(result: Result, row: Row, split: str) -> float | None:
     return max(math.sqrt(share * (1 - share) / count), 1 / count)
 
 
-def _margin(result: Result) -> str:
-    """How far the best score is ahead of the next, beside what chance does."""
+def _leads(result: Result) -> list[str]:
+    """How far the best validation score is ahead of the next plan's, and of the uniform one's."""
     order = sorted(ranked(result.rows), key=lambda row: -row.score_validation)
-    best = order[0]
-    others = [row for row in order if row.widths != best.widths]
-    if not others or others[0].standing.behind is None or result.noise is None:
+    others = [row for row in order if row.widths != order[0].widths]
+    asked = dict.fromkeys(row.name for row in [*others[:1], *(row for row in others if row.role == UNIFORM)])
+    found = {row.name: row for row in others}
+    return [text for name in asked if (text := _lead(result, order[0], found[name]))]
+
+
+def _lead(result: Result, best: Row, other: Row) -> str:
+    """The lead of the best score, beside what chance does."""
+    behind, metric = other.standing.behind, result.metric
+    if behind is None or result.noise is None:
         return ""
-    first, low_high = others[0], others[0].standing.behind
-    lead, metric = best.score_validation - first.score_validation, result.metric
+    lead = best.score_validation - other.score_validation
     if lead == 0:
-        return f"{best.name} and {first.name} have the same validation {metric}; divergence decided."
-    bounds = " to ".join(difference_text(value, best.score_validation) for value in low_high)
-    meaning = "which may be chance: divergence decided" if low_high[0] <= 0 else "more than chance explains"
+        return f"{best.name} and {other.name} have the same validation {metric}; divergence decided."
+    bounds = " to ".join(difference_text(value, best.score_validation) for value in behind)
+    meaning = "which may be chance: divergence decided" if behind[0] <= 0 else "more than chance explains"
     return (
-        f"The best validation {metric}, of {best.name}, is {difference_text(lead, best.score_validation)} ahead of the "
-        f"next, of {first.name}, {meaning}. ({result.noise.level:.0%} of {result.noise.draws} sets of validation "
+        f"The best validation {metric}, of {best.name}, is {difference_text(lead, best.score_validation)} ahead of "
+        f"that of {other.name}, {meaning}. ({result.noise.level:.0%} of {result.noise.draws} sets of validation "
         f"samples drawn again, the same for both: {bounds}.)"
     )
 
@@ -281,11 +269,11 @@ def _measured(result: Result) -> list[tuple[str, float]]:
             continue
         if budget.metric == "latency" and budget.unit is None and dense.latency_measured_ms is not None:
             share = measured / dense.latency_measured_ms
-            words = f"{share:.1%} of the dense network's {NAMES[budget.metric]}, timed beside it"
+            words = f"{share:.1%} of the dense network's {_words(budget.metric)}, timed beside it"
             found.append(_held(words, f"{budget.value:.3g}", share / budget.value))
         else:
             limit = result.limits[cost_name(budget.metric)]
-            found.append(_held(f"{measured:.4g} ms ({NAMES[budget.metric]})", f"{limit:.4g} ms", measured / limit))
+            found.append(_held(f"{measured:.4g} ms ({_words(budget.metric)})", f"{limit:.4g} ms", measured / limit))
     return found
 
 

@@ -13,7 +13,6 @@ from rlprune.envs.plan_figure import ShownPlan, new_figure, plain, plan_figure, 
 from rlprune.experiments.presenting.styles import (
     BLUE,
     BUDGET,
-    COST_AXES,
     GREY,
     ORANGE,
     SKY,
@@ -29,7 +28,8 @@ from rlprune.experiments.presenting.styles import (
 from rlprune.experiments.reports.class_details import CONFUSION, confusions
 from rlprune.experiments.reports.outcome import short
 from rlprune.experiments.runs.episodes import EpisodeTable
-from rlprune.experiments.runs.result import AGENT, UNSEARCHED, Result
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import AGENT, UNSEARCHED
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -138,8 +138,8 @@ class _Drawing:
         """Every evaluated plan: score against ``count`` costs, those that are limited and measured first."""
         result, known = self.result, next(iter(self.tables.values())).columns
         preferred = ["latency_ms", "energy_mj"] if metered(result) else ["latency_ms"]
-        limited = [cost for cost in result.limits if cost in COST_AXES]
-        names = [cost for cost in dict.fromkeys((*limited, *preferred, "macs", "params")) if cost in known][:count]
+        wanted = dict.fromkeys((*result.limits, *preferred, "macs", "params"))
+        names = [cost for cost in wanted if cost in known][:count]
         figure, panels = self._figure(len(names), 4.4)
         for axes, cost in zip(panels, names, strict=True):
             self._scatter(axes, cost)

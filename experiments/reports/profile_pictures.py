@@ -15,7 +15,7 @@ from rlprune.devices.profiles.records import ErrorSummary
 from rlprune.devices.profiling.plans import at_levels
 from rlprune.envs.plan_figure import new_figure
 from rlprune.experiments.presenting.styles import BLACK, BLUE, GREEN, GREY, PINK, VERMILION, save_figure
-from rlprune.experiments.runs.result import MixedPlans, ProfilePlans, Surface
+from rlprune.experiments.runs.profile_plans import MixedPlans, ProfilePlans, Surface
 from rlprune.networks.network import Network
 
 if TYPE_CHECKING:

@@ -13,7 +13,8 @@ from rlprune.experiments.reports import pictures as run_pictures
 from rlprune.experiments.reports import profile_pictures
 from rlprune.experiments.reports.outcome import short
 from rlprune.experiments.runs.columns import score_text
-from rlprune.experiments.runs.result import UNSEARCHED, Result, StatedPoint, TotalCost
+from rlprune.experiments.runs.result import Result, TotalCost
+from rlprune.experiments.runs.row import UNSEARCHED, StatedPoint
 from rlprune.experiments.runs.verdict import equals_of_best, ranked, reason
 
 OBJECTIVES_PICTURE = "front-of-objectives"

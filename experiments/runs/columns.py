@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rlprune.experiments.runs.result import LEARNED, Row
+from rlprune.experiments.runs.row import LEARNED, Row
 
 
 @dataclass(frozen=True)

@@ -1,42 +1,71 @@
-"""What tasks tell beside the score, as a table for people."""
+"""What tasks tell beside the score, as results hold it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping
+from typing import Annotated
+
+from msgspec import UNSET, Meta, Struct, UnsetType
 
 from rlprune.evaluation.quality import Quality
-from rlprune.experiments.runs.result import Row, ToldDetails
-from rlprune.experiments.runs.tables import print_table
+from rlprune.support.records import as_record
 from rlprune.tasks.base import Task
 from rlprune.tasks.measures import Details
 
 Splits = Mapping[str, Details]
 """Name of a split to the details on it."""
+Count = Annotated[int, Meta(ge=0)]
+Numbers = list[float | int | None]
+Told = dict[str, float | int | list[float | int | Numbers | None] | None]
+"""A measure's name to a number, a list of them, or a matrix."""
 
-LABELS = {
-    "top_1": "top-1",
-    "top_5": "top-5",
-    "accuracy": "(TP + TN) / (TP + TN + FP + FN)",
-    "tp": "true positives, TP",
-    "tn": "true negatives, TN",
-    "fp": "false positives, FP",
-    "fn": "false negatives, FN",
-    "precision": "precision of class 1",
-    "recall": "recall of class 1",
-    "f1": "F1 of class 1",
-    "auc": "area under ROC curve",
-    "macro_precision": "precision, mean over classes",
-    "macro_recall": "recall, mean over classes",
-    "macro_f1": "F1, mean over classes",
-    "log_loss": "log loss, nats",
-    "r2": "R2",
-    "mae": "mean absolute error",
-    "rmse": "root mean squared error",
-    "mrr": "mean reciprocal rank",
-}
-SHARES = {"top_1", "top_5", "accuracy", "precision", "recall", "f1", "auc", "balanced_accuracy", "calibration_error"}
-SHARES |= {"macro_precision", "macro_recall", "macro_f1", "ndcg", "hit_rate", "mrr"}
-LOWER = " ↓"
+
+class ToldDetails(Struct, frozen=True):
+    """What the task tells beside the score: of which measures less is better, and network, split and measure."""
+
+    lower_is_better: list[str]
+    networks: dict[str, dict[str, Told]]
+
+    def __post_init__(self) -> None:
+        known: dict[str, int] = {}
+        for network, splits in self.networks.items():
+            for split, told in splits.items():
+                try:
+                    as_record(told, ClassMeasures).check(known)
+                except ValueError as reason:
+                    raise ValueError(f"networks.{network}.{split}: {reason}") from reason
+
+    def of(self, network: str, split: str) -> Details:
+        """Measure to value, of a network; empty where nothing is told of it."""
+        return self.networks.get(network, {}).get(split, {})
+
+    def last_split(self, network: str) -> str:
+        """The test where it was touched, else the validation."""
+        return "test" if self.of(network, "test") else "validation"
+
+
+class ClassMeasures(Struct, frozen=True):
+    """Measures of each class, and which class was taken for which: a row a true class."""
+
+    class_precision: list[float | None] | UnsetType = UNSET
+    class_recall: list[float | None] | UnsetType = UNSET
+    class_f1: list[float | None] | UnsetType = UNSET
+    class_support: list[int] | UnsetType = UNSET
+    confusion: list[list[Count]] | UnsetType = UNSET
+    confused: list[tuple[int, int, int]] | UnsetType = UNSET
+
+    def check(self, classes: dict[str, int]) -> None:
+        """Refuse lists of other lengths than those before; ``classes`` keeps the count.
+
+        Raises:
+            ValueError: it says which.
+        """
+        of_classes = (self.class_precision, self.class_recall, self.class_f1, self.class_support, self.confusion)
+        counts = {len(told) for told in of_classes if not isinstance(told, UnsetType)}
+        if any(classes.setdefault("count", count) != count for count in counts):
+            raise ValueError("all lists of classes must be as long as each other")
+        if not isinstance(self.confusion, UnsetType) and any(len(line) not in counts for line in self.confusion):
+            raise ValueError("confusion must be a square of counts")
 
 
 def details_of(task: Task, networks: Mapping[str, Splits]) -> ToldDetails:
@@ -48,38 +77,3 @@ def details_of(task: Task, networks: Mapping[str, Splits]) -> ToldDetails:
 def splits_of(validation: Quality, test: Details | None) -> dict[str, Details]:
     """Details by split; without the test samples where they were not touched."""
     return {"validation": validation.details, **({} if test is None else {"test": test})}
-
-
-def label_of(name: str, lower_is_better: Collection[str]) -> str:
-    """A measure's name for people; an arrow down where less is better."""
-    return LABELS.get(name, name.replace("_", " ")) + (LOWER if name in lower_is_better else "")
-
-
-def measure_text(name: str, value: float | None) -> str:
-    """A measure for people: shares as percentages, counts as they are."""
-    if value is None:
-        return "-"
-    if isinstance(value, int):
-        return str(value)
-    return f"{100 * value:.2f}%" if name.partition("@")[0] in SHARES else f"{value:.4g}"
-
-
-def numbers_table(
-    details: ToldDetails | None, networks: Sequence[str], split: str
-) -> tuple[list[str], list[list[str]]]:
-    """Heads and cells: a line a measure, a column a network. No lines where nothing is told."""
-    details = details or ToldDetails([], {})
-    told = {network: details.of(network, split) for network in networks}
-    names = [name for name in told[networks[0]] if not any(isinstance(told[one].get(name), list) for one in networks)]
-    lower = details.lower_is_better
-    lines = [[label_of(name, lower), *(measure_text(name, told[one].get(name)) for one in networks)] for name in names]
-    return [split, *networks], lines
-
-
-def print_details(details: ToldDetails | None, rows: Sequence[Row]) -> None:
-    """Print the measures on stdout, those of the test where it was touched; nothing where a task tells none."""
-    if details is not None:
-        networks = [row.name for row in rows]
-        heads, lines = numbers_table(details, networks, details.last_split(networks[0]))
-        if lines:
-            print_table("In detail", heads, lines)

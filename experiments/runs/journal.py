@@ -13,70 +13,66 @@ import os
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Annotated, BinaryIO
+
+import msgspec
+from msgspec import Meta, Struct
+from msgspec.json import Decoder
 
 from rlprune.errors import RunError
 from rlprune.evaluation.quality import MeasuredQuality, PlanKey, Quality
 from rlprune.support.files import read_bytes
+from rlprune.support.records import as_plain
 
 SCHEMA = "rlprune-journal/1"
 FILE = "evaluations.jsonl"
 MAX_BYTES = 128 * 2**20
 MAX_VALUES = 2**23
 MAX_CHOICES = 100_000
+Level = Annotated[int, Meta(ge=0, lt=2**31)]
+Seconds = Annotated[float, Meta(ge=0)]
 SYNC_S = 1.0
 """A journal reaches the disk so often; what is lost with the process alone is never more than one line."""
 
 
-@dataclass(frozen=True)
-class Entry:
-    """One evaluation.
+class Evaluation(Struct, frozen=True):
+    """One evaluation, as a line of the journal holds it.
 
     Attributes:
         search: the method that asked.
         plan: level of each choice; 0 is a dropped block.
-        measured: quality and the seconds of the forward pass.
+        score, divergence: None where they are not finite.
+        samples: that the plan was evaluated on.
+        seconds: of the forward pass.
         elapsed: seconds since the search began.
         time: when it ended, seconds since 1970.
     """
 
     search: str
-    plan: PlanKey
-    measured: MeasuredQuality
-    elapsed: float
-    time: float
-
-    def line(self) -> str:
-        """One line of JSON; NaN is null."""
-        quality, seconds = self.measured
-        values = {
-            "search": self.search,
-            "plan": self.plan,
-            "score": _or_none(quality.score),
-            "divergence": _or_none(quality.divergence),
-            "samples": quality.samples,
-            "seconds": seconds,
-            "elapsed": self.elapsed,
-            "time": self.time,
-        }
-        return json.dumps(values, allow_nan=False, separators=(",", ":"))
+    plan: Annotated[tuple[Level, ...], Meta(max_length=MAX_CHOICES)]
+    score: float | None
+    divergence: float | None
+    samples: Annotated[int, Meta(ge=1, lt=2**31)]
+    seconds: Seconds
+    elapsed: Seconds
+    time: Seconds
 
     @classmethod
-    def read(cls, line: str) -> Entry:
-        """What :meth:`line` wrote.
+    def of(cls, search: str, plan: PlanKey, measured: MeasuredQuality, elapsed: float, time: float) -> Evaluation:
+        """What was measured of a plan."""
+        quality, seconds = measured
+        score, divergence = _or_none(quality.score), _or_none(quality.divergence)
+        return cls(search, plan, score, divergence, quality.samples, seconds, elapsed, time)
 
-        Raises:
-            ValueError, TypeError, KeyError: it is something else.
-        """
-        values = json.loads(line)
-        plan = tuple(_whole(level, least=0) for level in values["plan"])
-        if len(plan) > MAX_CHOICES:
-            raise ValueError(f"{len(plan)} choices")
-        quality = Quality(_or_nan(values["score"]), _or_nan(values["divergence"]), _whole(values["samples"]))
-        seconds, elapsed, at = (_positive(values[name]) for name in ("seconds", "elapsed", "time"))
-        return cls(str(values["search"]), plan, (quality, seconds), elapsed, at)
+    @property
+    def measured(self) -> MeasuredQuality:
+        """Quality and the seconds of the forward pass; what is not finite is NaN."""
+        return Quality(_or_nan(self.score), _or_nan(self.divergence), self.samples), self.seconds
+
+    def line(self) -> str:
+        """One line of JSON."""
+        return json.dumps(as_plain(self), allow_nan=False, separators=(",", ":"))
 
 
 class Journal:
@@ -91,7 +87,7 @@ class Journal:
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / FILE
-        self._known: dict[str, list[Entry]] = {}
+        self._known: dict[str, list[Evaluation]] = {}
         entries, whole = read_journal(folder)
         for entry in entries:
             self._known.setdefault(entry.search, []).append(entry)
@@ -108,7 +104,7 @@ class Journal:
         """What a method evaluated so far, and where it goes on writing."""
         return SearchMemory(self, search, self._known.pop(search, []))
 
-    def add(self, entry: Entry) -> None:
+    def add(self, entry: Evaluation) -> None:
         """Write one evaluation. It survives the process at once, and the machine after a second.
 
         Raises:
@@ -156,7 +152,7 @@ class SearchMemory:
         entries: what it evaluated, in order.
     """
 
-    def __init__(self, journal: Journal, search: str, entries: Iterable[Entry]) -> None:
+    def __init__(self, journal: Journal, search: str, entries: Iterable[Evaluation]) -> None:
         self._journal, self._search = journal, search
         self._left = deque(entries)
         self._recalled = 0
@@ -187,7 +183,7 @@ class SearchMemory:
 
     def record(self, key: PlanKey, measured: MeasuredQuality) -> None:
         """Write what was measured now."""
-        self._journal.add(Entry(self._search, key, measured, self.clock(), time.time()))
+        self._journal.add(Evaluation.of(self._search, key, measured, self.clock(), time.time()))
 
     def clock(self) -> float:
         """Seconds since the search began, in whatever process."""
@@ -198,7 +194,7 @@ class SearchMemory:
         return self._wall if self._left else time.time()
 
 
-def read_journal(folder: Path) -> tuple[list[Entry], int]:
+def read_journal(folder: Path) -> tuple[list[Evaluation], int]:
     """The evaluations of a run, none where there is no journal yet, and how many bytes of it are whole lines.
 
     Raises:
@@ -211,12 +207,12 @@ def read_journal(folder: Path) -> tuple[list[Entry], int]:
     if text.count(b",") + text.count(b"\n") > MAX_VALUES:
         raise RunError(f"{path} has more than {MAX_VALUES} values; so many are not read. Is it the journal of a run?")
     whole = text.rfind(b"\n") + 1
-    lines = text[:whole].splitlines()
+    lines, decoder = text[:whole].splitlines(), Decoder(Evaluation)
     try:
         if lines and json.loads(lines[0]) != {"schema": SCHEMA}:
             raise ValueError(f"it does not begin with schema {SCHEMA!r}")
-        return [Entry.read(line.decode()) for line in lines[1:]], whole
-    except (ValueError, TypeError, KeyError, OverflowError, RecursionError) as reason:
+        return [decoder.decode(line) for line in lines[1:]], whole
+    except (msgspec.DecodeError, ValueError, RecursionError) as reason:
         raise RunError(f"{path} is not the journal of a run ({reason}). Start a new run.") from reason
 
 
@@ -224,23 +220,5 @@ def _or_none(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _or_nan(value: Any) -> float:
-    return math.nan if value is None else _number(value)
-
-
-def _number(value: Any) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise ValueError(f"{value!r} is no number")
-    return float(value)
-
-
-def _positive(value: Any) -> float:
-    if _number(value) < 0:
-        raise ValueError(f"{value!r} is below 0")
-    return float(value)
-
-
-def _whole(value: Any, least: int = 1) -> int:
-    if type(value) is not int or not least <= value < 2**31:
-        raise ValueError(f"{value!r} is no whole number of at least {least}")
-    return value
+def _or_nan(value: float | None) -> float:
+    return math.nan if value is None else value

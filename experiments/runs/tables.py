@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from rlprune.experiments.runs.columns import columns
-from rlprune.experiments.runs.result import AGENT, LEARNED, Row
+from rlprune.experiments.runs.row import AGENT, LEARNED, Row
 
 if TYPE_CHECKING:
     from rich.console import Console

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rlprune.experiments.runs.columns import score_text
 from rlprune.experiments.runs.ranking import best_first, leaders
-from rlprune.experiments.runs.result import AGENT, BASELINE, DENSE, FILLED, Row
+from rlprune.experiments.runs.row import AGENT, BASELINE, DENSE, FILLED, Row
 
 COLLAPSE = " **Collapse:**"
 SAME_ACTION = 0.01

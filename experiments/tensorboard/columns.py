@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.agents import TUNABLE
-from rlprune.experiments.runs.result import Result, Row
+from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.settings.options import as_dict
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.tensorboard.events import Column

@@ -8,7 +8,7 @@ from typing import Any
 from rlprune.experiments.pipeline.measuring_device import measure
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.scoring import Candidate, peak_of
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.of_rows import Listed
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt

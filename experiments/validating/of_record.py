@@ -19,8 +19,8 @@ from rlprune.errors import RunError
 from rlprune.experiments.pipeline.scoring import digest, weights
 from rlprune.experiments.pipeline.setup import labelled
 from rlprune.experiments.runs.result import TotalCost
-from rlprune.experiments.runs.run_cost import FILE, read_sessions
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PROFILE, TENSORS
+from rlprune.experiments.runs.sessions import FILE, read_sessions
 from rlprune.experiments.validating.claims import EXACT, Claims, Tolerance
 from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.tolerances import LATER, Tolerances

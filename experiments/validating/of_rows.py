@@ -10,7 +10,7 @@ from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.pipeline.scoring import score_on_test
 from rlprune.experiments.runs.ranking import standings
-from rlprune.experiments.runs.result import UNSEARCHED, Row
+from rlprune.experiments.runs.row import UNSEARCHED, Row
 from rlprune.experiments.runs.run_folder import PLAN
 from rlprune.experiments.runs.verdict import ranked
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims

@@ -16,7 +16,8 @@ from rlprune.experiments.pipeline.fronts import volumes_of
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.ranking import best_first
-from rlprune.experiments.runs.result import POLICY_ALONE, Row, StatedFinalist
+from rlprune.experiments.runs.result import StatedFinalist
+from rlprune.experiments.runs.row import POLICY_ALONE, Row
 from rlprune.experiments.settings.result_configs import ValidateConfig
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt

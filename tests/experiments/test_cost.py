@@ -9,20 +9,20 @@ import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from rlprune.devices.meters import RaplMeter
 from rlprune.errors import RunError
-from rlprune.experiments.runs import run_cost as cost
-from rlprune.experiments.runs.run_cost import FILE, RunCost, Session, read_sessions
+from rlprune.experiments.runs import sessions as cost
+from rlprune.experiments.runs.result import TotalCost
 from rlprune.experiments.runs.run_folder import RunFolder
+from rlprune.experiments.runs.sessions import FILE, RunCost, WorkSession, read_sessions
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.support.records import as_plain
 
-WHOLE = asdict(Session("2026-01-01T00:00:00+00:00"))
+WHOLE = as_plain(WorkSession("2026-01-01T00:00:00+00:00", 0.0, 0.0, None, "running"))
 
 
 @contextmanager
@@ -32,7 +32,7 @@ def opened(path: Path) -> Iterator[RunFolder]:
         yield run
 
 
-def session(path: Path, reason: BaseException | None = None) -> dict[str, Any]:
+def session(path: Path, reason: BaseException | None = None) -> TotalCost:
     counted = RunCost()
     with opened(path) as run, counted.kept(run):
         if reason is not None:

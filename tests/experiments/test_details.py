@@ -14,7 +14,7 @@ import torch
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.presenting.document import Table
 from rlprune.experiments.reports.class_details import confused_pairs, details
-from rlprune.experiments.runs.details import LABELS, measure_text
+from rlprune.experiments.runs.details_table import LABELS, measure_text
 from rlprune.experiments.runs.result import result_of_values
 from rlprune.experiments.runs.run_folder import RunFolder
 from tests.experiments.conftest import TINY

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from rlprune.errors import RunError
 from rlprune.evaluation.quality import Quality
-from rlprune.experiments.runs.journal import FILE, Entry, Journal, read_journal
+from rlprune.experiments.runs.journal import FILE, Evaluation, Journal, read_journal
+from rlprune.support.records import as_record
 
 FIRST, SECOND = (8, 16), (16, 0)  # the second drops a block
 MEASURED = Quality(0.1 + 0.2, 1e-17, 32), 0.25
@@ -40,8 +41,8 @@ def test_what_was_recorded_is_recalled_to_the_last_bit(tmp_path: Path) -> None:
 
 @given(score=st.floats(allow_infinity=False), divergence=st.floats(0, 1e6), at=st.floats(0, 2e9))
 def test_any_number_survives(score: float, divergence: float, at: float) -> None:
-    entry = Entry("ddpg", FIRST, (Quality(score, divergence, 7), at), at, at)
-    again = Entry.read(entry.line())
+    entry = Evaluation.of("ddpg", FIRST, (Quality(score, divergence, 7), at), at, at)
+    again = as_record(json.loads(entry.line()), Evaluation)
     if math.isnan(score):
         assert math.isnan(again.measured[0].score)
     else:

@@ -27,7 +27,7 @@ from rlprune.experiments.pipeline.searching import methods
 from rlprune.experiments.runs.columns import columns, in_kilobytes
 from rlprune.experiments.runs.episodes import read_csv, to_csv
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.runs.tables import markdown_rows
 from rlprune.experiments.runs.versions import versions

@@ -266,39 +266,36 @@ def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:
         row["behind_low"], row["behind_high"] = 0.25, 0.35
     result["winner"] = "ddpg"
     text = certainty(result)
-    assert "of ddpg, is +30.00 points ahead of the next, of random, more than chance explains." in text
+    assert "of ddpg, is +30.00 points ahead of that of random, more than chance explains." in text
     assert (
         "(95% of 1000 sets of validation samples drawn again, the same for both: +25.00 points to +35.00 points.)"
         in text
     )
-    assert "80.00% ± 2.00%" in text  # sqrt(0.8 * 0.2 / 400)
+    beside = to_markdown(Document("", [], [outcome.against_uniform(typed(result), [])]))
+    assert "keeps 80.00% accuracy on the test samples and **uniform** 80.00% (± 2.00%, one standard error)" in beside
     result["rows"][3]["behind_low"] = -0.01
-    assert "ahead of the next, of random, which may be chance: divergence decided." in certainty(result)
+    assert "ahead of that of random, which may be chance: divergence decided." in certainty(result)
     result["rows"][3]["score_validation"] = 0.8
     assert "have the same validation accuracy; divergence decided." in certainty(result)
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    ("widths", "low", "told"),
     [
-        (
-            {"ddpg": 0.8, "low": 0.1},
-            "uniform is 50.00 points behind (95% interval: +10.00 points to +60.00 points), more than chance explains.",
-        ),
-        ({"ddpg": 0.8, "low": -0.1}, "to +60.00 points), which may be chance."),
-        ({"ddpg": 0.2}, "divergence from the dense network"),  # random has the best score: nothing is known beside ddpg
-        ({"same": True}, "The kept plan is the uniform one"),
+        ((2, 3, 4, 5), 0.1, "of ddpg, is +50.00 points ahead of that of uniform, more than chance explains."),
+        ((2, 3, 4, 5), -0.1, "ahead of that of uniform, which may be chance: divergence decided. (95% of"),
+        ((2, 2, 2, 2), 0.1, "The kept plan is the uniform one"),
     ],
 )
-def test_what_came_out_stands_beside_uniform(result: dict[str, Any], change: dict[str, Any], told: str) -> None:
-    scores = {"uniform": 0.3, "filled": 0.3, "random": 0.3, "ddpg": change.get("ddpg", 0.3)}
-    for place, row in enumerate(result["rows"][1:]):
-        row |= {"score_validation": scores[row["name"]], "widths": [2 if change.get("same") else 2 + place] * 4}
-        row |= {"behind_low": change.get("low", 0.1), "behind_high": 0.6}
+def test_what_came_out_stands_beside_uniform(
+    result: dict[str, Any], widths: tuple[int, ...], low: float, told: str
+) -> None:
+    scores = {"uniform": 0.3, "filled": 0.4, "random": 0.4, "ddpg": 0.8}
+    for row, width in zip(result["rows"][1:], widths, strict=True):
+        row |= {"score_validation": scores[row["name"]], "widths": [width] * 4, "behind_low": low, "behind_high": 0.6}
     result["winner"] = "ddpg"
     text = to_markdown(Document("", [], [outcome.against_uniform(typed(result), [])]))
     assert told in text
-    assert ("behind" in text.partition("|")[0]) == ("low" in change)
 
 
 def test_a_measured_p99_says_how_little_it_rests_on(result: dict[str, Any]) -> None:
@@ -429,8 +426,10 @@ def test_only_files_that_are_there_are_named(result: dict[str, Any], files: list
 
 
 def test_a_score_that_is_no_accuracy_has_no_binomial_error(result: dict[str, Any]) -> None:
-    result["metric"] = "r2"
-    assert "binomial" not in certainty(result)
+    for metric in ("accuracy", "r2"):
+        result["metric"] = metric
+        told = Document("", outcome.opening(typed(result)), [outcome.against_uniform(typed(result), [])])
+        assert ("±" in to_markdown(told)) == (metric == "accuracy")
 
 
 def test_cost_of_several_sessions_and_of_a_meter(result: dict[str, Any]) -> None:

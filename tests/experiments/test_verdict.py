@@ -12,7 +12,7 @@ from rlprune.evaluation.problem import Outcome
 from rlprune.evaluation.quality import Quality
 from rlprune.experiments.pipeline.searching import finalists
 from rlprune.experiments.runs.ranking import Standing, best_first
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
 
 Behind = tuple[float, float] | None

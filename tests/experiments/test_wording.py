@@ -18,7 +18,7 @@ from rlprune.experiments.fronting.tables import volume_table, volume_title
 from rlprune.experiments.pipeline.device_facts import batch_note
 from rlprune.experiments.pipeline.profiling import paying_words
 from rlprune.experiments.runs.columns import columns
-from rlprune.experiments.runs.result import Row
+from rlprune.experiments.runs.row import Row
 from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 

@@ -34,7 +34,7 @@ from rlprune.experiments.comparing import compare_runs
 from rlprune.experiments.fronting.joining import join_fronts
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv
-from rlprune.experiments.runs.journal import Entry, Journal
+from rlprune.experiments.runs.journal import Evaluation, Journal
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.settings.result_configs import CompareConfig, FrontConfig
 from rlprune.networks.network import Network
@@ -282,7 +282,7 @@ def test_tables_of_episodes(run: RunFolder, effort: int) -> None:
 def test_journals(tmp_path: Path, effort: int) -> None:
     journal = Journal(tmp_path)
     for score in (0.5, float("nan")):
-        journal.add(Entry("ddpg", (4, 8), (Quality(score, 0.1, 32), 0.01), 0.1, 1e9))
+        journal.add(Evaluation.of("ddpg", (4, 8), (Quality(score, 0.1, 32), 0.01), 0.1, 1e9))
     journal.close()
     content = journal.path.read_bytes()
     line = json.loads(content.splitlines()[1])

@@ -8,26 +8,26 @@ import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Annotated, Literal
+
+from msgspec import Meta, Struct
 
 from rlprune.devices.meters import PowerMeter, meters_of
 from rlprune.devices.meters.base import EnergyCounter
 from rlprune.errors import DeviceError, RunError
 from rlprune.experiments.runs.result import TotalCost
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.options import fits
 from rlprune.support.files import read_json
+from rlprune.support.records import as_plain, as_record
 
 SCHEMA = "rlprune-sessions/1"
 FILE = "sessions.json"
 EVERY_S = 10.0
-ENDINGS = ("running", "complete", "interrupted", "failed", "killed")
+Amount = Annotated[float, Meta(ge=0)]
 
 
-@dataclass
-class Session:
+class WorkSession(Struct, forbid_unknown_fields=True):
     """One uninterrupted piece of work on a run.
 
     Attributes:
@@ -35,14 +35,17 @@ class Session:
         seconds: from its begin; of a killed session, to the last write of anything in its folder.
         cpu_seconds: of the process and its workers; of a killed session, as of its last episode or so.
         energy_j: of the processor packages, other programs included; None where no meter can be read.
-        ended: one of ``ENDINGS``.
+        ended: how, if it did.
     """
 
     started: str
-    seconds: float = 0.0
-    cpu_seconds: float = 0.0
-    energy_j: float | None = None
-    ended: str = "running"
+    seconds: Amount
+    cpu_seconds: Amount
+    energy_j: Amount | None
+    ended: Literal["running", "complete", "interrupted", "failed", "killed"]
+
+    def __post_init__(self) -> None:
+        datetime.datetime.fromisoformat(self.started)
 
 
 class RunCost:
@@ -53,8 +56,9 @@ class RunCost:
 
     def __init__(self) -> None:
         self._run: RunFolder | None = None
-        self._earlier: list[Session] = []
-        self._now = Session(datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"))
+        self._earlier: list[WorkSession] = []
+        now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+        self._now = WorkSession(now, 0.0, 0.0, None, "running")
         self._start, self._cpu = time.monotonic(), _cpu_seconds()
         found = meters_of("cpu")
         self._meters = [meter for meter in found if isinstance(meter, EnergyCounter) and meter.reason is None]
@@ -112,8 +116,7 @@ class RunCost:
         now.energy_j = None if after is None or self._before is None else after - self._before
         self._written = now.seconds
         if self._run is not None:
-            sessions = [asdict(session) for session in (*self._earlier, now)]
-            self._run.write_json(FILE, {"schema": SCHEMA, "sessions": sessions})
+            self._run.write_json(FILE, {"schema": SCHEMA, "sessions": as_plain([*self._earlier, now])})
 
     def _energy_j(self) -> float | None:
         try:
@@ -122,7 +125,7 @@ class RunCost:
             return None
 
 
-def read_sessions(path: Path) -> list[Session]:
+def read_sessions(path: Path) -> list[WorkSession]:
     """The sessions of a run; none where the file is not there yet.
 
     Raises:
@@ -130,23 +133,10 @@ def read_sessions(path: Path) -> list[Session]:
     """
     if not path.is_file():
         return []
-    listed = read_json(path, RunError).get("sessions")
-    if not isinstance(listed, list) or not all(map(_is_session, listed)):
-        raise RunError(f"{path} must list the sessions of the run; it holds something else. Start a new run.")
-    return [Session(**item) for item in listed]
-
-
-def _is_session(item: Any) -> bool:
-    kinds = get_type_hints(Session)
-    if not isinstance(item, dict) or item.keys() != kinds.keys():
-        return False
-    if not all(fits(item[name], kind) for name, kind in kinds.items()) or item["ended"] not in ENDINGS:
-        return False
     try:
-        datetime.datetime.fromisoformat(item["started"])
-    except ValueError:
-        return False
-    return bool(min(item["seconds"], item["cpu_seconds"], item["energy_j"] or 0) >= 0)
+        return as_record(read_json(path, RunError).get("sessions"), list[WorkSession])
+    except ValueError as reason:
+        raise RunError(f"{path} must list the sessions of the run ({reason!s:.200}). Start a new run.") from reason
 
 
 def _told(found: Sequence[PowerMeter], read: Sequence[PowerMeter]) -> str:
@@ -155,7 +145,7 @@ def _told(found: Sequence[PowerMeter], read: Sequence[PowerMeter]) -> str:
     return "not measured: " + "; ".join(meter.describe() for meter in found)
 
 
-def _until_last_write(session: Session, following: Session, folder: Path) -> float:
+def _until_last_write(session: WorkSession, following: WorkSession, folder: Path) -> float:
     """Seconds from the begin of a session to the last write in its folder before the next one, which writes too."""
     began, end = (datetime.datetime.fromisoformat(one.started).timestamp() for one in (session, following))
     written = (path.stat().st_mtime for path in folder.rglob("*") if path.is_file())
