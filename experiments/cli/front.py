@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from rlprune.experiments.settings.run_config import FrontConfig
 
 if TYPE_CHECKING:
-    from rlprune.experiments.fronting.answer import Fronts
+    from rlprune.experiments.fronting.fronts import Fronts
 
 CONFIG = FrontConfig
 EXAMPLE = "rlprune front runs/a runs/b --within latency=0.5 --within accuracy=0.98 --choose energy --out front"

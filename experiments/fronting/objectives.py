@@ -51,6 +51,23 @@ class Objective:
         """Whether it is a share of the dense network's."""
         return self.name not in (SCORE, DIVERGENCE)
 
+    def title(self, metric: str) -> str:
+        """Its label; the score is called by the ``metric`` of the task."""
+        return metric if self.name == SCORE else self.label
+
+    def loss(self, value: float, dense: float) -> float:
+        """What is to be small, beside the dense network: see ``REFERENCE_NOTE``."""
+        if self.name == DIVERGENCE:
+            return value
+        scale = abs(dense) or 1.0
+        return (dense - value) / scale if self.name == SCORE else value / scale
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values; the unit is that of values in files."""
+        better = "more" if self.name == SCORE else "less"
+        unit = self.column.removeprefix(self.name).removeprefix("_") if self.is_cost else ""
+        return {"name": self.name, "unit": unit or None, "better": better, "reference_loss": REFERENCE}
+
 
 def _p99(row: Row) -> float | None:
     return row.latency_p99_promised_ms if row.latency_p99_measured_ms is None else row.latency_p99_measured_ms
@@ -93,17 +110,9 @@ def default_objectives(known: Collection[str], limited: Collection[str] = ()) ->
     return (SCORE, *(costs[: MOST - 1] or ["macs"]))
 
 
-def loss_of(name: str, value: float, dense: float) -> float:
-    """What is to be small, beside the dense network: see ``REFERENCE_NOTE``."""
-    if name == DIVERGENCE:
-        return value
-    scale = abs(dense) or 1.0
-    return (dense - value) / scale if name == SCORE else value / scale
-
-
 def losses_of(names: Sequence[str], values: Mapping[str, float], dense: Mapping[str, float]) -> list[float]:
     """A row of losses."""
-    return [loss_of(name, values[name], dense[name]) for name in names]
+    return [OBJECTIVES[name].loss(values[name], dense[name]) for name in names]
 
 
 def reference_of(names: Sequence[str]) -> FloatArray:

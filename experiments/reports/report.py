@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from rlprune.errors import RlpruneError, RunError
-from rlprune.experiments.fronting.answer import Fronts
-from rlprune.experiments.fronting.plans import Source
-from rlprune.experiments.fronting.wishes import Wishes, fronts_of
+from rlprune.experiments.fronting.fronts import Fronts
+from rlprune.experiments.fronting.joining import Wishes, fronts_of
 from rlprune.experiments.presenting.document import Document, markdown_table, to_markdown
 from rlprune.experiments.presenting.page import to_html
 from rlprune.experiments.reports import (
@@ -20,7 +19,8 @@ from rlprune.experiments.reports import (
     report_sections,
 )
 from rlprune.experiments.reports.pictures import draw_all
-from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
+from rlprune.experiments.runs.episodes import EpisodeTable
+from rlprune.experiments.runs.finished import FinishedRun, episode_tables
 from rlprune.experiments.runs.result import MALFORMED, Result, Row
 from rlprune.experiments.runs.run_folder import FRONT, NETWORKS, PAGE, POLICY, REPORT, RunFolder
 from rlprune.experiments.settings.commands import of_run
@@ -48,11 +48,6 @@ def write_report(run: RunFolder) -> Result:
     return result
 
 
-def episode_tables(run: RunFolder, result: Result) -> dict[str, EpisodeTable]:
-    """Method to its table of episodes."""
-    return {name: read_csv(run.episodes(name)) for name in result.searches}
-
-
 def notes(result: Result) -> str:
     """What the columns mean, and what the measured ones rest on."""
     return " ".join(result.notes)
@@ -66,7 +61,7 @@ def plan_table(result: Result, rows: Sequence[Row]) -> str:
 def report_of(run: RunFolder, result: Result) -> Document:
     """The report; its pictures are drawn on the way, and the run's own front is written."""
     tables = episode_tables(run, result)
-    fronts = fronts_of([Source(run.path.name, result, tables)], Wishes(kept=True))
+    fronts = fronts_of([FinishedRun(run.path.name, run.config(), result, tables)], Wishes(kept=True))
     run.write_json(FRONT, fronts.as_dict())
     pictures = _draw(run, result, tables, fronts)
     versions = run.path / "versions.json"

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from rlprune.experiments.presenting.document import Block, Folded, Picture, Section, Table, Words
 from rlprune.experiments.reports.report_outcome import dense_of
-from rlprune.experiments.runs.result import Result, ToldDetails
-from rlprune.experiments.runs.details import LOWER, label_of, measure_text, numbers_table
 from rlprune.experiments.runs.columns import score_text
+from rlprune.experiments.runs.details import LOWER, label_of, measure_text, numbers_table
+from rlprune.experiments.runs.result import Result, ToldDetails
 from rlprune.tasks.measures import Details
 
 CONFUSION, RECALL, SUPPORT = "confusion", "class_recall", "class_support"

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlprune.experiments.fronting.answer import Fronts
-from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
-from rlprune.experiments.fronting.tables import front_table, volume_table, volume_title
+from rlprune.experiments.fronting.front_tables import front_table, volume_table, volume_title
+from rlprune.experiments.fronting.fronts import Fronts
+from rlprune.experiments.fronting.objectives import OBJECTIVES
 from rlprune.experiments.presenting.document import Block, Bullets, Folded, Picture, Section, Table, Words
-from rlprune.experiments.runs.result import Row
 from rlprune.experiments.runs.verdict import equals_of_best, ranked, reason
 
 PICTURE = "front-of-objectives"
@@ -23,7 +22,7 @@ MOST = 12
 
 def section(fronts: Fronts, pictures: Mapping[str, Path]) -> Section:
     """What the run found between its objectives."""
-    names = [fronts.metric if name == SCORE else OBJECTIVES[name].label for name in fronts.objectives]
+    names = [OBJECTIVES[name].title(fronts.metric) for name in fronts.objectives]
     blocks: list[Block] = [Picture(pictures[stem], text) for stem, text in CAPTIONS.items() if stem in pictures]
     for front in fronts.fronts:
         heads, cells, bold = front_table(front, fronts.metric, fronts.chosen_row(front), MOST, runs=False)
@@ -37,7 +36,7 @@ def section(fronts: Fronts, pictures: Mapping[str, Path]) -> Section:
 
 
 def _more(fronts: Fronts) -> str:
-    front, chosen = fronts.fronts[0], fronts.chosen[1]
+    front, chosen = fronts.fronts[0], fronts.chosen
     knee = f"The knee of the measured front: {front.plans[front.knee.row].label}"
     kept = f"`plan.json`, called chosen here, is of {chosen.plan.method}{_reason(fronts)}"
     return (
@@ -48,9 +47,9 @@ def _more(fronts: Fronts) -> str:
 
 def _reason(fronts: Fronts) -> str:
     """Why the kept plan is not the knee, where it is for the divergence, which is no objective here."""
-    plan = fronts.chosen[1].plan
-    rows = plan.source.result.rows
-    of_range = plan.source.result.front is not None  # preferences chose its budget
+    plan = fronts.chosen.plan
+    rows = plan.run.result.rows
+    of_range = plan.run.result.front is not None  # preferences chose its budget
     by_divergence = ranked(rows)[0].widths == plan.choices and equals_of_best(rows)
     return reason(rows, fronts.metric) if by_divergence and not of_range else ""
 

@@ -31,7 +31,7 @@ from rlprune.devices.sources import open_source
 from rlprune.errors import RlpruneError
 from rlprune.evaluation.evaluator import Quality
 from rlprune.experiments.cli.arguments import parse
-from rlprune.experiments.comparing import compare_runs
+from rlprune.experiments.comparing.comparison import compare_runs
 from rlprune.experiments.fronting.joining import join_fronts
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv

@@ -98,7 +98,7 @@ def _shown(plan: Plan, name: str) -> float:
 def _axis_label(front: Front, name: str, metric: str) -> str:
     objective = OBJECTIVES[name]
     if not objective.is_cost:
-        return plain(metric if name == SCORE else objective.label)
+        return plain(objective.title(metric))
     dense = np.mean([plan.dense[name] for plan in front.plans]) / objective.scale
     return f"{objective.label}, % of the dense network's ({dense:.3g} {objective.unit})"
 
@@ -137,7 +137,7 @@ def _line_style(row: int, knee: int, chosen: int | None) -> tuple[str, float, in
 
 def _short_label(name: str, metric: str) -> str:
     objective = OBJECTIVES[name]
-    return plain(metric if name == SCORE else f"{objective.label}\n{objective.unit}".strip())
+    return plain(f"{objective.title(metric)}\n{objective.unit}".strip())
 
 
 def _scale(axes: Axes, place: int, plans: Sequence[Plan], name: str) -> None:
