@@ -45,7 +45,7 @@ test-random: $(INSTALLED)
 	$(BIN)/python -m pytest -m "hypothesis and not slow" --hypothesis-profile=random $(ARGS)
 
 test-slow: $(INSTALLED)
-	$(BIN)/python -m pytest -m slow $(ARGS)
+	$(BIN)/python -m pytest -m slow -n $(JOBS) $(ARGS)
 
 # torch is the pinned one: its lowest builds are not to be had everywhere. uv takes the installed one, once it is named.
 test-lowest:

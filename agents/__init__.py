@@ -8,7 +8,7 @@ from rlprune.agents.policy import Policy
 from rlprune.agents.ppo import PPOSearcher, PPOSettings
 from rlprune.agents.presets import AGENTS, BASELINES, METHODS, PRESETS, TUNABLE, make_searcher
 from rlprune.agents.replay import replay
-from rlprune.agents.search import (
+from rlprune.agents.searcher import (
     Episode,
     EpisodeCallback,
     RangeSearcher,

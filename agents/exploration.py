@@ -8,11 +8,11 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlprune.agents.imitation import Demonstrations
+from rlprune.agents.loss_model import PRIOR_WEIGHT, LossModel
 from rlprune.agents.proposals import Neighbourhood, climb
-from rlprune.agents.return_model import PRIOR_WEIGHT, ReturnModel
-from rlprune.budgets.completion import FloatArray, IntArray
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.envs.episode import RunningEpisode
 from rlprune.envs.vector import Course
-from rlprune.envs.walking import PlanWalk
 from rlprune.errors import ConfigError
 from rlprune.evaluation.problem import Outcome, PruningProblem
 
@@ -72,7 +72,7 @@ class Explorer:
     """Chooses the plan of every episode of a search.
 
     An episode starts from a plan, the actor's or one of the best so far, and goes downhill in what the
-    :class:`ReturnModel` expects, some of its uncertainty forgiven (optimism, drawn anew each time). It ends in a plan
+    :class:`LossModel` expects, some of its uncertainty forgiven (optimism, drawn anew each time). It ends in a plan
     that is new. The model is of the loss, which means the same at every budget: what was tried at one teaches for all.
 
     Args:
@@ -92,13 +92,13 @@ class Explorer:
         self._settings = settings
         self._random = np.random.default_rng(seed)
         self._near = [Neighbourhood(problem, self._random, settings.rows, settings.most) for problem in self.problems]
-        self._model = ReturnModel(self.problems[0], settings.prior_weight, settings.residuals)
+        self._model = LossModel(self.problems[0], settings.prior_weight, settings.residuals)
         self._losses: dict[tuple[int, ...], float] = {}
         self._stale = False
         self._begun = [0] * len(self.problems)
         self._round = 0
 
-    def learn(self, at: int, episode: PlanWalk, outcome: Outcome) -> None:
+    def learn(self, at: int, episode: RunningEpisode, outcome: Outcome) -> None:
         """Take in how an episode at one of the budgets ended."""
         if outcome.defined:
             self._losses[tuple(outcome.levels.tolist())] = outcome.loss

@@ -5,10 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
 from rlprune.agents.policy import Policy
+from rlprune.arrays import FloatArray
+from rlprune.envs.actions import Action
+from rlprune.envs.observations import Observation
 
 TEMPERATURE = 0.05
 RATE = 2e-3
@@ -22,28 +24,27 @@ class Demonstrations:
     Attributes:
         observations, actions: of each episode, ``[steps, slots]`` and ``[steps, entries]``.
         returns: of each episode.
+        budgets: number of the budget of each episode.
     """
 
-    observations: list[npt.NDArray[np.float32]] = field(default_factory=list)
-    actions: list[npt.NDArray[np.float32]] = field(default_factory=list)
+    observations: list[Observation] = field(default_factory=list)
+    actions: list[Action] = field(default_factory=list)
     returns: list[float] = field(default_factory=list)
-    levels: list[int] = field(default_factory=list)
+    budgets: list[int] = field(default_factory=list)
 
-    def add(
-        self, observations: npt.NDArray[np.float32], actions: npt.NDArray[np.float32], episode_return: float, level: int
-    ) -> None:
-        """Add one episode at one of the budgets."""
+    def add(self, observations: Observation, actions: Action, episode_return: float, budget: int) -> None:
+        """Add one episode at the budget of this number."""
         self.observations.append(observations)
         self.actions.append(actions)
         self.returns.append(episode_return)
-        self.levels.append(level)
+        self.budgets.append(budget)
 
-    def weights(self) -> npt.NDArray[np.float64]:
+    def weights(self) -> FloatArray:
         """How much each episode counts, ``[episodes]``: falls exponentially with its rank at its own budget."""
-        returns, levels = np.array(self.returns), np.array(self.levels)
+        returns, budgets = np.array(self.returns), np.array(self.budgets)
         weights = np.zeros(len(returns))
-        for level in np.unique(levels):
-            own = np.flatnonzero(levels == level)
+        for budget in np.unique(budgets):
+            own = np.flatnonzero(budgets == budget)
             ranks = np.argsort(np.argsort(-returns[own], kind="stable"), kind="stable") / len(own)
             weights[own] = np.exp(-ranks / TEMPERATURE * np.log1p(len(own)))
             weights[own] /= weights[own].sum()

@@ -14,11 +14,11 @@ from stable_baselines3.common.base_class import BaseAlgorithm
 from stable_baselines3.common.callbacks import BaseCallback
 from torch import nn
 
+from rlprune.agents.actor_plans import actor_plans
 from rlprune.agents.exploration import Exploration, Explorer
 from rlprune.agents.imitation import imitate
 from rlprune.agents.policy import Policy
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.agents.walking import actor_plans
+from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.choices.choice import Kind
 from rlprune.envs import LayerPruningEnv
 from rlprune.envs.vector import PruningVecEnv
@@ -105,13 +105,13 @@ class LearningSearcher(ABC):
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`."""
+        """See :class:`rlprune.agents.searcher.Searcher`."""
         return self.search_range([env.problem], episodes, seed, callback)
 
     def search_range(
         self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.RangeSearcher`."""
+        """See :class:`rlprune.agents.searcher.RangeSearcher`."""
         settings, length = self.settings, len(problems[0].space.units)
         require_episodes(episodes, self, problems)
         log = EpisodeLog(problems[0], callback)

@@ -15,7 +15,7 @@ from rlprune.agents.baselines.threshold import ThresholdSearcher, ThresholdSetti
 from rlprune.agents.baselines.uniform import UniformSearcher
 from rlprune.agents.off_policy import ALGORITHMS, OffPolicySearcher, OffPolicySettings
 from rlprune.agents.ppo import PPOSearcher, PPOSettings
-from rlprune.agents.search import Searcher
+from rlprune.agents.searcher import Searcher
 from rlprune.errors import ConfigError, unknown_name
 
 Settings = TypeVar("Settings", OffPolicySettings, PPOSettings, ThresholdSettings)

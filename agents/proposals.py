@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 
-from rlprune.budgets.completion import FITS, FloatArray, IntArray
+from rlprune.arrays import BoolArray, FloatArray, IntArray
+from rlprune.budgets.completion import FITS
 from rlprune.choices.choice import INT8_BITS
 from rlprune.evaluation.problem import PruningProblem
 
@@ -72,7 +72,7 @@ class Neighbourhood:
         places[np.ix_(rows, own)] = np.where(self._runs(len(rows)), changed, before)
         places[rows] = self._settled(places[rows])
 
-    def _runs(self, rows: int) -> npt.NDArray[np.bool_]:
+    def _runs(self, rows: int) -> BoolArray:
         """All layers that may compute in int8, or those from a random one to another, ``[N, L]``."""
         count = len(self._in_int8)
         ends = np.sort(self._random.integers(0, count, (rows, 2)), axis=1)

@@ -6,9 +6,9 @@ import numpy as np
 import numpy.typing as npt
 
 from rlprune.agents.policy import Policy
-from rlprune.budgets.completion import IntArray
+from rlprune.arrays import IntArray
+from rlprune.envs.episode import plan_of
 from rlprune.envs.observations import Observation, Observer
-from rlprune.envs.walking import plan_of
 from rlprune.errors import PolicyError
 from rlprune.evaluation.problem import Outcome, PruningProblem
 

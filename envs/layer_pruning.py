@@ -8,13 +8,13 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.budgets.budget import Walk
+from rlprune.budgets.planner import BudgetWalk
 from rlprune.choices.choice import Choice
 from rlprune.envs.actions import action_space
+from rlprune.envs.episode import RunningEpisode, summary
 from rlprune.envs.observations import Observation, Observer
 from rlprune.envs.plan_figure import ShownPlan, plan_pixels
 from rlprune.envs.slots import observation_space, observation_table
-from rlprune.envs.walking import PlanWalk, summary
 from rlprune.errors import ConfigError
 from rlprune.evaluation.problem import PruningProblem
 
@@ -128,10 +128,10 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
         self.action_space = action_space(problem.space.kinds)
         self.observation_space = observation_space(problem.space.kinds)
         self._observer = Observer(problem)
-        self._episode = PlanWalk(problem, self._observer)
+        self._episode = RunningEpisode(problem, self._observer)
 
     @property
-    def walk(self) -> Walk:
+    def walk(self) -> BudgetWalk:
         """The episode's way so far."""
         return self._episode.walk
 
@@ -140,7 +140,7 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     ) -> tuple[Observation, dict[str, Any]]:
         """Start a new walk. ``seed`` only seeds ``np_random``; ``options`` are not used."""
         super().reset(seed=seed)
-        self._episode = PlanWalk(self.problem, self._observer)
+        self._episode = RunningEpisode(self.problem, self._observer)
         return self._episode.observation, {"unit": self.problem.space.units[0].name}
 
     def step(self, action: npt.ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:

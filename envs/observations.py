@@ -9,15 +9,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from rlprune.arrays import FloatArray
 from rlprune.choices.choice import Choice, Kind, Unit
 from rlprune.envs.actions import Action
 from rlprune.envs.slots import CURVE_POINTS, METRICS, MIXED_METRICS, STATIC_SLOTS, mixed_static, slots_of
 from rlprune.evaluation.problem import PruningProblem
 
 if TYPE_CHECKING:
-    from rlprune.budgets.budget import Walk
+    from rlprune.budgets.planner import BudgetWalk
+    from rlprune.networks.groups import Group
     from rlprune.networks.layers import Layer
-    from rlprune.networks.network import Group
 
 Observation = npt.NDArray[np.float32]
 
@@ -60,7 +61,7 @@ class Observer:
         if self._mixed:
             self._static = np.hstack([self._static, _mixed_rows(problem)])
 
-    def observe(self, walk: Walk, at: int, previous: Previous) -> Observation:
+    def observe(self, walk: BudgetWalk, at: int, previous: Previous) -> Observation:
         """The observation at the walk's unit; after the last one, the final costs and otherwise zeros."""
         cheapest, dearest = self._log_ratios(walk.cheapest), self._log_ratios(walk.dearest)
         planned = lowest = highest = 0.0
@@ -79,7 +80,7 @@ class Observer:
         return "channels" if "channels" in self._kinds else self._kinds[0]
 
     def _mixed_entries(
-        self, walk: Walk, at: int, previous: Previous, ends: Sequence[Mapping[str, float]]
+        self, walk: BudgetWalk, at: int, previous: Previous, ends: Sequence[Mapping[str, float]]
     ) -> list[float]:
         entries = [end.get(metric, 0.0) for end in ends for metric in MIXED_METRICS]
         places = {} if walk.done else self._units[at].places
@@ -157,7 +158,7 @@ def _losses(problem: PruningProblem, unit: Unit, kind: Kind) -> list[float]:
     return [float(error) for error in _as_slots(errors)]
 
 
-def _as_slots(errors: npt.ArrayLike) -> npt.NDArray[np.float64]:
+def _as_slots(errors: npt.ArrayLike) -> FloatArray:
     return np.asarray(np.clip(1.0 + np.log10(np.maximum(errors, 0.0) + 1e-4) / 4, 0.0, 1.0))
 
 
@@ -191,7 +192,7 @@ def _shape_of_layer(
     ]
 
 
-def _shares(problem: PruningProblem, metrics: Sequence[str]) -> npt.NDArray[np.float64]:
+def _shares(problem: PruningProblem, metrics: Sequence[str]) -> FloatArray:
     """Share of each dense cost that the harshest levels of each unit save, ``[U, metrics]``."""
     units, full = problem.space.units, problem.planner.full
     narrow = np.repeat(full[None], len(units), axis=0)
@@ -206,7 +207,7 @@ def _shares(problem: PruningProblem, metrics: Sequence[str]) -> npt.NDArray[np.f
     return shares
 
 
-def _errors(problem: PruningProblem) -> npt.NDArray[np.float64]:
+def _errors(problem: PruningProblem) -> FloatArray:
     """The error slots of each unit: at 1/8 ... 7/8 of its width, then at the filled plan's, ``[U, 8]``."""
     rows = np.zeros((len(problem.space.units), CURVE_POINTS))
     for index, unit in enumerate(problem.space.units):

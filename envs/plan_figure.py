@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
+from rlprune.arrays import FloatArray
 from rlprune.choices.choice import Choice
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ def plan_pixels(choices: Sequence[Choice], plan: ShownPlan) -> npt.NDArray[np.ui
 
 def _bars(
     axes: Axes,
-    at: npt.NDArray[np.float64],
+    at: FloatArray,
     decided: Sequence[tuple[Choice, int | None]],
     height: float,
     plan: ShownPlan,

@@ -9,11 +9,11 @@ import numpy as np
 import numpy.typing as npt
 from stable_baselines3.common.vec_env import VecEnv
 
-from rlprune.budgets.completion import IntArray
+from rlprune.arrays import IntArray
 from rlprune.envs.actions import action_space
+from rlprune.envs.episode import RunningEpisode, summary
 from rlprune.envs.observations import Observer
 from rlprune.envs.slots import observation_space
-from rlprune.envs.walking import PlanWalk, summary
 from rlprune.evaluation.problem import Outcome, PruningProblem
 
 Course = tuple[int, IntArray | None]
@@ -27,7 +27,7 @@ class Director(Protocol):
         """What each of ``count`` walks does next."""
         ...
 
-    def learn(self, at: int, episode: PlanWalk, outcome: Outcome) -> None:
+    def learn(self, at: int, episode: RunningEpisode, outcome: Outcome) -> None:
         """Take in how an episode of one of the problems ended."""
         ...
 
@@ -60,7 +60,7 @@ class PruningVecEnv(VecEnv):
         self._director = director
         self._left = episodes
         self._lowest = 0.0
-        self._walks: list[PlanWalk] = []
+        self._walks: list[RunningEpisode] = []
         self._actions: npt.NDArray[Any] = np.zeros((count, len(kinds)), dtype=np.float32)
 
     def _in_turn(self, count: int) -> list[Course]:
@@ -70,7 +70,7 @@ class PruningVecEnv(VecEnv):
         ask = self._in_turn if self._director is None or self._left == 0 else self._director.choose
         courses = ask(self.num_envs)
         self._places = [at for at, _ in courses]
-        self._walks = [PlanWalk(self.problems[at], self._observers[at], plan) for at, plan in courses]
+        self._walks = [RunningEpisode(self.problems[at], self._observers[at], plan) for at, plan in courses]
         return self._observations()
 
     def _observations(self) -> npt.NDArray[Any]:

@@ -14,16 +14,17 @@ __version__ = "0.1.0"
 __all__ = ["Budget", "Decision", "DeviceProfile", "Evaluator", "Network", "PruningPlan", "Task", "__version__"]
 
 if TYPE_CHECKING:
-    from rlprune.budgets.budget import Budget
+    from rlprune.budgets.limits import Budget
     from rlprune.devices.profiles.profile import DeviceProfile
     from rlprune.evaluation.evaluator import Evaluator
     from rlprune.networks.network import Network
-    from rlprune.plans.plan import Decision, PruningPlan
+    from rlprune.plans.decision import Decision
+    from rlprune.plans.plan import PruningPlan
     from rlprune.tasks.base import Task
 else:  # hidden from type checkers, which would otherwise accept every misspelt name
     _HOMES = {
-        "Budget": "rlprune.budgets.budget",
-        "Decision": "rlprune.plans.plan",
+        "Budget": "rlprune.budgets.limits",
+        "Decision": "rlprune.plans.decision",
         "DeviceProfile": "rlprune.devices.profiles.profile",
         "Evaluator": "rlprune.evaluation.evaluator",
         "Network": "rlprune.networks.network",

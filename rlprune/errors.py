@@ -6,7 +6,8 @@ Every message states the rule, what came, and what to do. The command line print
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from itertools import islice
 
 
 class RlpruneError(ValueError):
@@ -75,5 +76,23 @@ def nearest(name: str, known: Iterable[str], alike: float = 0.4) -> str:
 
 def first_line(reason: BaseException) -> str:
     """The first line of an error's message without its full stop, or its kind where it says nothing."""
-    lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
-    return lines[0].rstrip(".") if lines else type(reason).__name__
+    return next(_lines(reason), type(reason).__name__).rstrip(".")
+
+
+def kind_and_line(reason: BaseException) -> str:
+    """Kind and first line of an error, ``ValueError: negative``."""
+    kind = type(reason).__name__
+    return next((f"{kind}: {line.rstrip('.')}" for line in _lines(reason)), kind)
+
+
+def first_sentence(reason: BaseException) -> str:
+    """The first line of an error, with the second where the first announces it, ending with a full stop."""
+    lines = _lines(reason)
+    text = next(lines, type(reason).__name__)
+    if text.endswith(":"):
+        text = " ".join([text, *islice(lines, 1)])
+    return text if text.endswith((".", "!", "?")) else f"{text}."
+
+
+def _lines(reason: BaseException) -> Iterator[str]:
+    return (line.strip() for line in str(reason).splitlines() if line.strip())

@@ -9,13 +9,16 @@ import numpy as np
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import KINDS, Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.evaluation.evaluator import Evaluator
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.weights import WeightRule
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
+from rlprune.tasks.split import Split
 from tests.architectures.transformers import LENGTH, ClassToken
 from tests.models import build, images
 

@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from rlprune.networks import surgery
-from rlprune.networks.checking.reference import Cut
+from rlprune.networks.checking.reference import Cut, Reference
 from rlprune.networks.network import Network
 from tests.architectures import checks, expectations, planting
 from tests.architectures.examples import normal
@@ -85,6 +85,6 @@ def prove_reference(network: Network) -> None:
         kept = {group.name: checks.halves(group, seed)[0] for group in network.groups}
         pruned = surgery.prune(exact, kept).eval()
         with checks.precision(torch.float64):
-            wanted = exact.reference(exact.example_inputs, Cut(exact.atom_roots, exact.groups, kept)).run()
+            wanted = Reference(exact, exact.example_inputs, Cut(exact.atom_roots, exact.groups, kept)).run()
         error = checks.difference(checks.answer(pruned, exact), wanted)
         assert error <= checks.EXACT, f"pruning differs from the reference by {error:.1e} of the largest output"

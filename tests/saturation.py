@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from onnx import TensorProto, helper
 
-from rlprune.delivery.onnx.export import run_onnx
+from rlprune.delivery.onnx.session import run_onnx
 
 COLUMNS = 64
 

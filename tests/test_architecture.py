@@ -1,44 +1,52 @@
-"""The floors hold: imports only go down, and each outside library stays behind its one door."""
+"""The floors and rooms hold: imports only go down, in no circle, and each outside library stays behind its one door."""
 
 from __future__ import annotations
 
 import ast
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
+import networkx
 import pytest
 
 import rlprune
+from tests.imports import BARE, ROOT, import_graph, imports, is_within, module_name, sources
 
-ROOT = Path(__file__).resolve().parents[1]
 FLOORS = {"rlprune": 1, "rlprune.envs": 2, "rlprune.agents": 3, "rlprune.experiments": 4}
-BARE = ("envs", "agents", "experiments")
 # Library -> the lowest floor that may import it.
-LOWEST_FLOOR = {"gymnasium": 2, "stable_baselines3": 2, "yaml": 4, "jsonargparse": 4}
+LOWEST_FLOOR = {"gymnasium": 2, "stable_baselines3": 2, "yaml": 4}
 # Library -> the only files that may import it.
 DOORS = {
     "transformers": {"rlprune/zoo/huggingface.py", "rlprune/zoo/huggingface_inputs.py"},
     "torchvision": {"rlprune/zoo/torchvision.py"},
     "timm": {"rlprune/zoo/timm.py"},
-    "onnxruntime": {"rlprune/delivery/onnx/export.py", "rlprune/delivery/onnx/int8.py"},
+    "onnxruntime": {"rlprune/delivery/onnx/session.py", "rlprune/delivery/onnx/int8.py"},
     "openvino": {"rlprune/devices/runtimes/openvino_cpu.py"},
     "ray": {"experiments/sweeping/on_ray.py"},
 }
-# Names that run code found in data.
-UNSAFE = {
-    *("pickle", "cloudpickle", "dill", "joblib", "marshal", "shelve"),
-    *("eval", "exec", "torch.load", "yaml.load", "yaml.load_all", "yaml.unsafe_load", "yaml.full_load"),
-    *("yaml.Loader", "yaml.UnsafeLoader", "yaml.FullLoader", "yaml.CLoader", "torch.jit.load", "torch.hub", "runpy"),
-    *("os.system", "os.popen", "joblib.load", "numpy.load", "numpy.fromfile", "builtins.eval", "builtins.exec"),
+# Room of the core -> the rooms that it may import, besides what stands at the core's root. From the ground up.
+GROUND = ("errors", "arrays")
+ROOMS = {
+    "support": set(),
+    "networks": {"support"},
+    "tasks": {"support", "networks"},
+    "pruning": {"networks", "tasks"},
+    "delivery": {"support", "networks", "tasks", "pruning"},
+    "choices": {"support", "networks", "pruning"},
+    "plans": {"support", "networks", "tasks", "pruning", "delivery", "choices"},
+    "zoo": {"support", "tasks"},
+    "devices": {"support", "networks", "pruning", "delivery", "choices", "zoo"},
+    "costs": {"networks", "pruning", "delivery", "choices", "devices"},
+    "budgets": {"choices", "costs"},
+    "evaluation": {
+        *("support", "networks", "tasks", "pruning", "delivery", "choices", "plans", "costs", "budgets"),
+    },
+    "finetuning": {"networks", "tasks", "pruning"},
 }
-# Keywords of calls that let a file or a shell decide what is run.
-UNSAFE_KEYWORDS = ("shell", "allow_pickle", "trust_remote_code")
-
-
-def is_within(name: str, package: str) -> bool:
-    return name == package or name.startswith(package + ".")
+# Folders whose files and subfolders may still import each other in circles.
+TANGLED = {"rlprune.experiments", "rlprune.experiments.reports"}
 
 
 def floor_of(module: str) -> int:
@@ -46,53 +54,18 @@ def floor_of(module: str) -> int:
     return max((floor for package, floor in FLOORS.items() if is_within(module, package)), default=0)
 
 
-def sources(root: Path) -> Iterator[Path]:
-    """Every Python file of the four folders, once: the links inside ``rlprune/`` are not followed."""
-    for folder in ("rlprune", *BARE):
-        for path in sorted((root / folder).rglob("*.py")):
-            inside = path.relative_to(root).parts
-            if folder != "rlprune" or inside[1] not in BARE:
-                yield path
+def room_of(module: str) -> str | None:
+    """The room of the core that a dotted module name of ours stands in; None for anything else."""
+    parts = module.split(".")
+    return parts[1] if floor_of(module) == 1 and len(parts) > 1 else None
 
 
-def module_name(path: Path, root: Path) -> str:
-    parts = list(path.relative_to(root).with_suffix("").parts)
-    if parts[-1] == "__init__":
-        parts.pop()
-    return ".".join(parts if parts[0] == "rlprune" else ["rlprune", *parts])
-
-
-def imported_base(node: ast.ImportFrom, path: Path, root: Path) -> str:
-    """The absolute module that ``from X import ...`` names, relative dots resolved."""
-    if not node.level:
-        return node.module or ""
-    package = module_name(path, root).split(".")
-    climbed = node.level - (path.name == "__init__.py")
-    return ".".join([*package[: len(package) - climbed], *filter(None, [node.module])])
-
-
-def imports(tree: ast.AST, path: Path, root: Path) -> Iterator[tuple[int, str, str]]:
-    """Line, local name and absolute dotted name of every import, those inside functions included."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            for alias in node.names:
-                yield node.lineno, alias.asname or alias.name, alias.name
-        elif isinstance(node, ast.ImportFrom):
-            base = imported_base(node, path, root)
-            for alias in node.names:
-                yield node.lineno, alias.asname or alias.name, f"{base}.{alias.name}"
-        elif isinstance(node, ast.Call) and ast.unparse(node.func).endswith(("import_module", "__import__")):
-            for argument in node.args[:1]:
-                if isinstance(argument, ast.Constant) and isinstance(argument.value, str):
-                    yield node.lineno, "", argument.value
-
-
-def used_names(tree: ast.AST, aliases: dict[str, str]) -> Iterator[tuple[int, str]]:
-    """Line and absolute dotted name of every name and attribute that is read."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Name | ast.Attribute):
-            head, dot, rest = ast.unparse(node).partition(".")
-            yield node.lineno, aliases.get(head, head) + dot + rest
+def room_faults(module: str, name: str) -> Iterator[str]:
+    room, other = room_of(module), room_of(name)
+    if room is None or other in (None, room, *GROUND):
+        return
+    if other not in (set() if room in GROUND else ROOMS.get(room, set())):
+        yield f"room {room} imports {name} of room {other}"
 
 
 def import_faults(module: str, place: str, name: str) -> Iterator[str]:
@@ -108,41 +81,59 @@ def import_faults(module: str, place: str, name: str) -> Iterator[str]:
     for package in BARE:
         if is_within(name, package):
             yield f"import rlprune.{package}, not {package}"
+    yield from room_faults(module, name)
 
 
 def faults(path: Path, root: Path) -> set[str]:
-    """Every broken rule in one file, as ``file:line: what``."""
+    """Every import of one file that breaks a rule, as ``file:line: what``."""
     place = path.relative_to(root).as_posix()
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = list(imports(tree, path, root))
-    result = {
+    return {
         f"{place}:{line}: {fault}"
-        for line, _, name in found
+        for line, _, name in imports(ast.parse(path.read_text(encoding="utf-8")), path, root)
         for fault in import_faults(module_name(path, root), place, name)
     }
-    # `import a.b` binds `a`, so only renamed and from-imports change what a name means.
-    aliases = {local: name for _, local, name in found if local and "." not in local}
-    used: Iterable[tuple[int, str]] = [(line, name) for line, _, name in found]
-    for line, name in [*used, *used_names(tree, aliases)]:
-        if any(is_within(name, unsafe) for unsafe in UNSAFE):
-            result.add(f"{place}:{line}: {name} can run code found in data")
-    for node in ast.walk(tree):
-        if isinstance(node, ast.keyword) and node.arg in UNSAFE_KEYWORDS and not _is_false(node.value):
-            result.add(f"{place}:{node.lineno}: {node.arg} can run code found in data")
-    return result
 
 
-def _is_false(value: ast.expr) -> bool:
-    return isinstance(value, ast.Constant) and value.value is False
+def child_of(folder: str, module: str) -> str | None:
+    """The file or subfolder of a folder that a module stands in; the folder's own ``__init__`` is one of its files."""
+    if module == folder:
+        return "__init__"
+    return module.removeprefix(f"{folder}.").partition(".")[0] if is_within(module, folder) else None
+
+
+def circles(root: Path) -> Iterator[str]:
+    """Files and subfolders of one folder that import each other in a circle; no circle of files is without one."""
+    graph = import_graph(root)
+    parts = [module_name(path, root).split(".") for path in sources(root)]
+    folders = {".".join(each[:depth]) for each in parts for depth in range(1, len(each))}
+    for folder in sorted(folders - TANGLED):
+        between: dict[tuple[str, str], str] = {}
+        for (module, target), place in graph.items():
+            ends = child_of(folder, module), child_of(folder, target)
+            if ends[0] is not None and ends[1] is not None and ends[0] != ends[1]:
+                between.setdefault((ends[0], ends[1]), place)
+        for circle in networkx.strongly_connected_components(networkx.DiGraph(between.keys())):
+            if len(circle) > 1:
+                steps = [
+                    f"{here} imports {there} at {place}"
+                    for (here, there), place in sorted(between.items())
+                    if {here, there} <= circle
+                ]
+                yield f"{folder} has a circle of {', '.join(sorted(circle))}: {'; '.join(steps)}"
 
 
 def all_faults(root: Path) -> list[str]:
-    return sorted(fault for path in sources(root) for fault in faults(path, root))
+    return sorted([*(fault for path in sources(root) for fault in faults(path, root)), *circles(root)])
 
 
-def test_the_floors_hold() -> None:
+def test_the_floors_and_rooms_hold() -> None:
     assert len(list(sources(ROOT))) > 10
     assert not all_faults(ROOT), "\n".join(all_faults(ROOT))
+
+
+def test_every_room_is_in_the_table() -> None:
+    rooms = {room_of(module_name(path, ROOT)) for path in sources(ROOT)} - {None, *GROUND}
+    assert rooms == set(ROOMS)
 
 
 def test_tests_import_no_bare_folder() -> None:
@@ -167,7 +158,7 @@ PLANTED = [
     ("rlprune/plans/plan.py", "importlib.import_module('rlprune.agents')", "floor 1 imports rlprune.agents"),
     (
         "envs/actions.py",
-        "from rlprune.experiments.settings.config import Config",
+        "from rlprune.experiments.settings.problem import NetworkConfig",
         "floor 2 imports rlprune.experiments",
     ),
     ("agents/baselines/uniform.py", "from rlprune.experiments import cli", "floor 3 imports rlprune.experiments"),
@@ -189,19 +180,13 @@ PLANTED = [
         "openvino may be imported by rlprune/devices/runtimes/openvino",
     ),
     ("agents/ddpg.py", "from envs import actions", "import rlprune.envs, not envs"),
-    ("rlprune/support/files.py", "from pickle import loads", "pickle.loads can run code"),
-    ("rlprune/support/files.py", "import torch as t\nt.load('x')", "files.py:2: torch.load can run code"),
-    ("rlprune/support/files.py", "from torch import load as read\nread('x')", "torch.load can run code"),
-    ("rlprune/support/files.py", "eval('1')", "eval can run code"),
-    ("experiments/settings/config.py", "import yaml\nyaml.load('x', None)", "yaml.load can run code"),
-    ("rlprune/tasks/idx.py", "import numpy as np\nnp.load('x')", "numpy.load can run code"),
+    ("rlprune/networks/groups.py", "from rlprune.pruning import axes", "room networks imports rlprune.pruning.axes"),
+    ("rlprune/arrays.py", "from rlprune.support import files", "room arrays imports rlprune.support.files"),
     (
-        "rlprune/zoo/huggingface.py",
-        "kind.from_pretrained('x', trust_remote_code=True)",
-        "trust_remote_code can run code",
+        "rlprune/choices/space.py",
+        "if TYPE_CHECKING:\n    from ..plans.plan import PruningPlan",
+        "space.py:2: room choices imports rlprune.plans.plan.PruningPlan of room plans",
     ),
-    ("rlprune/devices/host.py", "import subprocess\nsubprocess.run('x', shell=True)", "shell can run code"),
-    ("experiments/settings/config.py", "import os\nos.system('x')", "os.system can run code"),
 ]
 
 
@@ -213,15 +198,47 @@ def test_a_planted_violation_is_found(tmp_path: Path, place: str, code: str, mes
     assert any(message in fault for fault in all_faults(tmp_path)), all_faults(tmp_path)
 
 
+CIRCLES = [
+    ({"a.py": "from rlprune.tasks import b", "b.py": "from rlprune.tasks.a import x"}, "a, b"),
+    (
+        {
+            "a.py": "from rlprune.tasks import b",
+            "b.py": "if TYPE_CHECKING:\n    from rlprune.tasks.c import x",
+            "c.py": "def late():\n    from .a import y",
+        },
+        "a, b, c",
+    ),
+    (
+        {
+            "low/a.py": "",
+            "low/b.py": "from rlprune.tasks.high.c import x",
+            "high/c.py": "",
+            "high/d.py": "from rlprune.tasks.low.a import x",
+        },
+        "high, low",
+    ),
+    ({"__init__.py": "from . import a", "a.py": "from rlprune.tasks import x"}, "__init__, a"),
+]
+
+
+@pytest.mark.parametrize(("files", "circle"), CIRCLES)
+def test_a_planted_circle_is_found(tmp_path: Path, files: dict[str, str], circle: str) -> None:
+    for place, code in files.items():
+        path = tmp_path / "rlprune" / "tasks" / place
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(code, encoding="utf-8")
+    (fault,) = all_faults(tmp_path)
+    assert f"rlprune.tasks has a circle of {circle}: " in fault
+
+
 ALLOWED = [
     ("rlprune/zoo/timm.py", "import timm"),
     (
         "rlprune/plans/plan.py",
-        "from .errors import PlanError\nfrom rlprune.networks.network import Network\nmodel.eval()",
+        "from ..errors import PlanError\nfrom rlprune.networks.network import Network",
     ),
-    ("envs/pruning.py", "import gymnasium as gym\nfrom . import actions\nfrom rlprune import budget"),
-    ("experiments/settings/config.py", "import yaml\nyaml.safe_load('a: 1')\nfrom rlprune.agents import policy"),
-    ("agents/policy.py", "from safetensors.torch import load\nload(b'')"),
+    ("envs/pruning.py", "import gymnasium as gym\nfrom . import actions\nfrom rlprune.budgets import budget"),
+    ("experiments/settings/problem.py", "import yaml\nfrom rlprune.agents import policy"),
 ]
 
 

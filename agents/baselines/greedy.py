@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.budgets.completion import FITS, IntArray
+from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.arrays import IntArray
+from rlprune.budgets.completion import FITS
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.problem import PruningProblem
 
@@ -31,7 +32,7 @@ class GreedySearcher:
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`. Nothing is drawn at random.
+        """See :class:`rlprune.agents.searcher.Searcher`. Nothing is drawn at random.
 
         Raises:
             ConfigError: fewer episodes than a round needs.

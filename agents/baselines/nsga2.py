@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import optuna
 
 from rlprune.agents.baselines.optuna_search import ends_with, quiet, walked
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.problem import PruningProblem
 
@@ -26,13 +26,13 @@ class NSGA2Searcher:
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`."""
+        """See :class:`rlprune.agents.searcher.Searcher`."""
         return self.search_range([env.problem], episodes, seed, callback)
 
     def search_range(
         self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.RangeSearcher`."""
+        """See :class:`rlprune.agents.searcher.RangeSearcher`."""
         require_episodes(episodes, self, problems)
         log = EpisodeLog(problems[0], callback)
         envs = [LayerPruningEnv(problem) for problem in problems]

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import numpy as np
 import optuna
 
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.problem import Outcome
 
@@ -35,7 +35,7 @@ class OptunaSearcher:
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`."""
+        """See :class:`rlprune.agents.searcher.Searcher`."""
         require_episodes(episodes, self, [env.problem])
         log = EpisodeLog(env.problem, callback)
         with quiet():

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
 
 
@@ -20,7 +20,7 @@ class RandomSearcher:
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`."""
+        """See :class:`rlprune.agents.searcher.Searcher`."""
         require_episodes(episodes, self, [env.problem])
         log = EpisodeLog(env.problem, callback)
         random = np.random.default_rng(seed)

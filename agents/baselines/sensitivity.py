@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from rlprune.agents.proposals import Neighbourhood, climb
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.budgets.completion import FloatArray, IntArray
+from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.problem import PruningProblem
 
@@ -30,7 +30,7 @@ class SensitivitySearcher:
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`.
+        """See :class:`rlprune.agents.searcher.Searcher`.
 
         Raises:
             ConfigError: fewer episodes than two for each group.

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
-from rlprune.budgets.completion import FITS, IntArray
+from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.arrays import IntArray
+from rlprune.budgets.completion import FITS
 from rlprune.choices.choice import Choice, Kind
 from rlprune.choices.space import Space
 from rlprune.envs import LayerPruningEnv
@@ -81,7 +82,7 @@ class ThresholdSearcher:
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`. Nothing is drawn at random."""
+        """See :class:`rlprune.agents.searcher.Searcher`. Nothing is drawn at random."""
         problem = env.problem
         require_episodes(episodes, self, [problem])
         log = EpisodeLog(problem, callback)

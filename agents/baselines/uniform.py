@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rlprune.agents.search import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
 
 
@@ -23,7 +23,7 @@ class UniformSearcher:
     def search(
         self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
-        """See :class:`rlprune.agents.search.Searcher`."""
+        """See :class:`rlprune.agents.searcher.Searcher`."""
         require_episodes(episodes, self, [env.problem])
         log = EpisodeLog(env.problem, callback)
         log.add(env.problem.unsearched[self.name])

@@ -16,9 +16,10 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import Material, load_material
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
-from rlprune.pruning.tables import IMPORTANCES, PruningTables
+from rlprune.pruning.importance import IMPORTANCES
+from rlprune.pruning.tables import PruningTables
 
 SCHEMA = "rlprune-channel-order/1"
 

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.devices import DeviceProfile, Runtime, resolve_device
 from rlprune.devices.meters import choose_meter
 from rlprune.devices.profiling.measuring import Effort
@@ -32,7 +32,7 @@ from rlprune.experiments.benchmarks.latency_promise import NETWORKS
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator, make_problem
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.support.progress import counted
 
 SCHEMA = "rlprune-deployed-speedup/1"

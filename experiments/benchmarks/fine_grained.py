@@ -22,8 +22,10 @@ import numpy as np
 import torch
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budgets.budget import Budget
-from rlprune.choices.space import Decisions, Space
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import Budget
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import WeightsCost
 from rlprune.delivery.delivered import Delivered
 from rlprune.envs import LayerPruningEnv
@@ -33,9 +35,8 @@ from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.fine_grained_report import SCHEMA, draw, print_report
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import costs_of, load_material, make_evaluator
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune
-from rlprune.networks.network import FloatArray, IntArray
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.treatment import PlanTensors
 from rlprune.pruning.weights import WeightRule, global_densities

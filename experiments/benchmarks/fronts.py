@@ -18,8 +18,7 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import Policy, make_searcher, replay, search_range
-from rlprune.budgets.budget import Budget
-from rlprune.budgets.limits import BudgetRange
+from rlprune.budgets.limits import Budget, BudgetRange
 from rlprune.devices import resolve_device
 from rlprune.errors import ConfigError
 from rlprune.evaluation.problem import PruningProblem
@@ -28,7 +27,7 @@ from rlprune.experiments.pipeline.fronts import volumes_of
 from rlprune.experiments.pipeline.measuring_device import fitting_profile
 from rlprune.experiments.pipeline.setup import is_measured, load_material, make_evaluator, make_problem
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 
 SCHEMA = "rlprune-fronts/1"
 
@@ -46,7 +45,7 @@ def run_case(network: str, options: argparse.Namespace) -> list[dict[str, Any]]:
     for seed in range(options.seeds):
         for method in options.methods:
             own = problem.fresh()
-            problems = [own.within([level]) for level in wide.levels(options.levels)]
+            problems = [own.within([level]) for level in wide.budgets(options.levels)]
             result = search_range(make_searcher(method), problems, options.episodes, seed)
             volumes = volumes_of(problems, wide.metric, {method: [episode.outcome for episode in result.episodes]})
             row = {"network": network, "method": method, "seed": seed, "evaluations": result.episodes[-1].evaluations}
@@ -57,7 +56,7 @@ def run_case(network: str, options: argparse.Namespace) -> list[dict[str, Any]]:
 
 def policy_gains(policy: Policy, problem: PruningProblem, wide: BudgetRange, levels: int) -> list[float]:
     """log(divergence of filled / divergence of the policy's plan) at budgets between those of the training."""
-    values = [level.value for level in wide.levels(levels)]
+    values = [level.value for level in wide.budgets(levels)]
     between = [(low + high) / 2 for low, high in itertools.pairwise(values)]
     return [replay(policy, problem.within([Budget(wide.metric, value, wide.low.unit)])).reward for value in between]
 

@@ -18,9 +18,11 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.delivery.onnx.export import Feed, export_onnx_bytes, input_arrays, open_session
+from rlprune.delivery.onnx.export import export_onnx_bytes
 from rlprune.delivery.onnx.few_bits import weight_only_onnx
 from rlprune.delivery.onnx.int8 import quantize_for_timing, quantize_onnx
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import Feed, open_session
 from rlprune.devices.host import LoadWatch, cpu_model
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiling.timing import minima, rounds_for, time_round
@@ -30,7 +32,7 @@ from rlprune.experiments.benchmarks.int8_networks import TRAINED, UNTRAINED, net
 from rlprune.experiments.benchmarks.int8_runs import measured_runs, show_runs
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import load_material
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
 from rlprune.pruning.quantization import (
     Int8Inputs,
@@ -40,8 +42,9 @@ from rlprune.pruning.quantization import (
     measure_ranges,
     storable_layers,
 )
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.batches import batches
+from rlprune.tasks.split import Split
 
 SCHEMA = "rlprune-int8-latency/2"
 BATCH = 100

@@ -8,15 +8,18 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import INT8_BITS
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import LatencyCost
-from rlprune.delivery.onnx.export import export_onnx_bytes, input_arrays
+from rlprune.delivery.onnx.export import export_onnx_bytes
 from rlprune.delivery.onnx.int8 import quantize_for_timing
+from rlprune.delivery.onnx.reading import input_arrays
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiling.timing import minima, rounds_for, time_round
 from rlprune.devices.runtimes.onnx_runtime import OnnxRuntime
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.quantization import int8_layers
 
 RANDOM = 16

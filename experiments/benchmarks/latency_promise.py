@@ -20,6 +20,7 @@ from typing import Any
 import numpy as np
 from scipy.stats import spearmanr
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices import DeviceProfile, Runtime, resolve_device
 from rlprune.devices.meters import choose_meter
 from rlprune.devices.profiles.records import ErrorSummary
@@ -33,7 +34,7 @@ from rlprune.experiments.reports.pictures import LIMIT, save_figure
 from rlprune.experiments.reports.profile_pictures import promise_scatter
 from rlprune.experiments.runs.tables import print_table
 from rlprune.networks import surgery
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 
 SCHEMA = "rlprune-latency-promise/2"

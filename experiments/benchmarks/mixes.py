@@ -19,9 +19,10 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.agents import best_outcomes, make_searcher
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices import Device, DeviceProfile, meter_of, resolve_device
 from rlprune.devices.profiling.measuring import Effort
@@ -36,7 +37,7 @@ from rlprune.experiments.benchmarks.mixes_report import SCHEMA, draw, print_repo
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament import curve
 from rlprune.experiments.pipeline.setup import Material, is_measured, load_material, make_evaluator, make_problem
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.droppable import find_blocks
 

@@ -20,14 +20,14 @@ from typing import Any
 import numpy as np
 
 from rlprune.agents import make_searcher, search_range
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.errors import RlpruneError
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator, make_problem
 from rlprune.experiments.runs.journal import Journal
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 
 SCHEMA = "rlprune-resume/1"
 HEADS = ("network", "method", "evaluations", "search, s", "with journal", "resumed", "resumed, s")

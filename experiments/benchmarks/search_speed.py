@@ -20,15 +20,15 @@ from typing import Any
 import torch
 
 from rlprune.agents import AGENTS, make_searcher
-from rlprune.budgets.budget import Budget
+from rlprune.arrays import IntArray
+from rlprune.budgets.limits import Budget
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.evaluator import BATCH, Evaluator
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.pipeline.setup import in_processes, load_material, make_evaluator, make_problem
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.config import NetworkConfig
-from rlprune.networks.network import IntArray
-from rlprune.pruning.tables import batches
+from rlprune.experiments.settings.problem import NetworkConfig
+from rlprune.tasks.batches import batches
 
 SCHEMA = "rlprune-search-speed/2"
 WARM_UP = 12

@@ -27,18 +27,18 @@ import numpy as np
 
 from rlprune.agents import METHODS, Episode, best_outcomes, make_searcher
 from rlprune.agents.presets import PRESETS
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.devices import resolve_device
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import BudgetError, ConfigError, RlpruneError, unknown_name
-from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator, Key, Quality
+from rlprune.evaluation.evaluator import SEARCH_BATCH, Evaluator, PlanKey, Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.benchmarks.script import run_script
 from rlprune.experiments.benchmarks.tournament_report import SCHEMA, read_cases, write_report
 from rlprune.experiments.pipeline.measuring_device import fitting_profile
 from rlprune.experiments.pipeline.setup import is_measured, load_material, make_evaluator, make_problem
 from rlprune.experiments.runs.result import UNSEARCHED
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.support.files import write_json
 from rlprune.support.threads import torch_threads
@@ -89,11 +89,11 @@ class Case:
 class SharedEvaluator(Evaluator):
     """Looks plans up that other searches of the same case evaluated; counts them all the same."""
 
-    shared: dict[Key, tuple[Quality, float]]
+    shared: dict[PlanKey, tuple[Quality, float]]
     ran = 0.0
     """Seconds that plans took which nobody had evaluated before."""
 
-    def measure(self, key: Key) -> tuple[Quality, float]:
+    def measure(self, key: PlanKey) -> tuple[Quality, float]:
         """See :class:`Evaluator`."""
         if key not in self.shared:
             start = time.perf_counter()
@@ -141,7 +141,7 @@ def run_case(case: Case) -> None:
         except BudgetError as reason:
             write_json(case.path, base | {"impossible": str(reason), "searches": []}, RlpruneError)
             return
-        outcomes: dict[Key, dict[str, float]] = {}
+        outcomes: dict[PlanKey, dict[str, float]] = {}
         searches = []
         for seed in range(case.seeds):
             for method in case.methods:
@@ -151,7 +151,7 @@ def run_case(case: Case) -> None:
 
 
 def _search(
-    case: Case, problem: PruningProblem, method: str, seed: int, outcomes: dict[Key, dict[str, float]]
+    case: Case, problem: PruningProblem, method: str, seed: int, outcomes: dict[PlanKey, dict[str, float]]
 ) -> dict[str, Any]:
     name, _, preset = method.partition("/")
     evaluator = problem.evaluator

@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.errors import RunError
 from rlprune.experiments.reports.pictures import LINES, UNIFORM, new_figure, save_figure
 from rlprune.experiments.runs.tables import markdown, print_table
-from rlprune.networks.network import FloatArray
 from rlprune.support.files import read_json, write_atomic
 
 SCHEMA = "rlprune-tournament/1"

@@ -1,4 +1,4 @@
-"""The command line, one file per verb.
+"""The command line.
 
 Exit codes: 0 done, 1 a claim of a validated run differs or a member of a study is not complete, 2 a setting or an input
 is wrong (one line on stderr), 130 interrupted.
@@ -7,47 +7,18 @@ is wrong (one line on stderr), 130 interrupted.
 from __future__ import annotations
 
 import contextlib
-import importlib
 import io
 import json
-import os
 import shlex
 import sys
-from collections.abc import Callable, Sequence
-from typing import Protocol
+from collections.abc import Sequence
 
-from rlprune.errors import ConfigError, RlpruneError, unknown_name
-from rlprune.experiments.runs.interruption import stopping_on_sigterm
+from rlprune.errors import ConfigError
+from rlprune.experiments.cli.parser import parse
+from rlprune.experiments.cli.verbs import VERBS
+from rlprune.experiments.runs.ending import OK, WRONG, guarded
+from rlprune.experiments.settings.options import check_known
 from rlprune.support.files import require_text
-
-VERBS = {
-    "demo": "the whole job on a small network that ships with the project, within three minutes",
-    "inspect": "tell what can be pruned in a network, and why the rest cannot",
-    "devices": "tell what this machine can run, and what it can measure with",
-    "profile": "measure latency and energy of pruned networks on this device",
-    "train": "train an agent to prune a network within a budget",
-    "search": "search for a plan with any method, learning or not",
-    "sweep": "run what is missing of a study; exit code 1 where a member failed or is not complete",
-    "compare": "put finished runs side by side",
-    "front": "weigh accuracy, latency, energy and more of all plans of finished runs, and choose one",
-    "replay": "walk a learned policy over another network",
-    "apply": "prune a network as a plan says, and export it",
-    "report": "make the report and the pictures of a run again",
-    "validate": "measure again what a run claims (exit code 0: all that can be checked holds, 1: a claim differs)",
-}
-OK, WRONG, INTERRUPTED = 0, 2, 130
-
-
-class Answer(Protocol):
-    """What a verb hands back."""
-
-    def as_dict(self) -> dict[str, object]:
-        """One JSON object."""
-        ...
-
-    def show(self) -> None:
-        """Print it for people, on stdout."""
-        ...
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,24 +34,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     return guarded(lambda: _main(arguments))
 
 
-def guarded(work: Callable[[], int]) -> int:
-    """The exit code of ``work``; what went wrong is told in one line on stderr."""
-    try:
-        with stopping_on_sigterm():
-            return work()
-    except RlpruneError as reason:
-        print(f"rlprune: {' '.join(str(reason).split())}", file=sys.stderr)
-        return WRONG
-    except KeyboardInterrupt as reason:
-        print(" ".join(["rlprune: interrupted.", *map(str, reason.args)]), file=sys.stderr)
-        return INTERRUPTED
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return OK
-    except SystemExit as reason:  # how the parser ends after --help
-        return reason.code if isinstance(reason.code, int) else OK
-
-
 def _main(arguments: list[str]) -> int:
     if not arguments or arguments[0] in ("-h", "--help"):
         print(_usage())
@@ -92,14 +45,12 @@ def _main(arguments: list[str]) -> int:
         return OK
     for argument in arguments:
         require_text(argument, ConfigError)
-    verb, *rest = arguments
-    if verb not in VERBS:
-        raise ConfigError(unknown_name("verb", verb, VERBS))
-    module = importlib.import_module(f"rlprune.experiments.cli.{verb}")
-    command = shlex.join(["rlprune", *arguments])
-    config, as_json = _settings(verb, module, rest)
+    name, *rest = arguments
+    check_known("verb", [name], VERBS)
+    verb = VERBS[name]
+    config, as_json = parse(verb, rest)
     with contextlib.redirect_stdout(sys.stderr):  # whatever a library prints, stdout is for the answer
-        answer: Answer = module.run(config, command)
+        answer = verb.run(config, shlex.join(["rlprune", *arguments]))
     if as_json:
         print(json.dumps(answer.as_dict(), allow_nan=False))
     else:
@@ -108,15 +59,9 @@ def _main(arguments: list[str]) -> int:
     return code
 
 
-def _settings(verb: str, module: object, arguments: Sequence[str]) -> tuple[object, bool]:
-    from rlprune.experiments.cli.arguments import parse
-
-    return parse(verb, module.CONFIG, VERBS[verb].capitalize() + ".", module.EXAMPLE, arguments)  # type: ignore[attr-defined]
-
-
 def _usage() -> str:
     width = max(map(len, VERBS))
-    lines = [f"  {verb:<{width}}  {summary}" for verb, summary in VERBS.items()]
+    lines = [f"  {name:<{width}}  {verb.summary}" for name, verb in VERBS.items()]
     return "\n".join(
         [
             "usage: rlprune VERB [flags]",

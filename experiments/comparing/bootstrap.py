@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.stats import bootstrap, permutation_test
 
-from rlprune.networks.network import FloatArray
+from rlprune.arrays import FloatArray
 
 DRAWS = 10_000
 """Of the bootstrap; and of signs, where they can be turned in more ways."""

@@ -16,7 +16,7 @@ from rlprune.experiments.runs.conditions import Conditions, differences, key_of
 from rlprune.experiments.runs.finished import FinishedRun, told_as_malformed
 from rlprune.experiments.runs.ranking import Standing, best_first
 from rlprune.experiments.runs.result import DENSE, UNSEARCHED
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())
 SEEDLESS = (DENSE, *UNSEARCHED)

@@ -35,7 +35,7 @@ from rlprune.experiments.runs.finished import FinishedRun, read_runs, told_as_ma
 from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.runs.tables import print_table, wrapped
 from rlprune.experiments.runs.verdict import listed, reason
-from rlprune.experiments.settings.run_config import CompareConfig
+from rlprune.experiments.settings.verb_configs import CompareConfig
 from rlprune.support.files import write_atomic, write_json
 from rlprune.support.records import as_plain
 

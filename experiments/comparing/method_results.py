@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.errors import RunError
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.runs.result import FILLED, POLICY_ALONE, Row
-from rlprune.networks.network import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlprune.agents import AGENTS
+from rlprune.arrays import FloatArray
 from rlprune.envs.plan_figure import new_figure
 from rlprune.experiments.comparing.common_front import CommonFront, PricedPlan
 from rlprune.experiments.comparing.comparable import ComparableRuns, Line
 from rlprune.experiments.presenting.styles import FIXED, Style, cost_axis, in_percent, legend_below, styles_of
 from rlprune.experiments.runs.result import DENSE, POLICY_ALONE
-from rlprune.networks.network import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

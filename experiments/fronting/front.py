@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.errors import RunError
 from rlprune.evaluation.pareto import FLAT, Knee, contributions, hypervolume, knee, repeated_columns, undominated
 from rlprune.experiments.fronting.objectives import losses_of, reference_of
 from rlprune.experiments.fronting.plans import Plan
-from rlprune.networks.network import FloatArray, IntArray
 
 MOST_BEST = {2: 3_000, 3: 600, 4: 300, 5: 100}
 """Plans of a front whose volume is computed, by objectives: it takes seconds for so many, and much longer for more."""

@@ -32,8 +32,8 @@ from rlprune.experiments.fronting.plans import (
 from rlprune.experiments.runs.conditions import DEVICE, SCENE, differences
 from rlprune.experiments.runs.finished import FinishedRun, read_runs, told_as_malformed
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.settings.options import parse_preferences
-from rlprune.experiments.settings.run_config import FrontConfig
+from rlprune.experiments.settings.parsing import parse_preferences
+from rlprune.experiments.settings.verb_configs import FrontConfig
 
 MOST_PLANS = 200_000
 

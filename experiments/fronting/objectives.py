@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.budgets.limits import cost_name
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.experiments.runs.result import Row
-from rlprune.networks.network import FloatArray
 
 SCORE, DIVERGENCE = "accuracy", "divergence"
 TIMED = ("latency", "latency_p99", "energy")
@@ -65,8 +65,8 @@ class Objective:
     def as_dict(self) -> dict[str, object]:
         """Plain values; the unit is that of values in files."""
         better = "more" if self.name == SCORE else "less"
-        unit = self.column.removeprefix(self.name).removeprefix("_") if self.is_cost else ""
-        return {"name": self.name, "unit": unit or None, "better": better, "reference_loss": REFERENCE}
+        unit = {"ms": "ms", "mJ": "mJ", "kB": "bytes"}.get(self.unit)
+        return {"name": self.name, "unit": unit, "better": better, "reference_loss": REFERENCE}
 
 
 def _p99(row: Row) -> float | None:

@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.envs.plan_figure import new_figure, plain
 from rlprune.evaluation.pareto import scaled
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
 from rlprune.experiments.fronting.plans import SEARCHED, Plan
 from rlprune.experiments.presenting.styles import BLACK, BLUE, ORANGE, VERMILION, in_percent, legend_below
-from rlprune.networks.network import FloatArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -13,7 +13,8 @@ from rlprune.errors import RunError
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE, TIMED
 from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.runs.result import DENSE, UNSEARCHED, Row, finalist_name
-from rlprune.plans.plan import Decision, PruningPlan
+from rlprune.plans.decision import Decision
+from rlprune.plans.plan import PruningPlan
 
 MEASURED, SEARCHED = "measured", "searched"
 FINAL = "final plan"

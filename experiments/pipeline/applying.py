@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rlprune.arrays import IntArray
 from rlprune.delivery.compact.file import data_bytes
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices import meter_of, resolve_device
@@ -24,8 +25,7 @@ from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.runs.result import Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.runs.tables import print_rows
-from rlprune.experiments.settings.run_config import ApplyConfig
-from rlprune.networks.network import IntArray
+from rlprune.experiments.settings.verb_configs import ApplyConfig
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.files import write_json
 from rlprune.support.records import as_plain

@@ -7,11 +7,12 @@ from pathlib import Path
 
 from rlprune.delivery.compact.file import data_bytes, verify_compact
 from rlprune.delivery.delivered import Delivered
-from rlprune.delivery.onnx.export import initializers, verify_onnx
+from rlprune.delivery.onnx.reading import initializers
+from rlprune.delivery.onnx.verifying import verify_onnx
 from rlprune.errors import DeviceError, NetworkError, RunError
+from rlprune.experiments.pipeline.reasons import alike
 from rlprune.experiments.pipeline.scoring import weights
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, TENSORS
-from rlprune.experiments.settings.reasons import alike
 from rlprune.networks.network import Network
 from rlprune.support.files import write_atomic
 from rlprune.tasks import Split

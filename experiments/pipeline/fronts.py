@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from rlprune.agents import Policy, replay
-from rlprune.budgets.budget import Budget, cost_name
+from rlprune.arrays import FloatArray
 from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import Budget, cost_name
 from rlprune.evaluation.pareto import dominated, nearest
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.evaluation.range_plane import RangePlane
@@ -20,9 +21,8 @@ from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_can
 from rlprune.experiments.pipeline.searching import Finalist, Search, finalists, ranked, role_of
 from rlprune.experiments.runs.result import POLICY_ALONE, UNSEARCHED, Front, StatedPoint
 from rlprune.experiments.runs.verdict import hypervolume_text
-from rlprune.experiments.settings.options import parse_preferences
-from rlprune.experiments.settings.run_config import TrainConfig
-from rlprune.networks.network import FloatArray
+from rlprune.experiments.settings.parsing import parse_preferences
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.plans.plan import PruningPlan
 
 FINALISTS = 2
@@ -62,7 +62,7 @@ class FrontJob(Job):
         wide = config.budget_range()
         assert wide is not None  # the job is chosen by it
         others = list(problem.planner.budgets[1:])
-        return [problem.within([level, *others]) for level in wide.levels(config.levels)]
+        return [problem.within([level, *others]) for level in wide.budgets(config.levels)]
 
     def _candidates(self, searches: dict[str, Search]) -> list[Candidate]:
         """Dense, and every method's best plan at every budget."""

@@ -20,12 +20,15 @@ from rlprune.experiments.pipeline.inspecting_blocks import (
     describe_blocks,
 )
 from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.pipeline.reasons import alike, grouped, listed
 from rlprune.experiments.pipeline.setup import make_network
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.commands import WIDTHS, command, flag, flags
-from rlprune.experiments.settings.config import InspectConfig
-from rlprune.experiments.settings.reasons import alike, grouped, listed
-from rlprune.networks.network import Attribute, Group, Network
+from rlprune.experiments.settings.commands import WIDTHS, command
+from rlprune.experiments.settings.options import changed_words, words_of
+from rlprune.experiments.settings.verb_configs import InspectConfig
+from rlprune.networks.groups import Group
+from rlprune.networks.network import Network
+from rlprune.networks.record import Attribute
 from rlprune.support.files import read_json, write_json
 from rlprune.support.threads import torch_threads
 from rlprune.tasks import load_task
@@ -189,8 +192,8 @@ def _hints(result: dict[str, Any], config: InspectConfig, task: str | None) -> l
             "tensor's shape there (x.shape[1], -1), and the layer becomes free."
         )
     layer = result["groups"][0]["name"]
-    ignore, only = (shlex.join(flag(name, layer)) for name in ("ignore", "only"))
-    some = shlex.join(flag("rule", f"{layer}: multiple=16 minimum=0.5"))
+    ignore, only = (shlex.join(words_of(name, layer)) for name in ("ignore", "only"))
+    some = shlex.join(words_of("rule", f"{layer}: multiple=16 minimum=0.5"))
     return [
         *hints,
         f"Choose: {ignore} leaves its group whole, {only} prunes no other; --minimum 0.25 for all groups, {some} for "
@@ -206,7 +209,7 @@ def _train(config: InspectConfig, task: str | None) -> str:
             "a training also needs data and a metric. Write a function that returns a task, which the README shows, "
             "and name it as --task MODULE:FUNCTION."
         )
-    words = ["--network", config.network, *flag("task", task), *flags(config, "data_dir", *WIDTHS)]
+    words = ["--network", config.network, *words_of("task", task), *changed_words(config, "data_dir", *WIDTHS)]
     return command("train", *words, "--budget", "macs=0.5")
 
 

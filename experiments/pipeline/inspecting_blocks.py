@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from rlprune.errors import RlpruneError
-from rlprune.experiments.settings.config import InspectConfig
-from rlprune.experiments.settings.reasons import grouped
+from rlprune.experiments.pipeline.reasons import grouped
+from rlprune.experiments.settings.verb_configs import InspectConfig
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.blocks import macs_without, params_without
 from rlprune.pruning.blocks.depth import block_errors

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 
 from rlprune.agents import AGENTS, Episode, Searcher, make_searcher
-from rlprune.agents.search import require_episodes
+from rlprune.agents.searcher import require_episodes
 from rlprune.devices import Device, DeviceProfile
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.pipeline import outputs
@@ -34,7 +34,7 @@ from rlprune.experiments.runs.result import UNSEARCHED, Result
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RunFolder
 from rlprune.experiments.settings import commands
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.plans.plan import PruningPlan
 
 

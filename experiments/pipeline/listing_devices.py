@@ -8,12 +8,13 @@ from typing import Any
 
 import torch
 
-from rlprune.devices.catalogue import CATALOGUE, DEFAULTS, Entry
+from rlprune.devices.catalogue import CATALOGUE, DEFAULTS, KnownDevice
 from rlprune.devices.host import cpu_model, current_load, operating_system, usable_cores
 from rlprune.devices.meters import ASSUMED_WATTS, PowerMeter, PowerModel, meters_of
 from rlprune.devices.ready import ready_files, ready_names
 from rlprune.devices.sources import READY, ReadyProfiles
 from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.settings.verb_configs import DevicesConfig
 
 SCHEMA = "rlprune-devices/1"
 TITLES = {"meters": "Meters", "timers": "Timers", "ready": "Ready profiles, of other machines"}
@@ -51,7 +52,7 @@ class DevicesAnswer:
                 print(f"- {item['text']}")
 
 
-def find_devices() -> DevicesAnswer:
+def find_devices(config: DevicesConfig) -> DevicesAnswer:
     """Ask every runtime and meter whether it can be used here."""
     return DevicesAnswer(
         {
@@ -75,7 +76,7 @@ def _ready(name: str) -> dict[str, Any]:
     return {"name": f"{READY}{name}", "device": source.device, "networks": networks, "text": text}
 
 
-def _device(entry: Entry) -> dict[str, Any]:
+def _device(entry: KnownDevice) -> dict[str, Any]:
     runtime = entry.make(1, 1, "float32")
     reason, identity = runtime.available(), runtime.identity
     return {

@@ -24,8 +24,7 @@ from rlprune.experiments.pipeline.device_facts import DeviceFacts, facts_here, f
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.scoring import Candidate
 from rlprune.experiments.pipeline.setup import is_measured
-from rlprune.experiments.settings.config import ProblemConfig
-from rlprune.experiments.settings.options import in_seconds
+from rlprune.experiments.settings.problem import ProblemConfig
 from rlprune.networks.network import Network
 
 LEEWAY, QUICK_ROUNDS = 1.1, 6
@@ -140,7 +139,7 @@ def effort_of(config: ProblemConfig) -> Effort:
         checks=config.profile_checks,
         samples=config.profile_samples,
         bound=config.profile_bound,
-        limit_s=in_seconds(config.profile_minutes),
+        limit_s=config.profile_limit_s,
         seed=config.seed,
     )
 
@@ -203,7 +202,7 @@ def measure(
         dense_latency_ms=dense,
         meter=meter,
         progress=True,
-        limit_s=in_seconds(config.profile_minutes),
+        limit_s=config.profile_limit_s,
     )
     for item, timing in zip(pruned, timings.plans, strict=True):
         _fill(item, timing)

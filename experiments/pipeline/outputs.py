@@ -9,7 +9,7 @@ from typing import Any
 from msgspec.structs import replace
 
 from rlprune.agents.replay import action_spread, replayed_plan
-from rlprune.budgets.budget import cost_name
+from rlprune.budgets.limits import cost_name
 from rlprune.devices import DeviceProfile
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.evaluation.resampling import LEVEL, SEED, draws_of
@@ -41,7 +41,7 @@ from rlprune.experiments.runs.result import (
 from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.records import as_record
 from rlprune.tasks.base import APART

@@ -29,9 +29,9 @@ from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.setup import Material, load_material
 from rlprune.experiments.reports.profile_pictures import draw_profile, profile_plans
 from rlprune.experiments.runs.tables import print_facts
-from rlprune.experiments.settings.commands import DATA, DECISIONS, WIDTHS, command, flag, flags
-from rlprune.experiments.settings.device_config import ProfileConfig
-from rlprune.experiments.settings.options import in_seconds
+from rlprune.experiments.settings.commands import DATA, DECISIONS, WIDTHS, command
+from rlprune.experiments.settings.options import changed_words, words_of
+from rlprune.experiments.settings.verb_configs import ProfileConfig
 from rlprune.networks.network import Network
 from rlprune.support.files import read_json
 from rlprune.support.threads import torch_threads
@@ -121,7 +121,7 @@ class LayerProfileAnswer:
             "error, whole networks": f"{profile.network_error} on {profile.network_error.plans} plans never measured",
         }
         print_facts("Profile of layer kinds", facts)
-        words = ("--network", "digits-resnet", *flag("device", self.path), "--budget", "latency=0.5")
+        words = ("--network", "digits-resnet", *words_of("device", self.path), "--budget", "latency=0.5")
         print(f"Use it, with any network: {command('train', *words)}")
 
 
@@ -213,10 +213,10 @@ def _smallest(profile: DeviceProfile, asked: Space) -> float:
 def _use(config: ProfileConfig, material: Material, smallest: float) -> str:
     """The command that trains with the profile, at a budget that can be met; or what one lacks for it."""
     if material.known_task is None:
-        return f"with {shlex.join(flag('device', config.out))}. A training also needs a task: name one with --task."
+        return f"with {shlex.join(words_of('device', config.out))}. A training also needs a task: name one with --task."
     budget = 0.5 if smallest < 0.4 else math.ceil(50 * (1 + smallest)) / 100
-    settings = flags(config, *DATA, *WIDTHS, *DECISIONS, "threads")
-    words = ["--network", config.network, *settings, *flag("device", config.out), "--budget", f"latency={budget:g}"]
+    settings = changed_words(config, *DATA, *WIDTHS, *DECISIONS, "threads")
+    words = ["--network", config.network, *settings, *words_of("device", config.out), "--budget", f"latency={budget:g}"]
     return command("train", *words)
 
 
@@ -240,7 +240,7 @@ def effort_of(config: ProfileConfig) -> Effort:
         checks=config.checks,
         samples=config.samples,
         bound=config.bound,
-        limit_s=in_seconds(config.minutes),
+        limit_s=config.limit_s,
         window_s=config.window,
         seed=config.seed,
     )
@@ -256,7 +256,7 @@ def _measure_layers(config: ProfileConfig, device: Device, progress: Progress) -
         seed=config.seed,
         path=config.out,
         progress=True,
-        limit_s=in_seconds(config.minutes),
+        limit_s=config.limit_s,
     )
     return LayerProfileAnswer(profile, config.out)
 

@@ -26,8 +26,8 @@ from rlprune.experiments.runs.result import LEARNED
 from rlprune.experiments.runs.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.runs.verdict import Case, verdict
-from rlprune.experiments.settings.run_config import ReplayConfig, TrainConfig
 from rlprune.experiments.settings.trust import refuse_code
+from rlprune.experiments.settings.verb_configs import ReplayConfig, TrainConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.files import write_json

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from safetensors.torch import save
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.delivery.compact.file import data_bytes
 from rlprune.delivery.delivered import Delivered
 from rlprune.evaluation.evaluator import Evaluator, Quality
@@ -21,7 +22,7 @@ from rlprune.experiments.runs.details import Splits, splits_of
 from rlprune.experiments.runs.ranking import standings
 from rlprune.experiments.runs.result import Row
 from rlprune.networks.inputs import as_batch
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.tasks.measures import Details
 
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from rlprune.agents import Episode, Policy, Searcher, best_outcomes, search_range
-from rlprune.budgets.budget import format_cost
+from rlprune.budgets.limits import format_cost
 from rlprune.errors import RewardError, RunError
 from rlprune.evaluation.evaluator import Evaluator, Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import nn
 
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Choice
 from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
@@ -20,11 +20,11 @@ from rlprune.evaluation.batchnorm_choice import StatisticsChoice
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.evaluation.workers import ParallelEvaluator, Workers
+from rlprune.experiments.pipeline.reasons import alike, listed, told
 from rlprune.experiments.runs.result import StatedChoice
 from rlprune.experiments.runs.verdict import few_plans
-from rlprune.experiments.settings.config import NetworkConfig
-from rlprune.experiments.settings.reasons import alike, listed, told
-from rlprune.experiments.settings.width_rules import REST
+from rlprune.experiments.settings.parsing import REST
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.inputs import call
 from rlprune.networks.network import Network
 from rlprune.networks.outputs import everything, names_of, whole_for

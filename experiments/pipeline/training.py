@@ -10,7 +10,8 @@ from functools import partial
 from pathlib import Path
 
 from rlprune.agents import METHODS, TUNABLE
-from rlprune.budgets.budget import Budget, BudgetPlanner
+from rlprune.budgets.limits import Budget
+from rlprune.budgets.planner import BudgetPlanner
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
@@ -49,9 +50,10 @@ from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PROFILE, RESUMABLE, RunFolder
 from rlprune.experiments.runs.versions import versions
 from rlprune.experiments.settings import commands
-from rlprune.experiments.settings.config import ProblemConfig, check_known
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.options import check_known, words_of
+from rlprune.experiments.settings.problem import ProblemConfig
 from rlprune.experiments.settings.trust import refuse_code
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.support.threads import torch_threads
 
 
@@ -139,7 +141,7 @@ class _Session:
             if profile is None and needs_profile(config.budgets(), config.reward):
                 run = stack.enter_context(self._open(cost))
                 profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
-                words = shlex.join(commands.flag("device", run.path / PROFILE))
+                words = shlex.join(words_of("device", run.path / PROFILE))
                 progress.note(f"Other runs can use this profile: {words}")
             needed = needs_profile(config.budgets(), config.reward)
             if profile is not None and needed and lacks_mixes(profile, material.space):

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from rlprune.arrays import IntArray
 from rlprune.experiments.reports.pictures import new_figure, plain, save_figure
 from rlprune.experiments.reports.report_details import CONFUSION, PICTURED, compared
 from rlprune.experiments.runs.result import Result
-from rlprune.networks.network import IntArray
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -7,13 +7,13 @@ from typing import Protocol
 
 import numpy as np
 
-from rlprune.agents.search import Episode
-from rlprune.budgets.budget import cost_name
+from rlprune.agents.searcher import Episode
+from rlprune.arrays import FloatArray
+from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.pareto import hypervolume, undominated
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.evaluation.range_plane import RangePlane
 from rlprune.experiments.fronting.objectives import SCORE, default_objectives, losses_of, reference_of
-from rlprune.networks.network import FloatArray
 
 Scalars = dict[str, float]
 OBJECTIVE_VOLUME = "run/hypervolume_of_objectives"

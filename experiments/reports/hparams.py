@@ -7,8 +7,8 @@ from typing import Any
 
 from rlprune.agents import TUNABLE
 from rlprune.experiments.runs.result import Result, Row
-from rlprune.experiments.settings.config import as_dict
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.options import as_dict
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 HParam = bool | str | float | int
 PLACES = ("out", "resume", "data_dir", "agent", "baselines")

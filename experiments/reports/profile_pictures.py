@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import ErrorSummary
 from rlprune.devices.profiling.plans import at_levels
 from rlprune.experiments.reports.pictures import DENSE, LEARNED, LIMIT, OTHERS, UNIFORM, new_figure, save_figure
 from rlprune.experiments.runs.result import MixedPlans, ProfilePlans, Surface
-from rlprune.networks.network import FloatArray, Network
+from rlprune.networks.network import Network
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -14,7 +14,7 @@ from rlprune.experiments.reports.tensorboard import EpisodeWriter
 from rlprune.experiments.runs.result import Result, Row
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.runs.tables import markdown_rows
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 
 def write_summaries(run: RunFolder, config: TrainConfig, result: Result, writers: Mapping[str, EpisodeWriter]) -> None:

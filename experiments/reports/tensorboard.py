@@ -9,7 +9,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
-from rlprune.agents.search import Episode
+from rlprune.agents.searcher import Episode
 from rlprune.evaluation.problem import Outcome
 from rlprune.experiments.reports.curves import Curves, Scalars
 from rlprune.experiments.reports.hparams import HParam

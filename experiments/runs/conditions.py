@@ -10,7 +10,7 @@ from typing import Any
 
 from rlprune.experiments.runs.columns import score_text
 from rlprune.experiments.runs.result import Result, Row
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 Conditions = dict[str, Any]
 SPLITS = ("calibration", "validation", "test")

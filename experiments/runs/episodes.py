@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import numpy.typing as npt
 
-from rlprune.agents.search import Episode
-from rlprune.budgets.budget import cost_name
+from rlprune.agents.searcher import Episode
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import cost_name
 from rlprune.errors import RunError
 from rlprune.experiments.runs.tables import csv_text
 from rlprune.support.files import read_text
@@ -50,10 +50,10 @@ def _row(episode: Episode) -> dict[str, object]:
 class EpisodeTable:
     """A table read back: one array a column, all ``[episodes]``; ``widths`` is ``int64 [episodes, G]``."""
 
-    columns: dict[str, npt.NDArray[np.float64]]
-    widths: npt.NDArray[np.int64]
+    columns: dict[str, FloatArray]
+    widths: IntArray
 
-    def __getitem__(self, name: str) -> npt.NDArray[np.float64]:
+    def __getitem__(self, name: str) -> FloatArray:
         return self.columns[name]
 
     def place_of(self, levels: Sequence[int]) -> int | None:
@@ -82,7 +82,7 @@ def read_csv(path: Path) -> EpisodeTable:
     return EpisodeTable(columns, widths)
 
 
-def _check(columns: dict[str, npt.NDArray[np.float64]]) -> None:
+def _check(columns: dict[str, FloatArray]) -> None:
     missing = [name for name in FIXED if name not in columns and name != "widths"]
     if missing:
         raise ValueError(f"it lacks {', '.join(missing)}")

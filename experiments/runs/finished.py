@@ -16,7 +16,7 @@ from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.free_folder import STATUS
 from rlprune.experiments.runs.result import DENSE, MALFORMED, Result, Row, StatedPoint
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 
 @dataclass(frozen=True, eq=False)

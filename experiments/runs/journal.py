@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from rlprune.errors import RunError
-from rlprune.evaluation.evaluator import Key, Measured, Quality
+from rlprune.evaluation.evaluator import Measurement, PlanKey, Quality
 from rlprune.support.files import read_bytes
 
 SCHEMA = "rlprune-journal/1"
@@ -43,8 +43,8 @@ class Entry:
     """
 
     search: str
-    plan: Key
-    measured: Measured
+    plan: PlanKey
+    measured: Measurement
     elapsed: float
     time: float
 
@@ -165,13 +165,13 @@ class SearchMemory:
     def __len__(self) -> int:
         return len(self._left)
 
-    def recall(self, keys: Sequence[Key]) -> list[Measured]:
+    def recall(self, keys: Sequence[PlanKey]) -> list[Measurement]:
         """What the journal holds of the first of these plans.
 
         Raises:
             RunError: it holds another plan at this place: the search does not repeat itself.
         """
-        found: list[Measured] = []
+        found: list[Measurement] = []
         for key in keys[: len(self._left)]:
             entry = self._left.popleft()
             if entry.plan != key:
@@ -185,7 +185,7 @@ class SearchMemory:
             found.append(entry.measured)
         return found
 
-    def record(self, key: Key, measured: Measured) -> None:
+    def record(self, key: PlanKey, measured: Measurement) -> None:
         """Write what was measured now."""
         self._journal.add(Entry(self._search, key, measured, self.clock(), time.time()))
 

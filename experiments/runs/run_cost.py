@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_type_hints
 
 from rlprune.devices.meters import PowerMeter, meters_of
 from rlprune.devices.meters.base import EnergyCounter
@@ -137,7 +137,7 @@ def read_sessions(path: Path) -> list[Session]:
 
 
 def _is_session(item: Any) -> bool:
-    kinds = {"started": "str", "seconds": "float", "cpu_seconds": "float", "energy_j": "float | None", "ended": "str"}
+    kinds = get_type_hints(Session)
     if not isinstance(item, dict) or item.keys() != kinds.keys():
         return False
     if not all(fits(item[name], kind) for name, kind in kinds.items()) or item["ended"] not in ENDINGS:

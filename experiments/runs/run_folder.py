@@ -18,9 +18,9 @@ from rlprune.errors import RunError
 from rlprune.experiments.runs.free_folder import STATUS, check_free
 from rlprune.experiments.runs.result import Result, read_result
 from rlprune.experiments.settings import commands
-from rlprune.experiments.settings.config import as_dict, from_dict
-from rlprune.experiments.settings.run_config import CONFIG, TrainConfig
-from rlprune.experiments.settings.yaml_file import read_yaml
+from rlprune.experiments.settings.options import as_dict, from_dict
+from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.settings.yaml_file import CONFIG, read_yaml
 from rlprune.support.files import (
     plain_name,
     read_json,

@@ -22,7 +22,6 @@ PACKAGES = (
     "optuna",
     "safetensors",
     "tensorboard",
-    "jsonargparse",
 )
 
 

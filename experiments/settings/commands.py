@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import dataclasses
 import shlex
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from rlprune.errors import RlpruneError, RunError
-from rlprune.experiments.settings.config import NetworkConfig, from_dict
-from rlprune.experiments.settings.options import default_of, flag_of
-from rlprune.experiments.settings.run_config import CONFIG, TrainConfig
-from rlprune.experiments.settings.yaml_file import read_yaml
-from rlprune.support.user_code import is_reference
-from rlprune.zoo.sources import SOURCES
+from rlprune.experiments.settings.options import changed_words, from_dict, words_of
+from rlprune.experiments.settings.problem import NetworkConfig
+from rlprune.experiments.settings.trust import code_of
+from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.settings.yaml_file import CONFIG, read_yaml
 
 WIDTHS = ("ignore", "only", "multiple", "minimum", "rule")
 DECISIONS = ("decide", "density", "pattern", "removed", "bits", "exclude")
@@ -32,31 +29,6 @@ def tensorboard(folder: Path) -> str:
     return shlex.join(["tensorboard", "--logdir", str(folder)])
 
 
-def flags(settings: Any, *names: str) -> list[str]:
-    """The words that give those of the settings ``names`` that are not at their defaults."""
-    fields = {field.name: field for field in dataclasses.fields(settings)}
-    given = [name for name in names if getattr(settings, name) != default_of(fields[name])]
-    return [word for name in given for word in flag(name, getattr(settings, name))]
-
-
-def flag(name: str, value: Any) -> list[str]:
-    """The words that give one setting; of a list, one flag for each of its values."""
-    if value is True:
-        return [flag_of(name)]
-    if isinstance(value, list):
-        return [word for item in value for word in flag(name, item)]
-    text = str(value)
-    return [f"{flag_of(name)}={text}"] if text.startswith("-") else [flag_of(name), text]
-
-
-def code_of(settings: NetworkConfig) -> Iterator[tuple[str, str]]:
-    """Setting and name of what ``module:function`` stands for in the settings of a run."""
-    if settings.network.partition(":")[0] not in SOURCES and is_reference(settings.network):
-        yield "network", settings.network
-    if settings.task is not None and is_reference(settings.task):
-        yield "task", settings.task
-
-
 def resume(run: Path, settings: NetworkConfig | None = None) -> str:
     """The command that goes on with a run; its settings are read where they are not given."""
     found = _settings_of(run) if settings is None else settings
@@ -65,8 +37,9 @@ def resume(run: Path, settings: NetworkConfig | None = None) -> str:
 
 def of_run(run: Path, settings: TrainConfig, budgets: Sequence[str], policy: bool) -> list[str]:
     """What can be done with a finished run; ``policy``: whether it has one to replay."""
-    network, code, place = ["--network", settings.network, *flags(settings, *DATA, "seed")], _named(settings), str(run)
-    replay = [command("replay", place, *code, *flag("budget", list(budgets)))] if policy else []
+    place, code = str(run), _named(settings)
+    network = ["--network", settings.network, *changed_words(settings, *DATA, "seed")]
+    replay = [command("replay", place, *code, *words_of("budget", list(budgets)))] if policy else []
     return [
         command("validate", place, *code),
         command("apply", str(run / "plan.json"), *network, "--out", f"{place}-pruned"),
@@ -79,7 +52,7 @@ def of_run(run: Path, settings: TrainConfig, budgets: Sequence[str], policy: boo
 
 def _named(settings: NetworkConfig) -> list[str]:
     """Whose code is run must be said again for every run folder; see :mod:`rlprune.experiments.settings.trust`."""
-    return [word for name, value in code_of(settings) for word in flag(name, value)]
+    return [word for name, value in code_of(settings).items() for word in words_of(name, value)]
 
 
 def _settings_of(run: Path) -> NetworkConfig:

@@ -1,33 +1,191 @@
-"""Fields of settings with their help texts, and checks of their values."""
+"""Settings as typed fields: what the command line and files know of each, and which values it may have."""
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
-from collections.abc import Sequence
-from dataclasses import MISSING, Field, field
-from typing import Any, TypeVar
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import MISSING, dataclass, field
+from types import NoneType, UnionType
+from typing import Any, TypeVar, get_args, get_type_hints
 
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.support.files import LARGEST
 
 T = TypeVar("T")
-MOST = {"threads": 1024, "workers": 1024, "levels": 1001, "seed": 2**64}
-"""Of settings that cost memory or processes, at most; the seed is checked by itself."""
+S = TypeVar("S", bound="Settings")
+Check = Callable[[str, Any], object]
+"""Raises a ConfigError where a value is out of range; the text is what the message begins with, such as the flag."""
+
+TARGET, SEARCH, RULES, PROFILING, OUTPUT = "Target", "Search", "Pruning rules", "Profiling", "Output"
+SETTINGS = "Settings"
+GROUPS = (SETTINGS, TARGET, SEARCH, RULES, PROFILING, OUTPUT)
+"""In which help lists flags, in this order."""
+WORDS = {list[str]: "a list of texts", bool: "true or false", int: "a whole number", float: "a number", str: "text"}
 
 
-def described(text: str, *, positional: bool = False) -> dict[str, Any]:
-    """Metadata of a field: the help text that the command line shows, and whether it needs no flag."""
-    return {"help": text, "positional": positional}
+@dataclass(frozen=True)
+class Option:
+    """One setting of a configuration class.
+
+    Attributes:
+        name: of the field.
+        kind: its type: str, int, float, bool or list[str], where ``optional`` also None.
+        optional: whether None is a value.
+        default: its value where nothing is said.
+        help: what it means.
+        otherwise: what holds where nothing is said, where the default does not tell.
+        group: where ``--help`` lists it.
+        first: whether ``--help`` lists it where a verb has many flags; ``--help-all`` lists every one.
+        positional: whether it needs no flag.
+        check: of its value, where that is not None.
+    """
+
+    name: str
+    kind: Any
+    optional: bool
+    default: Any
+    help: str
+    otherwise: str
+    group: str
+    first: bool
+    positional: bool
+    check: Check | None
+
+    @property
+    def flag(self) -> str:
+        """The flag that gives it."""
+        return flag_of(self.name)
+
+    @property
+    def meaning(self) -> str:
+        """What it means, and whether it may be given again."""
+        return f"{self.help}; repeatable" if self.kind == list[str] and not self.positional else self.help
+
+    @property
+    def default_words(self) -> str:
+        """What holds where nothing is said, for people."""
+        if isinstance(self.default, list):
+            return self.otherwise or ", ".join(self.default)
+        return self.otherwise or ("" if self.default is None or self.default is False else str(self.default))
+
+    @property
+    def words(self) -> str:
+        """What it must be, for people."""
+        return WORDS[self.kind]
+
+    def admits(self, value: Any) -> bool:
+        """Whether a plain value is of its kind."""
+        return fits(value, self.kind) or (self.optional and value is None)
 
 
-def option(default: T, text: str, *, positional: bool = False) -> T:
-    """A dataclass field with an immutable default and a help text."""
-    return field(default=default, metadata=described(text, positional=positional))
+def option(
+    default: T,
+    help: str,
+    group: str = SETTINGS,
+    *,
+    otherwise: str = "",
+    first: bool = False,
+    positional: bool = False,
+    check: Check | None = None,
+) -> T:
+    """A dataclass field that is a setting; the arguments are those of :class:`Option`."""
+    metadata = {"help": help, "otherwise": otherwise, "group": group, "first": first}
+    metadata |= {"positional": positional, "check": check}
+    if isinstance(default, list):
+        return field(default_factory=lambda: type(default)(default), metadata=metadata)
+    return field(default=default, metadata=metadata)
 
 
-def default_of(item: Field[Any]) -> Any:
-    """The default of a dataclass field."""
-    return item.default if item.default_factory is MISSING else item.default_factory()
+def like(config: type[Settings], name: str, default: Any, **changes: Any) -> Any:
+    """The setting of another class again, with this default, and what else differs of :func:`option`."""
+    known = {item.name: item for item in dataclasses.fields(config)}[name].metadata
+    return option(default, **{**known, "otherwise": "", **changes})
+
+
+def _option(item: dataclasses.Field[Any], hint: Any) -> Option:
+    kinds = [kind for kind in get_args(hint) if kind is not NoneType] if isinstance(hint, UnionType) else [hint]
+    default = item.default if item.default_factory is MISSING else item.default_factory()
+    return Option(item.name, kinds[0], kinds != [hint], default, **item.metadata)
+
+
+def fits(value: Any, kind: Any) -> bool:
+    """Whether a plain value is of a kind: a class, ``list[str]``, or several with ``|`` between."""
+    if isinstance(kind, UnionType):
+        return any(fits(value, one) for one in get_args(kind))
+    if kind == list[str]:
+        return isinstance(value, list) and all(isinstance(item, str) for item in value)
+    if kind in (int, float):
+        number = int if kind is int else (int, float)
+        return isinstance(value, number) and not isinstance(value, bool) and abs(value) <= LARGEST
+    return isinstance(value, kind)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What every configuration class can do."""
+
+    @classmethod
+    @functools.cache
+    def options(cls) -> Mapping[str, Option]:
+        """Its settings by name, in order."""
+        hints = get_type_hints(cls)
+        return {item.name: _option(item, hints[item.name]) for item in dataclasses.fields(cls)}
+
+    def check(self) -> None:
+        """Refuse settings out of range.
+
+        Raises:
+            ConfigError: it names the flag.
+        """
+        for item in self.options().values():
+            value = getattr(self, item.name)
+            if item.check is not None and value is not None:
+                item.check(item.flag, value)
+
+
+def as_dict(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values, in the order of the class."""
+    return dataclasses.asdict(settings)
+
+
+def from_dict(kind: type[S], values: Mapping[str, Any], where: str = "") -> S:
+    """Settings from plain values, such as those of a run folder's ``config.yaml``.
+
+    Raises:
+        ConfigError: see :func:`check_kinds`.
+    """
+    check_kinds(kind, values, where)
+    return kind(**values)
+
+
+def check_kinds(kind: type[Settings], values: Mapping[str, Any], where: str = "") -> None:
+    """Refuse values that are not of their kind.
+
+    Args:
+        where: what the message begins with, such as the name of the file they stand in.
+
+    Raises:
+        ConfigError: a name that is no setting, or a value of the wrong kind.
+    """
+    known = kind.options()
+    for name, value in values.items():
+        if name not in known:
+            raise ConfigError(where + unknown_name("setting", name, known))
+        if not known[name].admits(value):
+            raise ConfigError(f"{where}Setting {name!r} must be {known[name].words}; {value!r:.80} came.")
+
+
+def check_known(kind: str, names: Iterable[str], known: Collection[str]) -> None:
+    """Refuse names that are not known; the nearest is offered.
+
+    Raises:
+        ConfigError: see above.
+    """
+    for name in names:
+        if name not in known:
+            raise ConfigError(unknown_name(kind, name, known))
 
 
 def flag_of(name: str) -> str:
@@ -35,128 +193,56 @@ def flag_of(name: str) -> str:
     return f"--{name.replace('_', '-')}"
 
 
-def at_least(config: Any, minimum: int, *names: str) -> None:
-    """Refuse integers below ``minimum``, and those that no machine is large enough for.
+def words_of(name: str, value: Any) -> list[str]:
+    """The words of a command that give a setting; of a list, one flag for each of its values."""
+    if value is True:
+        return [flag_of(name)]
+    if isinstance(value, list):
+        return [word for item in value for word in words_of(name, item)]
+    text = str(value)
+    return [f"{flag_of(name)}={text}"] if text.startswith("-") else [flag_of(name), text]
 
-    Raises:
-        ConfigError: it names the flag.
-    """
-    for name in names:
-        value, most = getattr(config, name), MOST.get(name, 10**9)
-        flag = flag_of(name)
-        if value < minimum:
-            raise ConfigError(f"{flag} must be at least {minimum}; {number_text(value)} came.")
+
+def changed_words(settings: Settings, *names: str) -> list[str]:
+    """The words of a command that give those of the settings ``names`` that are not at their defaults."""
+    known = settings.options()
+    given = [name for name in names if getattr(settings, name) != known[name].default]
+    return [word for name in given for word in words_of(name, getattr(settings, name))]
+
+
+def at_least(least: int, most: int = 10**9) -> Check:
+    """A whole number from ``least`` to ``most``, which is what a machine may be large enough for."""
+
+    def check(name: str, value: int) -> None:
+        shown = str(value) if abs(value) < 10**15 else "a number of more than 15 digits"
+        if value < least:
+            raise ConfigError(f"{name} must be at least {least}; {shown} came.")
         if value > most:
-            raise ConfigError(f"{flag} must be at most {most}; {number_text(value)} came.")
+            raise ConfigError(f"{name} must be at most {most}; {shown} came.")
+
+    return check
 
 
-def number_text(value: int) -> str:
-    """A whole number for a message, however many digits it has."""
-    return str(value) if abs(value) < 10**15 else "a number of more than 15 digits"
+def check_seed(name: str, value: int) -> None:
+    """A seed that NumPy and SB3 take."""
+    at_least(0, 2**64)(name, value)
+    if value >= 2**32:
+        raise ConfigError(f"{name} must be below 2**32; {value} came.")
 
 
-def check_watts(watts: float | None) -> None:
-    """Refuse a power that is not a positive number."""
-    if watts is not None and not (math.isfinite(watts) and watts > 0):
-        raise ConfigError(f"--watts must be a positive number; {watts} came.")
+def check_positive(name: str, value: float) -> None:
+    """A finite number over 0."""
+    if not (math.isfinite(value) and value > 0):
+        raise ConfigError(f"{name} must be a positive number; {value} came.")
 
 
-def check_measuring(bound: float, minutes: float | None, window: float = 1.0, flags: str = "--") -> None:
-    """Refuse a bound outside (0, 1), and times that are not positive numbers; ``flags`` is how their flags begin."""
-    if not 0 < bound < 1:
-        raise ConfigError(f"{flags}bound must lie between 0 and 1 (0.03 is 3%); {bound} came.")
-    for flag, value in ((f"{flags}minutes", minutes), (f"{flags}window", window)):
-        if value is not None and not (math.isfinite(value) and value > 0):
-            raise ConfigError(f"{flag} must be a positive number; {value} came.")
+def check_share(name: str, value: float) -> None:
+    """A number between 0 and 1, both excluded."""
+    if not 0 < value < 1:
+        raise ConfigError(f"{name} must lie between 0 and 1 (0.03 is 3%); {value} came.")
 
 
-def in_seconds(minutes: float | None) -> float | None:
-    """A time limit, where there is one."""
-    return None if minutes is None else 60 * minutes
-
-
-def parse_numbers(flag: str, text: str | None, default: Sequence[int]) -> tuple[int, ...]:
-    """Whole numbers with commas between; ``default`` where nothing was given.
-
-    Raises:
-        ConfigError: it names the flag.
-    """
-    if text is None:
-        return tuple(default)
-    parts = [part.strip() for part in str(text).split(",")]
-    if not all(part.isascii() and part.isdigit() and len(part) < 10 for part in parts):
-        raise ConfigError(f"{flag} takes whole numbers with commas between, such as 8,32; {text!r:.80} came.")
-    return tuple(int(part) for part in parts)
-
-
-def parse_shape(flag: str, text: str) -> list[int]:
-    """Sizes from ``1,3,224,224``.
-
-    Raises:
-        ConfigError: it is something else; it names the flag.
-    """
-    sizes = [size.strip() for size in text.strip("()[]").split(",")]
-    if not all(size.isascii() and size.isdigit() and len(size) < 10 and int(size) > 0 for size in sizes):
-        raise ConfigError(f"{flag} must be positive whole numbers, batch first, such as 1,3,224,224; {text!r} came.")
-    return [int(size) for size in sizes]
-
-
-def fits(value: Any, wanted: str) -> bool:
-    """Whether a plain value is of the kind that an annotation such as ``int | None`` names."""
-    if wanted == "list[str]":
-        return isinstance(value, list) and all(isinstance(item, str) for item in value)
-    if isinstance(value, bool):
-        return wanted == "bool"
-    if isinstance(value, int | float) and not abs(value) <= LARGEST:
-        return False
-    kinds: dict[str, type | tuple[type, ...]] = {"str": str, "int": int, "float": (int, float), "None": type(None)}
-    return any(isinstance(value, kinds[part]) for part in wanted.split(" | ") if part in kinds)
-
-
-WORDS = {"list[str]": "a list of texts", "bool": "true or false", "int": "a whole number", "float": "a number"}
-
-
-def in_words(wanted: str) -> str:
-    """An annotation such as ``int | None`` for people: ``a whole number``."""
-    return WORDS.get(wanted.removesuffix(" | None"), "text")
-
-
-def key_values(flag: str, texts: Sequence[str], example: str) -> dict[str, str]:
-    """Pairs from texts such as ``optimism=2``, which is an ``example``.
-
-    Raises:
-        ConfigError: one that does not read so, or a key that comes twice; it names the flag.
-    """
-    pairs: dict[str, str] = {}
-    for text in texts:
-        key, equals, value = (part.strip() for part in text.partition("="))
-        if not (equals and key and value):
-            raise ConfigError(f"{flag} reads key=value, such as {example}; {text!r} came.")
-        if key in pairs:
-            raise ConfigError(f"{flag} takes each key once; {key!r} came again.")
-        pairs[key] = value
-    return pairs
-
-
-OBJECTIVES = ("accuracy", "latency", "energy", "macs", "params")
-
-
-def parse_preferences(texts: Sequence[str], known: Sequence[str] = OBJECTIVES) -> dict[str, float]:
-    """How much each ``known`` objective counts, from texts such as ``accuracy=2``; empty where nothing was said.
-
-    Raises:
-        ConfigError: an unknown objective, or a weight that is not a number of at least 0, or all are 0.
-    """
-    weights: dict[str, float] = {}
-    for name, value in key_values("--prefer", texts, "accuracy=2").items():
-        if name not in known:
-            raise ConfigError(unknown_name("objective", name, known))
-        try:
-            weights[name] = float(value)
-        except ValueError:
-            weights[name] = math.nan
-        if not (math.isfinite(weights[name]) and weights[name] >= 0):
-            raise ConfigError(f"--prefer {name} must be a number of at least 0; {value!r} came.")
-    if weights and not any(weights.values()):
-        raise ConfigError("--prefer needs one weight over 0; all are 0. Use --prefer accuracy=1, say.")
-    return weights
+def check_keep_ratio(name: str, value: float) -> None:
+    """A number from 0 to 1."""
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{name} must be a keep ratio in [0, 1]; {value} came.")

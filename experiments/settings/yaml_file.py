@@ -11,6 +11,8 @@ import yaml
 from rlprune.errors import RlpruneError
 from rlprune.support.files import check_tree, read_text
 
+CONFIG = "config.yaml"
+"""The settings of a run, in its folder."""
 MAX_YAML_BYTES = 2**16
 
 

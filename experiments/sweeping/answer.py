@@ -12,7 +12,7 @@ from pathlib import Path
 from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments.comparing.comparison import Comparison, compare_runs
 from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.run_config import CompareConfig
+from rlprune.experiments.settings.verb_configs import CompareConfig
 from rlprune.experiments.sweeping.folder import STATES, StudyFolder
 
 SCHEMA = "rlprune-sweep/1"

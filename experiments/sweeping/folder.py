@@ -15,8 +15,8 @@ from rlprune.errors import RunError
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.free_folder import STATUS
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.config import as_dict
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.options import as_dict
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.sweeping.study import Member, Settings, Study, differences
 from rlprune.support.files import read_json, write_atomic, write_json
 

@@ -14,7 +14,7 @@ import yaml
 
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.runs.interruption import stopping_on_sigterm
-from rlprune.experiments.settings.run_config import CONFIG
+from rlprune.experiments.settings.yaml_file import CONFIG
 from rlprune.experiments.sweeping.archive import unpack
 from rlprune.experiments.sweeping.elsewhere import PROFILE, Parcel, Parcelled, work_on
 from rlprune.experiments.sweeping.local import Ended

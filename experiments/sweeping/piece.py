@@ -11,7 +11,7 @@ import signal
 import sys
 import threading
 
-from rlprune.experiments.cli import OK, guarded
+from rlprune.experiments.runs.ending import OK, guarded
 from rlprune.experiments.sweeping.orders import Order
 from rlprune.experiments.sweeping.turns import PoliteProgress, Turns
 
@@ -51,16 +51,16 @@ def _work(order: Order) -> int:
 
 def _measure(order: Order) -> None:
     from rlprune.experiments.pipeline.profiling import measure_profile
-    from rlprune.experiments.settings.config import from_dict
-    from rlprune.experiments.settings.device_config import ProfileConfig
+    from rlprune.experiments.settings.options import from_dict
+    from rlprune.experiments.settings.verb_configs import ProfileConfig
 
     measure_profile(from_dict(ProfileConfig, order.settings))
 
 
 def _train(order: Order, progress: PoliteProgress) -> None:
     from rlprune.experiments.pipeline.training import train
-    from rlprune.experiments.settings.config import from_dict
-    from rlprune.experiments.settings.run_config import TrainConfig
+    from rlprune.experiments.settings.options import from_dict
+    from rlprune.experiments.settings.verb_configs import TrainConfig
 
     settings = from_dict(TrainConfig, order.settings)
     if order.work == "resume":

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 from rlprune.devices.sources import is_source
 from rlprune.experiments.pipeline.setup import needs_profile
-from rlprune.experiments.settings.config import CHOSEN, as_dict
-from rlprune.experiments.settings.device_config import ProfileConfig
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.options import as_dict
+from rlprune.experiments.settings.problem import CHOSEN
+from rlprune.experiments.settings.verb_configs import ProfileConfig, TrainConfig
 from rlprune.experiments.sweeping.names import digest, shortened, word
 
 SAME = (

@@ -14,9 +14,8 @@ from rlprune.devices.sources import is_source
 from rlprune.errors import ConfigError
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.interruption import Interrupted
-from rlprune.experiments.settings.config import as_dict
-from rlprune.experiments.settings.device_config import ProfileConfig
-from rlprune.experiments.settings.run_config import SweepConfig, TrainConfig
+from rlprune.experiments.settings.options import as_dict
+from rlprune.experiments.settings.verb_configs import ProfileConfig, SweepConfig, TrainConfig
 from rlprune.experiments.sweeping.answer import Entry, SweepAnswer, compared
 from rlprune.experiments.sweeping.folder import StudyFolder
 from rlprune.experiments.sweeping.local import LocalRunner

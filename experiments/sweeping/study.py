@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 import re
@@ -11,15 +10,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from rlprune.errors import ConfigError, RlpruneError
-from rlprune.experiments.settings.config import as_dict, check_known, from_dict
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.options import as_dict, check_known, from_dict
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.sweeping.names import member_name
 from rlprune.experiments.sweeping.reading import read_study_file
 
 KEYS = ("name", "settings", "over", "except", "nodes")
 OWN = ("out", "resume")
 """Settings of a run that the sweep chooses."""
-KINDS = {item.name: str(item.type) for item in dataclasses.fields(TrainConfig) if item.name not in OWN}
+KNOWN = {name: item for name, item in TrainConfig.options().items() if name not in OWN}
 NAME = re.compile(r"[A-Za-z0-9][\w.+-]{0,63}", re.ASCII)
 MOST_MEMBERS = 10_000
 
@@ -89,7 +88,7 @@ def _members(values: Mapping[str, Any]) -> tuple[Member, ...]:
 def _mapping(key: str, value: Any) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ConfigError(f"{key!r} of a study maps settings to values; {_kind(value)} came.")
-    check_known(f"setting under {key!r}", list(map(str, value)), list(KINDS))
+    check_known(f"setting under {key!r}", list(map(str, value)), KNOWN)
     return value
 
 
@@ -105,7 +104,7 @@ def _choices(name: str, given: Any) -> list[Any]:
 
 def _listed(name: str, value: Any) -> Any:
     """One text is enough where a setting is a list of texts."""
-    return [value] if KINDS[name] == "list[str]" and isinstance(value, str) else value
+    return [value] if KNOWN[name].kind == list[str] and isinstance(value, str) else value
 
 
 def _kind(value: Any) -> str:

@@ -11,7 +11,7 @@ from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 from rlprune.experiments.runs.versions import versions
-from rlprune.experiments.settings.run_config import ValidateConfig
+from rlprune.experiments.settings.verb_configs import ValidateConfig
 from rlprune.experiments.validating.claims import DIFFERS, HOLDS, UNCHECKED, Claims
 from rlprune.experiments.validating.of_details import check_details
 from rlprune.experiments.validating.of_measured import check_measured

@@ -13,7 +13,7 @@ from torch import nn
 
 from rlprune.delivery.compact.file import load_compact
 from rlprune.delivery.delivered import Delivered
-from rlprune.delivery.onnx.export import TOLERANCE, verify_onnx
+from rlprune.delivery.onnx.verifying import TOLERANCE, verify_onnx
 from rlprune.devices import DeviceProfile
 from rlprune.errors import RunError
 from rlprune.experiments.pipeline.scoring import digest, weights

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rlprune.budgets.budget import cost_name
 from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.pipeline.scoring import score_on_test
 from rlprune.experiments.runs.ranking import standings

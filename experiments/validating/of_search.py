@@ -9,7 +9,7 @@ import numpy as np
 
 from rlprune.agents import AGENTS, Policy
 from rlprune.agents.replay import replayed_plan
-from rlprune.budgets.budget import cost_name
+from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
 from rlprune.experiments.pipeline.fronts import volumes_of
@@ -17,7 +17,7 @@ from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.ranking import best_first
 from rlprune.experiments.runs.result import POLICY_ALONE, Row, StatedFinalist
-from rlprune.experiments.settings.run_config import ValidateConfig
+from rlprune.experiments.settings.verb_configs import ValidateConfig
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
 from rlprune.experiments.validating.tolerances import Tolerances

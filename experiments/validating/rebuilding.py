@@ -31,8 +31,8 @@ from rlprune.experiments.pipeline.setup import (
 from rlprune.experiments.pipeline.training import prepare
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import PROFILE, RunFolder
-from rlprune.experiments.settings.run_config import TrainConfig, ValidateConfig
 from rlprune.experiments.settings.trust import refuse_code
+from rlprune.experiments.settings.verb_configs import TrainConfig, ValidateConfig
 from rlprune.networks.network import Network
 
 DENSE = "dense"

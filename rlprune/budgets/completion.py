@@ -1,7 +1,7 @@
-"""Finds width vectors that use a budget well, given the widths already decided.
+"""Finds plans that use a budget well, given the levels already decided.
 
-``usage`` maps widths ``[N, G]`` to the share of the tightest budget they use, ``[N]``: at most 1 fits. It never falls
-when a width rises. The search asks for many rows at once, because a call costs more than a row.
+``usage`` maps levels ``[N, K]`` to the share of the tightest budget they use, ``[N]``: at most 1 fits. It never falls
+when a level rises. The search asks for many rows at once, because a call costs more than a row.
 """
 
 from __future__ import annotations
@@ -10,12 +10,10 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import Choice
 
-IntArray = npt.NDArray[np.int64]
-FloatArray = npt.NDArray[np.float64]
 Usage = Callable[[IntArray], FloatArray]
 
 FITS = 1 + 1e-9  # the same plan may cost one rounding error more in a batch of another size
@@ -26,12 +24,12 @@ _RANDOM_CHAINS = 48
 _NEIGHBOURS = 256
 
 
-class WidthSearch:
-    """Completions of width prefixes: near-uniform first, then filled up.
+class LevelSearch:
+    """Completions of decided prefixes: near-uniform first, then filled up.
 
-    A *chain* leads from every free group at its minimum to every free group at full width, one group's next width at
-    a time, in the order of the keep ratio it gives; so each of its elements is as uniform as the widths allow. The
-    chain of fewer free groups is a part of the chain of more.
+    A *chain* leads from every free choice at its lowest level to every free choice at full level, one choice's next
+    level at a time, in the order of the keep ratio it gives; so each of its elements is as uniform as the levels
+    allow. The chain of fewer free choices is a part of the chain of more.
 
     Args:
         choices: what is decided.
@@ -40,30 +38,32 @@ class WidthSearch:
 
     def __init__(self, choices: Sequence[Choice], usage: Usage) -> None:
         self.allowed = [np.asarray(choice.levels, dtype=np.int64) for choice in choices]
-        self.low = np.array([choice[0] for choice in self.allowed], dtype=np.int64)
-        self.full = np.array([choice[-1] for choice in self.allowed], dtype=np.int64)
+        self.low = np.array([levels[0] for levels in self.allowed], dtype=np.int64)
+        self.full = np.array([levels[-1] for levels in self.allowed], dtype=np.int64)
         self.usage = usage
         self._mixed = any(choice.kind != "channels" for choice in choices)
-        steps = sorted((choice.priority(w), g, w) for g, choice in enumerate(choices) for w in choice.levels[1:])
-        self._steps = np.array([(g, w) for _, g, w in steps], dtype=np.int64).reshape(-1, 2)
+        steps = sorted(
+            (choice.priority(level), at, level) for at, choice in enumerate(choices) for level in choice.levels[1:]
+        )
+        self._steps = np.array([(at, level) for _, at, level in steps], dtype=np.int64).reshape(-1, 2)
         self._ratios = np.array([ratio for ratio, _, _ in steps])
         self._chains = [self._chain(self._steps[self._steps[:, 0] >= first]) for first in range(len(self.allowed) + 1)]
-        self._next = np.tile(self.full[:, None], int(self.full.max(initial=0)) + 1)  # [group, width] -> next width
-        for group, choice in enumerate(self.allowed):
-            self._next[group, choice[:-1]] = choice[1:]
+        self._next = np.tile(self.full[:, None], int(self.full.max(initial=0)) + 1)  # [choice, level] -> next level
+        for at, levels in enumerate(self.allowed):
+            self._next[at, levels[:-1]] = levels[1:]
 
     def complete(self, heads: IntArray, enough: float) -> tuple[IntArray, FloatArray]:
         """Complete every decided prefix so that it fits and, where possible, uses at least ``enough``.
 
         Args:
-            heads: decided widths of the first groups, ``[N, t]``.
+            heads: decided levels of the first choices, ``[N, t]``.
             enough: usage at which the search stops looking for more.
 
         Returns:
-            Widths ``[N, G]`` that start with ``heads``, and their usage ``[N]``; usage over 1 where nothing fits.
+            Levels ``[N, K]`` that start with ``heads``, and their usage ``[N]``; usage over 1 where nothing fits.
         """
         rest = self.allowed[heads.shape[1] :]
-        if len(heads) * math.prod(len(choice) for choice in rest) <= _EXHAUSTIVE_ROWS:
+        if len(heads) * math.prod(map(len, rest)) <= _EXHAUSTIVE_ROWS:
             return self._try_all(heads, rest)
         rows, used = self._along_chain(heads, self._chains[heads.shape[1]])
         return self._fill(rows, used, heads.shape[1], enough)
@@ -98,12 +98,12 @@ class WidthSearch:
 
     def _chain(self, steps: IntArray) -> IntArray:
         chain = np.repeat(self.low[None], len(steps) + 1, axis=0)
-        for row, (group, width) in enumerate(steps, start=1):
-            chain[row:, group] = width
+        for row, (at, level) in enumerate(steps, start=1):
+            chain[row:, at] = level
         return chain
 
     def _usage_of(self, rows: IntArray) -> FloatArray:
-        """Usage of ``[..., G]`` as ``[...]``."""
+        """Usage of ``[..., K]`` as ``[...]``."""
         return self.usage(rows.reshape(-1, rows.shape[-1])).reshape(rows.shape[:-1])
 
     def _try_all(self, heads: IntArray, rest: Sequence[IntArray]) -> tuple[IntArray, FloatArray]:
@@ -136,20 +136,20 @@ class WidthSearch:
         return at, used[np.arange(len(heads)), at]
 
     def _fill(self, rows: IntArray, used: FloatArray, first: int, enough: float) -> tuple[IntArray, FloatArray]:
-        """Where a plan uses too little, widen by one step the free group that then uses most; a few rounds of it."""
+        """Where a plan uses too little, raise by one step the free choice that then uses most; a few rounds of it."""
         free = np.arange(first, len(self.allowed))
         for _ in range(_FILL_ROUNDS):
             short = np.flatnonzero(used < enough)
             if not len(short) or not len(free):
                 break
-            wider = np.repeat(rows[short][:, None], len(free), axis=1)
-            wider[:, free - first, free] = self._next[free, rows[short][:, free]]
-            usage = np.where((usage := self._usage_of(wider)) <= FITS, usage, -1.0)
+            higher = np.repeat(rows[short][:, None], len(free), axis=1)
+            higher[:, free - first, free] = self._next[free, rows[short][:, free]]
+            usage = np.where((usage := self._usage_of(higher)) <= FITS, usage, -1.0)
             best = usage.argmax(axis=1)
             better = np.flatnonzero(usage.max(axis=1) > used[short])
             if not len(better):
                 break
-            rows[short[better]] = wider[better, best[better]]
+            rows[short[better]] = higher[better, best[better]]
             used[short[better]] = usage[better, best[better]]
         return rows, used
 
@@ -157,33 +157,33 @@ class WidthSearch:
         """Take every step of the chain that still fits, in its order."""
         row, used = row.copy(), float(self.usage(row[None])[0])
         closed: set[int] = set()
-        for group, width in self._steps:
-            if group in closed or width <= row[group]:
+        for at, level in self._steps:
+            if at in closed or level <= row[at]:
                 continue
-            wider = row.copy()
-            wider[group] = width
-            usage = float(self.usage(wider[None])[0])
+            higher = row.copy()
+            higher[at] = level
+            usage = float(self.usage(higher[None])[0])
             if usage <= FITS:
-                row, used = wider, usage
+                row, used = higher, usage
             else:
-                closed.add(int(group))
+                closed.add(int(at))
         return row, used
 
     def _many_plans(self, row: IntArray, enough: float) -> tuple[IntArray, FloatArray]:
         """A pool of plans that fit: all of them, or neighbours of ``row`` and ends of random chains."""
-        if math.prod(len(choice) for choice in self.allowed) <= _EXHAUSTIVE_PLANS:
+        if math.prod(map(len, self.allowed)) <= _EXHAUSTIVE_PLANS:
             plans = _product(self.allowed)
             return plans, self.usage(plans)
-        pool = np.vstack([self._narrowed(row)[:_NEIGHBOURS], *self._random_ends()])
+        pool = np.vstack([self._lowered(row)[:_NEIGHBOURS], *self._random_ends()])
         return self._fill(pool, self.usage(pool), 0, enough)
 
-    def _narrowed(self, row: IntArray) -> IntArray:
-        """``row`` with one group narrower, in every way, by the fewest channels first."""
-        narrower = [(g, w) for g, choice in enumerate(self.allowed) for w in choice if w < row[g]]
-        narrower.sort(key=lambda step: row[step[0]] - step[1])
-        rows = np.repeat(row[None], len(narrower), axis=0)
-        for at, (group, width) in enumerate(narrower):
-            rows[at, group] = width
+    def _lowered(self, row: IntArray) -> IntArray:
+        """``row`` with one choice lower, in every way, by the least first."""
+        lower = [(at, level) for at, levels in enumerate(self.allowed) for level in levels if level < row[at]]
+        lower.sort(key=lambda step: row[step[0]] - step[1])
+        rows = np.repeat(row[None], len(lower), axis=0)
+        for row_number, (at, level) in enumerate(lower):
+            rows[row_number, at] = level
         return rows
 
     def _random_ends(self) -> list[IntArray]:
@@ -193,9 +193,9 @@ class WidthSearch:
             shuffled = random.permutation(self._steps[:, 0])
             taken = np.zeros(len(self.allowed), dtype=np.int64)
             steps = np.empty_like(self._steps)
-            for at, group in enumerate(shuffled):
-                taken[group] += 1
-                steps[at] = group, self.allowed[group][taken[group]]
+            for step, at in enumerate(shuffled):
+                taken[at] += 1
+                steps[step] = at, self.allowed[at][taken[at]]
             ends.append(self._along_chain(empty, self._chain(steps))[0])
         return ends
 

@@ -1,4 +1,4 @@
-"""What a budget limits and how it is written. Use it as ``rlprune.budgets.budget.Budget``."""
+"""What a budget limits and how it is written. Use it as ``rlprune.budgets.limits.Budget``."""
 
 from __future__ import annotations
 
@@ -138,7 +138,7 @@ class BudgetRange:
         """What is limited."""
         return self.low.metric
 
-    def levels(self, count: int) -> list[Budget]:
+    def budgets(self, count: int) -> list[Budget]:
         """``count`` budgets at equal distances, from low to high, both among them."""
         values = np.linspace(self.low.value, self.high.value, count).round(6 if self.low.unit is None else 12)
         return [Budget(self.metric, float(value), self.low.unit) for value in values]

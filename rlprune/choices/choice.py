@@ -9,8 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal, Protocol, get_args
 
-import numpy as np
-import numpy.typing as npt
+from rlprune.arrays import BoolArray, IntArray
 
 if TYPE_CHECKING:
     from rlprune.networks.groups import Group
@@ -89,9 +88,7 @@ class Int8Where(Protocol):
         """The layers that may."""
         ...
 
-    def chosen(
-        self, widths: npt.NDArray[np.int64], permitted: npt.NDArray[np.bool_], present: npt.NDArray[np.bool_]
-    ) -> npt.NDArray[np.bool_]:
+    def chosen(self, widths: IntArray, permitted: BoolArray, present: BoolArray) -> BoolArray:
         """Those of the layers ``permitted`` that do at widths ``[N, G]``; ``[N, L]``.
 
         Args:

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 import numpy as np
 import numpy.typing as npt
 
+from rlprune.arrays import BoolArray, FloatArray, IntArray
 from rlprune.choices.choice import FULL_BITS, INT8_BITS, KINDS, Choice, Int8Where, Kind, Unit
 from rlprune.choices.scope import Decisions
 from rlprune.errors import ConfigError
-from rlprune.networks.network import FloatArray, IntArray, Network
-from rlprune.networks.tracing.tracer import tensor_named
+from rlprune.networks.network import Network
+from rlprune.networks.tensors import tensor_named
 from rlprune.pruning.blocks.blocks import (
     Block,
     Blocks,
@@ -26,9 +27,6 @@ from rlprune.pruning.blocks.droppable import find_blocks
 from rlprune.pruning.quantization import storable_layers
 from rlprune.support.patterns import matches
 
-__all__ = ["BoolArray", "Decisions", "Space"]
-
-BoolArray = npt.NDArray[np.bool_]
 FEWEST_ENTRIES = 64
 """Weights of fewer entries stay as they are: there is nothing to win."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol, runtime_checkable
 
-from rlprune.networks.network import FloatArray, IntArray
+from rlprune.arrays import FloatArray, IntArray
 
 
 @runtime_checkable

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.profiles.profile import DeviceProfile
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 
 class EnergyCost:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlprune.choices.space import BoolArray, Space
+from rlprune.arrays import BoolArray, FloatArray, IntArray
+from rlprune.choices.space import Space
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import QUANTILES
 from rlprune.errors import ProfileError, unknown_name
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 
 class LatencyCost:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.space import Space
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 
 class ParamsCost:

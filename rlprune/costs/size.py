@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.space import Space
 from rlprune.costs.stored import WeightCounts
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 
 class SizeCost:

@@ -7,12 +7,12 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import FULL_BITS
 from rlprune.choices.space import Space
 from rlprune.delivery.compact.file import stored_bytes
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import FloatArray, IntArray
-from rlprune.networks.tracing.tracer import named_tensors
+from rlprune.networks.tensors import named_tensors
 from rlprune.pruning.blocks.blocks import is_inside
 
 

@@ -10,10 +10,13 @@ import torch
 from torch import nn
 
 from rlprune.delivery.compact.file import Stored, compact_bytes
-from rlprune.delivery.onnx.export import TOLERANCE, Feed, export_onnx_bytes, initializers, input_arrays
+from rlprune.delivery.onnx.export import export_onnx_bytes
+from rlprune.delivery.onnx.reading import initializers, input_arrays
+from rlprune.delivery.onnx.session import Feed
+from rlprune.delivery.onnx.verifying import TOLERANCE
 from rlprune.pruning.quantization import Int8Inputs, Range, WeightPlace
-from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
+from rlprune.tasks.split import Split
 
 INT8_TOLERANCE = 0.25
 """Layers in int8 round their outputs too, which torch does not imitate; and noise is no image."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from rlprune.devices.catalogue import Kind, entry, entry_of
+from rlprune.devices.catalogue import DeviceKind, device_named, device_of
 from rlprune.devices.meters import PowerMeter, choose_meter
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.runtimes.base import Runtime, RuntimeIdentity
@@ -28,7 +28,7 @@ class Device:
     """
 
     name: str
-    kind: Kind
+    kind: DeviceKind
     runtime: Runtime | None
     source: ProfileSource | None = None
     absent: str | None = None
@@ -50,7 +50,7 @@ def resolve_device(name: str, *, threads: int = 1, batch: int = 1, precision: st
     """
     if is_source(name):
         return _of_source(open_source(name))
-    found = entry(name)
+    found = device_named(name)
     runtime = found.make(threads, batch, precision)
     if (reason := runtime.available()) is not None:
         remedy = f" To get it: {found.remedy}." if found.remedy else ""
@@ -68,7 +68,7 @@ def meter_of(device: Device, watts: float | None = None) -> tuple[PowerMeter, li
 def _of_source(source: ProfileSource) -> Device:
     """A profile, and a runtime like its own where this machine has one."""
     identity = source.runtime
-    found = entry_of(identity)
+    found = device_of(identity)
     if found is None:
         unknown = f"the profile was measured on {source.device} with {identity}, a runtime that this rlprune has not"
         return Device("cpu", "cpu", None, source, unknown)

@@ -14,13 +14,13 @@ from rlprune.devices.runtimes.torch_cuda import TorchCuda
 from rlprune.devices.simulated import SimulatedGpu
 from rlprune.errors import DeviceError, unknown_name
 
-Kind = Literal["cpu", "cuda", "synthetic"]
+DeviceKind = Literal["cpu", "cuda", "synthetic"]
 Make = Callable[[int, int, str], Runtime]
 DEFAULTS = {"cpu": "cpu:onnxruntime", "cuda": "cuda:torch", "synthetic": "synthetic:gpu"}
 
 
 @dataclass(frozen=True)
-class Entry:
+class KnownDevice:
     """One way of running networks.
 
     Attributes:
@@ -36,7 +36,7 @@ class Entry:
     make: Make
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> DeviceKind:
         """The device, without the runtime."""
         kind = self.name.partition(":")[0]
         return "cpu" if kind == "cpu" else "cuda" if kind == "cuda" else "synthetic"
@@ -57,24 +57,26 @@ def _cuda(mode: str) -> Make:
 _GPU_TORCH = "install a CUDA build of torch and the NVIDIA driver"
 _GPU_ONNX = "pip install onnxruntime-gpu in place of onnxruntime"
 CATALOGUE = {
-    entry.name: entry
-    for entry in (
-        Entry("cpu:onnxruntime", "ONNX Runtime, all graph optimisations", "pip install onnxruntime", _onnx(CPU)),
-        Entry(
+    known.name: known
+    for known in (
+        KnownDevice("cpu:onnxruntime", "ONNX Runtime, all graph optimisations", "pip install onnxruntime", _onnx(CPU)),
+        KnownDevice(
             "cpu:openvino",
             "OpenVINO, from the same ONNX graph",
             "pip install 'rlprune[openvino]'",
             lambda threads, batch, precision: OpenVinoCpu(threads, batch, precision),
         ),
-        Entry("cpu:torch", "torch eager", "", _cpu("eager")),
-        Entry("cpu:torch-channels-last", "torch eager, channels last in memory", "", _cpu("channels_last")),
-        Entry("cpu:torch-compile", "torch.compile; slow to load", "install g++ or clang++", _cpu("compile")),
-        Entry("cuda:torch", "torch eager, timed with CUDA events", _GPU_TORCH, _cuda("eager")),
-        Entry("cuda:torch-channels-last", "the same, channels last in memory", _GPU_TORCH, _cuda("channels_last")),
-        Entry("cuda:torch-compile", "torch.compile, timed with CUDA events", _GPU_TORCH, _cuda("compile")),
-        Entry("cuda:onnxruntime", "ONNX Runtime with CUDA", _GPU_ONNX, _onnx(CUDA)),
-        Entry("cuda:tensorrt", "ONNX Runtime with TensorRT", f"{_GPU_ONNX}, and TensorRT", _onnx(TENSORRT)),
-        Entry(
+        KnownDevice("cpu:torch", "torch eager", "", _cpu("eager")),
+        KnownDevice("cpu:torch-channels-last", "torch eager, channels last in memory", "", _cpu("channels_last")),
+        KnownDevice("cpu:torch-compile", "torch.compile; slow to load", "install g++ or clang++", _cpu("compile")),
+        KnownDevice("cuda:torch", "torch eager, timed with CUDA events", _GPU_TORCH, _cuda("eager")),
+        KnownDevice(
+            "cuda:torch-channels-last", "the same, channels last in memory", _GPU_TORCH, _cuda("channels_last")
+        ),
+        KnownDevice("cuda:torch-compile", "torch.compile, timed with CUDA events", _GPU_TORCH, _cuda("compile")),
+        KnownDevice("cuda:onnxruntime", "ONNX Runtime with CUDA", _GPU_ONNX, _onnx(CUDA)),
+        KnownDevice("cuda:tensorrt", "ONNX Runtime with TensorRT", f"{_GPU_ONNX}, and TensorRT", _onnx(TENSORRT)),
+        KnownDevice(
             "synthetic:gpu",
             "a formula in place of a GPU, to try things out",
             "",
@@ -84,8 +86,8 @@ CATALOGUE = {
 }
 
 
-def entry(name: str) -> Entry:
-    """The entry of a name, with or without runtime.
+def device_named(name: str) -> KnownDevice:
+    """The device of a name, with or without runtime.
 
     Raises:
         DeviceError: there is none; the nearest is offered.
@@ -97,8 +99,8 @@ def entry(name: str) -> Entry:
     return CATALOGUE[full]
 
 
-def entry_of(identity: RuntimeIdentity) -> Entry | None:
-    """The entry whose runtime has this name and provider, whatever versions; None where there is none."""
+def device_of(identity: RuntimeIdentity) -> KnownDevice | None:
+    """The device whose runtime has this name and provider, whatever versions; None where there is none."""
     for candidate in CATALOGUE.values():
         own = candidate.make(1, identity.batch, "float32").identity
         if own.name == identity.name and _plain(own.provider) == _plain(identity.provider):

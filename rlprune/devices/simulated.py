@@ -25,15 +25,15 @@ from typing import Any
 import numpy as np
 from torch import nn
 
-from rlprune.devices.meters.base import WINDOW_S
-from rlprune.devices.meters.pretended import PretendedMeter
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.devices.meters.base import WINDOW_S, PowerMeter, Window, Work
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.errors import DeviceError
 from rlprune.networks.inputs import as_inputs
 from rlprune.networks.layers import Layer
 from rlprune.networks.loading.acceptance import accepted_copy
 from rlprune.networks.loading.discovery import discover
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 DEVICE = "synthetic GPU (formula, not a measurement)"
 OUT_TILE, IN_TILE = 32, 8
@@ -115,16 +115,18 @@ class SimulatedGpu(Runtime):
 
     def load(self, network: Network, widths: IntArray) -> Inference:
         out, into = network.axis_widths(widths)
-        return _Simulated(self, network.layers, out[0], into[0], network.rows(widths)[0], network.layer_macs(widths)[0])
+        return _Simulated(
+            self, network.layers, out[0], into[0], network.repeated(widths)[0], network.layer_macs(widths)[0]
+        )
 
     def load_module(self, module: nn.Module, example_inputs: Any) -> Inference:
         """A finished module, whose layers are found by one run of it."""
         found = discover(accepted_copy(module), as_inputs(example_inputs), lambda answer: answer)
         layers = [item.layer for item in found.layers]
-        sides = ("out_width", "in_width", "rows")
-        out, into, rows = (np.array([getattr(layer, side) for layer in layers]) for side in sides)
+        sides = ("out_width", "in_width", "repeated")
+        out, into, repeated = (np.array([getattr(layer, side) for layer in layers]) for side in sides)
         per_pair = np.array([layer.macs_per_pair for layer in layers])
-        return _Simulated(self, layers, out, into, rows, per_pair * out * np.maximum(into, 1) * rows)
+        return _Simulated(self, layers, out, into, repeated, per_pair * out * np.maximum(into, 1) * repeated)
 
     def peak_bytes(self, inference: Inference) -> int | None:
         """All weights, and the inputs and outputs of the layer that has most of them."""
@@ -146,12 +148,12 @@ class _Simulated:
     """Layers of these widths on the simulated GPU: what they cost.
 
     Args:
-        out, into, rows: channels of each layer, and those that its product is repeated over, ``[L]``.
+        out, into, repeated: channels of each layer, and those that its product is repeated over, ``[L]``.
         macs: of one sample, ``[L]``.
     """
 
     def __init__(
-        self, gpu: SimulatedGpu, layers: Sequence[Layer], out: IntArray, into: IntArray, rows: IntArray,
+        self, gpu: SimulatedGpu, layers: Sequence[Layer], out: IntArray, into: IntArray, repeated: IntArray,
         macs: FloatArray,
     ) -> None:  # fmt: skip
         self.gpu, formula, batch = gpu, gpu.formula, gpu.identity.batch
@@ -159,7 +161,7 @@ class _Simulated:
         tiled_out = -(-out // OUT_TILE) * OUT_TILE
         tiled_in = np.where(into > 1, -(-into // IN_TILE) * IN_TILE, into)  # depthwise layers have no tiles of inputs
         tiled_macs = batch * macs * (tiled_out / out) * (tiled_in / np.maximum(into, 1)).clip(1.0)
-        positions: FloatArray = np.array([layer.positions / layer.rows for layer in layers]) * rows
+        positions: FloatArray = np.array([layer.positions / layer.repeated for layer in layers]) * repeated
         weights, elements = _sizes(layers, tiled_out, tiled_in, positions)
         moved = BYTES * (weights + batch * elements)
         seconds = np.maximum(2 * tiled_macs / formula.flops, moved / formula.bytes_per_s)
@@ -189,8 +191,11 @@ def _sizes(
     return weights, elements
 
 
-class SimulatedMeter(PretendedMeter):
-    """Energy by the formula of a simulated GPU, of whatever ran there last. It measures nothing and says so."""
+class SimulatedMeter(PowerMeter):
+    """Energy by the formula of a simulated GPU, of whatever ran there last. It measures nothing and says so.
+
+    Windows are as long as was asked for and take no time; ``work`` runs once, to say what ran.
+    """
 
     source = "synthetic power (formula, not a measurement)"
     measured = False
@@ -198,7 +203,15 @@ class SimulatedMeter(PretendedMeter):
     def __init__(self, gpu: SimulatedGpu) -> None:
         self._gpu = gpu
 
+    def measure(self, work: Work, seconds: float = WINDOW_S) -> Window:
+        self._check(seconds)
+        done = work()
+        milliseconds, millijoules = self.last_run()
+        runs = max(done, round(max(seconds, self.least_s) * 1e3 / milliseconds)) if done > 0 else 0
+        return Window(runs * milliseconds / 1e3, runs, runs * millijoules)
+
     def last_run(self) -> tuple[float, float]:
+        """Milliseconds and millijoules of one inference of what ran last."""
         if self._gpu.last is None:
             raise DeviceError("A simulated GPU gives the energy of what ran last; nothing ran. Run a network first.")
         return self._gpu.last.mean_ms, self._gpu.last.energy_mj

@@ -11,14 +11,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.errors import TaskError
 from rlprune.networks import layout
-from rlprune.networks.network import IntArray
 from rlprune.plans.builder import BATCH, PlanBuilder
 from rlprune.pruning import batchnorm
-from rlprune.tasks.answers import as_number, divergence_of, scored_rows
 from rlprune.tasks.base import Task
 from rlprune.tasks.batches import batches
+from rlprune.tasks.judging import as_number, divergence_of, scored_rows
 
 SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 JUDGES = 256

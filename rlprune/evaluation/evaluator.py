@@ -14,6 +14,7 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from rlprune.arrays import FloatArray
 from rlprune.choices.choice import Choice
 from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
@@ -22,21 +23,21 @@ from rlprune.evaluation.batchnorm_choice import StatisticsChoice, reference_row
 from rlprune.evaluation.resampling import resampled_scores
 from rlprune.networks import layout
 from rlprune.networks.checking.verification import plan_is_wrong
-from rlprune.networks.network import FloatArray
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.search_network import SearchNetwork
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.answers import as_number, divergence_of, scored_rows
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.batches import batches, even_batches
 from rlprune.tasks.details import plain_details
+from rlprune.tasks.judging import as_number, divergence_of, scored_rows
 from rlprune.tasks.measures import Details
+from rlprune.tasks.split import Split
 
 BATCH = 128
 SEARCH_BATCH = 512
 WORST_DIVERGENCE = 1e6
 
-Key = tuple[int, ...]
+PlanKey = tuple[int, ...]
 """Levels of all choices: what a plan is known by."""
 
 
@@ -60,18 +61,18 @@ class Quality:
     resampled: FloatArray | None = field(default=None, compare=False, repr=False)
 
 
-Measured = tuple[Quality, float]
+Measurement = tuple[Quality, float]
 """The quality of a plan, and the seconds of its forward pass."""
 
 
 class EvaluationMemory(Protocol):
     """Remembers what was evaluated in an earlier process that searched the same way."""
 
-    def recall(self, keys: Sequence[Key]) -> list[Measured]:
+    def recall(self, keys: Sequence[PlanKey]) -> list[Measurement]:
         """What is remembered of plans that are asked for in this order: of the first ones, often of none."""
         ...
 
-    def record(self, key: Key, measured: Measured) -> None:
+    def record(self, key: PlanKey, measured: Measurement) -> None:
         """Take in what was measured now."""
         ...
 
@@ -133,7 +134,7 @@ class Evaluator:
         self.builder = builder or PlanBuilder(tables, self.space, task.calibration)
         self._statistics = statistics
         self._references: dict[int, tuple[Split, torch.Tensor]] = {}
-        self._known: dict[Key, Quality] = {}
+        self._known: dict[PlanKey, Quality] = {}
         self._check(self._forward(tables.permuted))
 
     def _check(self, outputs: torch.Tensor) -> None:
@@ -219,7 +220,7 @@ class Evaluator:
         self.cache_hits += len(keys) - len(new)
         return [self._known[key] for key in keys]
 
-    def _remembered_or_measured(self, keys: Sequence[Key]) -> Iterator[Measured]:
+    def _remembered_or_measured(self, keys: Sequence[PlanKey]) -> Iterator[Measurement]:
         known = [] if self.memory is None else self.memory.recall(keys)
         yield from known
         new = keys[len(known) :]
@@ -228,7 +229,7 @@ class Evaluator:
                 self.memory.record(key, measured)
             yield measured
 
-    def _measure(self, keys: Sequence[Key]) -> Iterator[Measured]:
+    def _measure(self, keys: Sequence[PlanKey]) -> Iterator[Measurement]:
         """Run plans, in order; each is handed out before the next one is run."""
         return (self.measure(key) for key in keys)
 
@@ -236,7 +237,7 @@ class Evaluator:
         """Seconds since an arbitrary start; of a search that is repeated from memory, as they passed then."""
         return time.perf_counter() if self.memory is None else self.memory.clock()
 
-    def measure(self, key: Key) -> Measured:
+    def measure(self, key: PlanKey) -> Measurement:
         """Quality of a plan and the seconds of its forward pass; nothing is remembered or counted."""
         outputs, seconds = self._run(key)
         return self._quality(outputs, self._split, self._dense_outputs, strict=False), seconds
@@ -248,7 +249,7 @@ class Evaluator:
         self.evaluations += 1
         return outputs
 
-    def _run(self, key: Key) -> tuple[torch.Tensor, float]:
+    def _run(self, key: PlanKey) -> tuple[torch.Tensor, float]:
         row = np.array(key, dtype=np.int64)
         pruned = self._network.put(row, self.builder.tensors(row))
         wait_for(self.tables.device)
@@ -273,7 +274,7 @@ class Evaluator:
         """Whether the plan was evaluated before."""
         return self._key(levels) in self._known
 
-    def _key(self, levels: npt.ArrayLike) -> Key:
+    def _key(self, levels: npt.ArrayLike) -> PlanKey:
         return tuple(self.space.canonical(self.space.as_matrix(levels))[0].tolist())
 
     def repaired(self, levels: npt.ArrayLike) -> nn.Module:

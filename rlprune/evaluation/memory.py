@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import weakref
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from rlprune.networks.contexts import evaluated
 from rlprune.networks.inputs import as_inputs, forward, map_tensors, tensors_in
 
 
@@ -27,7 +26,7 @@ def peak_tensor_bytes(module: nn.Module, example_inputs: Any) -> int:
     """
     state = [*module.parameters(), *module.buffers()]
     watch = _StorageWatch()
-    with _evaluating(module), torch.no_grad():
+    with evaluated(module), torch.no_grad():
         inputs = map_tensors(torch.clone, as_inputs(example_inputs))  # a view of a large data set holds only itself
         for tensor in [*state, *tensors_in(inputs)]:
             watch.see(tensor)
@@ -69,14 +68,3 @@ class _StorageWatch(TorchDispatchMode):
         for tensor in tensors_in(result):
             self.see(tensor)
         return result
-
-
-@contextmanager
-def _evaluating(module: nn.Module) -> Iterator[None]:
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training

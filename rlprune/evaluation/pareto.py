@@ -6,9 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-from rlprune.networks.network import FloatArray, IntArray
+from rlprune.arrays import BoolArray, FloatArray, IntArray
 
 SAME = 1e-6
 """Relative difference below which two columns are one."""
@@ -25,7 +24,7 @@ def undominated(losses: FloatArray) -> IntArray:
     return np.array(front, dtype=np.int64)
 
 
-def dominated(losses: FloatArray) -> npt.NDArray[np.bool_]:
+def dominated(losses: FloatArray) -> BoolArray:
     """For each row of ``[N, M]`` whether another one is no worse in any column and better in one, ``[N]``."""
     best = losses[undominated(losses)]
     beaten = [((best <= row).all(axis=1) & (best < row).any(axis=1)).any() for row in losses]

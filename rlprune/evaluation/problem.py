@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from rlprune.budgets.budget import Budget, BudgetPlanner
-from rlprune.budgets.completion import IntArray
+from rlprune.arrays import IntArray
+from rlprune.budgets.limits import Budget
+from rlprune.budgets.planner import BudgetPlanner
 from rlprune.choices.space import Space
 from rlprune.errors import ConfigError, RewardError, unknown_name
-from rlprune.evaluation.rewards import Reference, RewardFunction, reward_function
+from rlprune.evaluation.rewards import RewardFunction, Yardstick, reward_function
 
 if TYPE_CHECKING:
     from rlprune.costs import CostModel
@@ -98,7 +99,7 @@ class PruningProblem:
         metric = next(iter(self.planner.limits), "macs")
         self.evaluator.settle(self.planner.filled)
         quality = self.evaluator(self.planner.filled)
-        self._reference = Reference(quality, self.dense_costs, metric)
+        self._yardstick = Yardstick(quality, self.dense_costs, metric)
         self.filled = self._outcome(self.planner.filled, quality)
         if not self.filled.defined:
             raise RewardError(f"The reward of the filled uniform plan must be a finite number. {_told(self.filled)}")
@@ -143,7 +144,7 @@ class PruningProblem:
 
     def _outcome(self, levels: IntArray, quality: Quality) -> Outcome:
         costs = self.planner.costs_of(levels)
-        reward = self.reward(quality, costs, self._reference)
+        reward = self.reward(quality, costs, self._yardstick)
         if all(map(math.isfinite, (quality.score, quality.divergence, reward.total, reward.loss))):
             return Outcome(levels, quality, costs, reward.total, reward.terms, reward.loss)
         return Outcome(levels, quality, costs, WORST_REWARD, reward.terms, math.nan)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rlprune.networks.network import FloatArray
-from rlprune.tasks.answers import as_number
+from rlprune.arrays import FloatArray
+from rlprune.tasks.judging import as_number
 
 if TYPE_CHECKING:
     from rlprune.tasks.base import Task

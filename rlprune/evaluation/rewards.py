@@ -1,6 +1,6 @@
 """Rewards: pure functions from what a plan does to one number, and the named terms it is made of.
 
-The budget is a hard limit that every plan meets (:mod:`rlprune.budgets.budget`), so the default reward is quality
+The budget is a hard limit that every plan meets (:mod:`rlprune.budgets.planner`), so the default reward is quality
 alone.
 """
 
@@ -37,7 +37,7 @@ class Reward:
 
 
 @dataclass(frozen=True)
-class Reference:
+class Yardstick:
     """What a plan is compared with.
 
     Attributes:
@@ -67,26 +67,26 @@ class Weights:
                 )
 
 
-RewardFunction = Callable[["Quality", Mapping[str, float], Reference], Reward]
+RewardFunction = Callable[["Quality", Mapping[str, float], Yardstick], Reward]
 
 
-def agreement(quality: Quality, costs: Mapping[str, float], reference: Reference) -> Reward:
+def agreement(quality: Quality, costs: Mapping[str, float], yardstick: Yardstick) -> Reward:
     """``log(divergence of filled / divergence of the plan)``: 0 for the filled uniform plan, 1 for e times closer."""
-    gain = math.log((reference.filled.divergence + EPSILON) / (quality.divergence + EPSILON))
+    gain = math.log((yardstick.filled.divergence + EPSILON) / (quality.divergence + EPSILON))
     return Reward(gain, _terms(quality), quality.divergence + EPSILON)
 
 
-def accuracy(quality: Quality, costs: Mapping[str, float], reference: Reference) -> Reward:
+def accuracy(quality: Quality, costs: Mapping[str, float], yardstick: Yardstick) -> Reward:
     """The validation score, inside the hard budget."""
     return _reward(quality, quality.score)
 
 
-def amc(quality: Quality, costs: Mapping[str, float], reference: Reference) -> Reward:
+def amc(quality: Quality, costs: Mapping[str, float], yardstick: Yardstick) -> Reward:
     """``-error``, with error = 1 - score: AMC's reward for a given budget (He et al. 2018, "Search Protocols")."""
     return _reward(quality, quality.score - 1.0, error=1.0 - quality.score)
 
 
-def amc_cost(quality: Quality, costs: Mapping[str, float], reference: Reference) -> Reward:
+def amc_cost(quality: Quality, costs: Mapping[str, float], yardstick: Yardstick) -> Reward:
     """``-error * log(cost)``: AMC's R_FLOPs and R_Param, for a given accuracy (He et al. 2018, "Search Protocols").
 
     For MACs (AMC's FLOPs) and parameters the cost is the count itself. Latency and energy come in milliseconds and
@@ -96,18 +96,18 @@ def amc_cost(quality: Quality, costs: Mapping[str, float], reference: Reference)
     Raises:
         ConfigError: the cost is not there.
     """
-    metric = reference.metric
+    metric = yardstick.metric
     for needed in (metric, "macs"):
         _require(needed, costs, "amc-cost")
-    share = costs[metric] / reference.dense_costs[metric]
+    share = costs[metric] / yardstick.dense_costs[metric]
     counted = metric if metric in ("macs", "params") else "macs"
-    log_cost = math.log(max(share * reference.dense_costs[counted], 1.0))
+    log_cost = math.log(max(share * yardstick.dense_costs[counted], 1.0))
     error = 1.0 - quality.score
     return _reward(quality, -error * log_cost, error=error, log_cost=log_cost)
 
 
 def weighted(
-    quality: Quality, costs: Mapping[str, float], reference: Reference, weights: Weights = Weights()
+    quality: Quality, costs: Mapping[str, float], yardstick: Yardstick, weights: Weights = Weights()
 ) -> Reward:
     """``w_accuracy score - w_latency latency / dense latency - w_energy energy / dense energy``.
 
@@ -121,7 +121,7 @@ def weighted(
         if weight == 0:
             continue
         _require(metric, costs, "weighted")
-        terms[f"weighted_{metric}"] = -weight * costs[metric] / reference.dense_costs[metric]
+        terms[f"weighted_{metric}"] = -weight * costs[metric] / yardstick.dense_costs[metric]
     return _reward(quality, sum(terms.values()), **terms)
 
 

@@ -13,7 +13,7 @@ import torch.multiprocessing
 from rlprune.choices.space import Space
 from rlprune.errors import ConfigError, RlpruneError, WorkerError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
-from rlprune.evaluation.evaluator import Evaluator, Key, Measured
+from rlprune.evaluation.evaluator import Evaluator, Measurement, PlanKey
 from rlprune.plans.builder import PlanBuilder
 from rlprune.pruning.tables import PruningTables
 from rlprune.support.main_guard import UNGUARDED, check_guard, unguarded
@@ -21,7 +21,7 @@ from rlprune.support.threads import torch_threads
 from rlprune.tasks.base import Task
 
 START_SECONDS = 120.0
-Work = tuple[PruningTables, Task, int, StatisticsChoice, Space | None, PlanBuilder | None]
+Handover = tuple[PruningTables, Task, int, StatisticsChoice, Space | None, PlanBuilder | None]
 ROUND = 16
 """Plans of each worker that are waited for together, before they are handed out."""
 
@@ -77,7 +77,7 @@ class Workers:
             self.close()
             raise
 
-    def _hand_over(self, pipe: Connection, work: Work) -> None:
+    def _hand_over(self, pipe: Connection, work: Handover) -> None:
         """Send what a process works with, once it listens: one that ends before would never read it."""
         self._started(pipe)
         try:
@@ -100,13 +100,13 @@ class Workers:
     def __len__(self) -> int:
         return len(self._pipes)
 
-    def measure(self, keys: Sequence[Key]) -> list[Measured]:
+    def measure(self, keys: Sequence[PlanKey]) -> list[Measurement]:
         """Quality of each plan and the seconds of its forward pass, in order; whoever is free takes the next.
 
         Raises:
             WorkerError: a process ended, or failed.
         """
-        found: dict[int, Measured] = {}
+        found: dict[int, Measurement] = {}
         waiting = iter(enumerate(keys))
         busy: dict[Connection, int] = {}
         for pipe in self._pipes:
@@ -128,7 +128,7 @@ class Workers:
             busy[pipe] = task[0]
             self._send(pipe, task[1])
 
-    def _send(self, pipe: Connection, key: Key) -> None:
+    def _send(self, pipe: Connection, key: PlanKey) -> None:
         try:
             pipe.send(key)
         except OSError as reason:
@@ -193,7 +193,7 @@ class ParallelEvaluator(Evaluator):
         self.workers = workers
         super().__init__(tables, task, statistics=workers.statistics, **settings)
 
-    def _measure(self, keys: Sequence[Key]) -> Iterator[Measured]:
+    def _measure(self, keys: Sequence[PlanKey]) -> Iterator[Measurement]:
         if len(keys) < 2:
             yield from super()._measure(keys)
             return

@@ -13,10 +13,10 @@ from torch import nn
 from rlprune.errors import ConfigError, NetworkError, TaskError, unknown_name
 from rlprune.networks import layout
 from rlprune.networks.inputs import call, map_tensors
-from rlprune.networks.tracing.tracer import named_tensors
+from rlprune.networks.tensors import named_tensors
 from rlprune.pruning.weights import check_mask
-from rlprune.tasks.base import Split, Task
-from rlprune.tasks.split import Batch, tensor_kind
+from rlprune.tasks.base import Task
+from rlprune.tasks.split import Batch, Split, tensor_kind
 
 FEWEST_SAMPLES = 2  # BatchNorm cannot normalise one
 

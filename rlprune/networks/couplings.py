@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from rlprune.arrays import IntArray
 from rlprune.networks.layers import LabelledLayer, Side
-from rlprune.networks.tracing.atoms import IntArray
 from rlprune.networks.tracing.records import Size, Trace
 
 

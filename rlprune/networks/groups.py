@@ -9,10 +9,10 @@ from typing import TypeVar
 
 import numpy as np
 
+from rlprune.arrays import IntArray
 from rlprune.errors import NetworkError, nearest
 from rlprune.networks.couplings import Coupling, Member
 from rlprune.networks.layers import LabelledLayer
-from rlprune.networks.tracing.atoms import IntArray
 from rlprune.support.patterns import matches
 
 Number = TypeVar("Number", int, float)
@@ -52,7 +52,7 @@ class Group:
     @property
     def weighted(self) -> tuple[Member, ...]:
         """Members on a side along which tensors are cut; a product that is only repeated has none."""
-        return tuple(member for member in self.members if member.side != "rows")
+        return tuple(member for member in self.members if member.side != "repeated")
 
 
 @dataclass(frozen=True)
@@ -165,8 +165,8 @@ def make_groups(
             whole |= {name: obstacle for name in producers if name not in whole}
             continue
         readers = tuple(m.layer for m in members if m.side == "in" and kinds[m.layer] not in ("product", "scale"))
-        passed = {m.layer: None for m in members if m.layer not in (*producers, *readers) and m.side != "rows"}
-        multiplied = [m.slots.shape[0] for m in members if kinds[m.layer] in MULTIPLIED and m.side != "rows"]
+        passed = {m.layer: None for m in members if m.layer not in (*producers, *readers) and m.side != "repeated"}
+        multiplied = [m.slots.shape[0] for m in members if kinds[m.layer] in MULTIPLIED and m.side != "repeated"]
         unit = min(multiplied, default=1)
         own = set(coupling.roots.tolist())
         groups.append(

@@ -14,17 +14,17 @@ from typing import Literal
 import numpy as np
 from torch import nn
 
-from rlprune.networks.tracing.atoms import FIXED, IntArray, Label
+from rlprune.arrays import IntArray
+from rlprune.networks.tensors import named_tensors
+from rlprune.networks.tracing.atoms import FIXED, Label
 from rlprune.networks.tracing.records import Product, Trace
-from rlprune.networks.tracing.tracer import named_tensors
 
-Side = Literal["out", "in", "rows"]
-"""``rows``: a product is repeated over these channels, as where tokens are mixed; no tensor holds them."""
+Side = Literal["out", "in", "repeated"]
+"""``repeated``: a product is repeated over these channels, as where tokens are mixed; no tensor holds them."""
 
 Sides = tuple[Side | None, ...]
 Convolution = nn.Conv1d | nn.Conv2d | nn.Conv3d
 BatchNorm = nn.BatchNorm1d | nn.BatchNorm2d | nn.BatchNorm3d
-PRODUCERS = ("conv", "transposed", "depthwise", "linear", "embedding")
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +44,7 @@ class Layer:
         tensors: ``state_dict`` key -> the side each of its dimensions holds (None: no channels).
         weight, bias: ``state_dict`` keys of what multiplies and what is added to the product; None where there is none.
         groups: of a convolution, else 1.
-        rows: channels over which the product is repeated; ``macs_per_pair`` is for each of them.
+        repeated: channels over which the product is repeated; ``macs_per_pair`` is for each of them.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Layer:
     weight: str | None = None
     bias: str | None = None
     groups: int = 1
-    rows: int = 1
+    repeated: int = 1
 
 
 @dataclass(frozen=True, eq=False)
@@ -218,8 +218,8 @@ class _Description:
         self, name: str, kind: str, tensors: dict[str, Sides], positions: float, kernel: tuple[int, ...] = (),
         stride: tuple[int, ...] = (), weight: str | None = None, bias: str | None = None, groups: int = 1,
     ) -> LabelledLayer:  # fmt: skip
-        repeated = self._repeated(self.products.get(weight or "", []))
-        labels: dict[Side, Label] = {"out": None, "in": None, "rows": repeated}
+        over = self._repeated_over(self.products.get(weight or "", []))
+        labels: dict[Side, Label] = {"out": None, "in": None, "repeated": over}
         widths = {"out": 1, "in": 0}
         for key, sides in tensors.items():
             for dim, side in enumerate(sides):
@@ -232,14 +232,14 @@ class _Description:
                 labels[side] = axis.atoms if own is None else own
                 if own is not None:
                     self.trace.atoms.join(own, axis.atoms, "its bias and its weight differ")
-        rows = 1 if repeated is None else len(repeated)
+        repeated = 1 if over is None else len(over)
         pair, paired = self._counts(tensors, widths)
         multiplies = pair if widths["in"] and weight is not None else 0.0
         if kind in ("depthwise", "embedding") and weight is not None and self.products.get(weight):
             multiplies = self.tensors[weight].numel() / widths["out"]
         layer = Layer(
-            name, kind, positions, kernel, stride, widths["out"], widths["in"], multiplies * positions / rows, pair,
-            paired, tensors, weight, bias, groups, rows,
+            name, kind, positions, kernel, stride, widths["out"], widths["in"], multiplies * positions / repeated, pair,
+            paired, tensors, weight, bias, groups, repeated,
         )  # fmt: skip
         return LabelledLayer(layer, labels)
 
@@ -261,7 +261,7 @@ class _Description:
         known = label[label != FIXED]
         return not self.fixed.issuperset(self.roots[known].tolist())
 
-    def _repeated(self, products: Sequence[Product]) -> Label:
+    def _repeated_over(self, products: Sequence[Product]) -> Label:
         """The channels that all of these products are repeated over, if there are any."""
         found = [next((label for label in product.others if self._free(label)), None) for product in products]
         first = found[0] if found else None
@@ -286,11 +286,11 @@ class _Description:
     def _activation(self, name: str, product: Product) -> LabelledLayer:
         """At most three dimensions of the product of two activations can shrink; more are taken as constant."""
         free = [label for label in product.others if self._free(label)][:3]
-        labels: dict[Side, Label] = {"out": None, "in": None, "rows": None}
-        labels.update(zip(("out", "in", "rows"), free, strict=False))
-        out, into, rows = ((1 if label is None else len(label)) for label in labels.values())
-        each = product.positions / (out * into * rows)
-        return LabelledLayer(Layer(name, "product", 1.0, (), (), out, into, each, 0.0, 0.0, rows=rows), labels)
+        labels: dict[Side, Label] = {"out": None, "in": None, "repeated": None}
+        labels.update(zip(("out", "in", "repeated"), free, strict=False))
+        out, into, repeated = ((1 if label is None else len(label)) for label in labels.values())
+        each = product.positions / (out * into * repeated)
+        return LabelledLayer(Layer(name, "product", 1.0, (), (), out, into, each, 0.0, 0.0, repeated=repeated), labels)
 
 
 def _kind(module: nn.Module) -> str:

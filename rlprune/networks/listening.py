@@ -5,18 +5,17 @@ from __future__ import annotations
 import operator
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.utils.weak import WeakTensorKeyDictionary
 
 from rlprune.networks.inputs import Inputs, tensors_in
+from rlprune.networks.layers import Layer
+from rlprune.networks.tensors import named_tensors
 from rlprune.networks.tracing.records import Call
-from rlprune.networks.tracing.tracer import Tracer, named_tensors
-
-if TYPE_CHECKING:
-    from rlprune.networks.layers import Layer
+from rlprune.networks.tracing.tracer import Tracer
 
 OPERANDS = {"mm": (0, 1), "bmm": (0, 1), "matmul": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "linear": (0, 1)}
 COPIES = ("clone", "_to_copy", "_reshape_copy", "_unsafe_view", "contiguous", "view_copy")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 import numpy.typing as npt
@@ -13,22 +12,20 @@ from torch import nn
 
 from rlprune.networks.attention import SlimAttention
 from rlprune.networks.layers import Side
-from rlprune.networks.tracing.tracer import named_tensors
-
-if TYPE_CHECKING:
-    from rlprune.networks.network import Network
+from rlprune.networks.record import NetworkRecord
+from rlprune.networks.tensors import named_tensors
 
 Channels = Mapping[str, torch.Tensor]
 Cuts = dict[str, dict[int, torch.Tensor]]
 
 
-def leading_channels(network: Network, widths: npt.ArrayLike) -> dict[str, torch.Tensor]:
+def leading_channels(network: NetworkRecord, widths: npt.ArrayLike) -> dict[str, torch.Tensor]:
     """The first channels of every group, as many as ``widths`` (``[G]``) says."""
     row = network.as_matrix(widths)[0]
     return {group.name: torch.arange(int(width)) for group, width in zip(network.groups, row, strict=True)}
 
 
-def axis_sources(network: Network, channels: Channels) -> dict[tuple[str, Side], torch.Tensor]:
+def axis_sources(network: NetworkRecord, channels: Channels) -> dict[tuple[str, Side], torch.Tensor]:
     """For every layer side that changes, which of its dense positions it keeps, in order.
 
     ``channels`` gives the kept channels of each group; a group that is not named keeps all. Where they are not
@@ -56,7 +53,7 @@ def axis_sources(network: Network, channels: Channels) -> dict[tuple[str, Side],
     return sources
 
 
-def tensor_cuts(network: Network, channels: Channels) -> Cuts:
+def tensor_cuts(network: NetworkRecord, channels: Channels) -> Cuts:
     """``state_dict`` key -> {dimension: kept indices} for every tensor that changes."""
     sources = axis_sources(network, channels)
     cuts: Cuts = {}
@@ -87,7 +84,7 @@ class Shell:
         network: says which attributes of its modules follow the widths.
     """
 
-    def __init__(self, module: nn.Module, network: Network) -> None:
+    def __init__(self, module: nn.Module, network: NetworkRecord) -> None:
         self.module = module
         self._network = network
         self._modules = dict(module.named_modules(remove_duplicate=False))
@@ -147,7 +144,7 @@ class Shell:
                 encoder.use_nested_tensor = False
 
 
-def prune(network: Network, channels: Channels) -> nn.Module:
+def prune(network: NetworkRecord, channels: Channels) -> nn.Module:
     """A plain, physically smaller copy of the dense network that keeps only ``channels``.
 
     Raises:

@@ -9,18 +9,18 @@ import numpy as np
 import torch
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import FULL_BITS, Choice
 from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
-from rlprune.networks.network import FloatArray, IntArray
 from rlprune.plans.treatment import PlanTensors, treated_layers
 from rlprune.pruning import batchnorm
 from rlprune.pruning.blocks.depth import block_errors, drop_blocks
 from rlprune.pruning.quantization import Int8Inputs, WeightPlace, measure_ranges, storable_layers
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.weight_repair import WeightRepair
-from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches, even_batches
+from rlprune.tasks.split import Split
 
 BATCH = 128
 

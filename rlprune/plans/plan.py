@@ -11,16 +11,18 @@ import numpy as np
 import numpy.typing as npt
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import BITS, DENSITIES, FULL_BITS, Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.delivery.compact.file import Stored, treated
 from rlprune.delivery.delivered import Delivered
 from rlprune.errors import ConfigError, PlanError, RlpruneError, unknown_name
 from rlprune.networks import surgery
 from rlprune.networks.checking import verification
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.networks.outputs import Named
-from rlprune.networks.tracing.tracer import tensor_named
+from rlprune.networks.tensors import tensor_named
 from rlprune.plans.decision import Decision, read_decision
 from rlprune.plans.treatment import WeightTreatment
 from rlprune.pruning import importance, strands
@@ -29,8 +31,6 @@ from rlprune.pruning.blocks.depth import drop_blocks
 from rlprune.pruning.quantization import WeightPlace, storable_layers
 from rlprune.pruning.weights import WeightRule
 from rlprune.support.files import read_json, write_json
-
-__all__ = ["Decision", "PruningPlan"]
 
 SCHEMA = "rlprune-plan/2"
 CHANNELS_ONLY = "rlprune-plan/1"

@@ -7,8 +7,8 @@ from collections.abc import Collection, Mapping
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.choices.space import Space
-from rlprune.networks.network import IntArray
 from rlprune.pruning import batchnorm
 from rlprune.pruning.blocks.depth import BlockSwitch
 from rlprune.pruning.quantization import Int8Inputs

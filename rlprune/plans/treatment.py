@@ -13,11 +13,11 @@ from functools import partial
 import numpy as np
 import torch
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import FULL_BITS
 from rlprune.choices.space import Space
 from rlprune.delivery.compact.file import Stored, treated
 from rlprune.networks.layers import Layer, Side
-from rlprune.networks.network import FloatArray, IntArray
 from rlprune.pruning.cache import RecentlyUsed
 from rlprune.pruning.quantization import fake_quantized, scaled_dim
 from rlprune.pruning.tables import PruningTables

@@ -11,7 +11,7 @@ from rlprune.networks.network import Network
 
 
 @dataclass(frozen=True, eq=False)
-class Axis:
+class LayerAxis:
     """One side of a layer in the permuted network, where every plan keeps leading channels.
 
     Attributes:
@@ -42,7 +42,7 @@ class Axis:
         return torch.cat([others, mine])
 
 
-def find_axes(network: Network) -> dict[tuple[str, Side], Axis]:
+def find_axes(network: Network) -> dict[tuple[str, Side], LayerAxis]:
     """(layer name, side) -> its groups, for every side that a group stands on."""
     parts: dict[tuple[str, Side], list[tuple[int, torch.Tensor]]] = {}
     for index, group in enumerate(network.groups):
@@ -50,6 +50,6 @@ def find_axes(network: Network) -> dict[tuple[str, Side], Axis]:
             parts.setdefault((member.layer, member.side), []).append((index, member.slots))
     sizes = {layer.name: {"out": layer.out_width, "in": layer.in_width} for layer in network.layers}
     return {
-        (name, side): Axis(tuple(i for i, _ in owned), tuple(s for _, s in owned), sizes[name][side])
+        (name, side): LayerAxis(tuple(i for i, _ in owned), tuple(s for _, s in owned), sizes[name][side])
         for (name, side), owned in parts.items()
     }

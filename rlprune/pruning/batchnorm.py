@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from rlprune.networks.contexts import evaluated, hooked
 from rlprune.networks.inputs import Inputs, call
 from rlprune.networks.layers import BatchNorm
 
@@ -37,13 +38,9 @@ def shared(model: nn.Module, inputs: Inputs) -> frozenset[str]:
     is normalised as they are in the delivered network.
     """
     calls: Counter[nn.Module] = Counter()
-    handles = [norm.register_forward_pre_hook(lambda norm, _: calls.update([norm])) for norm in tracking(model)]
-    try:
-        with torch.no_grad():
-            call(model, inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    count = (norm.register_forward_pre_hook(lambda norm, _: calls.update([norm])) for norm in tracking(model))
+    with hooked(count), torch.no_grad():
+        call(model, inputs)
     return frozenset(name for name, module in model.named_modules(remove_duplicate=False) if calls[module] > 1)
 
 
@@ -63,19 +60,15 @@ def reestimate(model: nn.Module, batches: Iterable[Inputs], share: float = 1.0, 
     heard: dict[Norm, list[Moments]] = {norm: [] for norm in tracking(model, keep) if share}
     if not heard:
         return
-    modes = {module: module.training for module in model.modules()}
-    model.eval()
     try:
         for norm, moments in heard.items():
             setattr(norm, "forward", partial(_normalise, norm, share, heard=moments))  # noqa: B010
-        with torch.no_grad():
+        with evaluated(model):
             for inputs in batches:
                 call(model, inputs)
     finally:
         for norm in heard:
             vars(norm).pop("forward", None)
-        for module, mode in modes.items():
-            module.training = mode
     for norm, moments in heard.items():
         for own, measured in zip(_running(norm), zip(*moments, strict=True), strict=bool(moments)):
             own.lerp_(torch.stack(measured).mean(0), share)

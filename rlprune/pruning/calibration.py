@@ -14,15 +14,15 @@ from torch import nn
 from rlprune.errors import NetworkError, first_line
 from rlprune.networks.inputs import Inputs, batch_size, map_tensors
 from rlprune.networks.layers import Layer
+from rlprune.networks.listening import Reading, listen
 from rlprune.networks.network import Network
-from rlprune.networks.tracing import Reading, listen
-from rlprune.networks.tracing.tracer import named_tensors
+from rlprune.networks.tensors import named_tensors
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.sampling import sample_rows
 from rlprune.pruning.statistics import HELD_OUT_ROWS, ChannelMoments, LayerStatistics, matrix_bytes
 from rlprune.pruning.work import cube
-from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
+from rlprune.tasks.split import Split
 
 Statistics = LayerStatistics | ChannelMoments
 LINEAR = ("conv", "transposed", "linear")

@@ -12,16 +12,17 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
-from rlprune.networks.tracing.tracer import tensor_named
+from rlprune.arrays import FloatArray
+from rlprune.networks.tensors import tensor_named
 from rlprune.pruning.elimination import Consumers, eliminate
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics, stored_dtype, submatrix
 
 if TYPE_CHECKING:
     from rlprune.networks.couplings import Member
-    from rlprune.networks.network import Group, Network
+    from rlprune.networks.groups import Group
+    from rlprune.networks.network import Network
 
 IMPORTANCES = ("elimination", "contribution", "l1")
 GIB = 2**30
@@ -63,7 +64,7 @@ class Ranking:
     """
 
     order: torch.Tensor
-    curve: npt.NDArray[np.float64]
+    curve: FloatArray
     approximate: str | None
 
 
@@ -202,5 +203,5 @@ def _remaining(costs: torch.Tensor) -> torch.Tensor:
     return 1 - torch.cat([costs.new_zeros(1), costs.cumsum(0)]) / costs.sum().clamp_min(1e-12)
 
 
-def _curve(errors: torch.Tensor) -> npt.NDArray[np.float64]:
+def _curve(errors: torch.Tensor) -> FloatArray:
     return np.asarray(errors.mean(0).clamp(0.0, 1.0).numpy())

@@ -8,21 +8,17 @@ refitted weights than with these weights merely cut, they are cut.
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Collection, Iterable, Iterator
 
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.networks.groups import Group
 from rlprune.networks.inputs import Inputs, call, tensors_in
-from rlprune.pruning.calibration import HELD_OUT_EVERY, divided
-from rlprune.tasks.base import Split
+from rlprune.networks.network import Network
 
-if TYPE_CHECKING:
-    from rlprune.pruning.tables import PruningTables
-
-MOST_WIDTHS, MOST_SAMPLES = 8, 64
+MOST_WIDTHS = 8
 
 
 def self_reading(group: Group) -> set[str]:
@@ -33,33 +29,41 @@ def self_reading(group: Group) -> set[str]:
     return {name for name, both in sides.items() if {"in", "out"} <= both}
 
 
-def harmful_when_run(tables: PruningTables, calibration: Split) -> Iterator[tuple[set[str], range]]:
-    """Self-reading layers that the tables refit, and widths of their group at which that does harm.
+def harmful_when_run(
+    network: Network,
+    dense: nn.Module,
+    refitted: Collection[str],
+    pruned: Callable[[IntArray, Collection[str]], nn.Module],
+    samples: Iterable[tuple[bool, Inputs]],
+) -> Iterator[tuple[set[str], range]]:
+    """Self-reading layers that are refitted, and widths of their group at which that does harm.
 
     A few widths of each group are tried, the others at full width; each speaks for those up to the next.
+
+    Args:
+        network: whose groups these are.
+        dense: the model that the others should answer as.
+        refitted: layers that a refit is known for.
+        pruned: the network at these widths (``[G]``), in which the layers named are cut and not refitted.
+        samples: whether they were held out, and what the network takes.
     """
-    network = tables.network
-    samples = next(
-        (x for held_out, x in divided(calibration, MOST_SAMPLES * HELD_OUT_EVERY, tables.device) if held_out), None
-    )
+    held_out = next((inputs for held_out, inputs in samples if held_out), None)
     for place, group in enumerate(network.groups):
-        names = self_reading(group) & tables.refitted
-        if not names or samples is None:
+        names = self_reading(group) & set(refitted)
+        if not names or held_out is None:
             continue
-        cut, dense = tables.without(names), _answers(tables, tables.permuted, samples)
+        wanted = _answers(network, dense, held_out)
         tried = group.widths[:-1][:: -(-len(group.widths[:-1]) // MOST_WIDTHS)] if len(group.widths) > 1 else ()
         for width, following in zip(tried, (*tried[1:], group.width), strict=True):
             row = network.dense_widths.copy()
             row[place] = width
-            errors = []
-            for each in (tables, cut):
-                model = each.shell().fill(each.tensors(row), row)
-                errors.append(float((_answers(tables, model, samples) - dense).square().sum()))
-            if not errors[0] <= errors[1]:
+            models = (pruned(row, ()), pruned(row, names))
+            refit, cut = (float((_answers(network, model, held_out) - wanted).square().sum()) for model in models)
+            if not refit <= cut:
                 yield names, range(width, following)
 
 
-def _answers(tables: PruningTables, model: nn.Module, inputs: Inputs) -> torch.Tensor:
+def _answers(network: Network, model: nn.Module, inputs: Inputs) -> torch.Tensor:
     with torch.no_grad():
-        outputs = tensors_in(tables.network.outputs(call(model.eval(), inputs)))
+        outputs = tensors_in(network.outputs(call(model.eval(), inputs)))
     return torch.cat([x.double().flatten() for x in outputs if x.is_floating_point()])

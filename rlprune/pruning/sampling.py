@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import torch
 
-from rlprune.networks.tracing import Reading
+from rlprune.networks.listening import Reading
 
 BLOCK_ELEMENTS = 2**24
 COPY_PAYS = 4  # reading is faster from a copy with channels last where this share of the inputs, or more, is read

@@ -9,7 +9,7 @@ import torch
 from rlprune.networks import surgery
 from rlprune.networks.layers import Side
 from rlprune.networks.network import Network
-from rlprune.pruning.axes import Axis
+from rlprune.pruning.axes import LayerAxis
 from rlprune.pruning.calibration import Statistics
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, Solver, SubsetSolver
@@ -22,7 +22,7 @@ def make_solvers(
     statistics: dict[str, Statistics],
     order: Mapping[str, torch.Tensor],
     tensors: dict[str, torch.Tensor],
-    axes: Mapping[tuple[str, Side], Axis],
+    axes: Mapping[tuple[str, Side], LayerAxis],
     work: Work,
 ) -> tuple[dict[str, Solver], dict[str, str]]:
     """Layer name -> solver, with the channels of the permuted network, and where some would do harm.
@@ -60,7 +60,7 @@ def make_solvers(
     return solvers, harm
 
 
-def judged_at(axis: Axis, network: Network) -> list[tuple[int, ...]]:
+def judged_at(axis: LayerAxis, network: Network) -> list[tuple[int, ...]]:
     """Widths of the groups of an axis at which a refit is judged beforehand: all of one, the half of several."""
     widths = [network.groups[index].widths for index in axis.groups]
     if len(widths) == 1:

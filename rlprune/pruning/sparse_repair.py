@@ -106,12 +106,6 @@ def refit(theta: torch.Tensor, kept: torch.Tensor, matrix: torch.Tensor, fill: f
     return torch.where(kept, theta + (answer @ system if by_removed else answer), torch.full_like(theta, fill))
 
 
-def output_change(theta: torch.Tensor, other: torch.Tensor, matrix: torch.Tensor) -> torch.Tensor:
-    """(theta' - theta) A (theta' - theta)^T of each row, ``[outputs]``: what the refit makes smallest."""
-    step = other - theta
-    return ((step @ matrix) * step).sum(1)
-
-
 def columns_kept(coefficients: Coefficients, mask: torch.Tensor) -> torch.Tensor:
     """The mask as the coefficients are laid out, ``bool [groups, outputs, columns]``; a bias always remains."""
     laid_out = Coefficients(

@@ -90,9 +90,9 @@ def aligned(
     parts = [part for group in network.groups for part in strands_of(group, network.model)]
     if not parts:
         return network
-    split, result = copy.copy(network), copy.copy(network)
+    split = copy.copy(network)
     split.groups = tuple(parts)
-    result.model = surgery.prune(split, ranked(split)).eval()
+    result = network.with_model(surgery.prune(split, ranked(split)).eval())
     for key, parameter in result.model.named_parameters():
         parameter.requires_grad_(network.model.get_parameter(key).requires_grad)
     return result if _alike(network, result, inputs) else network

@@ -18,14 +18,24 @@ import numpy.typing as npt
 import torch
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.networks import layout, surgery
 from rlprune.networks.layers import Layer, Side, Sides
-from rlprune.networks.network import FloatArray, IntArray, Network
-from rlprune.networks.tracing.tracer import named_tensors
+from rlprune.networks.network import Network
+from rlprune.networks.tensors import named_tensors
 from rlprune.pruning.axes import find_axes
 from rlprune.pruning.cache import RecentlyUsed
-from rlprune.pruning.calibration import COMPUTED, GIB, Statistics, gather, linear_consumers, too_large
+from rlprune.pruning.calibration import (
+    COMPUTED,
+    GIB,
+    HELD_OUT_EVERY,
+    Statistics,
+    divided,
+    gather,
+    linear_consumers,
+    too_large,
+)
 from rlprune.pruning.importance import IMPORTANCES, Ranker
 from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, SubsetSolver
 from rlprune.pruning.rollout import harmful_when_run
@@ -33,16 +43,15 @@ from rlprune.pruning.solvers import harm_told, judged_at, make_solvers
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
 from rlprune.pruning.strands import aligned
 from rlprune.pruning.work import Told, Work
-from rlprune.tasks.base import Split
-from rlprune.tasks.batches import batches, even_batches
-
-__all__ = ["IMPORTANCES", "PruningTables", "batches", "even_batches"]
+from rlprune.tasks.batches import batches
+from rlprune.tasks.split import Split
 
 MEMORY_GIB = 2.0
 MOST_OPERATIONS = 2e11
 FACTORS_SHARE, RANKING_SHARE = 0.75, 1.0
 INDEX_BYTES, INDEX_SHARE = 2**26, 0.125
 MOMENTS_SHARE = 0.5
+ROLLED_OUT = 64
 
 Repair = tuple[torch.Tensor | None, torch.Tensor | None]
 
@@ -163,7 +172,10 @@ class PruningTables:
     def _leave_what_runs_away(self, calibration: Split) -> None:
         """Leave out refits of layers that read their own answers where these do harm."""
         harmful: dict[str, list[tuple[int, ...]]] = defaultdict(list)
-        for names, widths in list(harmful_when_run(self, calibration)):
+        samples = divided(calibration, ROLLED_OUT * HELD_OUT_EVERY, self.device)
+        for names, widths in list(
+            harmful_when_run(self.network, self._permuted, self.refitted, self._pruned_without, samples)
+        ):
             for name in names:
                 solver, axis = self._solvers[name], self._axes[(name, "in")]
                 assert isinstance(solver, PrefixSolver)
@@ -186,6 +198,10 @@ class PruningTables:
         other = self.fresh()
         other._solvers = {name: solver for name, solver in self._solvers.items() if name not in layers}
         return other
+
+    def _pruned_without(self, widths: IntArray, layers: Collection[str]) -> nn.Module:
+        tables = self.without(layers)
+        return tables.shell().fill(tables.tensors(widths), widths)
 
     def error_curve(self, name: str) -> tuple[IntArray, FloatArray]:
         """Widths ``0..width`` and, at each, the share of the consumers' output energy that cannot be restored."""
@@ -292,8 +308,7 @@ class PruningTables:
         Raises:
             NetworkError: it cannot take the calibration samples.
         """
-        network, other = copy.copy(self.network), self.fresh()
-        network.model = model
+        network, other = self.network.with_model(model), self.fresh()
         exact = {name: item for name, item in self._solvers.items() if not isinstance(item, MeanSolver)}
         statistics: dict[str, Statistics] = {name: LayerStatistics(item.coefficients) for name, item in exact.items()}
         reasons = gather(network, statistics, calibration, seed, self.device)

@@ -9,15 +9,15 @@ from functools import partial
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import IntArray
 from rlprune.pruning.calibration import Statistics, gather, obstacle, too_large
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.reconstruction import does_harm
 from rlprune.pruning.sparse_repair import ROUGH_STEPS, Refit, columns_kept, exact, rough
 from rlprune.pruning.statistics import LayerStatistics, submatrix
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.base import Split
+from rlprune.tasks.split import Split
 
 MOST_OPERATIONS = 2e11
 """Of the systems of one layer (rows x columns^3 / 24 at density 0.5): about ten seconds on one core."""
@@ -50,8 +50,7 @@ class WeightRepair:
     ) -> None:
         self._tables = tables
         self._refit: Refit = exact
-        network = copy.copy(tables.network)
-        network.model = model or tables.permuted
+        network = tables.network.with_model(model or tables.permuted)
         found: dict[str, Coefficients] = {}
         self.unrepaired: dict[str, str] = {}
         for layer in layers:

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rlprune.arrays import FloatArray
 from rlprune.errors import ConfigError, NetworkError, PlanError
 
 Replacement = Literal["zero", "mean"]
@@ -213,7 +213,7 @@ def lost_energy(
     *,
     rule: WeightRule = UNSTRUCTURED,
     in_dim: int = 1,
-) -> npt.NDArray[np.float64]:
+) -> FloatArray:
     """Share of ``sum(weight^2 * E[input^2])`` that goes when a weight is pruned; it never rises with the density.
 
     With inputs that are independent and centred this is the share of a layer's output power that pruning with zeros

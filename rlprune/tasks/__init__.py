@@ -7,10 +7,11 @@ from pathlib import Path
 
 from rlprune.errors import TaskError, unknown_name
 from rlprune.support.user_code import call_function, is_reference
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.binary import BinaryTask
 from rlprune.tasks.ranking import RankingTask
 from rlprune.tasks.regression import RegressionTask
+from rlprune.tasks.split import Split
 from rlprune.tasks.tokens import TokenTask
 
 __all__ = ["TASKS", "BinaryTask", "RankingTask", "RegressionTask", "Split", "Task", "TokenTask", "load_task"]

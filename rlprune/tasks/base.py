@@ -7,16 +7,14 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
 
+from rlprune.arrays import FloatArray
 from rlprune.errors import TaskError
 from rlprune.tasks.answers import scored_tensor
 from rlprune.tasks.measures import LOWER_IS_BETTER, Details, class_details, kl_divergence
 from rlprune.tasks.overlap import check_apart, sample_digests
 from rlprune.tasks.split import Split, check_finite, check_labels, tensor_kind
-
-__all__ = ["Split", "SplitSource", "Task"]
 
 SplitSource = Split | Callable[[], Split]
 APART = ("calibration", "validation", "test")
@@ -194,13 +192,11 @@ class Task:
         """Whether the score is the ratio of two sums over samples: :meth:`sample_terms` is of the same class as it."""
         return _owner(self, "score") is _owner(self, "sample_terms")
 
-    def terms_of(self, outputs: torch.Tensor, targets: torch.Tensor) -> npt.NDArray[np.float64] | None:
+    def terms_of(self, outputs: torch.Tensor, targets: torch.Tensor) -> FloatArray | None:
         """:meth:`sample_terms` where the score is their ratio; else None."""
-        return (
-            None
-            if not self.is_ratio
-            else np.asarray(self.sample_terms(outputs, targets).cpu().numpy(), dtype=np.float64)
-        )
+        if not self.is_ratio:
+            return None
+        return np.asarray(self.sample_terms(outputs, targets).cpu().numpy(), dtype=np.float64)
 
     def details(self, outputs: torch.Tensor, targets: torch.Tensor) -> Details:
         """What reports show beside the score: for classes all of :func:`rlprune.tasks.measures.class_details`.

@@ -14,10 +14,10 @@ import torch
 
 from rlprune.errors import TaskError
 from rlprune.support.files import read_bytes
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.folders import find_folder
 from rlprune.tasks.images import LabelledImages, cut_train, image_task
-from rlprune.tasks.split import check_labels
+from rlprune.tasks.split import Split, check_labels
 
 NAME = "cifar10"
 CLASSES = 10

@@ -9,7 +9,7 @@ import torch
 from sklearn.datasets import load_digits
 
 from rlprune.tasks.base import Task
-from rlprune.tasks.images import Cut, LabelledImages, image_task, stratified_order
+from rlprune.tasks.images import LabelledImages, SplitIndices, image_task, stratified_order
 
 NAME = "digits"
 CLASSES = 10
@@ -38,5 +38,5 @@ def digits() -> Task:
         std=(float(scaled.std()),),
         largest=16.0,
     )
-    cut = Cut(train=train, calibration=train[:CALIBRATION], validation=validation)
+    cut = SplitIndices(train=train, calibration=train[:CALIBRATION], validation=validation)
     return image_task(NAME, images, cut, partial(images.split, test), CLASSES)

@@ -11,11 +11,11 @@ import numpy as np
 import torch
 
 from rlprune.errors import TaskError
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.folders import find_file, find_folder
 from rlprune.tasks.idx import read_idx
 from rlprune.tasks.images import LabelledImages, cut_train, image_task
-from rlprune.tasks.split import check_labels
+from rlprune.tasks.split import Split, check_labels
 
 CLASSES = 10
 SIDE = 28

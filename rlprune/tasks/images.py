@@ -10,10 +10,10 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
+from rlprune.arrays import IntArray
 from rlprune.errors import TaskError
-from rlprune.tasks.base import Split, Task
-
-IntArray = npt.NDArray[np.int64]
+from rlprune.tasks.base import Task
+from rlprune.tasks.split import Split
 
 
 @dataclass(frozen=True, eq=False)
@@ -42,7 +42,7 @@ class LabelledImages:
 
 
 @dataclass(frozen=True, eq=False)
-class Cut:
+class SplitIndices:
     """Indices of images; ``calibration`` is the start of ``train``, ``validation`` is apart from both."""
 
     train: IntArray
@@ -65,7 +65,7 @@ def stratified_order(labels: npt.ArrayLike, seed: int) -> IntArray:
     return np.argsort(position, kind="stable").astype(np.int64)
 
 
-def cut_train(labels: npt.ArrayLike, *, validation: int, calibration: int, seed: int) -> Cut:
+def cut_train(labels: npt.ArrayLike, *, validation: int, calibration: int, seed: int) -> SplitIndices:
     """Cut validation images out of the training images; the calibration images are among those that remain.
 
     Raises:
@@ -78,10 +78,10 @@ def cut_train(labels: npt.ArrayLike, *, validation: int, calibration: int, seed:
             f"training images; there are {len(order)}. Give fewer, or the whole data set."
         )
     train = order[validation:]
-    return Cut(train=train, calibration=train[:calibration], validation=order[:validation])
+    return SplitIndices(train=train, calibration=train[:calibration], validation=order[:validation])
 
 
-def image_task(name: str, images: LabelledImages, cut: Cut, test: Callable[[], Split], classes: int) -> Task:
+def image_task(name: str, images: LabelledImages, cut: SplitIndices, test: Callable[[], Split], classes: int) -> Task:
     """A classification task on ``cut`` of the training images; ``test`` is called when the test split is first used."""
     return Task(
         name,

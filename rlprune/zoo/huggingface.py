@@ -17,11 +17,11 @@ from typing import Any
 
 import torch
 
-from rlprune.delivery.onnx.export import quiet
-from rlprune.errors import NetworkError
+from rlprune.errors import NetworkError, first_sentence
 from rlprune.support.files import read_json
+from rlprune.support.quiet import quiet
 from rlprune.zoo.huggingface_inputs import LENGTH, SIZE, make_inputs
-from rlprune.zoo.libraries import first_line, import_library
+from rlprune.zoo.libraries import import_library
 from rlprune.zoo.loaded import LoadedNetwork
 from rlprune.zoo.names import SourceName
 
@@ -58,7 +58,7 @@ def load_huggingface(name: SourceName) -> LoadedNetwork:
         except NetworkError:
             raise
         except Exception as reason:
-            raise NetworkError(f"transformers cannot build {name.text!r}: {first_line(reason)}") from reason
+            raise NetworkError(f"transformers cannot build {name.text!r}: {first_sentence(reason)}") from reason
         inputs = make_inputs(model.eval(), name)
     return LoadedNetwork(name.text, model, inputs)
 

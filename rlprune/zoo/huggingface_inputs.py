@@ -9,8 +9,7 @@ from typing import Any
 
 import torch
 
-from rlprune.errors import NetworkError
-from rlprune.zoo.libraries import first_line
+from rlprune.errors import NetworkError, first_sentence
 from rlprune.zoo.names import SourceName, image_size
 
 LENGTH = "sequence_length"
@@ -32,13 +31,13 @@ def make_inputs(model: Any, name: SourceName) -> dict[str, torch.Tensor]:
     except NetworkError:
         raise
     except Exception as reason:
-        raise NetworkError(f"Inputs for {name.text!r} cannot be made: {first_line(reason)} {OTHERWISE}") from reason
+        raise NetworkError(f"Inputs for {name.text!r} cannot be made: {first_sentence(reason)} {OTHERWISE}") from reason
     try:
         with torch.no_grad():
             model(**inputs)
     except Exception as reason:
         shapes = ", ".join(f"{key} {list(value.shape)}" for key, value in inputs.items())
-        raise NetworkError(f"{name.text!r} does not run on {shapes}: {first_line(reason)} {OTHERWISE}") from reason
+        raise NetworkError(f"{name.text!r} does not run on {shapes}: {first_sentence(reason)} {OTHERWISE}") from reason
     return inputs
 
 

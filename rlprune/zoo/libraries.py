@@ -5,7 +5,7 @@ from __future__ import annotations
 import importlib
 from typing import Any
 
-from rlprune.errors import NetworkError
+from rlprune.errors import NetworkError, first_sentence
 
 
 def import_library(module: str, extra: str) -> Any:
@@ -19,18 +19,11 @@ def import_library(module: str, extra: str) -> Any:
         return importlib.import_module(module)
     except ImportError as reason:
         raise NetworkError(
-            f"This network needs {library}, which does not import: {first_line(reason)} "
+            f"This network needs {library}, which does not import: {first_sentence(reason)} "
             f"Install it with: pip install 'rlprune[{extra}]'."
         ) from reason
     except RuntimeError as reason:  # torchvision's wheel of PyPI beside a torch without CUDA
         raise NetworkError(
-            f"{library} is installed but does not fit this torch: {first_line(reason)} Install the two "
+            f"{library} is installed but does not fit this torch: {first_sentence(reason)} Install the two "
             "that belong together from one index (https://pytorch.org/get-started)."
         ) from reason
-
-
-def first_line(reason: BaseException) -> str:
-    """The first line of an error, with the second where the first announces it, ending with a full stop."""
-    first, *rest = [line.strip() for line in str(reason).splitlines() if line.strip()] or [type(reason).__name__]
-    text = f"{first} {rest[0]}" if first.endswith(":") and rest else first
-    return text if text.endswith((".", "!", "?")) else f"{text}."

@@ -8,8 +8,8 @@ from typing import Any
 
 import torch
 
-from rlprune.errors import NetworkError
-from rlprune.zoo.libraries import first_line, import_library
+from rlprune.errors import NetworkError, first_sentence
+from rlprune.zoo.libraries import import_library
 from rlprune.zoo.loaded import LoadedNetwork
 from rlprune.zoo.names import SourceName, image_size
 
@@ -41,7 +41,7 @@ def load_torchvision(name: SourceName) -> LoadedNetwork:
             torch.manual_seed(SEED)
             model = models.get_model(name.name, **options)
     except Exception as reason:
-        raise NetworkError(f"torchvision cannot build {name.text!r}: {first_line(reason)}") from reason
+        raise NetworkError(f"torchvision cannot build {name.text!r}: {first_sentence(reason)}") from reason
     return LoadedNetwork(name.text, model.eval(), (_image(size),))
 
 

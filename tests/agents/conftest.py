@@ -5,14 +5,15 @@ from collections.abc import Callable
 import pytest
 import torch
 
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.costs import MacsCost, ParamsCost
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
+from rlprune.tasks.split import Split
 from tests.models import build, images
 
 MakeEnv = Callable[..., LayerPruningEnv]

@@ -7,8 +7,8 @@ import pytest
 
 from rlprune.agents import make_searcher, search_range
 from rlprune.agents.baselines.sensitivity import measure_alone
-from rlprune.budgets.budget import Budget
 from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import Budget
 from rlprune.errors import ConfigError
 from tests.agents.conftest import MakeEnv
 

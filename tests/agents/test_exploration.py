@@ -7,12 +7,13 @@ import pytest
 from scipy.stats import spearmanr
 
 from rlprune.agents.exploration import Exploration, Explorer
+from rlprune.agents.loss_model import AdditiveLoss, LossModel
 from rlprune.agents.proposals import Neighbourhood, climb
-from rlprune.agents.return_model import AdditiveLoss, ReturnModel
-from rlprune.budgets.budget import Budget
-from rlprune.budgets.completion import FITS, FloatArray, IntArray
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import Budget
+from rlprune.envs.episode import RunningEpisode
 from rlprune.envs.observations import Observer
-from rlprune.envs.walking import PlanWalk
 from rlprune.errors import ConfigError
 from rlprune.evaluation.problem import PruningProblem
 from tests.agents.conftest import MakeEnv
@@ -61,7 +62,7 @@ def test_residuals_learn_what_is_no_sum(problem: PruningProblem) -> None:
 
     errors = []
     for residuals in (False, True):
-        model = ReturnModel(problem, residuals=residuals)
+        model = LossModel(problem, residuals=residuals)
         model.fit(plans, loss(plans))
         errors.append(float(np.std(model.predict(unseen)[0] - np.log(loss(unseen)))))
     assert errors[1] < 0.7 * errors[0]
@@ -69,7 +70,7 @@ def test_residuals_learn_what_is_no_sum(problem: PruningProblem) -> None:
 
 def test_what_was_tried_is_known_better_than_what_was_not(problem: PruningProblem) -> None:
     plans = random_plans(problem, 40)
-    model = ReturnModel(problem)
+    model = LossModel(problem)
     model.fit(plans, made_up(problem, plans) * np.random.default_rng(0).uniform(0.7, 1.4, 40))
     assert model.predict(plans)[1].mean() < model.predict(random_plans(problem, 100, seed=9))[1].mean()
 
@@ -103,7 +104,7 @@ def played(explorer: Explorer, rounds: int) -> list[tuple[int, ...]]:
         for at, plan in explorer.choose(1):
             assert plan is not None
             problem = explorer.problems[at]
-            episode = PlanWalk(problem, Observer(problem), plan)
+            episode = RunningEpisode(problem, Observer(problem), plan)
             while not episode.walk.done:
                 action = episode.next_action()
                 assert action is not None

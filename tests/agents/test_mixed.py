@@ -14,13 +14,14 @@ from torch import nn
 
 from rlprune.agents import AGENTS, METHODS, Episode, Policy, make_searcher, replay, search_range
 from rlprune.agents.exploration import Exploration, Explorer
+from rlprune.agents.loss_model import AdditiveLoss
 from rlprune.agents.proposals import Neighbourhood
 from rlprune.agents.replay import action_spread, replayed_plan
-from rlprune.agents.return_model import AdditiveLoss
-from rlprune.budgets.budget import Budget
 from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import KINDS, Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import MacsCost, SizeCost
 from rlprune.envs import LayerPruningEnv
 from rlprune.envs.slots import slots_of

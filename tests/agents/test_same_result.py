@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from rlprune.agents import METHODS, SearchResult, make_searcher, search_range
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.costs import MacsCost, ParamsCost
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
 from rlprune.evaluation.evaluator import Evaluator

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 from rlprune.agents import AGENTS, METHODS, Episode, best_outcomes, make_searcher, replay
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.costs import MacsCost
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError

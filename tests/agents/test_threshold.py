@@ -11,10 +11,11 @@ import torch
 
 from rlprune.agents import make_searcher
 from rlprune.agents.baselines.threshold import ThresholdPruner, ThresholdSearcher, ThresholdSettings
-from rlprune.budgets.budget import Budget
 from rlprune.budgets.completion import FITS
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import KINDS, Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import MacsCost, ParamsCost, SizeCost
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import BudgetError

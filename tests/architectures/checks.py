@@ -12,10 +12,13 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.delivery.onnx.export import export_onnx_bytes, input_arrays, run_onnx
+from rlprune.delivery.onnx.export import export_onnx_bytes
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import run_onnx
 from rlprune.networks import surgery
+from rlprune.networks.groups import Group
 from rlprune.networks.inputs import batch_size, call, map_tensors, tensors_in
-from rlprune.networks.network import Group, Network
+from rlprune.networks.network import Network
 from tests.architectures.architecture import Architecture
 from tests.architectures.counting import counted_macs
 
@@ -220,8 +223,7 @@ def difference(left: Any, right: Any) -> float:
 
 def in_float64(network: Network) -> Network:
     """The same network, exactly: what is wrong by a little, as in attention that is almost uniform, must not hide."""
-    exact = copy.copy(network)
-    exact.model = copy.deepcopy(network.model).double()
+    exact = network.with_model(copy.deepcopy(network.model).double())
     exact.example_inputs = map_tensors(lambda x: x.double() if x.is_floating_point() else x, network.example_inputs)
     return exact
 

@@ -1,4 +1,4 @@
-"""Writes docs/torch-pruning.md: the same networks in Torch-Pruning. Run ``python -m tests.architectures.compare``.
+"""Writes torch-pruning.md: the same networks in Torch-Pruning. Run ``python -m tests.architectures.compare``.
 
 Torch-Pruning (Fang et al., DepGraph, CVPR 2023) finds groups by the names of autograd's functions. Each group of either
 is judged by what it does: half of its channels, chosen at random, are pruned, and the answer must be that of the dense
@@ -24,19 +24,22 @@ import numpy as np
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.errors import RlpruneError
 from rlprune.networks import surgery
+from rlprune.networks.checking.reference import Reference
 from rlprune.networks.inputs import call, tensors_in
+from rlprune.networks.loading.discovery import discover
 from rlprune.networks.network import Network
-from rlprune.networks.tracing.atoms import IntArray, Labels
-from rlprune.networks.tracing.tracer import named_tensors
+from rlprune.networks.tensors import named_tensors
+from rlprune.networks.tracing.atoms import Labels
 from rlprune.support.files import read_json, write_atomic, write_json
 from tests.architectures import checks
 from tests.architectures.architecture import Architecture
 from tests.architectures.catalogue import ARCHITECTURES
 from tests.architectures.generate import table_line
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "torch-pruning.md"
+PAGE = Path(__file__).parent / "torch-pruning.md"
 RESULTS = PAGE.with_suffix(".json")
 SECONDS = 120
 RIGHT, WRONG, FAILS, LEFT_OUT = "right", "wrong", "fails", "left out"
@@ -121,8 +124,7 @@ def theirs(network: Network, number: int) -> Verdict:
 
 def ours(network: Network, name: str) -> Verdict:
     """What pruning one of our groups gives."""
-    numbered = copy.copy(network)
-    numbered.model = copy.deepcopy(network.model)
+    numbered = network.with_model(copy.deepcopy(network.model))
     number_entries(numbered.model)
     group = next(group for group in network.groups if group.name == name)
     return verdict(network, surgery.prune(numbered, {name: checks.halves(group)[0]}).eval())
@@ -176,14 +178,16 @@ def with_zeros(network: Network, kept: Mapping[str, torch.Tensor]) -> Any:
 
 def over_what_is_left(network: Network, kept: Mapping[str, torch.Tensor]) -> Any:
     """Answer of the dense network in which products, means and normalisations ignore what was cut."""
-    return network.reference(network.example_inputs, EntriesCut(network, kept)).run()
+    cut: Any = EntriesCut(network, kept)
+    return Reference(network, network.example_inputs, cut).run()
 
 
 class EntriesCut:
     """Stands for :class:`~rlprune.networks.checking.reference.Cut` where entries of tensors were cut, not groups."""
 
     def __init__(self, network: Network, kept: Mapping[str, torch.Tensor]) -> None:
-        atoms = network._found.trace.atoms
+        found = discover(network.model, network.example_inputs, network.outputs, network.taken, network.opaque)
+        atoms = found.trace.atoms
         shapes = {key: tuple(tensor.shape) for key, tensor in named_tensors(network.model)}
         self._gone = np.zeros(atoms.count, dtype=bool)
         stored = np.zeros(atoms.count, dtype=bool)

@@ -41,8 +41,10 @@ def check_groups_are_consistent(network: Network) -> None:
     """Names are unique, slots lie inside the layers, and no position belongs to two groups or to one twice."""
     names = [group.name for group in network.groups]
     assert len(set(names)) == len(names), f"two groups have one name: {names}"
-    sizes = {(layer.name, side): size for layer in network.layers
-             for side, size in (("out", layer.out_width), ("in", layer.in_width), ("rows", layer.rows))}  # fmt: skip
+    sizes: dict[tuple[str, str], int] = {}
+    for layer in network.layers:
+        of_sides = {"out": layer.out_width, "in": layer.in_width, "repeated": layer.repeated}
+        sizes |= {(layer.name, side): size for side, size in of_sides.items()}
     taken: dict[tuple[str, str], list[torch.Tensor]] = {}
     for group in network.groups:
         assert group.widths[-1] == group.width, f"{group.name} does not allow its dense width"

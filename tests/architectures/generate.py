@@ -1,4 +1,4 @@
-"""Writes docs/architectures.md: what is found in every architecture. Run ``python -m tests.architectures.generate``."""
+"""Writes architectures.md: what is found in every architecture. Run ``python -m tests.architectures.generate``."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.architectures.architecture import Architecture
 from tests.architectures.catalogue import ARCHITECTURES
 from tests.architectures.checks import network_of
 
-PAGE = Path(__file__).resolve().parents[2] / "docs" / "architectures.md"
+PAGE = Path(__file__).parent / "architectures.md"
 OUTPUT = "its channels are an output of the network"
 COLUMNS = ("name", "pattern", "groups", "channels", "layers left whole", "renormalised")
 INTRODUCTION = f"""# Architectures

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 from torch import nn
 
 from rlprune.networks import surgery
+from rlprune.networks.groups import Group
 from rlprune.networks.layers import Side
-from rlprune.networks.network import Group, Network
-from rlprune.networks.tracing.tracer import named_tensors
+from rlprune.networks.network import Network
+from rlprune.networks.tensors import named_tensors
 from tests.architectures.checks import EXACT, answer, difference, halves, in_float64
 
 ALIVE_AT_ZERO = ("running_var", "num_batches_tracked")
@@ -78,8 +79,7 @@ def check_dead_channels(network: Network) -> Planted:
 
 def _check(network: Network, model: nn.Module, groups: Sequence[Group]) -> None:
     """Pruning the dead channels that were planted into ``model`` changes nothing."""
-    planted = copy.copy(network)
-    planted.model = model
+    planted = network.with_model(model)
     names = ", ".join(group.name for group in groups)
     pruned = surgery.prune(planted, {group.name: halves(group)[0] for group in groups}).eval()
     error = difference(answer(pruned, planted, f"half of {names}"), answer(model, planted))

@@ -10,21 +10,24 @@ from typing import Any
 import numpy as np
 import torch
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import KINDS
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, WeightsCost
 from rlprune.delivery.compact.file import data_bytes, load_compact
-from rlprune.delivery.onnx.export import verify_onnx
+from rlprune.delivery.onnx.verifying import verify_onnx
 from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.simulated import SimulatedGpu
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.networks.inputs import batch_size, map_tensors, tensors_in
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.pruning.blocks.droppable import find_blocks
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
+from rlprune.tasks.split import Split
 from tests.architectures import checks
 from tests.architectures.architecture import Architecture
 from tests.architectures.counting import counted_macs

@@ -7,21 +7,22 @@ import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
 
-from rlprune.budgets.budget import MIN_USAGE, Budget, BudgetPlanner, Walk, cost_name, format_cost
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import Budget, cost_name, format_cost
+from rlprune.budgets.planner import MIN_USAGE, BudgetPlanner, BudgetWalk
 from rlprune.choices.choice import Choice
 from rlprune.choices.space import Space
 from rlprune.costs import CostModel, MacsCost, ParamsCost
 from rlprune.errors import BudgetError
 from rlprune.networks.network import Network
 
-Levels = npt.NDArray[np.int64]
+Levels = IntArray
 ROUNDING = 1 + 1e-9
 
 
@@ -34,7 +35,7 @@ class SyntheticCost:
         self._pairs = random.uniform(0.0, 1.0, len(choices) + 1) ** 2
         self._single = random.uniform(0.0, 20.0, len(choices))
 
-    def __call__(self, widths: Levels) -> npt.NDArray[np.float64]:
+    def __call__(self, widths: Levels) -> FloatArray:
         chain = np.pad(widths.astype(float), ((0, 0), (1, 1)), constant_values=3.0)
         return np.asarray((chain[:, 1:] * chain[:, :-1]) @ self._pairs + np.sqrt(widths) @ self._single)
 
@@ -56,7 +57,7 @@ def every_plan(choices: Sequence[Choice]) -> Levels:
     return np.array(list(itertools.product(*(choice.levels for choice in choices))), dtype=np.int64)
 
 
-def random_walk(planner: BudgetPlanner, random: np.random.Generator, *, within: bool) -> Walk:
+def random_walk(planner: BudgetPlanner, random: np.random.Generator, *, within: bool) -> BudgetWalk:
     walk = planner.start()
     while not walk.done:
         allowed = walk.options() if within else planner.choices[walk.index].levels
@@ -143,7 +144,7 @@ class Priced:
     def __init__(self, *prices: float) -> None:
         self._prices = np.array(prices)
 
-    def __call__(self, widths: Levels) -> npt.NDArray[np.float64]:
+    def __call__(self, widths: Levels) -> FloatArray:
         return np.asarray(widths @ self._prices, dtype=np.float64)
 
 
@@ -340,7 +341,7 @@ class PlainCost:
     def __init__(self, choices: Sequence[Choice], prices: Sequence[float]) -> None:
         self._full, self._prices = np.array([choice.full for choice in choices]), np.array(prices)
 
-    def __call__(self, levels: Levels) -> npt.NDArray[np.float64]:
+    def __call__(self, levels: Levels) -> FloatArray:
         return np.asarray(levels / self._full @ self._prices)
 
 

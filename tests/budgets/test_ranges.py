@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from rlprune.budgets.budget import Budget, BudgetPlanner
-from rlprune.budgets.limits import BudgetRange
+from rlprune.budgets.limits import Budget, BudgetRange
+from rlprune.budgets.planner import BudgetPlanner
 from rlprune.costs import MacsCost
 from rlprune.errors import BudgetError, ConfigError, RewardError
 from rlprune.evaluation.evaluator import Evaluator
@@ -36,10 +36,10 @@ def test_a_range_reads_both_ends_and_is_written_as_it_reads(text: str, low: Budg
     assert BudgetRange.parse(str(wide)) == wide
 
 
-def test_levels_are_at_equal_distances_and_hold_both_ends() -> None:
-    levels = BudgetRange.parse("macs=0.2..0.7").levels(6)
-    assert [level.value for level in levels] == [0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
-    assert all(level.metric == "macs" for level in levels)
+def test_budgets_are_at_equal_distances_and_hold_both_ends() -> None:
+    budgets = BudgetRange.parse("macs=0.2..0.7").budgets(6)
+    assert [budget.value for budget in budgets] == [0.2, 0.3, 0.4, 0.5, 0.6, 0.7]
+    assert all(budget.metric == "macs" for budget in budgets)
 
 
 @pytest.mark.parametrize("ends", ["0.8..0.2", "0.5..0.5", "..0.5", "0.5..", "0.5", "a..b"])

@@ -12,7 +12,8 @@ from torch import nn
 from torch.nn import functional
 
 from rlprune.choices.choice import KINDS
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import MacsCost, ParamsCost, SizeCost
 from rlprune.delivery.compact.file import data_bytes, load_compact, save_compact
 from rlprune.delivery.delivered import Delivered
@@ -21,7 +22,8 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
+from rlprune.tasks.split import Split
 from tests.architectures import checks
 from tests.architectures.examples import normal
 

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from rlprune.choices.choice import KINDS, Choice, Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.errors import ConfigError
 from rlprune.networks.network import Network
 from rlprune.pruning.weights import WeightRule

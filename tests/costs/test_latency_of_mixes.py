@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import LatencyCost
 from rlprune.devices import DeviceProfile
 from rlprune.devices.meters import PowerModel

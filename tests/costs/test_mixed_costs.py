@@ -12,7 +12,9 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.choices.space import Decisions, Space
+from rlprune.arrays import IntArray
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices.meters import PowerModel
@@ -21,7 +23,7 @@ from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.profiler import build_profile
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.quantization import int8_layers
 from tests.experiments.conftest import InventedRuntime
 from tests.mixed import NETWORKS, RULES, WITH_BLOCKS, Prepared, prepare, random_rows

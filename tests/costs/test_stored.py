@@ -8,7 +8,8 @@ import torch
 from safetensors.torch import load
 from torch import nn
 
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import SizeCost, WeightsCost
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.networks.network import Network

@@ -10,16 +10,20 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.delivery.compact.file import Stored, load_compact
 from rlprune.delivery.delivered import INT8_TOLERANCE, Delivered
-from rlprune.delivery.onnx.export import TOLERANCE, initializers, input_arrays, run_onnx, verify_onnx
+from rlprune.delivery.onnx.reading import initializers, input_arrays
+from rlprune.delivery.onnx.session import run_onnx
+from rlprune.delivery.onnx.verifying import TOLERANCE, verify_onnx
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.pipeline.delivering import NetworkFiles, network_files
 from rlprune.experiments.runs.run_folder import ONNX
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.plan import PruningPlan
 from rlprune.pruning.quantization import WeightPlace, int8_layers

@@ -16,11 +16,14 @@ import torch
 from onnx import numpy_helper
 from torch import nn
 
-from rlprune.delivery.onnx.export import Feed, export_onnx_bytes, input_arrays, run_onnx, verify_onnx
+from rlprune.delivery.onnx.export import export_onnx_bytes
 from rlprune.delivery.onnx.few_bits import weight_only_onnx
 from rlprune.delivery.onnx.folding import folded
 from rlprune.delivery.onnx.int8 import quantize_for_timing, quantize_onnx
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import Feed, run_onnx
 from rlprune.delivery.onnx.template import OnnxTemplate
+from rlprune.delivery.onnx.verifying import verify_onnx
 from rlprune.errors import NetworkError, PlanError, TaskError
 from rlprune.networks.network import Network
 from rlprune.pruning.quantization import (

@@ -9,11 +9,12 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.delivery.onnx.template import OnnxTemplate
 from rlprune.devices.profiling.plans import choose_plans
-from rlprune.devices.recorded import RecordedRuntime
 from rlprune.devices.runtimes.base import RuntimeIdentity
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
+from tests.devices.recorded import RecordedRuntime
 
 IDENTITY = RuntimeIdentity("onnxruntime", "1.0", "CPUExecutionProvider", 1, 1, "float32")
 

@@ -12,17 +12,20 @@ import numpy as np
 import torch
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.devices.profiles.int8.int8_links import Link, find_links
 from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency, MixedPlan
 from rlprune.devices.profiles.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.quantization import int8_layers
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
+from rlprune.tasks.split import Split
 from tests.architectures import checks
 from tests.architectures.catalogue import ARCHITECTURES
 from tests.models import ResidualBlock, build, images

@@ -12,6 +12,7 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.costs import LatencyCost
 from rlprune.devices.grid import LayerProfile, build_layer_profile
 from rlprune.devices.grid.fitting import KNOTS, hats
@@ -24,7 +25,7 @@ from rlprune.devices.profiling.plans import choose_plans
 from rlprune.devices.runtimes import OnnxRuntime
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.errors import DeviceError, ProfileError
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.zoo.resnet import ResNet
 
 SIZES = (7, 14, 28)

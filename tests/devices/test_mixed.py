@@ -9,15 +9,16 @@ from itertools import combinations
 import numpy as np
 import pytest
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency, MixedPlan, fit_mixed, int8_ratio, refit_mixed, timed_counts
 from rlprune.devices.profiles.profile import DeviceProfile
-from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, MeasuredPlan, Session, TailModel
+from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, MeasuredPlan, MeasuringPass, TailModel
 from rlprune.devices.runtimes.base import RuntimeIdentity
-from rlprune.networks.network import IntArray
 from rlprune.pruning.quantization import int8_layers
 
 from .mixed_truth import (
@@ -83,7 +84,7 @@ def profile_of(space: Space, mixed: MixedLatency | None) -> DeviceProfile:
         tails=tails,
         held_out=NOTHING,
         cross_validated=NOTHING,
-        sessions=(Session("2025-01-01T00:00:00Z", 2, 10, dense, 0.01, 0.03),),
+        sessions=(MeasuringPass("2025-01-01T00:00:00Z", 2, 10, dense, 0.01, 0.03),),
         seed=0,
         measured=(MeasuredPlan(narrow, dense, (dense, dense, dense), held_out=False),),
         mixed=mixed,

@@ -12,7 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis.strategies import one_of
 
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.profiles.digest import sealed
 from rlprune.devices.profiles.profile import DeviceProfile

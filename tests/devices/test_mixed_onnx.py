@@ -11,13 +11,15 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.choices.space import Decisions, Space
-from rlprune.delivery.onnx.export import Feed
+from rlprune.arrays import IntArray
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
+from rlprune.delivery.onnx.session import Feed
 from rlprune.delivery.onnx.template import OnnxTemplate
 from rlprune.devices.runtimes import OnnxRuntime, OpenVinoCpu, Runtime, TorchCpu
 from rlprune.networks import surgery
 from rlprune.networks.inputs import as_batch
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.blocks.depth import drop_blocks
 from rlprune.pruning.quantization import int8_layers
 from rlprune.zoo import resolve_network

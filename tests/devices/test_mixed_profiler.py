@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiles.profile import DeviceProfile

@@ -5,11 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from rlprune.arrays import IntArray
 from rlprune.devices.profiles.predictor import FEATURES, LatencyPredictor, LayerFeatures, timed_layers
 from rlprune.devices.profiling.fitting import fit_predictor, paying_widths
 from rlprune.devices.profiling.plans import choose_plans
 from rlprune.errors import DeviceError, ProfileError
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 
 def table_predictor(network: Network, block: int, seed: int) -> LatencyPredictor:

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlprune.budgets.budget import Budget, BudgetPlanner
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import Budget
+from rlprune.budgets.planner import BudgetPlanner
 from rlprune.choices.space import Space
 from rlprune.costs import EnergyCost, LatencyCost
 from rlprune.devices.meters import PowerModel
@@ -21,11 +23,11 @@ from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.plans import choose_plans
 from rlprune.devices.profiling.profiler import build_profile, extend_profile, refit
 from rlprune.devices.ready import FOLDER
-from rlprune.devices.recorded import RecordedRuntime, Recorder
 from rlprune.devices.runtimes.base import Inference
 from rlprune.errors import DeviceError, ProfileError
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
+from tests.devices.recorded import RecordedRuntime
 
 from .conftest import true_latency
 
@@ -231,7 +233,7 @@ class Watched(RecordedRuntime):
     meter: Metered
 
     def time(self, inference: Inference, repeats: int) -> FloatArray:
-        self.meter.plan = inference.widths  # type: ignore[attr-defined]
+        self.meter.plan = inference.widths
         return super().time(inference, repeats)
 
 
@@ -379,13 +381,6 @@ def test_a_progress_bar_shows_on_stderr_only(
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "time" in shown.err
-
-
-def test_recorder_keeps_what_a_runtime_measured(residual_network: Network, recording: Make, tmp_path: Path) -> None:
-    recorder = Recorder(recording(noise=0.3))
-    first = build(residual_network, recorder)  # type: ignore[arg-type]
-    replayed = RecordedRuntime.open(recorder.recording().save(tmp_path / "recording.json"))
-    assert timeless(build(residual_network, replayed)) == timeless(first)
 
 
 def widths_of(profile: DeviceProfile) -> list[IntArray]:

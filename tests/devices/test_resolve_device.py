@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from rlprune.devices import resolve_device
-from rlprune.devices.catalogue import CATALOGUE, entry_of
+from rlprune.devices.catalogue import CATALOGUE, device_of
 from rlprune.devices.host import cpu_model, operating_system, usable_cores
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiling.measuring import Effort
@@ -124,7 +124,7 @@ def test_a_profile_whose_runtime_is_absent_here_can_still_be_used(
 
 def test_every_runtime_finds_its_own_entry() -> None:
     for entry in CATALOGUE.values():
-        assert entry_of(entry.make(1, 2, "float32").identity) is entry
+        assert device_of(entry.make(1, 2, "float32").identity) is entry
 
 
 def test_absent_devices_say_how_to_get_them() -> None:

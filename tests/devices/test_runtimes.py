@@ -14,7 +14,10 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.delivery.onnx.export import export_onnx_bytes, input_arrays, onnxruntime_module, open_session
+from rlprune.arrays import IntArray
+from rlprune.delivery.onnx.export import export_onnx_bytes
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import onnxruntime_module, open_session
 from rlprune.devices.host import usable_cores
 from rlprune.devices.runtimes import Inference, OnnxRuntime, OpenVinoCpu, Runtime, TorchCpu
 from rlprune.devices.runtimes.gpu import gpu_name
@@ -22,7 +25,7 @@ from rlprune.devices.runtimes.onnx_runtime import CPU, CUDA, TENSORRT, bound
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.networks import surgery
 from rlprune.networks.inputs import as_batch
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 WIDTHS: IntArray = np.array([4, 8])
 BATCH = 3

@@ -9,12 +9,13 @@ import onnx
 import pytest
 import torch
 
+from rlprune.arrays import IntArray
 from rlprune.delivery.onnx import graph as onnx_graph
-from rlprune.delivery.onnx.export import run_onnx
+from rlprune.delivery.onnx.session import run_onnx
 from rlprune.delivery.onnx.template import OnnxTemplate
 from rlprune.devices.profiling.plans import choose_plans
 from rlprune.networks import surgery
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 
 def pruned_outputs(network: Network, widths: IntArray) -> torch.Tensor:
@@ -64,7 +65,7 @@ def spoil(graph: onnx.GraphProto, dense: onnx_graph.Arrays) -> None:
 right_groups = onnx_graph.correct_groups
 
 
-@pytest.mark.parametrize(("mistake", "reason"), [(forget, "cannot"), (spoil, "differ")])
+@pytest.mark.parametrize(("mistake", "reason"), [(forget, "cannot"), (spoil, "differs")])
 def test_wrong_slices_are_found_and_plans_exported_truly(
     depthwise_network: Network, monkeypatch: pytest.MonkeyPatch, mistake: Callable[..., None], reason: str
 ) -> None:

@@ -12,14 +12,15 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices.profiling.promise import _summary, measure_plans
 from rlprune.devices.profiling.timing import REPEATS, minima, rounds_for, spread, time_round, wants_more
-from rlprune.devices.recorded import RecordedRuntime
 from rlprune.devices.runtimes import OnnxRuntime, Runtime, RuntimeIdentity
 from rlprune.devices.runtimes.base import Inference
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.networks import surgery
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
+from tests.devices.recorded import RecordedRuntime
 
 
 class Logging(Runtime):

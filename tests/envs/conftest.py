@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-import numpy.typing as npt
 import pytest
 import torch
 from torch import nn
 
-from rlprune.budgets.budget import Budget
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.limits import Budget
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
@@ -46,7 +46,7 @@ class CountCost:
         self.metric, self.unit, self._scale = metric, unit, scale
         self._count = network.macs if metric in ("macs", "latency") else network.params
 
-    def __call__(self, widths: npt.NDArray[np.int64]) -> npt.NDArray[np.float64]:
+    def __call__(self, widths: IntArray) -> FloatArray:
         return np.asarray(self._count(widths) * self._scale, dtype=np.float64)
 
 

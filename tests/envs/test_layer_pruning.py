@@ -16,7 +16,7 @@ from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 from stable_baselines3.common.env_util import make_vec_env
 
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.envs import ENV_ID, LayerPruningEnv
 from rlprune.errors import ActionError, BudgetError, ConfigError
 from rlprune.evaluation.problem import PruningProblem
@@ -55,7 +55,7 @@ def test_is_made_by_name(make_env: MakeEnv) -> None:
 
 def test_is_registered_on_import_and_the_core_does_without_gymnasium() -> None:
     code = (
-        "import sys, rlprune.evaluation.problem, rlprune.budgets.budget; assert 'gymnasium' not in sys.modules; "
+        "import sys, rlprune.evaluation.problem, rlprune.budgets.planner; assert 'gymnasium' not in sys.modules; "
         f"import rlprune.envs, gymnasium; gymnasium.spec({ENV_ID!r}); assert 'stable_baselines3' not in sys.modules"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -13,7 +13,7 @@ import pytest
 from gymnasium.utils.env_checker import check_env as gymnasium_check
 from stable_baselines3.common.env_checker import check_env as sb3_check
 
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import KINDS, Kind
 from rlprune.costs import MacsCost, SizeCost, WeightsCost
 from rlprune.envs import ENV_ID, LayerPruningEnv

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
-from rlprune.budgets.budget import Budget
-from rlprune.budgets.completion import IntArray
+from rlprune.arrays import IntArray
+from rlprune.budgets.limits import Budget
+from rlprune.envs.episode import RunningEpisode
 from rlprune.envs.vector import Course, PruningVecEnv
-from rlprune.envs.walking import PlanWalk
 from rlprune.evaluation.problem import Outcome
 from tests.envs.conftest import MakeEnv
 
@@ -74,13 +74,13 @@ class Recorder:
     def choose(self, count: int) -> list[Course]:
         return [(0, self.plan)] * (count - 1) + [(0, None)]
 
-    def learn(self, at: int, episode: PlanWalk, outcome: Outcome) -> None:
+    def learn(self, at: int, episode: RunningEpisode, outcome: Outcome) -> None:
         self.told.append((at, len(episode.seen), outcome))
 
 
 def test_a_director_chooses_plans_and_is_told_how_they_ended(make_env: MakeEnv) -> None:
     problem = make_env("macs=0.5").problem
-    plan = PlanWalk(problem, PruningVecEnv([problem], 1, 1)._observers[0])
+    plan = RunningEpisode(problem, PruningVecEnv([problem], 1, 1)._observers[0])
     while not plan.walk.done:
         plan.decide([0.4])
     director = Recorder(plan.walk.levels)

@@ -10,9 +10,10 @@ import torch
 from torch import nn
 
 from rlprune import Evaluator, Network
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.costs import MacsCost
 from rlprune.evaluation.batchnorm_choice import FEWEST, SHARES, StatisticsChoice
 from rlprune.evaluation.problem import PruningProblem

@@ -22,8 +22,7 @@ def network() -> Network:
 
 
 def numbered(network: Network) -> Network:
-    copied = copy.copy(network)
-    copied.model = copy.deepcopy(network.model)
+    copied = network.with_model(copy.deepcopy(network.model))
     compare.number_entries(copied.model)
     return copied
 

@@ -14,8 +14,9 @@ from rlprune.evaluation.evaluator import WORST_DIVERGENCE, Evaluator
 from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.answers import scored_tensor
-from rlprune.tasks.base import Split, Task
+from rlprune.tasks.base import Task
 from rlprune.tasks.batches import even_batches
+from rlprune.tasks.split import Split
 from tests.models import build, images
 
 

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from rlprune.arrays import FloatArray
 from rlprune.evaluation.pareto import contributions, hypervolume, undominated
-from rlprune.networks.network import FloatArray
 
 SHAPES = st.tuples(st.integers(1, 8), st.integers(1, 5))
 TABLES = SHAPES.flatmap(lambda shape: arrays(np.float64, shape, elements=st.integers(0, 8).map(lambda n: n / 8)))

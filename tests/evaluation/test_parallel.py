@@ -10,7 +10,8 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.errors import ConfigError, WorkerError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
 from rlprune.evaluation.evaluator import Evaluator

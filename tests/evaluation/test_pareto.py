@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from rlprune.arrays import FloatArray
 from rlprune.evaluation.pareto import dominated, knee, nearest, repeated_columns, scaled, undominated
-from rlprune.networks.network import FloatArray
 
 GRID = st.integers(0, 5).map(float)
 TABLES = st.tuples(st.integers(1, 25), st.integers(1, 5)).flatmap(

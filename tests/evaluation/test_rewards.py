@@ -9,7 +9,7 @@ import pytest
 
 from rlprune.errors import ConfigError
 from rlprune.evaluation.evaluator import Quality
-from rlprune.evaluation.rewards import REWARDS, Reference, Reward, Weights, reward_function, weighted
+from rlprune.evaluation.rewards import REWARDS, Reward, Weights, Yardstick, reward_function, weighted
 
 DENSE = {"macs": 40e6, "params": 270e3, "latency": 1.3, "energy": 20.0}
 HALF = {metric: cost / 2 for metric, cost in DENSE.items()}
@@ -27,7 +27,7 @@ COST_REWARDS = [
 
 
 def reward(name: str, quality: Quality, costs: dict[str, float] = HALF, metric: str = "latency") -> Reward:
-    return reward_function(name)(quality, costs, Reference(UNIFORM, DENSE, metric))
+    return reward_function(name)(quality, costs, Yardstick(UNIFORM, DENSE, metric))
 
 
 @pytest.mark.parametrize("name", REWARDS)
@@ -75,7 +75,7 @@ def test_amc_rewards_are_its_formulas() -> None:
 
 def test_weighted_is_its_formula_and_its_terms_add_up() -> None:
     weigh = functools.partial(weighted, weights=Weights(accuracy=2.0, latency=0.5, energy=0.25))
-    earned = weigh(BETTER, HALF | {"energy": 15.0}, Reference(UNIFORM, DENSE, "latency"))
+    earned = weigh(BETTER, HALF | {"energy": 15.0}, Yardstick(UNIFORM, DENSE, "latency"))
     assert earned.total == pytest.approx(2 * 0.85 - 0.5 * 0.5 - 0.25 * 0.75)
     assert earned.total == pytest.approx(
         sum(value for name, value in earned.terms.items() if name.startswith("weighted_"))
@@ -89,7 +89,7 @@ def test_an_absent_cost_is_told_unless_it_has_no_weight() -> None:
     with pytest.raises(ConfigError, match="needs a cost for macs"):
         reward("amc-cost", BETTER, {"latency": 0.6})
     light = functools.partial(weighted, weights=Weights(energy=0.0))
-    assert "weighted_energy" not in light(BETTER, costs, Reference(UNIFORM, DENSE)).terms
+    assert "weighted_energy" not in light(BETTER, costs, Yardstick(UNIFORM, DENSE)).terms
 
 
 def test_unknown_names_and_bad_weights_are_refused() -> None:

@@ -17,12 +17,13 @@ import numpy as np
 import pytest
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.experiments.cli import main
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.zoo import resolve_network
 
 MODULE = """

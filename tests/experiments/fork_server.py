@@ -16,7 +16,6 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-import jsonargparse  # noqa: F401
 import matplotlib.pyplot  # noqa: F401
 import onnxruntime  # noqa: F401
 import onnxscript  # noqa: F401

@@ -23,7 +23,7 @@ from tests.experiments.bad_inputs.table import NETWORK, TASK, BadCall, BadInput,
 from tests.experiments.bad_inputs.workshop import furnish
 from tests.experiments.conftest import Call, Called, Trained, inside
 
-PAGE = Path(__file__).parents[2] / "docs" / "bad-input.md"
+PAGE = Path(__file__).parent / "bad_inputs" / "bad-input.md"
 CASES = [(topic.title, case) for topic in TOPICS for case in topic.cases]
 INPUTS = [pytest.param(case, id=f"{topic}-{case.title}") for topic, case in CASES if isinstance(case, BadInput)]
 CALLS = [pytest.param(case, id=case.title) for _, case in CASES if isinstance(case, BadCall)]
@@ -103,4 +103,6 @@ def test_every_case_stands_once() -> None:
 
 
 def test_the_page_is_the_table() -> None:
-    assert PAGE.read_text() == page(TOPICS), "python -m tests.experiments.bad_inputs > docs/bad-input.md"
+    assert PAGE.read_text() == page(TOPICS), (
+        "python -m tests.experiments.bad_inputs > tests/experiments/bad_inputs/bad-input.md"
+    )

@@ -20,7 +20,7 @@ from rlprune.errors import RunError
 from rlprune.experiments.runs import run_cost as cost
 from rlprune.experiments.runs.run_cost import FILE, RunCost, Session, read_sessions
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 WHOLE = asdict(Session("2026-01-01T00:00:00+00:00"))
 

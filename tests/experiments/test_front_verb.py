@@ -19,7 +19,7 @@ from rlprune.experiments.fronting.pictures import draw_front
 from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.runs.episodes import read_csv
 from rlprune.experiments.runs.finished import FinishedRun
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.zoo import resolve_network
@@ -56,6 +56,7 @@ def answer(*arguments: object) -> Answer:
 def test_it_joins_every_plan_of_every_run(trained: Trained, other: Path) -> None:
     found = answer(trained.path, other)
     assert [objective["name"] for objective in found["objectives"]] == ["accuracy", "latency", "energy", "macs"]
+    assert [objective["unit"] for objective in found["objectives"]] == [None, "ms", "mJ", None]
     episodes = [read_csv(path).widths.tolist() for run in (trained.path, other) for path in run.glob("episodes-*.csv")]
     distinct = sum(len({tuple(widths) for widths in table}) for table in episodes)
     assert found["fronts"]["searched"]["plans"] == distinct + 4  # and the uniform and the filled plan of each run

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
+from rlprune.arrays import IntArray
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.experiments.runs.verdict import hypervolume_text
-from rlprune.networks.network import IntArray
 from rlprune.plans.plan import PruningPlan
 from tests.experiments.conftest import TINY, call, inside
 

@@ -12,9 +12,9 @@ import yaml
 
 from rlprune.errors import ConfigError
 from rlprune.experiments.pipeline.inspecting import compact
-from rlprune.experiments.settings.reasons import alike, grouped, told
-from rlprune.experiments.settings.run_config import ApplyConfig, ReplayConfig, TrainConfig
-from rlprune.experiments.settings.width_rules import parse_width_rules
+from rlprune.experiments.pipeline.reasons import alike, grouped, told
+from rlprune.experiments.settings.parsing import parse_width_rules
+from rlprune.experiments.settings.verb_configs import ApplyConfig, ReplayConfig, TrainConfig
 from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 from tests.experiments.conftest import winner

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from rlprune.choices.choice import Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.devices import Device, DeviceProfile
 from rlprune.devices.profiling.mixed_profiler import add_mixes
 from rlprune.errors import ProfileError, RunError
@@ -21,7 +22,7 @@ from rlprune.experiments.pipeline.measuring_device import with_mixes
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_plans, promise_of_mixes
 from rlprune.experiments.runs.result import result_of_values
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.support.records import as_plain
 from tests.devices.mixed_truth import PAYS, FormulaRuntime, measured, network, truth_of
 from tests.devices.test_mixed import fitted, profile_of, rows_for_fit, space_for_fit

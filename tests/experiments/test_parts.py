@@ -10,15 +10,16 @@ import numpy as np
 import pytest
 from torch import nn
 
-from rlprune.agents.search import Episode
+from rlprune.agents.searcher import Episode
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, TailModel
 from rlprune.devices.profiling.promise import PlanTiming, PlanTimings
 from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
-from rlprune.experiments.cli.arguments import parse
-from rlprune.experiments.cli.demo import free_folder
+from rlprune.experiments.cli.parser import parse
+from rlprune.experiments.cli.run_verbs import free_folder
+from rlprune.experiments.cli.verbs import VERBS
 from rlprune.experiments.pipeline.device_facts import DeviceFacts, energy_note
 from rlprune.experiments.pipeline.measuring_device import _timing_notes
 from rlprune.experiments.pipeline.scoring import Candidate
@@ -30,14 +31,14 @@ from rlprune.experiments.runs.result import Row
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.runs.tables import markdown_rows
 from rlprune.experiments.runs.versions import versions
-from rlprune.experiments.settings.config import as_dict, from_dict
-from rlprune.experiments.settings.run_config import ReportConfig, TrainConfig
+from rlprune.experiments.settings.options import as_dict, from_dict
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.pruning.quantization import Range
 from rlprune.support.records import as_plain, as_record
 
 
 def settings(*argv: str) -> TrainConfig:
-    return parse("train", TrainConfig, "Train.", "rlprune train", list(argv))[0]
+    return parse(VERBS["train"], list(argv))[0]
 
 
 def test_flags_default_and_repeat() -> None:
@@ -58,10 +59,10 @@ def test_flags_win_over_yaml_and_yaml_over_defaults(tmp_path: Path) -> None:
 
 
 def test_positional_arguments_and_json() -> None:
-    config, as_json = parse("report", ReportConfig, "Report.", "rlprune report", ["runs/a", "--json"])
+    config, as_json = parse(VERBS["report"], ["runs/a", "--json"])
     assert (config.run, as_json) == ("runs/a", True)
     with pytest.raises(ConfigError, match="run"):
-        parse("report", ReportConfig, "Report.", "rlprune report", [])
+        parse(VERBS["report"], [])
     with pytest.raises(ConfigError, match="--budget needs a value"):
         settings("--budget")
 

@@ -14,8 +14,8 @@ from pathlib import Path
 
 import pytest
 
-from rlprune.experiments.settings import commands
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.options import changed_words
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from tests.experiments.conftest import QUICK, TINY, Called, Trained, call, inside
 
 RUN, BROKEN = "runs/it's mine", "runs/broken off"
@@ -156,4 +156,4 @@ def runs_at(address: str) -> set[str]:
 def test_settings_are_given_by_the_flags_that_set_them(
     settings: dict[str, object], names: tuple[str, ...], words: list[str]
 ) -> None:
-    assert commands.flags(TrainConfig(**settings), *names) == words  # type: ignore[arg-type]
+    assert changed_words(TrainConfig(**settings), *names) == words  # type: ignore[arg-type]

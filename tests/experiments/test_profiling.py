@@ -187,7 +187,7 @@ def test_the_benchmarks_of_devices(tmp_path: Path, capsys: pytest.CaptureFixture
 def test_the_cards_of_ready_profiles_are_true(tmp_path: Path) -> None:
     cards = tmp_path / "cards.md"
     assert ready_profiles.main(["--cards", str(cards)]) == 0
-    committed = Path(__file__).parents[2] / "docs" / "ready-profiles.md"
+    committed = Path(__file__).parents[2] / "experiments" / "benchmarks" / "ready-profiles.md"
     assert committed.read_text() == cards.read_text()
 
 

@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.devices import Device
 from rlprune.errors import BudgetError
 from rlprune.experiments.pipeline.measuring_device import refuse_hopeless
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.settings.config import ProblemConfig
+from rlprune.experiments.settings.problem import ProblemConfig
 from rlprune.networks.network import Network
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import QUICK, TINY, InventedRuntime

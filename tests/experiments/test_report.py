@@ -33,7 +33,7 @@ from rlprune.experiments.reports.report_outcome import rows_of
 from rlprune.experiments.runs.finished import FinishedRun, episode_tables
 from rlprune.experiments.runs.result import Result, result_of_values
 from rlprune.experiments.runs.run_folder import NETWORKS, RunFolder
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 EVIL = "<script>alert(1)</script>|`*_$x$&amp;"

@@ -17,11 +17,11 @@ import pytest
 from rlprune.errors import RunError
 from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 HOLD = """
 import sys, time
-from rlprune.experiments.settings.run_config import TrainConfig
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.runs.run_folder import RunFolder
 with RunFolder.create(sys.argv[1], TrainConfig(), "rlprune train", {}) as run:
     print("held", flush=True)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -15,12 +17,16 @@ import yaml
 from safetensors.torch import load_file
 
 from rlprune.devices import DeviceProfile
-from rlprune.experiments.cli import VERBS
+from rlprune.experiments.cli.verbs import VERBS, Verb
+from rlprune.experiments.settings.options import GROUPS
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.zoo import resolve_network
+from tests.experiments.cli_page import page
 from tests.experiments.conftest import TINY, winner
 
+CLI_PAGE = Path(__file__).parents[2] / "docs" / "cli.md"
 WIDER = ("--network", "tiny_networks:wider", "--task", "tiny_networks:wider_task")
 
 
@@ -171,6 +177,43 @@ def test_every_verb_has_help_that_ends_with_an_example(call: Any, verb: str) -> 
     assert called.code == 0
     assert f"rlprune {verb}" in " ".join(called.out.split("Example:")[-1].split())
     assert "--json" in called.out
+
+
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+def test_every_verb_has_a_function_that_takes_its_settings(verb: Verb) -> None:
+    parameters = list(inspect.signature(verb.resolve(), eval_str=True).parameters.values())
+    assert parameters[0].annotation is verb.config
+    assert [each.name for each in parameters[1:] if each.default is each.empty] == ["command"] * verb.keeps_command
+
+
+def test_help_lists_what_is_needed_first_and_all_on_demand(call: Any) -> None:
+    few, every = call("train", "--help"), call("train", "--help-all")
+    flags = {option.flag for option in TrainConfig.options().values()}
+    shown = [line.split()[0] for line in few.out.splitlines() if line.startswith("  --")]
+    assert len(flags & set(shown)) == 12
+    assert f"the other {len(flags) - 12} flags" in few.out
+    assert all(f"  {flag}" in every.out for flag in flags)
+    for called in (few, every):
+        titles = [line[:-1] for line in called.out.splitlines() if re.fullmatch(r"[A-Z][a-z ]+:", line)]
+        assert titles == [*GROUPS[1:], "Every verb"]
+        assert "null" not in called.out
+
+
+def test_the_settings_are_printed_as_a_file_that_gives_them_again(call: Any, tmp_path: Path) -> None:
+    given = ("--episodes", 7, "--watts", 5, "--ignore", "a", "--ignore", "b*", "--budget", "[macs=0.5, params=0.5]")
+    printed = call("train", *given, "--print-config")
+    assert printed.code == 0
+    path = tmp_path / "settings.yaml"
+    path.write_text(printed.out)
+    again = call("train", "--seed", 3, "--config", path, "--watts", "null", "--print-config")
+    first, second = yaml.safe_load(printed.out), yaml.safe_load(again.out)
+    assert (first["watts"], first["ignore"], first["budget"]) == (5.0, ["a", "b*"], ["macs=0.5", "params=0.5"])
+    assert second == first | {"seed": 3, "watts": None}
+
+
+def test_the_page_of_the_command_line_is_current() -> None:
+    assert CLI_PAGE.read_text() == page(), "python -m tests.experiments.cli_page > docs/cli.md"
+    assert len(page().splitlines()) <= 150
 
 
 def test_help_is_quick_because_nothing_heavy_is_imported() -> None:

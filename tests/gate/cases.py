@@ -1,20 +1,21 @@
 """What is recorded: command lines, and which of their runs others read.
 
-Of the whole matrix (networks x methods x budgets x decisions), the quickest network runs every agent on its own, since
-its policy is kept only then. The other networks run all methods in one run per budget and decisions, on fewer samples:
-a run for each method would search nothing else, and 144 of them take hours.
+Of the whole matrix (networks x methods x budgets x decisions), the quickest network runs all but what 40 episodes do not
+suffice for. On each of the others every method runs for one pair of budget and decisions, another on each network: a run
+there takes minutes, most of them for scoring the finalists of each method, and 144 runs would take hours.
 """
 
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 AGENTS = ("ddpg", "td3", "sac", "tqc", "ppo")
 OTHERS = ("random", "evolutionary", "tpe", "nsga2", "greedy", "sensitivity", "threshold")
-ALL_METHODS = f"[{','.join((*AGENTS[1:], *OTHERS))}]"
-WITHIN_40_EPISODES = ALL_METHODS.replace("greedy,sensitivity,", "")
-"""The others ask for more episodes where all kinds are decided."""
+METHODS = (*AGENTS, *OTHERS)
+ASK_FOR_MORE_EPISODES = ("greedy", "sensitivity")
+"""Where all kinds are decided; greedy search on deep networks only."""
 WITHOUT_BLOCKS = "fashion-vgg"
 NETWORKS = ("digits-resnet", "fashion-resnet20", "fashion-vgg", "fashion-mobilenet")
 CHANNELS = "channels"
@@ -51,8 +52,8 @@ class Case:
         return self.reads if self.copy_of is None else (*self.reads, self.copy_of)
 
 
-def _train(name: str, network: str, agent: str, *more: str, baselines: str = "[]", measured: bool = False) -> Case:
-    flags = ("--network", network, "--agent", agent, "--baselines", baselines, *more, *SEARCH)
+def _train(name: str, network: str, agent: str, *baselines: str, more: Sequence[str], measured: bool = False) -> Case:
+    flags = ("--network", network, "--agent", agent, "--baselines", f"[{','.join(baselines)}]", *more, *SEARCH)
     return Case(name, ("train", *flags, "--out", f"runs/{name}"), measured=measured)
 
 
@@ -68,10 +69,10 @@ def small_cases() -> list[Case]:
     all_kinds = ("--decide", ALL_KINDS)
     wide = ("--budget", "macs=0.3..0.8", "--levels", "3", *READY)
     return [
-        _train("all-methods", digits, "ddpg", *latency, baselines=ALL_METHODS),
-        _train("range", digits, "sac", *wide),
-        _train("all-kinds", digits, "tqc", *latency, *all_kinds),
-        _train("measured", dense, "ppo", "--budget", "macs=0.5", measured=True),
+        _train("all-methods", digits, *METHODS, more=latency),
+        _train("range", digits, "sac", more=wide),
+        _train("all-kinds", digits, "tqc", more=(*latency, *all_kinds)),
+        _train("measured", dense, "ppo", more=("--budget", "macs=0.5"), measured=True),
         _search("packed", digits, "threshold", "--budget", "size=0.1", *READY, *all_kinds),
         _search("depth", digits, "nsga2", *macs, "--decide", "channels,depth"),
         _search("bits", dense, "td3", "--budget", "size=0.2", "--decide", "bits,weights", *READY),
@@ -83,10 +84,10 @@ def small_cases() -> list[Case]:
 def _refusals(digits: str) -> list[Case]:
     latency = BUDGETS["latency"]
     return [
-        _train("refused-uniform", digits, "uniform", *latency),
-        _train("refused-budget", digits, "ddpg", "--budget", "macs=0.0001", *READY),
-        _train("refused-profile", digits, "ddpg", "--budget", "latency=0.5", "--device", "ready:none"),
-        _train("refused-bits", digits, "ddpg", *latency, "--decide", "bits"),
+        _train("refused-uniform", digits, "uniform", more=latency),
+        _train("refused-budget", digits, "ddpg", more=("--budget", "macs=0.0001", *READY)),
+        _train("refused-profile", digits, "ddpg", more=("--budget", "latency=0.5", "--device", "ready:none")),
+        _train("refused-bits", digits, "ddpg", more=(*latency, "--decide", "bits")),
         Case("refused-run", ("report", "runs/none")),
     ]
 
@@ -119,15 +120,16 @@ def whole_cases() -> list[Case]:
     """The small cases, and the matrix."""
     cases = small_cases()
     quickest, *slower = NETWORKS
-    for (cost, budget), kinds in itertools.product(BUDGETS.items(), (CHANNELS, ALL_KINDS)):
+    for turn, (kinds, (cost, budget)) in enumerate(itertools.product((CHANNELS, ALL_KINDS), BUDGETS.items())):
         what, tail = (*budget, *_decide(kinds)), f"{cost}-{_mix(kinds)}"
+        methods = [name for name in METHODS if kinds == CHANNELS or name not in ASK_FOR_MORE_EPISODES]
         cases += [_search(f"{quickest}-{tail}-{name}", quickest, name, *what) for name in (*AGENTS[1:], "greedy")]
-        others = ALL_METHODS if kinds == CHANNELS else WITHIN_40_EPISODES
-        cases.append(_train(f"{quickest}-{tail}", quickest, "ddpg", *what, baselines=others))
-        for network in slower:
+        cases.append(_train(f"{quickest}-{tail}", quickest, *methods, more=what))
+        for place, network in enumerate(slower):
             decided = kinds.replace("depth,", "") if network == WITHOUT_BLOCKS else kinds
-            flags = (*budget, *_decide(decided), "--samples", "128")
-            cases.append(_train(f"{network}-{tail}", network, "ddpg", *flags, baselines=others))
+            some = [name for name in methods if (METHODS.index(name) + place) % 4 == turn]
+            more = (*budget, *_decide(decided), "--samples", "128")
+            cases.append(_train(f"{network}-{tail}", network, *some, more=more))
     macs = (*BUDGETS["macs"], *_decide(ALL_KINDS))
     return [
         *cases,

@@ -36,8 +36,8 @@ TIMES: Times = (
     (re.compile(r"Versions and machine are those of the run\.|Other than when the run was made: .*"), "Versions: #"),
 )
 """Times and versions within texts, and what stands in their place."""
-PAGE_TIMES = ((re.compile(r"\d+(?= seconds| of processor time)|\b\d+\.\d(?![\d%])"), "#"),)
-"""The same for pages, which tell seconds with one digit after the point in tables among other figures."""
+PAGE_TIMES = ((re.compile(r"\d+(?= seconds| of processor time)|\b\d+\.\d(?![\d%])|\b[0-9a-f]{40}\b"), "#"),)
+"""The same for pages: they tell seconds with one digit after the point among other figures, and the commit."""
 
 
 def differences(case: Case, old: Path, new: Path, pages: bool = False) -> list[str]:

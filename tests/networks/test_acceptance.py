@@ -23,7 +23,7 @@ from rlprune.networks.network import Network
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.plan import PruningPlan
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.base import Split
+from rlprune.tasks.split import Split
 from tests import odd_networks as odd
 from tests.architectures import checks
 from tests.architectures.examples import normal

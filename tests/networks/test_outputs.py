@@ -10,13 +10,14 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.delivery.onnx.export import input_arrays, run_onnx
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import run_onnx
 from rlprune.errors import NetworkError
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.pipeline.delivering import network_files
 from rlprune.experiments.pipeline.setup import make_network, untouched
 from rlprune.experiments.runs.run_folder import ONNX
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network
 from rlprune.networks.outputs import Named, everything, names_of
 from rlprune.pruning.tables import PruningTables

@@ -11,8 +11,9 @@ import torch
 from torch import nn
 
 from rlprune.networks import surgery
+from rlprune.networks.groups import Group
 from rlprune.networks.layers import Side
-from rlprune.networks.network import Group, Network
+from rlprune.networks.network import Network
 from tests.architectures import recommenders, sequences
 
 BY_NAME = {architecture.name: architecture for architecture in sequences.ARCHITECTURES}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from rlprune.networks.network import Group, Network
+from rlprune.networks.groups import Group
+from rlprune.networks.network import Network
 from rlprune.networks.tracing import rules
 from tests.sandwich import CHANNELS, prove, prove_reference, sandwich
 

@@ -13,11 +13,13 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.choices.space import Space
 from rlprune.delivery.compact.file import load_compact
 from rlprune.errors import PlanError
-from rlprune.networks.network import IntArray, Network
-from rlprune.plans.plan import Decision, PruningPlan
+from rlprune.networks.network import Network
+from rlprune.plans.decision import Decision
+from rlprune.plans.plan import PruningPlan
 from rlprune.pruning.codes import largest_code
 from tests.mixed import RULES, WITH_BLOCKS, Prepared, prepare, random_rows, row_of
 

@@ -10,7 +10,8 @@ import torch
 
 from rlprune.errors import PlanError
 from rlprune.networks.network import Network
-from rlprune.plans.plan import Decision, PruningPlan
+from rlprune.plans.decision import Decision
+from rlprune.plans.plan import PruningPlan
 from tests.models import build, images
 
 

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 import torch
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import FULL_BITS, Kind
 from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
 from rlprune.evaluation.evaluator import Evaluator
-from rlprune.networks.network import IntArray
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.plan import PruningPlan
 from rlprune.plans.treatment import PlanTensors, WeightTreatment, treated_layers

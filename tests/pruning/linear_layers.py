@@ -9,7 +9,7 @@ from torch import nn
 from torch.func import functional_call
 
 from rlprune.networks.layers import Layer, Sides
-from rlprune.networks.tracing import Reading, listen
+from rlprune.networks.listening import Reading, listen
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.sampling import sample_rows
 from rlprune.pruning.statistics import LayerStatistics

@@ -13,7 +13,7 @@ from rlprune.networks import surgery
 from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
 from rlprune.pruning.weight_repair import WeightRepair
-from rlprune.tasks.base import Split
+from rlprune.tasks.split import Split
 
 Forward = Callable[[Tensor, Tensor, Tensor], Tensor]
 

@@ -15,10 +15,11 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.delivery.onnx.export import export_onnx_bytes
 from rlprune.errors import PlanError
 from rlprune.networks import surgery
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning import batchnorm
 from rlprune.pruning.blocks.blocks import Blocks, is_inside, macs_without, params_without, vanishing_layers
 from rlprune.pruning.blocks.depth import BlockSwitch, Skip, block_errors, drop_blocks

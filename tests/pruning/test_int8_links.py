@@ -10,8 +10,9 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.delivery.onnx.export import export_onnx_bytes, onnxruntime_module
+from rlprune.delivery.onnx.export import export_onnx_bytes
 from rlprune.delivery.onnx.int8 import quantize_for_timing
+from rlprune.delivery.onnx.session import onnxruntime_module
 from rlprune.devices.profiles.int8.int8_links import FLOAT, find_links
 from rlprune.networks.network import Network
 from rlprune.pruning.quantization import int8_layers

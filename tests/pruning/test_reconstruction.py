@@ -11,7 +11,7 @@ from rlprune.pruning.calibration import gather, linear_consumers
 from rlprune.pruning.coefficients import Coefficients
 from rlprune.pruning.reconstruction import MeanSolver, PrefixSolver, SubsetSolver
 from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
-from rlprune.tasks.base import Split
+from rlprune.tasks.split import Split
 from tests.pruning.linear_layers import CASES
 
 ORDER = torch.tensor([4, 1, 5, 0, 3, 2])

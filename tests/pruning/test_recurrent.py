@@ -12,7 +12,7 @@ from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.pruning.reconstruction import PrefixSolver
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.base import Split
+from rlprune.tasks.split import Split
 
 HIDDEN, KEPT, LAYERS = 16, 8, 3
 Read = Callable[[Tensor, Tensor], Tensor]

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.networks.tracing import Reading
+from rlprune.networks.listening import Reading
 from rlprune.pruning.sampling import sample_rows
 from tests.pruning.linear_layers import CASES
 

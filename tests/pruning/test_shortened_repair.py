@@ -8,9 +8,9 @@ import pytest
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.choices.space import Space
 from rlprune.evaluation.evaluator import Evaluator
-from rlprune.networks.network import IntArray
 from rlprune.pruning.blocks.depth import drop_blocks
 from rlprune.pruning.tables import PruningTables
 from tests.mixed import NETWORKS, WITH_BLOCKS, Prepared, prepare, random_rows

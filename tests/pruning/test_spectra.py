@@ -16,7 +16,7 @@ from rlprune.pruning.reconstruction import PrefixSolver, SubsetSolver
 from rlprune.pruning.sparse_repair import sparse_repaired
 from rlprune.pruning.statistics import LayerStatistics
 from rlprune.pruning.tables import PruningTables
-from rlprune.tasks.base import Split
+from rlprune.tasks.split import Split
 
 KINDS = ("rank one", "constant", "nearly alike", "huge mean", "zero", "of all sizes", "one huge", "duplicates")
 

@@ -12,8 +12,9 @@ from rlprune.networks import surgery
 from rlprune.networks.inputs import call
 from rlprune.networks.network import Network
 from rlprune.pruning import tables
-from rlprune.pruning.tables import IMPORTANCES, PruningTables
-from rlprune.tasks.base import Split
+from rlprune.pruning.importance import IMPORTANCES
+from rlprune.pruning.tables import PruningTables
+from rlprune.tasks.split import Split
 from tests.models import MODELS, build, images
 from tests.pruning.linear_layers import Conv1D
 

@@ -10,10 +10,12 @@ import pytest
 import torch
 from torch import nn
 
-from rlprune.choices.space import Decisions, Space
+from rlprune.arrays import IntArray
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.plans.builder import PlanBuilder
 from rlprune.plans.treatment import PlanTensors, treated_layers
 from rlprune.pruning import weight_repair

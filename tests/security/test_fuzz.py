@@ -25,19 +25,18 @@ from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import EnergyReading
 from rlprune.devices.profiling.partial import PartialProfile
 from rlprune.devices.ready import FOLDER
-from rlprune.devices.recorded import RecordedRuntime
-from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.devices.sources import open_source
 from rlprune.errors import RlpruneError
 from rlprune.evaluation.evaluator import Quality
-from rlprune.experiments.cli.arguments import parse
+from rlprune.experiments.cli.parser import parse
+from rlprune.experiments.cli.verbs import VERBS
 from rlprune.experiments.comparing.comparison import compare_runs
 from rlprune.experiments.fronting.joining import join_fronts
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv
 from rlprune.experiments.runs.journal import Entry, Journal
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.run_config import CompareConfig, FrontConfig, TrainConfig
+from rlprune.experiments.settings.verb_configs import CompareConfig, FrontConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.tasks.cifar10 import RECORD_BYTES, TEST_FILE, TRAIN_FILES, cifar10
@@ -181,22 +180,6 @@ def test_profiles_of_layers(network: Network, tmp_path: Path, effort: int) -> No
 
 
 @EFFORT
-def test_recordings(tmp_path: Path, effort: int) -> None:
-    path = tmp_path / "recording.json"
-    identity = RuntimeIdentity("onnxruntime", "1.0", "CPU", 1, 1, "float32")
-    RecordedRuntime(identity, "a device", {(4, 8): (0.1, 0.2), (8, 8): (0.3, 0.4)}).save(path)
-
-    def read() -> None:
-        recording = RecordedRuntime.open(path)
-        for plan, samples in recording.samples_ms.items():
-            assert all(0 < sample < np.inf for sample in samples)
-            assert all(type(width) is int for width in plan)
-        assert recording.device_name() is not None
-
-    fuzz(path, either(path), read, 300 * effort)
-
-
-@EFFORT
 def test_unfinished_profiles_are_used_whole_or_not_at_all(tmp_path: Path, effort: int) -> None:
     profile, key = tmp_path / "profile.json", {"network": "x", "seed": 0}
     stored = PartialProfile(profile, key)
@@ -335,7 +318,7 @@ def test_settings_of_the_command_line(run: RunFolder, effort: int) -> None:
     content = path.read_bytes()
 
     def read() -> None:
-        config, as_json = parse("train", TrainConfig, "Train.", "rlprune train", ["--config", str(path)])
+        config, as_json = parse(VERBS["train"], ["--config", str(path)])
         config.check()
         assert not as_json
         assert all(isinstance(text, str) for text in (*config.budget, *config.ignore, config.network))

@@ -37,12 +37,13 @@ from rlprune.errors import (
     RunError,
     TaskError,
 )
-from rlprune.experiments.cli.arguments import parse
+from rlprune.experiments.cli.parser import parse
+from rlprune.experiments.cli.verbs import VERBS
 from rlprune.experiments.comparing.comparison import compare_runs
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv
 from rlprune.experiments.runs.run_folder import RunFolder
-from rlprune.experiments.settings.run_config import CompareConfig, TrainConfig
+from rlprune.experiments.settings.verb_configs import CompareConfig
 from rlprune.experiments.settings.yaml_file import read_yaml
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
@@ -152,7 +153,7 @@ def test_yaml_aliases_and_large_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(RunError, match="alias"):
         read_yaml(path, RunError)
     with pytest.raises(ConfigError, match="alias"):
-        parse("train", TrainConfig, "Train.", "rlprune train", ["--config", str(path)])
+        parse(VERBS["train"], ["--config", str(path)])
     path.write_text("# " + "x" * 2**16)
     with pytest.raises(RunError, match="at most"):
         read_yaml(path, RunError)
@@ -186,7 +187,7 @@ def test_settings_that_are_nothing_or_endless_are_refused(tmp_path: Path, text: 
     path = tmp_path / "file.yaml"
     path.write_text(text + "\nbudget: [latency=0.5]\n")
     with pytest.raises(ConfigError):
-        parse("train", TrainConfig, "Train.", "rlprune train", ["--config", str(path)])[0].check()
+        parse(VERBS["train"], ["--config", str(path)])[0].check()
 
 
 def write_idx(path: Path, shape: tuple[int, ...], content: bytes, *, zipped: bool = False) -> Path:

@@ -15,8 +15,8 @@ from torch.nn import functional
 
 from rlprune.errors import TaskError
 from rlprune.tasks import BinaryTask, RankingTask, RegressionTask, Split, Task, TokenTask
-from rlprune.tasks.answers import divergence_of
 from rlprune.tasks.details import plain_details
+from rlprune.tasks.judging import divergence_of
 from rlprune.tasks.measures import kl_divergence
 
 SEEDS = st.integers(0, 2**31 - 1)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 import torch
 
-from rlprune.delivery.onnx.export import export_onnx
+from rlprune.delivery.onnx.export import export_onnx_bytes
+from rlprune.delivery.onnx.verifying import verify_onnx
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.networks.network import Network
 from rlprune.pruning.tables import PruningTables
@@ -54,7 +55,7 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def test_a_vision_transformer_on_digits(trained: Path, tmp_path: Path) -> None:
+def test_a_vision_transformer_on_digits(trained: Path) -> None:
     loaded = resolve_network(f"hf:{trained}")
     network, task = Network(loaded.model, loaded.example_inputs), load_task("digits")
     evaluator = Evaluator(PruningTables(network, task.calibration), task)
@@ -68,7 +69,7 @@ def test_a_vision_transformer_on_digits(trained: Path, tmp_path: Path) -> None:
     pruned = evaluator.repaired(widths)
     assert evaluator.on(pruned, task.validation).divergence == pytest.approx(quality.divergence, rel=1e-3)
     assert pruned.vit.layers[0].mlp.fc1.out_features == 32  # type: ignore[union-attr, index]
-    export_onnx(pruned, network.example_inputs, tmp_path / "pruned.onnx")  # compared with torch before it is written
+    verify_onnx(export_onnx_bytes(pruned, network.example_inputs), pruned, network.example_inputs)
 
 
 def text_task(model: torch.nn.Module) -> Task:

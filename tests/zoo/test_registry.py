@@ -131,7 +131,7 @@ def test_a_missing_record_is_told(weights: Path) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_the_docs_state_the_recorded_figures(name: str) -> None:
-    text = (Path(__file__).parents[2] / "docs" / "zoo.md").read_text()
+    text = (Path(__file__).parents[2] / "docs" / "internals" / "zoo.md").read_text()
     row = next(line for line in text.splitlines() if line.startswith(f"| `{name}`"))
     record = ZOO[name].record
     figures = (

@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import overload
 
 import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors.torch import load, save
 from torch import Tensor
 
+from rlprune.arrays import IntArray
 from rlprune.delivery.compact.packing import WIDTHS, Form, Stored, pack, sizes, treated, unpack
 from rlprune.errors import ConfigError, NetworkError, unknown_name
 from rlprune.support.files import MAX_JSON_BYTES, parse_json, read_bytes, write_atomic
@@ -32,7 +32,7 @@ SCHEMA = "rlprune-compact/1"
 METADATA = "rlprune"
 """The one key of the header's metadata: safetensors writes several in any order."""
 MAX_FILE_BYTES = 1 << 30
-Whole = npt.NDArray[np.int64]
+Whole = IntArray
 
 
 @overload

@@ -22,6 +22,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
+from rlprune.arrays import BoolArray
 from rlprune.errors import ConfigError, NetworkError
 from rlprune.pruning.codes import check_out_dim, dequantize, halve, largest_code, quantize
 from rlprune.pruning.weights import check_mask, mean_of_removed
@@ -31,7 +32,7 @@ MOST_DIMENSIONS = 8
 LONGEST_DIMENSION = 2**31 - 1
 Bytes = npt.NDArray[np.uint8]
 Values = npt.NDArray[Any]
-Mask = npt.NDArray[np.bool_]
+Mask = BoolArray
 _TYPES: dict[int, np.dtype[Any]] = {8: np.dtype("int8"), 16: np.dtype("<f2"), 32: np.dtype("<f4")}
 
 

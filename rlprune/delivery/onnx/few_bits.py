@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from rlprune.delivery.onnx.export import parsed_onnx
+from rlprune.delivery.onnx.reading import parsed_onnx
 from rlprune.errors import NetworkError, PlanError
 from rlprune.pruning.quantization import WeightPlace, few_bits
 

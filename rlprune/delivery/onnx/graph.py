@@ -9,6 +9,8 @@ import numpy as np
 import numpy.typing as npt
 from onnx import GraphProto, NodeProto, helper, numpy_helper
 
+from rlprune.support.reshapes import matching_dimensions
+
 CONVOLUTIONS = ("Conv", "ConvTranspose")
 
 
@@ -63,7 +65,9 @@ def _free(source: Sequence[int], target: Sequence[int]) -> list[int]:
     freed = list(target)
     merged: list[int] = []
     split: list[int] = []
-    for sources, targets in _blocks(source, target):
+    for sources, targets in matching_dimensions(source, target):
+        if not sources:
+            continue  # a dimension of size 1
         if len(sources) == len(targets) == 1 and sources == targets:
             freed[targets[0]] = 0
         elif len(sources) > 1 or len(targets) == 1:
@@ -73,23 +77,6 @@ def _free(source: Sequence[int], target: Sequence[int]) -> list[int]:
     for position in (merged or split)[:1]:
         freed[position] = -1
     return freed
-
-
-def _blocks(source: Sequence[int], target: Sequence[int]) -> list[tuple[list[int], list[int]]]:
-    """Consecutive dimensions of both shapes that hold the same number of elements, as positions."""
-    blocks: list[tuple[list[int], list[int]]] = []
-    i = j = 0
-    while i < len(source) and j < len(target):
-        left, right = [i], [j]
-        a, b = source[i], target[j]
-        i, j = i + 1, j + 1
-        while a != b and (i < len(source) if a < b else j < len(target)):
-            if a < b:
-                a, left, i = a * source[i], [*left, i], i + 1
-            else:
-                b, right, j = b * target[j], [*right, j], j + 1
-        blocks.append((left, right))
-    return blocks
 
 
 def _producers(graph: GraphProto) -> dict[str, NodeProto]:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from rlprune.delivery.onnx.export import Feed, onnxruntime_module, open_session, parsed_onnx, quiet
+from rlprune.delivery.onnx.reading import parsed_onnx
+from rlprune.delivery.onnx.session import Feed, onnxruntime_module, open_session
 from rlprune.errors import DeviceError, NetworkError
 from rlprune.pruning.quantization import Range
+from rlprune.support.quiet import quiet
 
 if TYPE_CHECKING:
     from onnx import GraphProto, ModelProto, NodeProto

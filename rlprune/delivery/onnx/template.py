@@ -6,20 +6,19 @@ without the exporter's own optimisation, which would merge and rename parameters
 
 from __future__ import annotations
 
-from typing import Any
-
 import numpy as np
-import numpy.typing as npt
 import onnx
-import torch
 from onnx import numpy_helper
 
+from rlprune.arrays import IntArray
 from rlprune.delivery.onnx import graph as onnx_graph
-from rlprune.delivery.onnx.export import Feed, export_onnx_bytes, input_arrays, run_onnx
-from rlprune.errors import DeviceError
+from rlprune.delivery.onnx.export import export_onnx_bytes
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import Feed
+from rlprune.delivery.onnx.verifying import verify_onnx
+from rlprune.errors import DeviceError, NetworkError, first_line
 from rlprune.networks import surgery
-from rlprune.networks.inputs import as_batch, call, tensors_in
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 TOLERANCE = 1e-4
 
@@ -92,19 +91,9 @@ class OnnxTemplate:
         generator = np.random.default_rng(seed)
         widths = np.array([generator.choice(group.widths[:-1] or group.widths) for group in self.network.groups])
         module = surgery.prune(self.network, surgery.leading_channels(self.network, widths))
+        inputs = self.network.example_inputs
         try:
-            outputs = run_onnx(self._slice(widths), self.feed)
-        except DeviceError as reason:
-            return str(reason).splitlines()[0]
-        for output, wanted in zip(outputs, self._torch_outputs(module), strict=True):
-            if output.shape != wanted.shape:
-                return f"sliced outputs have shape {output.shape}, pruned ones {wanted.shape}"
-            worst = float(np.abs(output - wanted).max(initial=0.0))
-            if not worst <= TOLERANCE * max(1.0, float(np.abs(wanted).max(initial=0.0))):
-                return f"sliced outputs differ from pruned ones by {worst:.2g}"
+            verify_onnx(self._slice(widths), module, inputs, batch=self.batch, tolerance=TOLERANCE)
+        except (DeviceError, NetworkError) as reason:
+            return first_line(reason)
         return None
-
-    def _torch_outputs(self, module: torch.nn.Module) -> list[npt.NDArray[Any]]:
-        with torch.no_grad():
-            output = call(module.eval(), as_batch(self.network.example_inputs, self.batch))
-        return [tensor.detach().cpu().numpy() for tensor in tensors_in(output)]

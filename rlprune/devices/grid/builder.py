@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.devices.grid.fitting import GridFit, Measured, fit_grid
+from rlprune.devices.grid.fitting import GridFit, MeasuredProbe, fit_grid
 from rlprune.devices.grid.layer_profile import LayerProfile
 from rlprune.devices.grid.measuring import BATCH, Batches
 from rlprune.devices.grid.probes import SIZES, Probe, chains, probes, references, spread_plans
 from rlprune.devices.host import operating_system
 from rlprune.devices.meters import ASSUMED_WATTS, PowerModel
-from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, Session
+from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, MeasuringPass
 from rlprune.devices.profiling.fitting import paying_widths
 from rlprune.devices.profiling.measuring import Effort, Timed
 from rlprune.devices.profiling.partial import PartialProfile
@@ -109,8 +109,8 @@ def _paying(profile: LayerProfile, probe: Probe) -> Network:
     return probe.network.restricted(paying_widths(probe.network, profile.predictor(probe.network)))
 
 
-def _measured(grid: Sequence[Probe], timed: Sequence[Timed]) -> list[Measured]:
-    return [Measured(probe.network, one.plans, one.latency_ms) for probe, one in zip(grid, timed, strict=True)]
+def _measured(grid: Sequence[Probe], timed: Sequence[Timed]) -> list[MeasuredProbe]:
+    return [MeasuredProbe(probe.network, one.plans, one.latency_ms) for probe, one in zip(grid, timed, strict=True)]
 
 
 def _blocks(first: LayerProfile) -> dict[str, Any]:
@@ -127,7 +127,7 @@ def _profile(fit: GridFit, runtime: Runtime, power: PowerModel, timed: Sequence[
     tails = np.concatenate([quantiles(one.samples) for one in timed])
     now = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
     loads = [one.other_load for one in timed if one.other_load is not None]
-    session = Session(
+    session = MeasuringPass(
         created=now,
         plans=len(latency),
         samples=min(one.samples.shape[1] for one in timed),

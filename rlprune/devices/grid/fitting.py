@@ -13,12 +13,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import nnls
 
+from rlprune.arrays import BoolArray, FloatArray, IntArray
 from rlprune.devices.profiles.predictor import FEATURES, LayerFeatures
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 KNOTS = (1, 4, 16, 49, 64, 196, 256, 784, 1024, 3136)
 """Output positions at which costs are told apart; a network is measured at each."""
@@ -27,13 +27,12 @@ FEW = 8
 BLOCKS = (1, 8, 16)
 PENALTIES = (1e-6, 1e-4, 1e-2)
 FOLDS = 5
-Key = tuple[str, tuple[int, ...], tuple[int, ...]]
+LayerKind = tuple[str, tuple[int, ...], tuple[int, ...]]
 """Kind, kernel and stride of a layer."""
-BoolArray = npt.NDArray[np.bool_]
 
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredProbe:
     """One network at some widths ``[P, G]``, and what it took, ``[P]`` milliseconds."""
 
     network: Network
@@ -70,11 +69,11 @@ class GridFit:
 
     intercept_ms: float
     block: int
-    kinds: dict[Key, KindCost]
+    kinds: dict[LayerKind, KindCost]
     errors: FloatArray
 
 
-def key_of(layer: Layer) -> Key:
+def key_of(layer: Layer) -> LayerKind:
     """What a layer costs depends on these; a layer without kernel has none."""
     kind = layer.kind
     if kind == "conv" and layer.groups > 1:
@@ -84,13 +83,13 @@ def key_of(layer: Layer) -> Key:
     return kind, layer.kernel, layer.stride
 
 
-def stand_in(key: Key) -> Key:
+def stand_in(key: LayerKind) -> LayerKind:
     """The kind whose costs are taken where one was not measured: convolutions of any input for those of images."""
     kind, kernel, stride = key
     return "conv" if kind == "image conv" else kind, kernel, stride
 
 
-def features_of(key: Key, block: int, mixed: bool) -> tuple[str, ...]:
+def features_of(key: LayerKind, block: int, mixed: bool) -> tuple[str, ...]:
     """Which features a kind of layer costs by; where channels come in blocks, those of images do not."""
     plain, blocks = FEATURES[:3], FEATURES[3:]
     if block == 1:
@@ -108,7 +107,7 @@ def hats(positions: float, knots: Sequence[int]) -> dict[int, float]:
 
 
 def fit_grid(
-    measured: Sequence[Measured], seed: int = 0, blocks: Sequence[int] = BLOCKS, mixed: bool = False
+    measured: Sequence[MeasuredProbe], seed: int = 0, blocks: Sequence[int] = BLOCKS, mixed: bool = False
 ) -> GridFit:
     """Fit to all networks together.
 
@@ -133,10 +132,10 @@ def fit_grid(
 class _Design:
     """Columns of the regression: the call itself, each kind of layer, and kinds by feature and knot."""
 
-    def __init__(self, measured: Sequence[Measured], block: int, mixed: bool) -> None:
+    def __init__(self, measured: Sequence[MeasuredProbe], block: int, mixed: bool) -> None:
         self.block, self._mixed = block, mixed
-        self._columns: dict[tuple[Key | None, str, int], int] = {(None, "", 0): 0}
-        self._most: dict[Key, int] = {}
+        self._columns: dict[tuple[LayerKind | None, str, int], int] = {(None, "", 0): 0}
+        self._most: dict[LayerKind, int] = {}
         rows = [self._rows(item) for item in measured]
         self.table = np.zeros((sum(len(row) for row in rows), len(self._columns)))
         start = 0
@@ -146,7 +145,7 @@ class _Design:
         self._scale = np.abs(self.table).max(axis=0)
         self._scale[self._scale == 0] = 1.0
 
-    def _rows(self, item: Measured) -> FloatArray:
+    def _rows(self, item: MeasuredProbe) -> FloatArray:
         features = LayerFeatures(item.network, self.block)
         cube = features(item.plans)
         entries: list[tuple[int, FloatArray]] = [(0, np.ones(len(item.plans)))]
@@ -163,7 +162,7 @@ class _Design:
             table[:, column] += values
         return table
 
-    def _column(self, key: Key, feature: str, knot: int) -> int:
+    def _column(self, key: LayerKind, feature: str, knot: int) -> int:
         return self._columns.setdefault((key, feature, knot), len(self._columns))
 
     def solve(self, latency: FloatArray, rows: BoolArray, penalty: float) -> FloatArray:
@@ -181,7 +180,7 @@ class _Design:
         return errors
 
     def fitted(self, solution: FloatArray, errors: FloatArray) -> GridFit:
-        kinds: dict[Key, KindCost] = {}
+        kinds: dict[LayerKind, KindCost] = {}
         for (key, feature, knot), column in self._columns.items():
             if key is None:
                 continue

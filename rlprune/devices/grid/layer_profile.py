@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from rlprune.devices.grid.fitting import Key, KindCost, key_of, stand_in
+from rlprune.arrays import FloatArray
+from rlprune.devices.grid.fitting import KindCost, LayerKind, key_of, stand_in
 from rlprune.devices.profiles.digest import check_seal, sealed
 from rlprune.devices.profiles.fields import ADVICE, Fields
 from rlprune.devices.profiles.predictor import FEATURES, LatencyPredictor, timed_layers
@@ -20,12 +21,12 @@ from rlprune.devices.profiles.profile_json import (
     sessions,
     tail_models,
 )
-from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, Session, TailModel
+from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, MeasuringPass, TailModel
 from rlprune.devices.profiling.fitting import paying_widths
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import ProfileError
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import FloatArray, Network
+from rlprune.networks.network import Network
 from rlprune.support.files import read_json, write_json
 
 LAYER_SCHEMA = "rlprune-layer-profile/1"
@@ -61,10 +62,10 @@ class LayerProfile:
     created: str
     intercept_ms: float
     block: int
-    kinds: dict[Key, KindCost]
+    kinds: dict[LayerKind, KindCost]
     energy: EnergyModel
     tails: dict[str, TailModel]
-    sessions: tuple[Session, ...]
+    sessions: tuple[MeasuringPass, ...]
     layer_error: ErrorSummary
     network_error: ErrorSummary
     seed: int
@@ -226,7 +227,7 @@ def _named(layers: Sequence[Layer]) -> str:
     return ", ".join(shown[:3]) + more
 
 
-def _kind_as_dict(key: Key, kind: KindCost) -> dict[str, Any]:
+def _kind_as_dict(key: LayerKind, kind: KindCost) -> dict[str, Any]:
     name, kernel, stride = key
     return {
         "kind": name,
@@ -238,7 +239,7 @@ def _kind_as_dict(key: Key, kind: KindCost) -> dict[str, Any]:
     }
 
 
-def _kind_from(fields: Fields) -> tuple[Key, KindCost]:
+def _kind_from(fields: Fields) -> tuple[LayerKind, KindCost]:
     key = (fields.text("kind"), fields.sizes("kernel"), fields.sizes("stride"))
     per_unit = {}
     for item in fields.objects("knots"):

@@ -7,11 +7,12 @@ from dataclasses import replace
 
 import numpy as np
 
+from rlprune.arrays import IntArray
 from rlprune.devices.grid.probes import Probe
 from rlprune.devices.profiling.measuring import Effort, Stage, Timed
 from rlprune.devices.profiling.partial import PartialProfile
 from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 BATCH = 6
 """Networks that are loaded at a time."""

@@ -15,7 +15,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from rlprune.networks.network import IntArray, Network
+from rlprune.arrays import IntArray
+from rlprune.networks.network import Network
 from rlprune.zoo.mobilenet import MobileNet, conv_norm
 from rlprune.zoo.resnet import ResNet
 from rlprune.zoo.vgg import Vgg

@@ -31,7 +31,6 @@ class Window:
         seconds: length of the window.
         runs: inferences in it.
         energy_mj: of the whole window, idle power included.
-        lengthened: a shorter window was asked for than the meter can tell.
 
     Raises:
         DeviceError: a number that is not finite and above 0.
@@ -40,7 +39,6 @@ class Window:
     seconds: float
     runs: int
     energy_mj: float
-    lengthened: bool = False
 
     def __post_init__(self) -> None:
         if not all(math.isfinite(value) and value > 0 for value in (self.seconds, self.runs, self.energy_mj)):
@@ -134,7 +132,7 @@ class EnergyCounter(PowerMeter):
                 f"The meter {self.source!r} must count more than 0 mJ; it counted {energy:g} mJ in {elapsed:.3g} s: it "
                 "does not count. Choose another meter, or state the watts."
             )
-        return Window(elapsed, runs, energy, lengthened=seconds < self.least_s)
+        return Window(elapsed, runs, energy)
 
     def idle_watts(self, seconds: float = WINDOW_S) -> float | None:
         return self.measure(_nap, seconds).watts

@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 from scipy.optimize import lsq_linear
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.space import Space
 from rlprune.devices.profiles.fields import ADVICE, Fields
 from rlprune.devices.profiles.int8.int8_model import Conversion, Int8Rule, KindInInt8, TimedInInt8, fit_kinds
 from rlprune.devices.profiles.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.profiles.records import ErrorSummary
 from rlprune.errors import ProfileError
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.blocks.blocks import Blocks
 from rlprune.pruning.blocks.droppable import find_blocks
 

@@ -18,12 +18,13 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.errors import ProfileError
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 FEATURES = ("macs", "outputs", "inputs", "block_macs", "block_outputs", "block_inputs")
-Coefficients = Mapping[str, Mapping[str, float]]
+LayerCoefficients = Mapping[str, Mapping[str, float]]
 
 
 def timed_layers(network: Network) -> tuple[Layer, ...]:
@@ -61,15 +62,15 @@ class LayerFeatures:
         return np.asarray(found / np.maximum(found.sum(axis=1, keepdims=True), 1.0))
 
     def _axes(self, network: Network, widths: IntArray) -> FloatArray:
-        sides = (*network.axis_widths(widths), network.rows(widths))
+        sides = (*network.axis_widths(widths), network.repeated(widths))
         return np.hstack([side[:, self._of_network].astype(np.float64) for side in sides])
 
     def channels(self, widths: IntArray) -> FloatArray:
-        """Output channels, input channels and rows, ``[N, G] -> [N, 3 T]``. Sums of small integers: exact."""
+        """Output channels, input channels and repetitions, ``[N, G] -> [N, 3 T]``. Sums of small integers: exact."""
         return np.asarray(self.base + widths @ self.slope)
 
     def rounded(self, channels: FloatArray, block: int | IntArray | None = None) -> FloatArray:
-        """``channels`` rounded up to whole blocks, of the given sizes ``[2 T]`` or of :attr:`block`; rows stay."""
+        """``channels`` rounded up to whole blocks, of the given sizes ``[2 T]`` or :attr:`block`; repetitions stay."""
         count, size = 2 * len(self.layers), self.block if block is None else block
         return np.hstack([np.ceil(channels[:, :count] / size) * size, channels[:, count:]])
 
@@ -84,9 +85,9 @@ class LayerFeatures:
         return np.asarray(self._plain(rounded)[:, :, 0])
 
     def _plain(self, channels: FloatArray) -> FloatArray:
-        out, into, rows = np.split(channels, 3, axis=1)
-        pairs = out * rows * np.where(self.paired, into, 1.0)
-        return np.stack([pairs * self.macs, out * rows * self.outputs, into * rows * self.inputs], axis=2)
+        out, into, repeated = np.split(channels, 3, axis=1)
+        pairs = out * repeated * np.where(self.paired, into, 1.0)
+        return np.stack([pairs * self.macs, out * repeated * self.outputs, into * repeated * self.inputs], axis=2)
 
 
 def _per_channel(layers: tuple[Layer, ...]) -> tuple[FloatArray, FloatArray, FloatArray]:
@@ -95,7 +96,7 @@ def _per_channel(layers: tuple[Layer, ...]) -> tuple[FloatArray, FloatArray, Flo
     sides = []
     for layer in layers:
         strides = float(np.prod(layer.stride)) if layer.stride else 1.0
-        smaller = layer.positions / layer.rows
+        smaller = layer.positions / layer.repeated
         sides.append((smaller * strides, smaller) if layer.kind == "transposed" else (smaller, smaller * strides))
     return np.array(macs), np.array([out for out, _ in sides]), np.array([into for _, into in sides])
 
@@ -113,7 +114,7 @@ class LatencyPredictor:
 
     intercept_ms: float
     block: int
-    layers: Coefficients
+    layers: LayerCoefficients
     steps: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
 
     def bind(self, network: Network) -> BoundPredictor:
@@ -186,8 +187,8 @@ class BoundPredictor:
         return np.asarray(of_layers + of_groups @ self._features.shares)
 
     def _sum(self, channels: FloatArray, of_pairs: FloatArray, of_channels: FloatArray) -> FloatArray:
-        out, into, rows = np.split(channels, 3, axis=1)
-        elements = np.hstack([out * rows, into * rows])
+        out, into, repeated = np.split(channels, 3, axis=1)
+        elements = np.hstack([out * repeated, into * repeated])
         return np.asarray((elements[:, : self._count] * into) @ of_pairs + elements @ of_channels)
 
 

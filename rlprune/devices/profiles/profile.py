@@ -8,15 +8,23 @@ from typing import Any, Literal
 
 import numpy as np
 
+from rlprune.arrays import IntArray
 from rlprune.choices.space import Space
 from rlprune.devices.profiles.digest import sealed
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.predictor import LatencyPredictor
 from rlprune.devices.profiles.profile_json import SCHEMA, parse
-from rlprune.devices.profiles.records import EnergyModel, EnergyReading, ErrorSummary, MeasuredPlan, Session, TailModel
+from rlprune.devices.profiles.records import (
+    EnergyModel,
+    EnergyReading,
+    ErrorSummary,
+    MeasuredPlan,
+    MeasuringPass,
+    TailModel,
+)
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import ProfileError
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.support.files import read_json, write_json
 
 Basis = Literal["network", "layers"]
@@ -64,7 +72,7 @@ class DeviceProfile:
     tails: dict[str, TailModel]
     held_out: ErrorSummary
     cross_validated: ErrorSummary
-    sessions: tuple[Session, ...]
+    sessions: tuple[MeasuringPass, ...]
     seed: int
     measured: tuple[MeasuredPlan, ...] = ()
     readings: tuple[EnergyReading, ...] = ()

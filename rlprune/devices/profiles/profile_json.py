@@ -15,7 +15,7 @@ from rlprune.devices.profiles.records import (
     EnergyReading,
     ErrorSummary,
     MeasuredPlan,
-    Session,
+    MeasuringPass,
     TailModel,
 )
 from rlprune.devices.runtimes.base import RuntimeIdentity
@@ -146,10 +146,10 @@ def tail_models(fields: Fields) -> dict[str, TailModel]:
     return found
 
 
-def sessions(fields: Fields) -> tuple[Session, ...]:
+def sessions(fields: Fields) -> tuple[MeasuringPass, ...]:
     """The passes of a measurement; at least one."""
     found = tuple(
-        Session(
+        MeasuringPass(
             created=item.text("created"),
             plans=item.integer("plans"),
             samples=item.integer("samples"),

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from rlprune.networks.network import FloatArray
+from rlprune.arrays import FloatArray
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Tail latencies that a profile promises: name -> share of inferences that are at least as fast."""
@@ -149,7 +149,7 @@ class MeasuredPlan:
 
 
 @dataclass(frozen=True)
-class Session:
+class MeasuringPass:
     """One pass of measuring.
 
     Attributes:

@@ -8,10 +8,11 @@ from dataclasses import replace
 import numpy as np
 from scipy.optimize import nnls
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices.meters.base import PowerMeter, Window
 from rlprune.devices.profiles.records import EnergyModel, EnergyReading, ErrorSummary
 from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 PLANS = 12
 """Plans that are put under a meter, dense and narrowest among them; each takes one window."""

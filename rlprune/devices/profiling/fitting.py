@@ -13,10 +13,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from scipy.optimize import nnls
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices.profiles.predictor import FEATURES, LatencyPredictor, LayerFeatures
 from rlprune.devices.profiling.plans import at_levels
 from rlprune.errors import DeviceError
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 
 BLOCKS = (1, 8, 16)
 PENALTIES = tuple(10.0**power for power in range(-5, 2))

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices.host import LoadWatch
 from rlprune.devices.meters.base import PowerMeter
 from rlprune.devices.profiles.records import EnergyReading
@@ -17,7 +18,7 @@ from rlprune.devices.profiling.partial import DECIMALS, PartialProfile
 from rlprune.devices.profiling.timing import REPEATS, SETTLED, minima, rounds_for, spread, time_round, wants_more
 from rlprune.devices.runtimes.base import Inference, Runtime
 from rlprune.errors import DeviceError
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.support.progress import Bar
 
 LEAST_PLANS = 8

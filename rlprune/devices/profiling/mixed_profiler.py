@@ -13,8 +13,10 @@ from pathlib import Path
 
 import numpy as np
 
+from rlprune.arrays import IntArray
 from rlprune.choices.choice import FULL_BITS, INT8_BITS, Kind
-from rlprune.choices.space import Decisions, Space
+from rlprune.choices.scope import Decisions
+from rlprune.choices.space import Space
 from rlprune.devices.profiles.int8.int8_model import Int8Rule
 from rlprune.devices.profiles.mixed import MixedPlan, fit_mixed, int8_ratio
 from rlprune.devices.profiles.profile import DeviceProfile
@@ -23,7 +25,6 @@ from rlprune.devices.profiling.partial import PartialProfile
 from rlprune.devices.profiling.plans import choose_plans
 from rlprune.devices.runtimes.base import Runtime
 from rlprune.devices.runtimes.checks import check_present
-from rlprune.networks.network import IntArray
 from rlprune.pruning.quantization import int8_layers
 
 DROPS = 6

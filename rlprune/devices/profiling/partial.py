@@ -9,11 +9,11 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.devices.profiles.fields import Fields
 from rlprune.devices.profiles.profile_json import reading
 from rlprune.devices.profiles.records import EnergyReading
 from rlprune.errors import ProfileError, RlpruneError
-from rlprune.networks.network import FloatArray
 from rlprune.support.files import read_json, write_json
 
 SCHEMA = "rlprune-partial-profile/2"

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.networks.network import Network
 
 CORNER_LEVELS = (1.0, 0.0, 0.5, 0.25, 0.75)
 

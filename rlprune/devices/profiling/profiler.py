@@ -15,13 +15,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
+from rlprune.arrays import BoolArray, IntArray
 from rlprune.devices.host import operating_system
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.profiles.mixed import refit_mixed
 from rlprune.devices.profiles.profile import DeviceProfile
-from rlprune.devices.profiles.records import EnergyModel, EnergyReading, ErrorSummary, MeasuredPlan, Session
+from rlprune.devices.profiles.records import EnergyModel, EnergyReading, ErrorSummary, MeasuredPlan, MeasuringPass
 from rlprune.devices.profiling.energy import choose_readings, fit_energy
 from rlprune.devices.profiling.fitting import fit_predictor, paying_widths
 from rlprune.devices.profiling.measuring import PROBE_TIME, Effort, Stage, Timed
@@ -32,12 +32,11 @@ from rlprune.devices.profiling.timing import ESTIMATOR
 from rlprune.devices.runtimes.base import Runtime
 from rlprune.devices.runtimes.checks import check_present
 from rlprune.errors import ProfileError
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 PROBES = 0.5
 """Probes for each fitted plan."""
 LEAST_PROBES = 24
-BoolArray = npt.NDArray[np.bool_]
 
 
 def build_profile(
@@ -235,8 +234,8 @@ def _hold_out(plans: IntArray, checks: int, seed: int) -> BoolArray:
     return held_out
 
 
-def _session(timed: Timed, effort: Effort) -> Session:
-    return Session(
+def _session(timed: Timed, effort: Effort) -> MeasuringPass:
+    return MeasuringPass(
         created=_now(),
         plans=len(timed.plans),
         samples=timed.samples.shape[1],

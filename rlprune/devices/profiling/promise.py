@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.profiles.records import QUANTILES
 from rlprune.devices.profiling.energy import read_energy
@@ -17,7 +18,7 @@ from rlprune.devices.profiling.timing import REPEATS, rounds_for, spread, time_r
 from rlprune.devices.runtimes.base import Inference, Runtime
 from rlprune.devices.runtimes.checks import check_present
 from rlprune.errors import DeviceError
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.support.progress import Bar
 
 RUNS_OF_A_ROUND = 100

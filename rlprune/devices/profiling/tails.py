@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-import numpy.typing as npt
 from scipy.optimize import nnls
 
+from rlprune.arrays import BoolArray, FloatArray
 from rlprune.devices.profiles.records import QUANTILES, ErrorSummary, TailModel
-from rlprune.networks.network import FloatArray
-
-BoolArray = npt.NDArray[np.bool_]
 
 
 def quantiles(samples: FloatArray) -> FloatArray:

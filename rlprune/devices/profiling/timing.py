@@ -12,8 +12,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from rlprune.arrays import FloatArray
 from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.networks.network import FloatArray
 
 ESTIMATOR = "minimum over interleaved rounds"
 REPEATS = 5

@@ -12,10 +12,11 @@ from typing import Any
 import numpy as np
 from torch import nn
 
+from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.space import Space
 from rlprune.errors import DeviceError, RlpruneError
 from rlprune.networks import surgery
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.blocks.depth import drop_blocks
 
 Inference = Callable[[], object]

@@ -46,9 +46,3 @@ def check_present(runtime: Runtime, name: str | None = None) -> None:
         raise DeviceError(
             f"{name or runtime.identity.name} cannot be used here: {reason}. rlprune devices tells what can."
         )
-
-
-def first_line(reason: BaseException) -> str:
-    """Kind and first line of an exception; libraries append pages."""
-    lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
-    return f"{type(reason).__name__}: {lines[0].rstrip('.')}" if lines else type(reason).__name__

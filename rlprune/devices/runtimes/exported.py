@@ -7,10 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.choices.space import Space
-from rlprune.delivery.onnx.export import Feed, export_onnx_bytes, input_arrays
+from rlprune.delivery.onnx.export import export_onnx_bytes
+from rlprune.delivery.onnx.reading import input_arrays
+from rlprune.delivery.onnx.session import Feed
 from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.blocks.depth import shortened
 
 if TYPE_CHECKING:

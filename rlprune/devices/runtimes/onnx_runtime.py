@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from rlprune.delivery.onnx.export import Feed, onnxruntime_module, open_session
+from rlprune.delivery.onnx.session import Feed, onnxruntime_module, open_session
 from rlprune.devices.host import cpu_model
 from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
 from rlprune.devices.runtimes.checks import check_counts, check_precision, check_present

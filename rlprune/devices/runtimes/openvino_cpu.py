@@ -7,12 +7,13 @@ import sys
 from functools import cached_property
 from typing import Any
 
-from rlprune.delivery.onnx.export import Feed, quiet
+from rlprune.delivery.onnx.session import Feed
 from rlprune.devices.host import cpu_model
 from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
-from rlprune.devices.runtimes.checks import check_counts, check_precision, check_present, first_line
+from rlprune.devices.runtimes.checks import check_counts, check_precision, check_present
 from rlprune.devices.runtimes.exported import ExportedRuntime
-from rlprune.errors import DeviceError, NetworkError
+from rlprune.errors import DeviceError, NetworkError, kind_and_line
+from rlprune.support.quiet import quiet
 
 HINTS = {"float32": "f32", "bfloat16": "bf16", "float16": "f16"}
 CAPABILITIES = {"float32": "FP32", "bfloat16": "BF16", "float16": "FP16"}
@@ -106,4 +107,4 @@ def _cause(reason: RuntimeError) -> str:
     """The last line of OpenVINO's report that is no place in its sources."""
     lines = [line.strip() for line in str(reason).splitlines() if line.strip()]
     told = [line for line in lines if not line.startswith(("Exception from", "Check "))]
-    return told[-1] if told else first_line(reason)
+    return told[-1] if told else kind_and_line(reason)

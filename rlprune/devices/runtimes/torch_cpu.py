@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import torch
 
+from rlprune.arrays import FloatArray
 from rlprune.devices.host import cpu_model
 from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
 from rlprune.devices.runtimes.checks import check_counts, check_precision
 from rlprune.devices.runtimes.torch_modules import TorchRuntime, missing_compiler
-from rlprune.networks.network import FloatArray
 from rlprune.support.threads import torch_threads
 
 

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from rlprune.arrays import FloatArray
 from rlprune.devices.runtimes.base import Inference, RuntimeIdentity
 from rlprune.devices.runtimes.checks import check_counts, check_precision
 from rlprune.devices.runtimes.torch_modules import DTYPES, LoadedModule, TorchRuntime, missing_compiler
-from rlprune.networks.network import FloatArray
 
 
 class TorchCuda(TorchRuntime):

@@ -13,13 +13,14 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.devices.runtimes.base import Inference, Runtime
-from rlprune.devices.runtimes.checks import check_present, first_line
-from rlprune.errors import DeviceError, unknown_name
+from rlprune.devices.runtimes.checks import check_present
+from rlprune.errors import DeviceError, kind_and_line, unknown_name
 from rlprune.networks import surgery
 from rlprune.networks.inputs import Inputs, as_batch, forward, map_tensors, tensors_in
 from rlprune.networks.layout import as_channels_last, to_channels_last
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 
 MODES = ("eager", "channels_last", "compile")
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -59,7 +60,7 @@ class TorchRuntime(Runtime):
         except Exception as reason:  # compilers raise whatever they like
             raise DeviceError(
                 f"Torch must run this network as {self.mode} in {self.identity.precision}; it said "
-                f"{first_line(reason)}. Choose another runtime or precision."
+                f"{kind_and_line(reason)}. Choose another runtime or precision."
             ) from reason
         return inference
 

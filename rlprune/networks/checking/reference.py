@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Collection, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import torch
-from torch import nn
 
+from rlprune.arrays import BoolArray, IntArray
+from rlprune.networks.groups import Group
 from rlprune.networks.inputs import Inputs, tensors_in
-from rlprune.networks.tracing.atoms import IntArray, Labels
+from rlprune.networks.record import NetworkRecord
+from rlprune.networks.tracing.atoms import Labels
 from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.reductions import OVER_WHAT_IS_LEFT, reduced_dims
 from rlprune.networks.tracing.tracer import Tracer
-
-if TYPE_CHECKING:
-    from rlprune.networks.groups import Group
 
 CONTRACTIONS = {
     **dict.fromkeys(("mm", "bmm", "matmul", "_grouped_mm"), ((0, -1), (1, -2))),
@@ -51,7 +49,7 @@ class Cut:
             self._beyond[group.roots[len(stays) :]] = True
             self._moved[group.roots[: len(stays)]] = group.roots[stays]
 
-    def removed(self, label: IntArray) -> npt.NDArray[np.bool_]:
+    def removed(self, label: IntArray) -> BoolArray:
         """Whether each position of a label goes."""
         return (label >= 0) & self._gone[self._roots[label]]
 
@@ -86,19 +84,19 @@ class Reference(Tracer):
     """The dense network, in which what mixes channels ignores the removed ones.
 
     Args:
-        cut: which channels those are.
+        network: the dense one.
+        inputs: what it runs on.
+        cut: which channels are removed.
 
     Attributes:
         outputs_of: (module, number of its call) -> its outputs as the pruned network must make them.
     """
 
-    def __init__(
-        self, model: nn.Module, inputs: Inputs, cut: Cut, choices: Mapping[str, int], opaque: Collection[str]
-    ) -> None:
-        super().__init__(model, inputs, choices, opaque)
+    def __init__(self, network: NetworkRecord, inputs: Inputs, cut: Cut) -> None:
+        super().__init__(network.model, inputs, network.taken, network.opaque)
         self._cut = cut
         self._calls: Counter[str] = Counter()
-        self._parents = {name.rpartition(".")[0] for name, _ in model.named_modules() if name}
+        self._parents = {name.rpartition(".")[0] for name, _ in network.model.named_modules() if name}
         self.outputs_of: dict[tuple[str, int], list[torch.Tensor | None]] = {}
 
     def left(self, module: str, output: Any) -> None:

@@ -8,10 +8,10 @@ wrongly, a size stands in the network's code, or an operation mixes channels in 
 
 from __future__ import annotations
 
-import contextlib
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any
 
 import numpy.typing as npt
 import torch
@@ -19,18 +19,18 @@ from torch import nn
 
 from rlprune.errors import first_line
 from rlprune.networks import surgery
-from rlprune.networks.checking.reference import Cut
+from rlprune.networks.checking.reference import Cut, Reference
+from rlprune.networks.contexts import hooked
+from rlprune.networks.groups import Group
 from rlprune.networks.inputs import Inputs, call, telling, tensors_in
-
-if TYPE_CHECKING:
-    from rlprune.networks.network import Group, Network
+from rlprune.networks.record import NetworkRecord
 
 TOLERANCE = {torch.float64: 1e-5}  # some networks cast to float32 on the way
 USUAL_TOLERANCE = 1e-3
 Wanted = Mapping[tuple[str, int], list[torch.Tensor | None]]
 
 
-def disagreement(network: Network, groups: Sequence[Group], seed: int = 0) -> str | None:
+def disagreement(network: NetworkRecord, groups: Sequence[Group], seed: int = 0) -> str | None:
     """Why pruning ``groups`` gives a wrong network, or None where it is right.
 
     Each group is cut to a random allowed width, then to its smallest or not at all, then all to their smallest: sizes
@@ -51,7 +51,7 @@ def disagreement(network: Network, groups: Sequence[Group], seed: int = 0) -> st
     return next((why for kept in cuts if (why := _cut_wrongly(network, groups, kept, inputs))), None)
 
 
-def plan_is_wrong(network: Network, widths: npt.ArrayLike) -> str | None:
+def plan_is_wrong(network: NetworkRecord, widths: npt.ArrayLike) -> str | None:
     """Why the plan with these widths (``[G]``) gives a wrong network, or None where it is right.
 
     Groups are checked at some widths when a network is taken; code that compares sizes with each other may still behave
@@ -62,7 +62,7 @@ def plan_is_wrong(network: Network, widths: npt.ArrayLike) -> str | None:
     )
 
 
-def telling_inputs(network: Network, seed: int) -> Inputs:
+def telling_inputs(network: NetworkRecord, seed: int) -> Inputs:
     """Inputs without constants, where the network takes them and answers with numbers; else the example inputs."""
     inputs = telling(network.example_inputs, seed)
     try:
@@ -79,9 +79,9 @@ def _one_of(widths: Sequence[int], generator: torch.Generator) -> int:
 
 
 def _cut_wrongly(
-    network: Network, groups: Sequence[Group], kept: Mapping[str, torch.Tensor], inputs: Inputs
+    network: NetworkRecord, groups: Sequence[Group], kept: Mapping[str, torch.Tensor], inputs: Inputs
 ) -> str | None:
-    reference = network.reference(inputs, Cut(network.atom_roots, groups, kept))
+    reference = Reference(network, inputs, Cut(network.atom_roots, groups, kept))
     differences: list[str] = []
     try:
         wanted = list(tensors_in(network.outputs(reference.run())))
@@ -95,8 +95,7 @@ def _cut_wrongly(
     return _difference(got, wanted) if len(got) == len(wanted) else "pruning changes the number of outputs"
 
 
-@contextlib.contextmanager
-def _compared(pruned: nn.Module, wanted: Wanted, differences: list[str]) -> Iterator[None]:
+def _compared(pruned: nn.Module, wanted: Wanted, differences: list[str]) -> AbstractContextManager[None]:
     """Note where a module of the pruned network answers something else than the reference."""
     calls: Counter[str] = Counter()
 
@@ -110,12 +109,7 @@ def _compared(pruned: nn.Module, wanted: Wanted, differences: list[str]) -> Iter
 
         return module.register_forward_hook(compare)
 
-    handles = [watch(name, module) for name, module in pruned.named_modules()]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return hooked(watch(name, module) for name, module in pruned.named_modules())
 
 
 def _difference(got: Sequence[torch.Tensor], wanted: Sequence[torch.Tensor | None]) -> str | None:

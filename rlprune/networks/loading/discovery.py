@@ -9,12 +9,14 @@ import numpy as np
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.errors import NetworkError, first_line
-from rlprune.networks.couplings import Coupling, find_couplings
+from rlprune.networks.couplings import Coupling, find_couplings, sizes_by_name
+from rlprune.networks.groups import Group
 from rlprune.networks.inputs import Inputs, tensors_in
 from rlprune.networks.layers import LabelledLayer, describe_layers
 from rlprune.networks.outputs import Pick
-from rlprune.networks.tracing.atoms import IntArray
+from rlprune.networks.record import Attribute
 from rlprune.networks.tracing.attributes import repeated_sizes
 from rlprune.networks.tracing.records import Trace
 from rlprune.networks.tracing.tracer import Tracer
@@ -29,7 +31,7 @@ class Discovery:
         layers: in forward order.
         couplings: sets of channels that go together.
         roots: for each atom, the atom it is joined with.
-        choices: the options that were asked for.
+        taken: site -> the way to cut that was asked for there instead of the usual one.
         opaque: modules that were not followed.
     """
 
@@ -37,7 +39,7 @@ class Discovery:
     layers: tuple[LabelledLayer, ...]
     couplings: tuple[Coupling, ...]
     roots: IntArray
-    choices: Mapping[str, int]
+    taken: Mapping[str, int]
     opaque: frozenset[str]
 
     @property
@@ -47,17 +49,30 @@ class Discovery:
         return sum(member.slots.numel() for coupling in free for member in coupling.members)
 
     def alternatives(self, roots: IntArray) -> list[dict[str, int]]:
-        """Other choices at places that touch the channels with these roots."""
+        """What else could be taken at places that touch the channels with these roots."""
         found = []
-        for site, choices in self.trace.choices.items():
-            touched = any(np.isin(self.roots[choice.label[choice.label >= 0]], roots).any() for choice in choices)
-            options = range(choices[0].options) if touched and site not in self.choices else ()
-            found += [{**self.choices, site: option} for option in options if option != choices[0].chosen]
+        for site, forks in self.trace.forks.items():
+            touched = any(np.isin(self.roots[fork.label[fork.label >= 0]], roots).any() for fork in forks)
+            options = range(forks[0].options) if touched and site not in self.taken else ()
+            found += [{**self.taken, site: option} for option in options if option != forks[0].taken]
         return found
+
+    def attributes_of(self, groups: Sequence[Group]) -> tuple[Attribute, ...]:
+        """Sizes that stand in modules and follow the widths of these groups."""
+        sizes = self.trace.sizes
+        by_root = {int(coupling.roots[0]): coupling for coupling in self.couplings}
+        owners = [(group, by_root[int(group.roots[0])]) for group in groups]
+        result = []
+        for (module, name, entry), indices in sizes_by_name(sizes).items():
+            index = indices[0]
+            slopes = {group.name: coupling.sizes[index] for group, coupling in owners if index in coupling.sizes}
+            if slopes:
+                result.append(Attribute(module, name, len(sizes[index].label), slopes, sizes[index].certain, entry))
+        return tuple(result)
 
 
 def discover(
-    model: nn.Module, inputs: Inputs, outputs: Pick, choices: Mapping[str, int] | None = None,
+    model: nn.Module, inputs: Inputs, outputs: Pick, taken: Mapping[str, int] | None = None,
     opaque: frozenset[str] = frozenset(), ties: Sequence[tuple[IntArray, IntArray]] = (),
 ) -> Discovery:  # fmt: skip
     """Trace a model once; a second time where a module decides on values and has layers that were not used.
@@ -65,7 +80,7 @@ def discover(
     Raises:
         NetworkError: the model cannot take these inputs, or answers with NaN or no tensor.
     """
-    tracer = Tracer(model, inputs, choices, opaque, outputs)
+    tracer = Tracer(model, inputs, taken, opaque, outputs)
     try:
         output = tracer.run()
     except NetworkError:
@@ -79,13 +94,13 @@ def discover(
     _refuse_bad_output(output, outputs)
     trace = tracer.found
     if not opaque and (untold := _untold(trace, model)):
-        return discover(model, inputs, outputs, choices, untold, ties)
+        return discover(model, inputs, outputs, taken, untold, ties)
     for left, right in ties:
         trace.atoms.join(left, right, "its size is read off that of channels that cannot be removed")
     trace.sizes += repeated_sizes(trace, model)
     layers = tuple(describe_layers(trace, model))
     return Discovery(
-        trace, layers, tuple(find_couplings(trace, layers)), trace.atoms.roots(), dict(choices or {}), opaque
+        trace, layers, tuple(find_couplings(trace, layers)), trace.atoms.roots(), dict(taken or {}), opaque
     )
 
 
@@ -97,15 +112,15 @@ def _untold(trace: Trace, model: nn.Module) -> frozenset[str]:
 
 
 def explore(model: nn.Module, inputs: Inputs, outputs: Pick) -> Discovery:
-    """The same, with another choice wherever the usual one leaves nothing to remove."""
+    """The same, with another way to cut wherever the usual one leaves nothing to remove."""
     best = discover(model, inputs, outputs)
     while True:
-        dead = {site: made[0] for site, made in best.trace.choices.items() if _is_dead(best, site)}
+        dead = {site: made[0] for site, made in best.trace.forks.items() if _is_dead(best, site)}
         others = [
-            discover(model, inputs, outputs, {**best.choices, site: option}, best.opaque)
-            for site, choice in dead.items()
-            for option in range(choice.options)
-            if site not in best.choices and option != choice.chosen
+            discover(model, inputs, outputs, {**best.taken, site: option}, best.opaque)
+            for site, fork in dead.items()
+            for option in range(fork.options)
+            if site not in best.taken and option != fork.taken
         ]
         better = max(others, key=lambda other: other.removable, default=best)
         if better.removable <= best.removable:
@@ -115,7 +130,7 @@ def explore(model: nn.Module, inputs: Inputs, outputs: Pick) -> Discovery:
 
 def _is_dead(found: Discovery, site: str) -> bool:
     fixed = np.array(sorted(found.trace.atoms.fixed(found.roots)), dtype=np.int64)
-    labels = [choice.label[choice.label >= 0] for choice in found.trace.choices.get(site, [])]
+    labels = [fork.label[fork.label >= 0] for fork in found.trace.forks.get(site, [])]
     return any(len(label) and np.isin(found.roots[label], fixed).all() for label in labels)
 
 

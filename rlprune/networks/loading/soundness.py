@@ -6,18 +6,17 @@ import copy
 import itertools
 import math
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
+from dataclasses import replace
 
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.networks.checking import verification
+from rlprune.networks.groups import Group
 from rlprune.networks.inputs import call, map_tensors
-
-if TYPE_CHECKING:
-    from rlprune.networks.layers import Layer
-    from rlprune.networks.network import Attribute, Group, Network
-    from rlprune.networks.tracing.atoms import IntArray
+from rlprune.networks.layers import Layer
+from rlprune.networks.record import Attribute, NetworkRecord
 
 MOST_GUESSES = 4
 SIZE_WORDS = ("head", "dim", "size", "channel", "feature", "width", "hidden", "inner", "embed", "split", "group")
@@ -25,28 +24,30 @@ MOST_WORK_IN_DOUBLE = 5e8
 """Multiply-adds a sample; larger networks are checked in float32, to a tolerance that its rounding allows."""
 
 
-def sound_groups(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, str]]:
-    """The groups that can be pruned, alone and together, and for each other one the reason why not.
+def sound(network: NetworkRecord) -> tuple[NetworkRecord, dict[str, str]]:
+    """The network with those of its groups that can be pruned, alone and together, and why the others cannot.
 
     Groups that change attributes which were only guessed to be widths, because of their value, are checked alone first;
     where that fails, these attributes are tried as constants.
+
+    Returns:
+        The network, and group name -> reason.
     """
-    work = sum(x.macs_per_pair * x.out_width * max(x.in_width, 1) * x.rows for x in network.layers)
+    work = sum(x.macs_per_pair * x.out_width * max(x.in_width, 1) * x.repeated for x in network.layers)
     probe = (_in_double_precision(network) if work <= MOST_WORK_IN_DOUBLE else None) or network
-    probe = copy.copy(probe)
-    probe.model = telling_weights(probe.model)
-    alone = _check_guesses(probe, groups, one_of_a_kind=work > MOST_WORK_IN_DOUBLE)
-    sound, reasons = _sound(probe, tuple(group for group in groups if group.name not in alone))
-    reasons |= alone
-    network.attributes = probe.attributes
-    return sound, reasons
+    probe = probe.with_model(telling_weights(probe.model))
+    alone = _check_guesses(probe, network.groups, one_of_a_kind=work > MOST_WORK_IN_DOUBLE)
+    groups, reasons = _sound(probe, tuple(group for group in network.groups if group.name not in alone))
+    return replace(network, groups=groups, attributes=probe.attributes), reasons | alone
 
 
-def _in_double_precision(network: Network) -> Network | None:
+def _in_double_precision(network: NetworkRecord) -> NetworkRecord | None:
     """The network in float64, where errors of rounding and of pruning are far apart; None where it does not run so."""
-    double = copy.copy(network)
-    double.model = copy.deepcopy(network.model).double()
-    double.example_inputs = map_tensors(lambda x: x.double() if x.is_floating_point() else x, network.example_inputs)
+    double = replace(
+        network,
+        model=copy.deepcopy(network.model).double(),
+        example_inputs=map_tensors(lambda x: x.double() if x.is_floating_point() else x, network.example_inputs),
+    )
     try:
         with torch.no_grad():
             call(double.model, double.example_inputs)
@@ -69,7 +70,7 @@ def telling_weights(model: nn.Module, seed: int = 0) -> nn.Module:
     return told
 
 
-def _check_guesses(network: Network, groups: Sequence[Group], one_of_a_kind: bool) -> dict[str, str]:
+def _check_guesses(network: NetworkRecord, groups: Sequence[Group], one_of_a_kind: bool) -> dict[str, str]:
     """Check groups that change guessed attributes alone; of groups that change like attributes maybe only the first.
 
     Returns:
@@ -93,7 +94,7 @@ def _check_guesses(network: Network, groups: Sequence[Group], one_of_a_kind: boo
     return reasons
 
 
-def _sound(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, str]]:
+def _sound(network: NetworkRecord, groups: tuple[Group, ...]) -> tuple[tuple[Group, ...], dict[str, str]]:
     reasons: dict[str, str] = {}
     while groups and (problem := verification.disagreement(network, groups)) is not None:
         kept = []
@@ -111,7 +112,7 @@ def _sound(network: Network, groups: tuple[Group, ...]) -> tuple[tuple[Group, ..
     return groups, reasons
 
 
-def _compatible(network: Network, groups: tuple[Group, ...]) -> list[Group]:
+def _compatible(network: NetworkRecord, groups: tuple[Group, ...]) -> list[Group]:
     """As many of these groups, in their order, as can be pruned together."""
     kept: list[Group] = []
     for group in groups:
@@ -120,7 +121,7 @@ def _compatible(network: Network, groups: tuple[Group, ...]) -> list[Group]:
     return kept
 
 
-def _with_best_guesses(network: Network, group: Group) -> str | None:
+def _with_best_guesses(network: NetworkRecord, group: Group) -> str | None:
     """Why this group cannot be pruned alone, or None; what was guessed wrongly about attributes is taken back."""
     guesses = [a for a in network.attributes if not a.certain and group.name in a.slopes]
     first: str | None = None

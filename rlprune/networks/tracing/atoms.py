@@ -9,9 +9,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
-IntArray = npt.NDArray[np.int64]
+from rlprune.arrays import IntArray
+
 Label = IntArray | None
 """The atoms along one dimension of a tensor, ``FIXED`` where a position cannot be removed; None where none can."""
 
@@ -22,7 +22,7 @@ FIXED = -1
 
 
 @dataclass(frozen=True)
-class Axis:
+class TensorAxis:
     """One dimension of one parameter or buffer.
 
     Attributes:
@@ -45,7 +45,7 @@ class Atoms:
     """All atoms of one network, what joins them, and what forbids their removal."""
 
     def __init__(self) -> None:
-        self.axes: list[Axis] = []
+        self.axes: list[TensorAxis] = []
         self.count = 0
         self._edges: list[tuple[IntArray, IntArray]] = []
         self._fixed: list[tuple[IntArray, str]] = []
@@ -54,7 +54,7 @@ class Atoms:
 
     def new_axis(self, tensor: str, dim: int, size: int) -> IntArray:
         """Atoms for one dimension of a parameter or buffer."""
-        self.axes.append(Axis(tensor, dim, self.count, size))
+        self.axes.append(TensorAxis(tensor, dim, self.count, size))
         return self.fresh(size)
 
     def fresh(self, size: int) -> IntArray:

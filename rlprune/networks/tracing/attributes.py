@@ -6,7 +6,7 @@ from torch import nn
 
 from rlprune.networks.tracing.records import Size, Trace
 
-BatchNorm = nn.modules.batchnorm._BatchNorm
+AnyBatchNorm = nn.modules.batchnorm._BatchNorm
 
 REPEATED: tuple[tuple[type[nn.Module], str, str, int], ...] = (
     (nn.MultiheadAttention, "embed_dim", "out_proj.weight", 0),
@@ -21,8 +21,8 @@ REPEATED: tuple[tuple[type[nn.Module], str, str, int], ...] = (
     (nn.RMSNorm, "normalized_shape", "weight", 0),
     (nn.LayerNorm, "normalized_shape", "weight", 0),
     (nn.GroupNorm, "num_channels", "weight", 0),
-    (BatchNorm, "num_features", "weight", 0),
-    (BatchNorm, "num_features", "running_mean", 0),
+    (AnyBatchNorm, "num_features", "weight", 0),
+    (AnyBatchNorm, "num_features", "running_mean", 0),
     (nn.PReLU, "num_parameters", "weight", 0),
     (nn.Transformer, "d_model", "encoder.layers.0.linear2.weight", 0),
 )

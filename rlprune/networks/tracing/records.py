@@ -1,4 +1,4 @@
-"""What a trace notes: products, sizes that stand in attributes, and choices."""
+"""What a trace notes: products, sizes that stand in attributes, and forks."""
 
 from __future__ import annotations
 
@@ -8,8 +8,9 @@ from typing import Any
 
 import torch
 
+from rlprune.arrays import IntArray
 from rlprune.networks.inputs import tensors_in
-from rlprune.networks.tracing.atoms import Atoms, IntArray, Label
+from rlprune.networks.tracing.atoms import Atoms, Label
 
 
 @dataclass(frozen=True, eq=False)
@@ -80,11 +81,11 @@ class Call:
 
 
 @dataclass
-class Choice:
+class Fork:
     """A place where whole blocks or an equal part of each block can go, such as heads or channels of each head."""
 
     options: int
-    chosen: int
+    taken: int
     label: IntArray
 
 
@@ -95,7 +96,7 @@ class Trace:
     atoms: Atoms = field(default_factory=Atoms)
     products: list[Product] = field(default_factory=list)
     sizes: list[Size] = field(default_factory=list)
-    choices: dict[str, list[Choice]] = field(default_factory=dict)
+    forks: dict[str, list[Fork]] = field(default_factory=dict)
     first_use: dict[str, int] = field(default_factory=dict)
     renormalized: list[tuple[str, IntArray]] = field(default_factory=list)
     deciding: set[str] = field(default_factory=set)

@@ -5,17 +5,16 @@ Everything else about them (gates, layers, directions, projections) follows from
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
 from torch import nn
 from torch.nn.utils.rnn import PackedSequence
 
-if TYPE_CHECKING:
-    from rlprune.networks.tracing.tracer import Tracer
+from rlprune.networks.tracing.labelling import Labelling
 
 
-def with_labelled_state(tracer: Tracer, module: nn.Module, args: Any, kwargs: Any) -> Any:
+def with_labelled_state(tracer: Labelling, module: nn.Module, args: Any, kwargs: Any) -> Any:
     """Arguments of a recurrent module with its first state made explicit; None where nothing changes."""
     if not isinstance(module, nn.RNNBase | nn.RNNCellBase) or kwargs.get("hx") is not None or len(args) > 1:
         return None
@@ -24,7 +23,7 @@ def with_labelled_state(tracer: Tracer, module: nn.Module, args: Any, kwargs: An
     return (*args[:1],), {**kwargs, "hx": state if gated else state[0]}
 
 
-def _states(tracer: Tracer, module: nn.Module, sequence: Any) -> tuple[torch.Tensor, ...]:
+def _states(tracer: Labelling, module: nn.Module, sequence: Any) -> tuple[torch.Tensor, ...]:
     hidden = int(module.hidden_size)  # type: ignore[arg-type]
     projected = int(getattr(module, "proj_size", 0))
     atoms = tracer.first_state(*((projected, hidden) if projected else (hidden,)))

@@ -8,10 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from rlprune.arrays import BoolArray, FloatArray
 from rlprune.errors import PlanError, unknown_name
-from rlprune.networks.network import FloatArray, Network
-
-BoolArray = npt.NDArray[np.bool_]
+from rlprune.networks.network import Network
 
 
 @dataclass(frozen=True)

@@ -13,12 +13,13 @@ import torch
 from torch import nn
 
 from rlprune.errors import NetworkError
+from rlprune.networks.contexts import hooked
 from rlprune.networks.inputs import call
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.blocks import Block, Blocks
 from rlprune.pruning.calibration import batch_for
-from rlprune.tasks.base import Split
 from rlprune.tasks.batches import batches
+from rlprune.tasks.split import Split
 
 PLAIN = (bool, int, float, str, type(None))
 
@@ -103,9 +104,7 @@ def shortened(network: Network, blocks: Blocks, names: Collection[str]) -> Netwo
 
     For what only runs or exports the model at some widths. Raises as :func:`drop_blocks`.
     """
-    other = copy.copy(network)
-    other.model = drop_blocks(network.model, blocks, names)
-    return other
+    return network.with_model(drop_blocks(network.model, blocks, names))
 
 
 class BlockSwitch:
@@ -170,8 +169,7 @@ def block_errors(network: Network, blocks: Blocks, calibration: Split) -> dict[s
     return {name: changed[name] / (size[name] or 1.0) for name in blocks.names}
 
 
-@contextlib.contextmanager
-def _observed(module: nn.Module, block: Block, note: Any) -> Iterator[None]:
+def _observed(module: nn.Module, block: Block, note: Any) -> contextlib.AbstractContextManager[None]:
     """Tell ``note`` what a block is given, as it was before the block may change it in place, and what it answers."""
     given: list[torch.Tensor] = []
 
@@ -181,9 +179,4 @@ def _observed(module: nn.Module, block: Block, note: Any) -> Iterator[None]:
     def leave(module: nn.Module, args: Any, answer: Any) -> None:
         note(block.name, given.pop(), answer if block.answers is None else answer[0])
 
-    handles = [module.register_forward_pre_hook(enter, with_kwargs=True), module.register_forward_hook(leave)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    return hooked([module.register_forward_pre_hook(enter, with_kwargs=True), module.register_forward_hook(leave)])

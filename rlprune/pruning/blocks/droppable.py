@@ -13,11 +13,12 @@ import numpy as np
 import torch
 from torch import nn
 
+from rlprune.arrays import IntArray
 from rlprune.errors import first_line
 from rlprune.networks import surgery
 from rlprune.networks.checking.verification import differ, telling_inputs
 from rlprune.networks.inputs import call, tensors_in
-from rlprune.networks.network import IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.blocks.blocks import Block, Blocks, is_inside
 from rlprune.pruning.blocks.depth import BlockSwitch, skipped
 from rlprune.pruning.blocks.nesting import outermost

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from rlprune.networks.contexts import hooked
 from rlprune.networks.inputs import Inputs, call
 
 
@@ -74,12 +75,8 @@ def watch(model: nn.Module, inputs: Inputs) -> dict[str, list[Seen]]:
                 module.register_forward_pre_hook(lambda m, a, k, name=name: enter(name, a, k), with_kwargs=True)
             )
             handles.append(module.register_forward_hook(lambda m, a, answer, name=name: leave(name, answer)))
-    try:
-        with torch.no_grad():
-            call(model, inputs)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with hooked(handles), torch.no_grad():
+        call(model, inputs)
     return calls
 
 

@@ -1,4 +1,4 @@
-"""Print ``docs/bad-input.md``."""
+"""Print ``tests/experiments/bad_inputs/bad-input.md``."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def _weights(problem: Any) -> object:
 
 
 def _decision(problem: Any) -> object:
-    from rlprune.plans.plan import Decision
+    from rlprune.plans.decision import Decision
 
     return Decision(math.nan)
 

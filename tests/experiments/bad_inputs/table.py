@@ -1,4 +1,4 @@
-"""What can be given wrongly and what is said then: the table behind the tests and ``docs/bad-input.md``."""
+"""What can be given wrongly and what is said then: the table behind the tests and ``bad-input.md``."""
 
 from __future__ import annotations
 
@@ -100,7 +100,8 @@ Each line is tested: the command prints exactly this one line on stderr, after `
 nothing, and ends with this exit code. In a command `…` stands for flags that are as they should be, in a message for
 what differs from machine to machine or run to run. Errors from Python are subclasses of `rlprune.errors.RlpruneError`.
 
-This page is made by `python -m tests.experiments.bad_inputs > docs/bad-input.md` from the table of the tests.
+This page is made from the table of the tests:
+`python -m tests.experiments.bad_inputs > tests/experiments/bad_inputs/bad-input.md`
 """
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from rlprune.budgets.budget import Budget
+from rlprune.budgets.limits import Budget
 from rlprune.experiments.benchmarks import mixes
 from rlprune.experiments.benchmarks.mixes_report import HEADS, cells, mean_curve
 from rlprune.experiments.pipeline.setup import load_material, make_evaluator
-from rlprune.experiments.settings.config import NetworkConfig
+from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.pruning.blocks.droppable import find_blocks
 
 DIGITS = ["--network", "digits-resnet", "--samples", "64", "--episodes", "4"]

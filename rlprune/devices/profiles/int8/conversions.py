@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from rlprune.choices.space import BoolArray
+from rlprune.arrays import BoolArray, FloatArray
+from rlprune.devices.profiles.int8.cheapest import CheapestLabels
 from rlprune.devices.profiles.int8.int8_links import find_links
-from rlprune.devices.profiles.int8.labelling import Labelling
-from rlprune.networks.network import FloatArray, Network
+from rlprune.networks.network import Network
 
 
 class Conversions:
@@ -21,7 +21,7 @@ class Conversions:
 
     def __init__(self, network: Network, names: Sequence[str]) -> None:
         found = find_links(network)
-        self._labelling = Labelling(len(found.nodes), [link.ends for link in found.links])
+        self._labelling = CheapestLabels(len(found.nodes), [link.ends for link in found.links])
         self._ends = np.array([link.ends for link in found.links], dtype=np.int64).reshape(-1, 2)
         self._nodes = len(found.nodes)
         self._own = np.array([place for place, node in enumerate(found.nodes) if node is not None], dtype=np.int64)

@@ -24,11 +24,11 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import lsq_linear
 
-from rlprune.choices.space import BoolArray
+from rlprune.arrays import BoolArray, FloatArray, IntArray
 from rlprune.devices.profiles.int8.conversions import Conversions
 from rlprune.devices.profiles.predictor import LatencyPredictor, LayerFeatures
 from rlprune.networks.layers import Layer
-from rlprune.networks.network import FloatArray, IntArray, Network
+from rlprune.networks.network import Network
 from rlprune.pruning.quantization import int8_layers
 
 

@@ -9,9 +9,9 @@ import torch
 from rlprune.errors import first_line
 from rlprune.networks.inputs import tensors_in
 from rlprune.networks.tracing.atoms import Labels
+from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules import indexing, norms, pieces, pointwise, products, reductions, shapes, spatial
-from rlprune.networks.tracing.tracer import Rule, Tracer
 
 RULES: dict[str, Rule] = {
     **pointwise.RULES,
@@ -31,7 +31,7 @@ def rule_for(func: Any, name: str) -> Rule | None:
     return pointwise.join if rule is None and torch.Tag.pointwise in func.tags else rule
 
 
-def apply(tracer: Tracer, func: Any, call: Call) -> None:
+def apply(tracer: Labelling, func: Any, call: Call) -> None:
     """Label the outputs of a call."""
     labelled = any(label is not None for tensor in call.tensors for label in tracer.labels(tensor))
     if not labelled and call.name not in (*pointwise.CONSTANTS, *products.RULES, "expand"):
@@ -62,7 +62,7 @@ def _fits(output: torch.Tensor, labels: Labels) -> bool:
     )
 
 
-def give_up(tracer: Tracer, call: Call, reason: str) -> None:
+def give_up(tracer: Labelling, call: Call, reason: str) -> None:
     """Everything that a call touches stays whole."""
     for tensor in [*call.tensors, *tensors_in(call.output)]:
         for label in tracer.labels(tensor):

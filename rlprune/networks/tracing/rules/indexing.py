@@ -6,19 +6,19 @@ import numpy as np
 import torch
 
 from rlprune.networks.tracing.atoms import Label, Labels
+from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
-from rlprune.networks.tracing.tracer import Rule, Tracer
 
 
-def index_select(tracer: Tracer, call: Call) -> Labels:
+def index_select(tracer: Labelling, call: Call) -> Labels:
     x, dim, index = call.args[:3]
     labels = list(tracer.labels(x))
     labels[dim] = _looked_up(tracer, labels[dim], index)
     return tuple(labels)
 
 
-def _looked_up(tracer: Tracer, label: Label, index: torch.Tensor) -> Label:
+def _looked_up(tracer: Labelling, label: Label, index: torch.Tensor) -> Label:
     """Labels at the given places; whether the places follow the widths is shown by running the pruned network."""
     if label is None:
         return None
@@ -28,7 +28,7 @@ def _looked_up(tracer: Tracer, label: Label, index: torch.Tensor) -> Label:
     return dropped_fixed(label[index.cpu().numpy().astype(np.int64)])
 
 
-def index(tracer: Tracer, call: Call) -> Labels:
+def index(tracer: Labelling, call: Call) -> Labels:
     """``x[indices]``; one index tensor takes the place of its dimension, several move to where the first stood."""
     x, indices = call.args[0], list(call.args[1])
     labels = list(tracer.labels(x))
@@ -49,14 +49,14 @@ def index(tracer: Tracer, call: Call) -> Labels:
     return (*before, *(None,) * extra, *after)
 
 
-def _all_fixed(tracer: Tracer, call: Call) -> Labels:
+def _all_fixed(tracer: Labelling, call: Call) -> Labels:
     for label in tracer.labels(call.args[0]):
         tracer.atoms.fix(label, f"{tracer.place} looks channels up")
     fixed: Labels = (None,) * call.output.dim()
     return fixed
 
 
-def gather(tracer: Tracer, call: Call) -> Labels:
+def gather(tracer: Labelling, call: Call) -> Labels:
     """``gather`` and the like along a dimension without channels."""
     x, dim = call.args[0], call.args[1]
     labels = list(tracer.labels(x))
@@ -69,7 +69,7 @@ def gather(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def scatter(tracer: Tracer, call: Call) -> Labels:
+def scatter(tracer: Labelling, call: Call) -> Labels:
     """``index_add``, ``scatter`` and the like write into one dimension; the others go together."""
     x, dim = call.args[0], call.args[1]
     labels = list(tracer.labels(x))
@@ -86,7 +86,7 @@ def scatter(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def index_put(tracer: Tracer, call: Call) -> Labels:
+def index_put(tracer: Labelling, call: Call) -> Labels:
     """``x[rows] = values``: the dimensions behind the looked-up ones go together."""
     x, indices, values = call.args[0], call.args[1], call.args[2]
     labels = list(tracer.labels(x))
@@ -101,12 +101,12 @@ def index_put(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def pack(tracer: Tracer, call: Call) -> list[Labels]:
+def pack(tracer: Labelling, call: Call) -> list[Labels]:
     """``_pack_padded_sequence``: time and batch become one dimension."""
     return [(None, *tracer.labels(call.args[0])[2:]), (None,)]
 
 
-def unpack(tracer: Tracer, call: Call) -> list[Labels]:
+def unpack(tracer: Labelling, call: Call) -> list[Labels]:
     return [(None, None, *tracer.labels(call.args[0])[1:]), (None,)]
 
 

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from rlprune.networks.tracing.atoms import Label, Labels, once
+from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
-from rlprune.networks.tracing.tracer import Rule, Tracer
 
 
-def _join_parameters(tracer: Tracer, label: Label, parameters: list[Any]) -> Label:
+def _join_parameters(tracer: Labelling, label: Label, parameters: list[Any]) -> Label:
     for parameter in parameters:
         if isinstance(parameter, torch.Tensor) and parameter.dim() == 1:
             own = tracer.labels(parameter)[0]
@@ -26,7 +26,7 @@ def _others(call: Call) -> list[Labels]:
     return [(None,) * tensor.dim() for tensor in call.output[1:] if isinstance(tensor, torch.Tensor)]
 
 
-def batch_norm(tracer: Tracer, call: Call) -> list[Labels]:
+def batch_norm(tracer: Labelling, call: Call) -> list[Labels]:
     labels = list(tracer.labels(call.args[0]))
     labels[1] = _join_parameters(tracer, labels[1], list(call.args[1:5]))
     if labels[1] is not None:
@@ -34,7 +34,7 @@ def batch_norm(tracer: Tracer, call: Call) -> list[Labels]:
     return [tuple(labels), *_others(call)]
 
 
-def layer_norm(tracer: Tracer, call: Call) -> Labels | list[Labels]:
+def layer_norm(tracer: Labelling, call: Call) -> Labels | list[Labels]:
     """``native_layer_norm`` and ``_fused_rms_norm``: the last dimensions are normalised together."""
     x, shape = call.args[0], call.args[1]
     labels = list(tracer.labels(x))
@@ -54,7 +54,7 @@ def layer_norm(tracer: Tracer, call: Call) -> Labels | list[Labels]:
     return [tuple(labels), *_others(call)] if isinstance(outputs, tuple) else tuple(labels)
 
 
-def group_norm(tracer: Tracer, call: Call) -> list[Labels]:
+def group_norm(tracer: Labelling, call: Call) -> list[Labels]:
     """Whole groups go, each with statistics of its own; or the same channels of each group."""
     x, weight, bias, groups = call.args[0], call.args[1], call.args[2], call.args[6]
     labels = list(tracer.labels(x))

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import numpy as np
 
-from rlprune.networks.tracing.atoms import FIXED, IntArray, Label, Labels
+from rlprune.arrays import IntArray
+from rlprune.networks.tracing.atoms import FIXED, Label, Labels
+from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
 from rlprune.networks.tracing.rules.shapes import NOT_A_TOTAL
-from rlprune.networks.tracing.tracer import Rule, Tracer
 
 
-def take_slice(tracer: Tracer, call: Call) -> Labels:
+def take_slice(tracer: Labelling, call: Call) -> Labels:
     """A slice that is one of equal pieces asks for equal pieces; any other keeps its labels.
 
     One with a step is followed where it takes a channel of every block of so many, to the end.
@@ -39,34 +40,34 @@ def take_slice(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def _every(tracer: Tracer, label: IntArray, step: int) -> Label:
+def _every(tracer: Labelling, label: IntArray, step: int) -> Label:
     """One channel of each ``step`` consecutive ones: they go together, wherever in them it stands."""
     blocks = label.reshape(-1, step)
     return dropped_fixed(tracer.atoms.join_rows(blocks, f"{tracer.place} takes every {step}th channel"))
 
 
-def _equal_pieces(tracer: Tracer, label: IntArray, pieces: int) -> IntArray:
+def _equal_pieces(tracer: Labelling, label: IntArray, pieces: int) -> IntArray:
     rows = np.ascontiguousarray(label.reshape(pieces, -1).T)
     joined = tracer.atoms.join_rows(rows, f"{tracer.place} cuts its channels into pieces with fixed ones")
     tracer.guess_sizes(len(joined), joined, NOT_A_TOTAL)
     return joined
 
 
-def select(tracer: Tracer, call: Call) -> Labels:
+def select(tracer: Labelling, call: Call) -> Labels:
     x, dim = call.args[0], call.args[1]
     labels = list(tracer.labels(x))
     tracer.fix_if_used(call.output, labels.pop(dim % x.dim()), f"{tracer.place} picks single channels")
     return tuple(labels)
 
 
-def unbind(tracer: Tracer, call: Call) -> list[Labels]:
+def unbind(tracer: Labelling, call: Call) -> list[Labels]:
     x, dim = call.args[0], call.argument(1, "dim", 0)
     labels = list(tracer.labels(x))
     tracer.atoms.fix(labels.pop(dim % x.dim()), f"{tracer.place} picks single channels")
     return [tuple(labels)] * len(call.output)
 
 
-def split(tracer: Tracer, call: Call) -> list[Labels]:
+def split(tracer: Labelling, call: Call) -> list[Labels]:
     """Equal pieces lose the same channels each; unequal ones keep their labels."""
     x, dim = call.args[0], call.argument(2, "dim", 0)
     labels = list(tracer.labels(x))
@@ -89,7 +90,7 @@ def split(tracer: Tracer, call: Call) -> list[Labels]:
     return result
 
 
-def concatenate(tracer: Tracer, call: Call) -> Labels:
+def concatenate(tracer: Labelling, call: Call) -> Labels:
     tensors = [tensor for tensor in call.args[0] if tensor.dim() == call.output.dim()]
     along = call.argument(1, "dim", 0) % call.output.dim()
     result: list[Label] = []
@@ -105,7 +106,7 @@ def concatenate(tracer: Tracer, call: Call) -> Labels:
     return tuple(result)
 
 
-def stack(tracer: Tracer, call: Call) -> Labels:
+def stack(tracer: Labelling, call: Call) -> Labels:
     tensors = call.args[0]
     columns = zip(*(tracer.labels(tensor) for tensor in tensors), strict=True)
     result = [_joined(tracer, list(labels)) for labels in columns]
@@ -117,7 +118,7 @@ def _explicit(label: Label, size: int) -> IntArray:
     return np.full(size, FIXED, dtype=np.int64) if label is None else label
 
 
-def _joined(tracer: Tracer, labels: list[Label]) -> Label:
+def _joined(tracer: Labelling, labels: list[Label]) -> Label:
     if all(label is None for label in labels):
         return None
     first = labels[0]

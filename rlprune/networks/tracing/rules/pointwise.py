@@ -5,17 +5,17 @@ from __future__ import annotations
 import torch
 
 from rlprune.networks.tracing.atoms import FIXED, Label, Labels
+from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call
-from rlprune.networks.tracing.tracer import Rule, Tracer
 
 
-def join(tracer: Tracer, call: Call) -> Labels:
+def join(tracer: Labelling, call: Call) -> Labels:
     """Broadcasting: labels of dimensions that line up are joined."""
     output = call.output if isinstance(call.output, torch.Tensor) else call.output[0]
     return join_tensors(tracer, call.tensors, output)
 
 
-def join_tensors(tracer: Tracer, tensors: list[torch.Tensor], output: torch.Tensor) -> Labels:
+def join_tensors(tracer: Labelling, tensors: list[torch.Tensor], output: torch.Tensor) -> Labels:
     result: list[Label] = []
     for dim in range(-output.dim(), 0):
         size = output.shape[dim]
@@ -24,7 +24,7 @@ def join_tensors(tracer: Tracer, tensors: list[torch.Tensor], output: torch.Tens
     return tuple(result)
 
 
-def _join_all(tracer: Tracer, labels: list[Label]) -> Label:
+def _join_all(tracer: Labelling, labels: list[Label]) -> Label:
     reason = f"{tracer.place} combines its channels with others that cannot be removed"
     if not labels:
         return None
@@ -36,12 +36,12 @@ def _join_all(tracer: Tracer, labels: list[Label]) -> Label:
     return first
 
 
-def same(tracer: Tracer, call: Call) -> Labels:
+def same(tracer: Labelling, call: Call) -> Labels:
     """The labels of the first argument."""
     return tracer.labels(call.args[0])
 
 
-def along_dimension(tracer: Tracer, call: Call) -> Labels | list[Labels]:
+def along_dimension(tracer: Labelling, call: Call) -> Labels | list[Labels]:
     """Operations that mix the positions of one dimension and keep the others apart, such as softmax."""
     x = call.args[0]
     dim = call.argument(2 if call.name in ("topk", "kthvalue") else 1, "dim", -1)
@@ -54,7 +54,7 @@ def along_dimension(tracer: Tracer, call: Call) -> Labels | list[Labels]:
     return [tuple(labels) for _ in outputs]
 
 
-def gated_halves(tracer: Tracer, call: Call) -> Labels:
+def gated_halves(tracer: Labelling, call: Call) -> Labels:
     """``glu``: the second half of a dimension gates the first."""
     x, dim = call.args[0], call.argument(1, "dim", -1)
     labels = list(tracer.labels(x))
@@ -64,7 +64,7 @@ def gated_halves(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def reversed_order(tracer: Tracer, call: Call) -> Labels:
+def reversed_order(tracer: Labelling, call: Call) -> Labels:
     labels = list(tracer.labels(call.args[0]))
     for dim in call.args[1]:
         label = labels[dim]
@@ -72,7 +72,7 @@ def reversed_order(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def constant(tracer: Tracer, call: Call) -> Labels:
+def constant(tracer: Labelling, call: Call) -> Labels:
     """One value everywhere: its size may follow an attribute of the module, as that of a first recurrent state."""
     labels: list[Label] = []
     for size in call.output.shape:

@@ -11,22 +11,22 @@ import torch
 from torch import nn
 
 from rlprune.networks.tracing.atoms import Label, Labels
+from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call, Product
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
-from rlprune.networks.tracing.tracer import Rule, Tracer
 
 _CONVOLUTIONS = (
     nn.Conv1d, nn.Conv2d, nn.Conv3d, nn.ConvTranspose1d, nn.ConvTranspose2d, nn.ConvTranspose3d,
 )  # fmt: skip
 
 
-def contract(tracer: Tracer, left: Label, right: Label) -> None:
+def contract(tracer: Labelling, left: Label, right: Label) -> None:
     """Two labels are summed over together."""
     if left is not None or right is not None:
         tracer.atoms.join(left, right, f"{tracer.place} reads it beside channels that cannot be removed")
 
 
-def _matrix_product(tracer: Tracer, a: Any, b: Any, output: Any, bias: Any = None) -> Labels:
+def _matrix_product(tracer: Labelling, a: Any, b: Any, output: Any, bias: Any = None) -> Labels:
     """``[..., m, k] x [..., k, n]``; batch dimensions go together."""
     left, right = tracer.labels(a), tracer.labels(b)
     contract(tracer, left[-1], right[-2])
@@ -45,7 +45,7 @@ def _matrix_product(tracer: Tracer, a: Any, b: Any, output: Any, bias: Any = Non
 
 
 def _note_weight(
-    tracer: Tracer, weight: Any, output: Any, outputs: int, out: Label, into: Label, others: Labels, bias: Any
+    tracer: Labelling, weight: Any, output: Any, outputs: int, out: Label, into: Label, others: Labels, bias: Any
 ) -> None:
     """A matrix of the network was multiplied; ``others`` labels the dimensions that this is repeated over."""
     key = tracer.origin(weight)
@@ -73,7 +73,7 @@ def _note_weight(
     tracer.found.products.append(product)
 
 
-def _note_activations(tracer: Tracer, a: Any, output: Any, labels: Labels) -> None:
+def _note_activations(tracer: Labelling, a: Any, output: Any, labels: Labels) -> None:
     """Multiply-adds are (output elements) x (summed dimension)."""
     total = output.numel() * a.shape[-1] / tracer.batch
     known = tuple(label for label in labels if label is not None)
@@ -81,19 +81,19 @@ def _note_activations(tracer: Tracer, a: Any, output: Any, labels: Labels) -> No
     tracer.found.products.append(product)
 
 
-def matrix_product(tracer: Tracer, call: Call) -> Labels:
+def matrix_product(tracer: Labelling, call: Call) -> Labels:
     """``mm``, ``bmm``, ``matmul``."""
     return _matrix_product(tracer, call.args[0], call.args[1], call.output)
 
 
-def added_product(tracer: Tracer, call: Call) -> Labels:
+def added_product(tracer: Labelling, call: Call) -> Labels:
     """``addmm``, ``baddbmm``: something is added to the product."""
     bias, a, b = call.args[:3]
     labels = _matrix_product(tracer, a, b, call.output, bias)
     return _add_bias(tracer, bias, labels, call.output)
 
 
-def _add_bias(tracer: Tracer, bias: Any, labels: Labels, output: Any) -> Labels:
+def _add_bias(tracer: Labelling, bias: Any, labels: Labels, output: Any) -> Labels:
     given = tracer.labels(bias)
     result = list(labels)
     for dim in range(-len(given), 0):
@@ -102,7 +102,7 @@ def _add_bias(tracer: Tracer, bias: Any, labels: Labels, output: Any) -> Labels:
     return tuple(result)
 
 
-def experts_product(tracer: Tracer, call: Call) -> Labels:
+def experts_product(tracer: Labelling, call: Call) -> Labels:
     """``_grouped_mm``: rows ``[n, k]`` are multiplied with the matrix of their expert, ``[experts, k, m]``."""
     x, weight = call.args[:2]
     experts, into, out = tracer.labels(weight)
@@ -113,7 +113,7 @@ def experts_product(tracer: Tracer, call: Call) -> Labels:
     return (tracer.labels(x)[0], out)
 
 
-def vector_product(tracer: Tracer, call: Call) -> Labels:
+def vector_product(tracer: Labelling, call: Call) -> Labels:
     """``mv``, ``addmv``, ``dot``: a product with a vector."""
     a, b = call.args[-2:] if call.name != "addmv" else call.args[1:3]
     into = tracer.labels(b)[0]
@@ -127,7 +127,7 @@ def vector_product(tracer: Tracer, call: Call) -> Labels:
     return _add_bias(tracer, call.args[0], labels, call.output) if call.name == "addmv" else labels
 
 
-def linear(tracer: Tracer, call: Call) -> Labels:
+def linear(tracer: Labelling, call: Call) -> Labels:
     """``linear`` where torch does not break it up."""
     x, weight, bias = call.args[0], call.args[1], call.argument(2, "bias")
     out, into = tracer.labels(weight)
@@ -139,7 +139,7 @@ def linear(tracer: Tracer, call: Call) -> Labels:
     return labels if bias is None else _add_bias(tracer, bias, labels, call.output)
 
 
-def convolution(tracer: Tracer, call: Call) -> Labels:
+def convolution(tracer: Labelling, call: Call) -> Labels:
     """Convolutions of any dimension, grouped and transposed ones too."""
     x, weight, bias, stride, _, _, transposed, _, groups = call.args[:9]
     into, spatial = tracer.labels(x)[1], tracer.labels(x)[2:]
@@ -179,8 +179,8 @@ def convolution(tracer: Tracer, call: Call) -> Labels:
 
 
 def _grouped(
-    tracer: Tracer, into: Label, first: Label, second: Label, groups: int, transposed: bool, inputs: int, outputs: int,
-    owners: Iterable[str],
+    tracer: Labelling, into: Label, first: Label, second: Label, groups: int, transposed: bool, inputs: int,
+    outputs: int, owners: Iterable[str],
 ) -> tuple[Label, Label]:  # fmt: skip
     """Whole groups go, or the same channels of each; returns labels of the outputs and of one group's inputs.
 
@@ -207,7 +207,7 @@ def _grouped(
 
 
 def _whole_groups(
-    tracer: Tracer, unit: Label, first: Label, second: Label, groups: int, transposed: bool, reason: str,
+    tracer: Labelling, unit: Label, first: Label, second: Label, groups: int, transposed: bool, reason: str,
     owners: Iterable[str],
 ) -> tuple[Label, Label]:  # fmt: skip
     """``unit`` labels the groups."""
@@ -223,7 +223,7 @@ def _whole_groups(
 
 
 def _equal_parts(
-    tracer: Tracer, columns: Label, first: Label, second: Label, groups: int, transposed: bool, reason: str
+    tracer: Labelling, columns: Label, first: Label, second: Label, groups: int, transposed: bool, reason: str
 ) -> tuple[Label, Label]:
     """``columns`` labels the inputs of every group."""
     stored: Label = None
@@ -234,7 +234,7 @@ def _equal_parts(
     return first, tracer.atoms.join(columns, second, reason)
 
 
-def embedding(tracer: Tracer, call: Call) -> Labels:
+def embedding(tracer: Labelling, call: Call) -> Labels:
     """Rows of a table are looked up; its columns are channels."""
     rows, columns = tracer.labels(call.args[0])
     _note_table(tracer, call.args[0], columns)
@@ -243,7 +243,7 @@ def embedding(tracer: Tracer, call: Call) -> Labels:
     return (*(None,) * (call.output.dim() - 1), columns)
 
 
-def embedding_bag(tracer: Tracer, call: Call) -> list[Labels]:
+def embedding_bag(tracer: Labelling, call: Call) -> list[Labels]:
     rows, columns = tracer.labels(call.args[0])
     _note_table(tracer, call.args[0], columns)
     tracer.atoms.fix(rows, "its channels are the rows of a table")
@@ -252,7 +252,7 @@ def embedding_bag(tracer: Tracer, call: Call) -> list[Labels]:
     return [(None, columns), *others]
 
 
-def _note_table(tracer: Tracer, table: Any, columns: Label) -> None:
+def _note_table(tracer: Labelling, table: Any, columns: Label) -> None:
     key = tracer.origin(table)
     if key is not None:
         tracer.found.tables.add(key)

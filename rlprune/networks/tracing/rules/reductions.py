@@ -5,8 +5,9 @@ from __future__ import annotations
 import torch
 
 from rlprune.networks.tracing.atoms import Labels
+from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call
-from rlprune.networks.tracing.tracer import Rule, Tracer
+from rlprune.networks.tracing.rules.pointwise import join
 
 OVER_WHAT_IS_LEFT = (
     "sum", "mean", "amax", "amin", "max", "min", "var", "var_mean", "std", "std_mean", "linalg_vector_norm",
@@ -28,11 +29,9 @@ def reduced_dims(call: Call) -> list[int]:
     return [dim % x.dim() for dim in ([dims] if isinstance(dims, int) else dims)] if x.dim() else []
 
 
-def reduce(tracer: Tracer, call: Call) -> Labels | list[Labels]:
+def reduce(tracer: Labelling, call: Call) -> Labels | list[Labels]:
     x = call.args[0]
     if isinstance(call.argument(1, "other"), torch.Tensor):  # max and min of two tensors
-        from rlprune.networks.tracing.rules.pointwise import join
-
         return join(tracer, call)
     labels, gone = tracer.labels(x), reduced_dims(call)
     for dim in gone:

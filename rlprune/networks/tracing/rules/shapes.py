@@ -3,47 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
 
 import numpy as np
 import torch
 
-from rlprune.networks.tracing.atoms import FIXED, IntArray, Label, Labels, once
+from rlprune.arrays import IntArray
+from rlprune.networks.tracing.atoms import FIXED, Label, Labels, once
+from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
-from rlprune.networks.tracing.tracer import Rule, Tracer
+from rlprune.support.reshapes import matching_dimensions
 
 NOT_A_COUNT = ("dim", "size", "layer", "depth", "kernel", "stride", "pad", "max", "vocab", "position", "dilation")
 NOT_A_TOTAL = ("layer", "depth", "max", "vocab", "position", "bucket", "ratio")
 
 
-def blocks(source: Sequence[int], target: Sequence[int]) -> Iterator[tuple[list[int], list[int]]]:
-    """Consecutive dimensions of both shapes that hold the same number of elements, as positions."""
-    i = j = 0
-    while i < len(source) or j < len(target):
-        left: list[int] = []
-        right: list[int] = []
-        a = b = 1
-        while True:
-            if a <= b and i < len(source) and (a < b or not left):
-                a, left, i = a * source[i], [*left, i], i + 1
-            elif j < len(target) and (b < a or not right):
-                b, right, j = b * target[j], [*right, j], j + 1
-            else:
-                break
-        yield left, right
-        if not left and not right:
-            return
-
-
-def reshape(tracer: Tracer, call: Call) -> Labels:
+def reshape(tracer: Labelling, call: Call) -> Labels:
     """Merged dimensions repeat labels; split ones keep them where the pieces repeat, else a choice is made."""
     x, output = call.args[0], call.output
     labels = tracer.labels(x)
     if output.dtype != x.dtype and isinstance(call.args[1], torch.dtype):
         return labels
     result: list[Label] = [None] * output.dim()
-    for sources, targets in blocks(x.shape, output.shape):
+    for sources, targets in matching_dimensions(x.shape, output.shape):
         merged = _merge(tracer, [(labels[dim], x.shape[dim]) for dim in sources])
         if merged is not None:
             sizes = [output.shape[dim] for dim in targets]
@@ -55,7 +37,7 @@ def reshape(tracer: Tracer, call: Call) -> Labels:
     return tuple(result)
 
 
-def _merge(tracer: Tracer, parts: list[tuple[Label, int]]) -> Label:
+def _merge(tracer: Labelling, parts: list[tuple[Label, int]]) -> Label:
     """Labels of several dimensions as one."""
     labelled = [place for place, (label, _) in enumerate(parts) if label is not None]
     labelled = [place for place in labelled if not tracer.atoms.is_repeated(parts[place][0])] or labelled
@@ -72,7 +54,7 @@ def _merge(tracer: Tracer, parts: list[tuple[Label, int]]) -> Label:
     return np.tile(np.repeat(label, after), before)
 
 
-def _split(tracer: Tracer, merged: IntArray, sizes: list[int], features_last: bool) -> list[Label]:
+def _split(tracer: Labelling, merged: IntArray, sizes: list[int], features_last: bool) -> list[Label]:
     """Labels of the dimensions a merged one is split into."""
     array = merged.reshape(sizes)
     varying = [dim for dim in range(len(sizes)) if bool((array != array.take([0], dim)).any())]
@@ -98,12 +80,12 @@ def _split(tracer: Tracer, merged: IntArray, sizes: list[int], features_last: bo
     return result
 
 
-def permute(tracer: Tracer, call: Call) -> Labels:
+def permute(tracer: Labelling, call: Call) -> Labels:
     labels = tracer.labels(call.args[0])
     return tuple(labels[dim] for dim in call.args[1])
 
 
-def transpose(tracer: Tracer, call: Call) -> Labels:
+def transpose(tracer: Labelling, call: Call) -> Labels:
     labels = list(tracer.labels(call.args[0]))
     if labels:
         first, second = (call.args[1], call.args[2]) if call.name != "t" else (0, len(labels) - 1)
@@ -111,7 +93,7 @@ def transpose(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def expand(tracer: Tracer, call: Call) -> Labels:
+def expand(tracer: Labelling, call: Call) -> Labels:
     x, output = call.args[0], call.output
     labels = (None,) * (output.dim() - x.dim()) + tracer.labels(x)
     sizes = (1,) * (output.dim() - x.dim()) + tuple(x.shape)
@@ -121,7 +103,7 @@ def expand(tracer: Tracer, call: Call) -> Labels:
     )
 
 
-def squeeze(tracer: Tracer, call: Call) -> Labels:
+def squeeze(tracer: Labelling, call: Call) -> Labels:
     x = call.args[0]
     wanted = call.argument(1, "dim")
     dims = range(x.dim()) if wanted is None else [wanted] if isinstance(wanted, int) else wanted
@@ -129,19 +111,19 @@ def squeeze(tracer: Tracer, call: Call) -> Labels:
     return tuple(label for dim, label in enumerate(tracer.labels(x)) if dim not in gone)
 
 
-def unsqueeze(tracer: Tracer, call: Call) -> Labels:
+def unsqueeze(tracer: Labelling, call: Call) -> Labels:
     labels = list(tracer.labels(call.args[0]))
     labels.insert(call.args[1] % (len(labels) + 1), None)
     return tuple(labels)
 
 
-def repeat(tracer: Tracer, call: Call) -> Labels:
+def repeat(tracer: Labelling, call: Call) -> Labels:
     x, counts = call.args[0], call.args[1]
     labels = (None,) * (len(counts) - x.dim()) + tracer.labels(x)
     return tuple(None if label is None else np.tile(label, n) for label, n in zip(labels, counts, strict=True))
 
 
-def pad(tracer: Tracer, call: Call) -> Labels:
+def pad(tracer: Labelling, call: Call) -> Labels:
     """Constant padding: what is added stays."""
     labels, pads = list(tracer.labels(call.args[0])), list(call.args[1])
     for number in range(len(pads) // 2):
@@ -153,7 +135,7 @@ def pad(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def refuse_labelled(tracer: Tracer, call: Call) -> Labels:
+def refuse_labelled(tracer: Labelling, call: Call) -> Labels:
     """Rolling, sliding windows and the like along channels are not followed; along other dimensions they are."""
     x = call.args[0]
     fixed: Labels = (None,) * call.output.dim()
@@ -167,7 +149,7 @@ def refuse_labelled(tracer: Tracer, call: Call) -> Labels:
     return fixed
 
 
-def roll(tracer: Tracer, call: Call) -> Labels:
+def roll(tracer: Labelling, call: Call) -> Labels:
     labels, dims = list(tracer.labels(call.args[0])), call.argument(2, "dims", [])
     for dim in dims or range(len(labels)):
         tracer.atoms.fix(labels[dim], f"roll in {tracer.place} moves its channels")
@@ -175,7 +157,7 @@ def roll(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def strided(tracer: Tracer, call: Call) -> Labels:
+def strided(tracer: Labelling, call: Call) -> Labels:
     """Another memory layout of the same shape."""
     x = call.args[0]
     if x.shape != call.output.shape:

@@ -8,12 +8,12 @@ import numpy as np
 import torch
 
 from rlprune.networks.tracing.atoms import Labels
+from rlprune.networks.tracing.labelling import Labelling, Rule
 from rlprune.networks.tracing.records import Call
 from rlprune.networks.tracing.rules.pointwise import dropped_fixed
-from rlprune.networks.tracing.tracer import Rule, Tracer
 
 
-def pool(tracer: Tracer, call: Call) -> list[Labels]:
+def pool(tracer: Labelling, call: Call) -> list[Labels]:
     """The last one, two or three dimensions are space, as the operation's name says."""
     found = re.search(r"([123])d", call.name)
     space = int(found.group(1)) if found else call.args[0].dim() - 2
@@ -24,7 +24,7 @@ def pool(tracer: Tracer, call: Call) -> list[Labels]:
     return [(*labels[:-space], *(None,) * space) for output in outputs if isinstance(output, torch.Tensor)]
 
 
-def pixel_shuffle(tracer: Tracer, call: Call) -> Labels:
+def pixel_shuffle(tracer: Labelling, call: Call) -> Labels:
     """Blocks of r x r channels become space: whole blocks go."""
     labels = list(tracer.labels(call.args[0]))
     if (label := labels[-3]) is not None:
@@ -33,7 +33,7 @@ def pixel_shuffle(tracer: Tracer, call: Call) -> Labels:
     return (*labels[:-2], None, None)
 
 
-def pixel_unshuffle(tracer: Tracer, call: Call) -> Labels:
+def pixel_unshuffle(tracer: Labelling, call: Call) -> Labels:
     labels = list(tracer.labels(call.args[0]))
     for label in labels[-2:]:
         tracer.atoms.fix(label, f"{tracer.place} mixes its channels")
@@ -42,7 +42,7 @@ def pixel_unshuffle(tracer: Tracer, call: Call) -> Labels:
     return (*labels[:-2], None, None)
 
 
-def channel_shuffle(tracer: Tracer, call: Call) -> Labels:
+def channel_shuffle(tracer: Labelling, call: Call) -> Labels:
     """``nn.ChannelShuffle``: the same channels of each group go."""
     labels = list(tracer.labels(call.args[0]))
     if (label := labels[1]) is not None:
@@ -52,7 +52,7 @@ def channel_shuffle(tracer: Tracer, call: Call) -> Labels:
     return tuple(labels)
 
 
-def unfold_patches(tracer: Tracer, call: Call) -> Labels:
+def unfold_patches(tracer: Labelling, call: Call) -> Labels:
     """``F.unfold``: each channel becomes its k x k patch."""
     labels = tracer.labels(call.args[0])
     label = labels[-3]
