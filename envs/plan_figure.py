@@ -56,6 +56,24 @@ def plan_figure(choices: Sequence[Choice], plans: Sequence[ShownPlan]) -> tuple[
     return figure, panels
 
 
+def plan_lines(choices: Sequence[Choice], plans: Sequence[ShownPlan], width: float) -> Figure:
+    """The same as lines over the layers, which can be read where names of layers cannot; ``width`` is in inches."""
+    kinds = [kind for kind in PANELS if any(choice.kind == kind for choice in choices)]
+    figure, panels = new_figure(1, width, 1.1 + 1.3 * len(kinds), rows=len(kinds))
+    for axes, kind in zip(panels, kinds, strict=True):
+        places = [place for place, choice in enumerate(choices) if choice.kind == kind]
+        for plan in plans:
+            shares = [choices[place].share(plan.levels[place] or 0) for place in places]
+            look: dict[str, Any] = {"drawstyle": "steps-mid", "marker": ".", "color": plan.colour, "label": plan.name}
+            axes.plot(range(1, len(places) + 1), shares, **look)
+        axes.set(
+            xlim=(0.5, len(places) + 0.5), ylim=(0, 1.05), ylabel=f"{kind} kept" if kind != "bits" else "bits, of all"
+        )
+        axes.locator_params(axis="x", integer=True)
+    panels[-1].set_xlabel("layer, in forward order")
+    return figure
+
+
 def plan_pixels(choices: Sequence[Choice], plan: ShownPlan) -> npt.NDArray[np.uint8]:
     """One plan as a picture, ``uint8 [height, width, 3]``; of the same size for every plan of these choices."""
     canvas: Any = plan_figure(choices, [plan])[0].canvas

@@ -15,7 +15,11 @@ import pytest
 from rlprune.experiments.cli import main
 from tests.imports import ROOT
 
-PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md")), *sorted((ROOT / "experiments").rglob("*.md"))]
+PAGES = [
+    *sorted(ROOT.glob("*.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+    *sorted((ROOT / "experiments").rglob("*.md")),
+]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 SMALL = {
     "train": ["--episodes", "20", "--profile-plans", "24", "--profile-checks", "8", "--profile-samples", "60"],

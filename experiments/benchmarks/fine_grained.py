@@ -27,6 +27,7 @@ from rlprune.budgets.limits import Budget
 from rlprune.choices.scope import Decisions
 from rlprune.choices.space import Space
 from rlprune.costs import WeightsCost
+from rlprune.costs.registry import known_costs
 from rlprune.delivery.delivered import Delivered
 from rlprune.envs import LayerPruningEnv
 from rlprune.errors import ConfigError
@@ -34,7 +35,7 @@ from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.fine_grained_report import SCHEMA, draw, print_report
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.pipeline.setup import costs_of, load_material, make_evaluator
+from rlprune.experiments.pipeline.setup import load_material, make_evaluator
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning, finetune
 from rlprune.plans.builder import PlanBuilder
@@ -74,7 +75,7 @@ class Subject:
 
 def problem_of(space: Space, evaluator: Evaluator, budget: Budget) -> PruningProblem:
     """A budget on weights, which is used to 99% where the uniform plan does."""
-    return tight(PruningProblem(space, evaluator, costs_of(space, None, [budget]), [budget], "agreement"))
+    return tight(PruningProblem(space, evaluator, known_costs(space, None, [budget.metric]), [budget], "agreement"))
 
 
 def tight(problem: PruningProblem) -> PruningProblem:

@@ -30,7 +30,7 @@ from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.profiling.promise import PlanTimings, measure_plans
 from rlprune.errors import DeviceError, RlpruneError
 from rlprune.experiments.benchmarks.script import run_script
-from rlprune.experiments.reports.pictures import LIMIT, save_figure
+from rlprune.experiments.presenting.styles import VERMILION, save_figure
 from rlprune.experiments.reports.profile_pictures import promise_scatter
 from rlprune.experiments.runs.tables import print_table
 from rlprune.networks import surgery
@@ -128,7 +128,7 @@ def one_case(name: str, device: str, options: argparse.Namespace) -> dict[str, A
     second = build_profile(network, runtime, meter, effort, progress=True)
     if options.out:
         title = f"{name} on {first.runtime.name}: {options.checks} unseen plans"
-        series = [("unseen", comparison.promised_ms, comparison.measured_ms, LIMIT)]
+        series = [("unseen", comparison.promised_ms, comparison.measured_ms, VERMILION)]
         picture = Path(options.out).with_name(f"{Path(options.out).stem}-{stem}.png")
         save_figure(promise_scatter(title, series, comparison.errors), picture)
     return _as_json(name, device, first, comparison, disagreement(network, first, second))

@@ -8,9 +8,10 @@ from typing import Any
 
 import numpy as np
 
+from rlprune.envs.plan_figure import new_figure
 from rlprune.errors import RlpruneError
 from rlprune.experiments.benchmarks.fine_grained_report import Rows, groups, spread
-from rlprune.experiments.reports.pictures import new_figure, save_figure
+from rlprune.experiments.presenting.styles import save_figure
 from rlprune.experiments.runs.tables import markdown, print_table
 from rlprune.support.files import write_atomic
 

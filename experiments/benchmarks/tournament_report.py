@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 
 from rlprune.arrays import FloatArray
+from rlprune.envs.plan_figure import new_figure
 from rlprune.errors import RunError
-from rlprune.experiments.reports.pictures import LINES, UNIFORM, new_figure, save_figure
+from rlprune.experiments.presenting.styles import FIXED, save_figure
 from rlprune.experiments.runs.tables import markdown, print_table
 from rlprune.support.files import read_json, write_atomic
 
@@ -199,8 +200,8 @@ def draw(case: Case, path: Path) -> None:
         if "/" in method:
             continue
         table, steps = curves(case, method, length), np.arange(1, length + 1)
-        if method in LINES:
-            axes.axhline(float(table[0, -1]), color=UNIFORM, ls=LINES[method], label=method)
+        if method in FIXED:
+            axes.axhline(float(table[0, -1]), color=FIXED[method].colour, ls=FIXED[method].line, label=method)
             continue
         colour = COLOURS.get(method, "#444444")
         axes.plot(steps, table.mean(axis=0), color=colour, label=method, lw=1.8 if method in AGENTS else 1.2)

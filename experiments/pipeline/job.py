@@ -25,8 +25,6 @@ from rlprune.experiments.pipeline.searching import (
     run_search,
 )
 from rlprune.experiments.pipeline.setup import Material
-from rlprune.experiments.reports.curves import curves_of
-from rlprune.experiments.reports.tensorboard import EpisodeWriter, quiet_writers
 from rlprune.experiments.runs.episodes import to_csv
 from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal
@@ -35,6 +33,8 @@ from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RunFolder
 from rlprune.experiments.settings import commands
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.tensorboard.curves import curves_of
+from rlprune.experiments.tensorboard.events import FOLDER, EpisodeWriter, entry_name, quiet_writers
 from rlprune.plans.plan import PruningPlan
 
 
@@ -103,7 +103,7 @@ class Job:
             raise Interrupted(self._leave()) from reason
 
     def _execute(self) -> Result:
-        shutil.rmtree(self.run.path / "tensorboard", ignore_errors=True)  # of a session that was broken off
+        shutil.rmtree(self.run.path / FOLDER, ignore_errors=True)  # of a session that was broken off
         with quiet_writers(), ExitStack() as stack:
             problems = self.budgeted(self.config, self.problem)
             names = [*UNSEARCHED, *self._methods()]
@@ -125,7 +125,8 @@ class Job:
         return methods(self.config.agent, self.config.baselines)
 
     def _writer(self, name: str, problems: list[PruningProblem]) -> EpisodeWriter:
-        return EpisodeWriter(self.run.path / "tensorboard" / name, curves_of(problems))
+        entry = entry_name(name, self.config.seed)
+        return EpisodeWriter(self.run.path / FOLDER / entry, curves_of(problems))
 
     def _searches(self, writers: dict[str, EpisodeWriter]) -> dict[str, Search]:
         found, config = {}, self.config

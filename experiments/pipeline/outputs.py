@@ -19,11 +19,9 @@ from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.scoring import Candidate, digest, table, weights
 from rlprune.experiments.pipeline.searching import Search
 from rlprune.experiments.pipeline.setup import choices_of, statistics_notes, untouched
+from rlprune.experiments.reports.outcome import over_budget
 from rlprune.experiments.reports.profile_pictures import profile_plans
 from rlprune.experiments.reports.report import write_report
-from rlprune.experiments.reports.report_outcome import over_budget
-from rlprune.experiments.reports.summaries import write_summaries
-from rlprune.experiments.reports.tensorboard import EpisodeWriter
 from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.result import (
     FILLED,
@@ -42,6 +40,8 @@ from rlprune.experiments.runs.run_cost import RunCost
 from rlprune.experiments.runs.run_folder import PLAN, RESULT, RunFolder
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.tensorboard.events import EpisodeWriter
+from rlprune.experiments.tensorboard.summary import write_summary
 from rlprune.plans.plan import PruningPlan
 from rlprune.support.records import as_record
 from rlprune.tasks.base import APART
@@ -79,7 +79,7 @@ def write_all(run: RunFolder, facts: Facts, writers: Mapping[str, EpisodeWriter]
         notes = write_network(run, facts.winner(rows), facts.problem, facts.power.batch, progress)
     run.write_json(RESULT, result_of(facts, rows, progress.seconds, notes).as_dict())
     result = write_report(run)
-    write_summaries(run, facts.config, result, writers)
+    write_summary(run, facts.config, result, writers)
     return result
 
 

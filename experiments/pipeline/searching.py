@@ -12,10 +12,10 @@ from rlprune.evaluation.evaluator import Evaluator, Quality
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.evaluation.resampling import Interval
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.reports.tensorboard import EpisodeWriter
 from rlprune.experiments.runs.journal import SearchMemory
 from rlprune.experiments.runs.ranking import best_first, standings
 from rlprune.experiments.runs.result import AGENT, BASELINE, UNSEARCHED
+from rlprune.experiments.tensorboard.events import EpisodeWriter
 from rlprune.support.progress import Bar
 
 
@@ -152,7 +152,7 @@ class _Follower:
         self.episodes.append(episode)
         if self._best is None or episode.outcome.reward > self._best.reward:
             self._best = episode.outcome
-        self._writer.add(episode, self._best, self._memory.wall_time())
+        self._writer.add(episode, self._memory.wall_time())
         new = episode.evaluations - self._evaluated
         self._evaluated = episode.evaluations
         self._bar.step(self._describe(self._best), new)

@@ -13,7 +13,7 @@ from torch import nn
 from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import Choice
 from rlprune.choices.space import Space
-from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
+from rlprune.costs.registry import METRICS, known_costs
 from rlprune.devices import DeviceProfile
 from rlprune.errors import TaskError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
@@ -219,23 +219,7 @@ def needs_profile(budgets: Sequence[Budget], reward: str) -> bool:
 
 def is_measured(budget: Budget) -> bool:
     """Whether the budget is on a cost that only a device profile knows."""
-    return budget.metric.startswith(("latency", "energy"))
-
-
-def costs_of(space: Space, profile: DeviceProfile | None, budgets: Sequence[Budget] = ()) -> dict[str, CostModel]:
-    """Every cost that is known: MACs, parameters, with a profile latency and energy, and tails that have a budget.
-
-    Weights that remain and size as stored stand where they have a budget, or where more than channels is decided.
-    """
-    costs: dict[str, CostModel] = {"macs": MacsCost(space), "params": ParamsCost(space)}
-    limited = {budget.metric for budget in budgets}
-    if space.layered or limited & {"weights", "size"}:
-        costs |= {"weights": WeightsCost(space), "size": SizeCost(space)}
-    if profile is not None:
-        costs |= {"latency": LatencyCost(space, profile), "energy": EnergyCost(space, profile)}
-        tails = [budget.metric for budget in budgets if budget.metric.startswith("latency_")]
-        costs |= {metric: TailCost(space, profile, metric.removeprefix("latency_")) for metric in tails}
-    return costs
+    return METRICS[budget.metric].is_timed
 
 
 def make_problem(
@@ -252,4 +236,6 @@ def make_problem(
         BudgetError: a budget that cannot be met.
     """
     space = material.space if profile is None else profile.restrict(material.space)
-    return PruningProblem(space, evaluator, costs_of(space, profile, budgets), budgets, reward, on_nan)
+    return PruningProblem(
+        space, evaluator, known_costs(space, profile, [budget.metric for budget in budgets]), budgets, reward, on_nan
+    )

@@ -12,6 +12,7 @@ from pathlib import Path
 from rlprune.agents import METHODS, TUNABLE
 from rlprune.budgets.limits import Budget
 from rlprune.budgets.planner import BudgetPlanner
+from rlprune.costs.registry import known_costs
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.errors import ConfigError, RunError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
@@ -30,7 +31,6 @@ from rlprune.experiments.pipeline.measuring_device import (
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.setup import (
     Material,
-    costs_of,
     idle_kinds,
     in_processes,
     is_measured,
@@ -269,4 +269,6 @@ def stated(
 def _check_countable(material: Material, budgets: list[Budget]) -> None:
     """Refuse impossible budgets on MACs and parameters before a profile takes its minutes."""
     countable = [budget for budget in budgets if not is_measured(budget)]
-    BudgetPlanner(material.space.choices, costs_of(material.space, None, countable), countable)
+    BudgetPlanner(
+        material.space.choices, known_costs(material.space, None, [budget.metric for budget in countable]), countable
+    )

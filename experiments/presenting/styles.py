@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import numpy.typing as npt
 
 from rlprune.errors import RunError
 from rlprune.support.files import write_atomic
@@ -17,14 +21,14 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 # Okabe and Ito's palette, which colour-blind readers can tell apart, with two greys and a brown.
-BLACK, GREY, BROWN = "#000000", "#6f6f6f", "#8c510a"
+BLACK, GREY, BROWN = "#000000", "#6f6f6f", "#a5814e"
 BLUE, VERMILION = "#0072b2", "#d55e00"
 ORANGE, GREEN, PINK, SKY, YELLOW = "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442"
 BUDGET = VERMILION
 """Colour of a limit that was set."""
-DPI = 130
-WIDTH = 7.4
-"""Inches of a picture in a report."""
+DPI, THUMBNAIL_DPI = 130, 200
+WIDTH, THUMBNAIL_WIDTH = 7.4, 3.1
+"""Inches of a picture in a report, and of one that is seen 310 pixels wide."""
 
 
 @dataclass(frozen=True)
@@ -89,6 +93,29 @@ def legend_below(figure: Figure, panels: Sequence[Axes], columns: int = 4) -> No
             found.setdefault(label, handle)
     look = {"ncols": min(len(found), columns), "fontsize": "small", "frameon": False}
     figure.legend(list(found.values()), list(found), loc="outside lower center", **look)
+
+
+@contextmanager
+def thumbnail_fonts() -> Iterator[None]:
+    """Letters that are large enough in what is drawn meanwhile and seen 310 pixels wide."""
+    import matplotlib
+
+    look: dict[Any, Any] = {
+        "font.size": 8.5,
+        "axes.labelsize": "medium",
+        "axes.titlesize": "medium",
+        "lines.markersize": 4,
+    }
+    with matplotlib.rc_context(look):
+        yield
+
+
+def pixels_of(figure: Figure, dpi: int = THUMBNAIL_DPI) -> npt.NDArray[np.uint8]:
+    """A figure as ``uint8 [height, width, 3]``."""
+    figure.set_dpi(dpi)
+    canvas: Any = figure.canvas
+    canvas.draw()
+    return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:

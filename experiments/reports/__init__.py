@@ -1,1 +1,1 @@
-"""What people look at: report pages, pictures, TensorBoard."""
+"""The report of a run, and its pictures."""

@@ -13,7 +13,8 @@ from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import ErrorSummary
 from rlprune.devices.profiling.plans import at_levels
-from rlprune.experiments.reports.pictures import DENSE, LEARNED, LIMIT, OTHERS, UNIFORM, new_figure, save_figure
+from rlprune.envs.plan_figure import new_figure
+from rlprune.experiments.presenting.styles import BLACK, BLUE, GREEN, GREY, PINK, VERMILION, save_figure
 from rlprune.experiments.runs.result import MixedPlans, ProfilePlans, Surface
 from rlprune.networks.network import Network
 
@@ -28,7 +29,7 @@ CAPTIONS = {
     "profile-surface": "Latency over the widths of the group that costs most and of its neighbour, the others half.",
     "profile-energy": "Energy against latency, of the plans that were measured.",
 }
-MIXES = {"in float": UNIFORM, "blocks dropped": LIMIT, "in int8": OTHERS[1], "dropped, in int8": OTHERS[2]}
+MIXES = {"in float": GREY, "blocks dropped": VERMILION, "in int8": GREEN, "dropped, in int8": PINK}
 """What a measured mix may be, and its colour."""
 
 
@@ -73,16 +74,20 @@ def _mixes(mixed: MixedLatency) -> MixedPlans:
 
 
 def draw_profile(series: ProfilePlans, folder: Path) -> list[Path]:
-    """Draw every picture that there are data for into ``folder`` and return the files, in the order of captions."""
-    measured = bool(series.measured_ms)
+    """Write :func:`figures_of_profile` into ``folder`` and return the files."""
+    return [save_figure(figure, folder / f"{name}.png") for name, figure in figures_of_profile(series).items()]
+
+
+def figures_of_profile(series: ProfilePlans) -> dict[str, Figure]:
+    """Every picture that there are data for, by name, in the order of captions."""
+    measured, mixed = bool(series.measured_ms), series.mixes is not None and bool(series.mixes.measured_ms)
     figures = {
         "profile-promise": (measured, promise_of_profile),
-        "profile-mixes": (series.mixes is not None and bool(series.mixes.measured_ms), promise_of_mixes),
+        "profile-mixes": (mixed, promise_of_mixes),
         "profile-surface": (True, latency_surface),
         "profile-energy": (measured, energy_against_latency),
     }
-    drawn = {stem: draw for stem, (there, draw) in figures.items() if there}
-    return [save_figure(draw(series), folder / f"{stem}.png") for stem, draw in drawn.items()]
+    return {name: draw(series) for name, (there, draw) in figures.items() if there}
 
 
 def promise_of_profile(series: ProfilePlans) -> Figure:
@@ -90,8 +95,8 @@ def promise_of_profile(series: ProfilePlans) -> Figure:
     promised, measured = np.array(series.promised_ms), np.array(series.measured_ms)
     held_out = np.array(series.held_out)
     shown = [
-        ("fitted", promised[~held_out], measured[~held_out], UNIFORM),
-        ("never seen by the fit", promised[held_out], measured[held_out], LIMIT),
+        ("fitted", promised[~held_out], measured[~held_out], GREY),
+        ("never seen by the fit", promised[held_out], measured[held_out], VERMILION),
     ]
     return promise_scatter(series.title, shown, series.error)
 
@@ -111,7 +116,7 @@ def promise_of_mixes(series: ProfilePlans) -> Figure:
     rings: dict[str, Any] = {
         "markersize": 8,
         "markerfacecolor": "none",
-        "markeredgecolor": DENSE,
+        "markeredgecolor": BLACK,
         "markeredgewidth": 0.8,
     }
     figure.axes[0].plot(measured[held_out], promised[held_out], "o", label="never seen by the fit", **rings)
@@ -133,8 +138,8 @@ def promise_scatter(
     ends = np.array([0.0, 1.05 * both.max()])
     for band, shade in BANDS:
         low, high = ends * (1 - band), ends * (1 + band)
-        axes.fill_between(ends, low, high, color=LEARNED, alpha=shade, label=f"±{band:.0%}", linewidth=0)
-    axes.plot(ends, ends, color=DENSE, linewidth=0.8)
+        axes.fill_between(ends, low, high, color=BLUE, alpha=shade, label=f"±{band:.0%}", linewidth=0)
+    axes.plot(ends, ends, color=BLACK, linewidth=0.8)
     for label, promised, measured, colour in series:
         axes.plot(measured, promised, "o", markersize=4.5, color=colour, alpha=0.8, label=label)
     axes.set(xlim=ends, ylim=ends, xlabel="measured latency in ms", ylabel="promised latency in ms")
@@ -192,9 +197,9 @@ def energy_against_latency(series: ProfilePlans) -> Figure:
     """Energy of the measured plans: what the model says of all, and metered points where there were any."""
     figure, (axes,) = new_figure(1, 6.2, 4.6)
     kind = "model fitted to the meter" if series.metered_mj else "E = P x T, power stated"
-    axes.plot(series.measured_ms, series.energy_mj, "o", color=UNIFORM, markersize=4, label=kind)
+    axes.plot(series.measured_ms, series.energy_mj, "o", color=GREY, markersize=4, label=kind)
     if series.metered_mj:
-        axes.plot(series.metered_ms, series.metered_mj, "D", color=LIMIT, markersize=6, label="metered")
+        axes.plot(series.metered_ms, series.metered_mj, "D", color=VERMILION, markersize=6, label="metered")
     axes.set(xlabel="latency in ms", ylabel="energy of one inference in mJ", xlim=(0, None), ylim=(0, None))
     axes.set_title(f"{series.title}\n{series.energy_source}", fontsize=9)
     axes.legend(loc="upper left", fontsize=8, frameon=False)

@@ -2,26 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 
 from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments.fronting.fronts import Fronts
 from rlprune.experiments.fronting.joining import Wishes, fronts_of
-from rlprune.experiments.presenting.document import Document, markdown_table, to_markdown
+from rlprune.experiments.presenting.document import Document, to_markdown
 from rlprune.experiments.presenting.page import to_html
-from rlprune.experiments.reports import (
-    confusion_picture,
-    profile_pictures,
-    report_details,
-    report_objectives,
-    report_outcome,
-    report_sections,
-)
-from rlprune.experiments.reports.pictures import draw_all
+from rlprune.experiments.presenting.styles import save_figure
+from rlprune.experiments.reports import outcome, sections
+from rlprune.experiments.reports.class_details import details
+from rlprune.experiments.reports.pictures import asked, figures_of
+from rlprune.experiments.reports.profile_pictures import figures_of_profile
 from rlprune.experiments.runs.episodes import EpisodeTable
-from rlprune.experiments.runs.finished import FinishedRun, episode_tables
-from rlprune.experiments.runs.result import MALFORMED, Result, Row
+from rlprune.experiments.runs.finished import FinishedRun
+from rlprune.experiments.runs.result import MALFORMED, Result
 from rlprune.experiments.runs.run_folder import FRONT, NETWORKS, PAGE, POLICY, REPORT, RunFolder
 from rlprune.experiments.settings.commands import of_run
 from rlprune.support.files import read_json
@@ -48,57 +44,37 @@ def write_report(run: RunFolder) -> Result:
     return result
 
 
-def notes(result: Result) -> str:
-    """What the columns mean, and what the measured ones rest on."""
-    return " ".join(result.notes)
-
-
-def plan_table(result: Result, rows: Sequence[Row]) -> str:
-    """Channels of each group in every row, as Markdown."""
-    return markdown_table(report_sections.plan_table(result, rows))
-
-
 def report_of(run: RunFolder, result: Result) -> Document:
     """The report; its pictures are drawn on the way, and the run's own front is written."""
-    tables = episode_tables(run, result)
+    tables = run.episode_tables(result.searches)
     fronts = fronts_of([FinishedRun(run.path.name, run.config(), result, tables)], Wishes(kept=True))
     run.write_json(FRONT, fronts.as_dict())
-    pictures = _draw(run, result, tables, fronts)
+    pictures = _drawn(run.path / "pictures", result, tables, fronts)
     versions = run.path / "versions.json"
+    policy = (run.path / POLICY).is_file()
     return Document(
-        f"{result.network} on {result.task}, {_budgets(result)}",
-        report_outcome.opening(result, [name for name in NETWORKS if (run.path / name).is_file()]),
+        f"{result.network} on {result.task}, {asked(result)}",
+        outcome.opening(result, [name for name in NETWORKS if (run.path / name).is_file()]),
         [
-            *report_sections.front(result, pictures),
-            report_outcome.certainty(result),
-            report_sections.methods(result),
-            *report_details.details(result, pictures),
-            report_sections.plan(result, pictures),
-            report_objectives.section(fronts, pictures),
-            report_sections.search(pictures),
-            *report_sections.promises(result, pictures),
-            report_sections.cost(result),
-            report_sections.repeat(
+            *sections.range_front(result, pictures),
+            outcome.against_uniform(result, details(result, pictures)),
+            sections.plan(result, pictures),
+            *sections.promises(result, pictures),
+            sections.search(pictures, fronts),
+            sections.cost(result),
+            sections.repeat(
                 result,
                 run.command(),
                 read_json(versions, RunError) if versions.is_file() else {},
-                of_run(run.path, run.config(), result.budgets, (run.path / POLICY).is_file()),
+                of_run(run.path, run.config(), result.budgets, policy),
             ),
-            report_sections.glossary(),
         ],
     )
 
 
-def _budgets(result: Result) -> str:
-    front = result.front
-    return ", ".join(result.budgets) if front is None else front.range
-
-
-def _draw(run: RunFolder, result: Result, tables: Mapping[str, EpisodeTable], fronts: Fronts) -> dict[str, Path]:
+def _drawn(folder: Path, result: Result, tables: Mapping[str, EpisodeTable], fronts: Fronts) -> dict[str, Path]:
     """Every picture that there are data for, by its name."""
-    drawn = draw_all(run.path, result, tables)
-    drawn += fronts.draw(run.path / "pictures", report_objectives.PICTURE)
-    drawn += confusion_picture.draw_confusion(result, run.path / "pictures")
-    if result.profile is not None:
-        drawn += profile_pictures.draw_profile(result.profile, run.path / "pictures")
-    return {path.stem: path for path in drawn}
+    figures = figures_of(result, tables)
+    figures |= {} if result.profile is None else figures_of_profile(result.profile)
+    drawn = [save_figure(figure, folder / f"{name}.png") for name, figure in figures.items()]
+    return {path.stem: path for path in [*drawn, *fronts.draw(folder, sections.OBJECTIVES_PICTURE)]}

@@ -38,8 +38,8 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
     found = [
         Column("network", "", lambda row: row.name if row.role != LEARNED else f"{row.name} (learned)"),
         Column("plans", "evaluated", lambda row: _number(row.evaluations, "d")),
-        Column(metric, "test", lambda row: score_text(row.score_test)),
-        Column(metric, "validation", lambda row: score_text(row.score_validation)),
+        Column(metric, "test", lambda row: score_text(row.score_test, metric)),
+        Column(metric, "validation", lambda row: score_text(row.score_validation, metric)),
         Column("latency", f"promised, ms{call}", lambda row: _number(row.latency_promised_ms, ms)),
         Column("latency", f"measured, ms{call}", lambda row: _number(row.latency_measured_ms, ms)),
         Column("latency", f"p99, ms{call}", lambda row: _number(row.latency_p99_measured_ms, ms), 3),
@@ -76,11 +76,15 @@ def in_kilobytes(size: float) -> str:
     return f"{size / 1e3:.{int(size < 1e5)}f}"
 
 
-def score_text(value: float | None) -> str:
-    """A score for people: as a percentage where it is in [0, 1]."""
+NO_SHARES = {"r2", "mae", "rmse", "log_loss"}
+"""Metrics that are no shares, though they may lie between 0 and 1."""
+
+
+def score_text(value: float | None, metric: str = "") -> str:
+    """A score for people: as a percentage where it is a share, which the score of any other metric in [0, 1] may be."""
     if value is None:
         return "-"
-    return f"{100 * value:.2f}%" if 0 <= value <= 1 else f"{value:.4f}"
+    return f"{100 * value:.2f}%" if 0 <= value <= 1 and metric not in NO_SHARES else f"{value:.4f}"
 
 
 def _number(value: float | None, form: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 from rlprune.agents import AGENTS
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.runs.conditions import Conditions, conditions_of, settings_of
-from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
+from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.free_folder import STATUS
 from rlprune.experiments.runs.result import DENSE, MALFORMED, Result, Row, StatedPoint
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
@@ -47,7 +47,7 @@ class FinishedRun:
         if all(row.role == DENSE for row in result.rows):
             raise RunError(f"The run in {path} has no pruned network in its table. Train again.")
         try:
-            return cls(str(path), run.config(), result, episode_tables(run, result))
+            return cls(str(path), run.config(), result, run.episode_tables(result.searches))
         except RlpruneError as reason:
             raise RunError(f"The run in {path} cannot be read: {reason}") from reason
 
@@ -69,11 +69,6 @@ class FinishedRun:
     def points(self) -> Sequence[StatedPoint]:
         """Every method at every budget of a range; of a run of one budget nothing."""
         return [] if self.result.front is None else self.result.front.points
-
-
-def episode_tables(run: RunFolder, result: Result) -> dict[str, EpisodeTable]:
-    """Method to its table of episodes."""
-    return {name: read_csv(run.episodes(name)) for name in result.searches}
 
 
 def read_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[str]]:

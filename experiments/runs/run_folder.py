@@ -6,7 +6,7 @@ import datetime
 import json
 import os
 import platform
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import yaml
 from filelock import FileLock, Timeout
 
 from rlprune.errors import RunError
+from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.free_folder import STATUS, check_free
 from rlprune.experiments.runs.result import Result, read_result
 from rlprune.experiments.settings import commands
@@ -236,6 +237,14 @@ class RunFolder:
             RunError: the name of the method cannot stand in the name of a file.
         """
         return self.path / f"episodes-{plain_name(method, RunError)}.csv"
+
+    def episode_tables(self, methods: Iterable[str]) -> dict[str, EpisodeTable]:
+        """Method to its table of episodes.
+
+        Raises:
+            RunError: a table is missing or malformed.
+        """
+        return {method: read_csv(self.episodes(method)) for method in methods}
 
     def write_text(self, name: str, text: str) -> Path:
         """Write a text file of the run."""

@@ -94,7 +94,9 @@ def equals_of_best(rows: Sequence[Row]) -> list[Row]:
 
 def _outcome(case: Case) -> str:
     order, first = ranked(case.rows), winners(case.rows)
-    shown = ", ".join(f"{row.name} {score_text(row.score_validation)} ({row.divergence:.4f})" for row in order)
+    shown = ", ".join(
+        f"{row.name} {score_text(row.score_validation, case.metric)} ({row.divergence:.4f})" for row in order
+    )
     legend = "in brackets: divergence from the dense network"
     why = reason(case.rows, case.metric)
     return f"Within {', '.join(case.budgets)}, **{_who(case, first)}**{why} ({legend}): {shown}."

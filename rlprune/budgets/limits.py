@@ -8,18 +8,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from rlprune.costs.registry import COUNTS, METRICS
 from rlprune.errors import BudgetError, unknown_name
 
-_TIMES = {"us": 1e-3, "ms": 1.0, "s": 1e3}
-_COUNTS = {"k": 1e3, "K": 1e3, "M": 1e6, "G": 1e9}
-_UNITS: dict[str, tuple[str, dict[str, float]]] = {  # metric: its base unit, and what others are worth in it
-    "macs": ("macs", _COUNTS),
-    "params": ("params", _COUNTS),
-    "weights": ("weights", _COUNTS),
-    "size": ("B", {"B": 1.0, "kB": 1e3, "MB": 1e6, "GB": 1e9}),
-    **dict.fromkeys(("latency", "latency_p50", "latency_p95", "latency_p99"), ("ms", _TIMES)),
-    "energy": ("mJ", {"uJ": 1e-3, "mJ": 1.0, "J": 1e3}),
-}
 _VALUE = re.compile(r"\s*([+-]?(?:\d+\.?\d*(?:e[+-]?\d+)?|\.\d+(?:e[+-]?\d+)?|nan|inf(?:inity)?))\s*([a-z]*)\s*", re.I)
 
 
@@ -42,14 +33,14 @@ class Budget:
     unit: str | None = None
 
     def __post_init__(self) -> None:
-        if self.metric not in _UNITS:
-            raise BudgetError(unknown_name("budget metric", self.metric, _UNITS))
+        if self.metric not in METRICS:
+            raise BudgetError(unknown_name("budget metric", self.metric, METRICS))
         if not (np.isfinite(self.value) and self.value > 0):
             raise BudgetError(
                 f"A budget must be a finite number over 0, not {self.metric}={self.value}. {_usage(self.metric)}"
             )
-        if self.unit not in (None, _UNITS[self.metric][0]):
-            base = _UNITS[self.metric][0]
+        if self.unit not in (None, METRICS[self.metric].unit):
+            base = METRICS[self.metric].unit
             raise BudgetError(f"A {self.metric} budget is kept in {base!r}, not {self.unit!r}. {_usage(self.metric)}")
         if self.unit is None and self.value > 1:
             raise BudgetError(
@@ -70,18 +61,18 @@ class Budget:
         metric, equals, given = (part.strip() for part in text.partition("="))
         if not equals:
             raise BudgetError(f"A budget reads metric=value, such as latency=0.5 or macs=20M, not {text!r}.")
-        if metric not in _UNITS:
-            raise BudgetError(unknown_name("budget metric", metric, _UNITS))
+        if metric not in METRICS:
+            raise BudgetError(unknown_name("budget metric", metric, METRICS))
         match = _VALUE.fullmatch(given)
         if match is None:
             raise BudgetError(f"{given!r} in {text!r} is not a number with an optional unit. {_usage(metric)}")
         value, unit = float(match[1]), match[2]
-        base, units = _UNITS[metric]
+        base, units = METRICS[metric].unit, METRICS[metric].units
         if unit:
             if unit not in units:
                 raise BudgetError(f"{metric} has no unit {unit!r} (in {text!r}). {_usage(metric)}")
             return cls(metric, value * units[unit], base)
-        if units is _COUNTS and value > 1 and value.is_integer():
+        if units is COUNTS and value > 1 and value.is_integer():
             return cls(metric, value, base)
         return cls(metric, value)
 
@@ -151,13 +142,9 @@ class BudgetRange:
 RANGE = ".."
 
 
-_IN_NAMES = {"B": "bytes"}
-
-
 def cost_name(metric: str) -> str:
     """The metric with its unit, as tables and files name it: ``latency_p99_ms``, ``size_bytes``, ``macs``."""
-    unit = _UNITS[metric][0]
-    return metric if unit == metric else f"{metric}_{_IN_NAMES.get(unit, unit.lower())}"
+    return METRICS[metric].column
 
 
 def format_cost(metric: str, value: float, digits: int = 3, like: float | None = None) -> str:
@@ -166,7 +153,7 @@ def format_cost(metric: str, value: float, digits: int = 3, like: float | None =
     Args:
         like: the cost whose unit is taken, of times and energies; the value's own without one.
     """
-    unit, worth = _UNITS[metric]
+    unit, worth = METRICS[metric].unit, METRICS[metric].units
     if unit != metric and unit != "B":
         like = value if like is None else like
         small, base, large = worth.items()  # such as us, ms, s
@@ -226,6 +213,6 @@ def _reachable(budget: Budget, needed: float, dense: float) -> str:
 
 
 def _usage(metric: str) -> str:
-    base, units = _UNITS[metric]
-    example = f"{metric}=20M" if units is _COUNTS else f"{metric}=8{base}"
+    base, units = METRICS[metric].unit, METRICS[metric].units
+    example = f"{metric}=20M" if units is COUNTS else f"{metric}=8{base}"
     return f"Write {metric}=0.5 for half the dense network, or {example} (units: {', '.join(units)})."

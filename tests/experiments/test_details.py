@@ -12,7 +12,8 @@ import pytest
 import torch
 
 from rlprune.evaluation.evaluator import Evaluator
-from rlprune.experiments.reports.report_details import confused_pairs, details
+from rlprune.experiments.presenting.document import Table
+from rlprune.experiments.reports.class_details import confused_pairs, details
 from rlprune.experiments.runs.details import LABELS, measure_text
 from rlprune.experiments.runs.result import result_of_values
 from rlprune.experiments.runs.run_folder import RunFolder
@@ -308,9 +309,9 @@ def test_of_many_classes_the_report_lists_mistakes(result: dict[str, Any]) -> No
     for splits in result["details"]["networks"].values():
         splits["test"] = many
     result["details"]["networks"]["dense"]["test"] = {**many, "confused": [[30, 2, 3]]}
-    (section,) = details(result_of_values(result, "result.json"), {})
-    tables = [block for block in section.blocks if getattr(block, "heads", [""])[0] == "class"]
-    assert [list(table.cells) for table in tables] == [[["30", "2", "3", "9"], ["1", "7", "-", "4"]]]  # type: ignore[union-attr]
+    blocks = details(result_of_values(result, "result.json"), {})
+    tables = [block for block in blocks if isinstance(block, Table) and block.heads[0] == "class"]
+    assert [list(table.cells) for table in tables] == [[["30", "2", "3", "9"], ["1", "7", "-", "4"]]]
 
 
 def test_mistakes_of_a_matrix() -> None:

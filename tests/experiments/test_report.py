@@ -6,7 +6,7 @@ import copy
 import json
 import re
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -26,11 +26,11 @@ from rlprune.experiments.presenting.document import (
     to_markdown,
 )
 from rlprune.experiments.presenting.page import to_html
-from rlprune.experiments.reports import pictures, report_objectives, report_outcome, report_sections
-from rlprune.experiments.reports.pictures import cost_scatter, promise_bars
+from rlprune.experiments.reports import outcome, sections
+from rlprune.experiments.reports.pictures import COSTS, FRONT, PROMISES, figures_of
 from rlprune.experiments.reports.report import write_report
-from rlprune.experiments.reports.report_outcome import rows_of
-from rlprune.experiments.runs.finished import FinishedRun, episode_tables
+from rlprune.experiments.runs.episodes import EpisodeTable
+from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.runs.result import Result, result_of_values
 from rlprune.experiments.runs.run_folder import NETWORKS, RunFolder
 from rlprune.experiments.settings.verb_configs import TrainConfig
@@ -127,8 +127,8 @@ def test_both_tell_what_was_asked_what_came_out_and_how_to_repeat_it(trained: An
 
 def test_headings_stand_in_the_same_order_in_both(trained: Any) -> None:
     heads = [
-        *("How sure", "All methods", "In detail", "The plan", "Between accuracy, latency and energy", "The search"),
-        *("Promised and measured", "What it cost", "How to repeat it", "What the words mean"),
+        *("Against uniform", "The plan", "Promised and measured", "The search"),
+        *("What it cost", "How to repeat it"),
     ]
     assert re.findall(r"<h2>(.*?)</h2>", (trained.path / "report.html").read_text()) == heads
     assert re.findall(r"^## (.*)$", (trained.path / "report.md").read_text(), re.M) == heads
@@ -194,6 +194,15 @@ def test_a_malformed_result_is_one_line_and_the_old_report_stays(
     assert (run / "report.html").read_bytes() == before
 
 
+Tables = Mapping[str, EpisodeTable]
+
+
+@pytest.fixture
+def tables(trained: Any) -> Tables:
+    run = RunFolder(trained.path)
+    return run.episode_tables(run.result().searches)
+
+
 def typed(result: dict[str, Any]) -> Result:
     return result_of_values(result, "result.json")
 
@@ -209,7 +218,7 @@ def measured(result: dict[str, Any], factor: float, drift: float = 1.0) -> dict[
 
 
 def certainty(result: dict[str, Any]) -> str:
-    return to_markdown(Document("", [], [report_outcome.certainty(typed(result))]))
+    return to_markdown(Document("", [], [Section("", [outcome.certainty(typed(result))])]))
 
 
 @pytest.mark.parametrize(
@@ -226,7 +235,7 @@ def test_a_budget_and_what_was_measured_are_one_number(
     result: dict[str, Any], budget: str, factor: float, drift: float, told: str
 ) -> None:
     """Of a fraction the share of the dense network's, of milliseconds these, whatever the machine's drift."""
-    best, dense = report_outcome.winner_of(typed(result)), report_outcome.dense_of(typed(result))
+    best, dense = outcome.winner_of(typed(result)), outcome.dense_of(typed(result))
     promised, whole = best.latency_promised_ms, dense.latency_promised_ms
     assert promised is not None
     assert whole is not None
@@ -234,7 +243,7 @@ def test_a_budget_and_what_was_measured_are_one_number(
     result["budgets"], result["limits"] = [budget.format(ms=ms)], {"latency_ms": float(ms)}
     used = factor * promised / whole / 0.5 - 1
     changed = measured(result, factor, drift)
-    noted = report_outcome.over_budget(typed(changed))
+    noted = outcome.over_budget(typed(changed))
     assert len(noted) == (" over " in told)
     for notes in ([], noted):
         changed["notes"] = notes
@@ -245,7 +254,7 @@ def test_a_budget_and_what_was_measured_are_one_number(
 
 def test_a_missed_budget_is_among_the_notes_of_a_run(result: dict[str, Any]) -> None:
     noted = [text for text in result["notes"] if text.startswith("Measured at the end")]
-    assert noted == report_outcome.over_budget(typed(result))
+    assert noted == outcome.over_budget(typed(result))
 
 
 def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:
@@ -270,6 +279,42 @@ def test_a_lead_is_held_against_chance(result: dict[str, Any]) -> None:
     assert "have the same validation accuracy; divergence decided." in certainty(result)
 
 
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        (
+            {"ddpg": 0.8, "low": 0.1},
+            "uniform is 50.00 points behind (95% interval: +10.00 points to +60.00 points), more than chance explains.",
+        ),
+        ({"ddpg": 0.8, "low": -0.1}, "to +60.00 points), which may be chance."),
+        ({"ddpg": 0.2}, "divergence from the dense network"),  # random has the best score: nothing is known beside ddpg
+        ({"same": True}, "The kept plan is the uniform one"),
+    ],
+)
+def test_what_came_out_stands_beside_uniform(result: dict[str, Any], change: dict[str, Any], told: str) -> None:
+    scores = {"uniform": 0.3, "filled": 0.3, "random": 0.3, "ddpg": change.get("ddpg", 0.3)}
+    for place, row in enumerate(result["rows"][1:]):
+        row |= {"score_validation": scores[row["name"]], "widths": [2 if change.get("same") else 2 + place] * 4}
+        row |= {"behind_low": change.get("low", 0.1), "behind_high": 0.6}
+    result["winner"] = "ddpg"
+    text = to_markdown(Document("", [], [outcome.against_uniform(typed(result), [])]))
+    assert told in text
+    assert ("behind" in text.partition("|")[0]) == ("low" in change)
+
+
+def test_a_measured_p99_says_how_little_it_rests_on(result: dict[str, Any]) -> None:
+    for p99 in (None, 0.5):
+        result["rows"][-1]["latency_p99_measured_ms"] = p99
+        text = to_markdown(Document("", [], [outcome.against_uniform(typed(result), [])]))
+        assert ("of 300 timings are three" in text) == (p99 is not None)
+
+
+def test_what_is_no_share_is_no_percentage(result: dict[str, Any]) -> None:
+    result["metric"], result["verdict"] = "r2", ""
+    table = outcome.rows_table(typed(result))
+    assert not any("%" in cell for line in table.cells for cell in line)
+
+
 def test_a_collapse_stands_in_the_opening(
     result: dict[str, Any], report: Callable[[dict[str, Any]], tuple[Page, str]]
 ) -> None:
@@ -281,9 +326,9 @@ def test_a_collapse_stands_in_the_opening(
 
 def test_budgets_in_words(result: dict[str, Any]) -> None:
     result["limits"] = {"latency_ms": 8.0, "macs": 2e7, "latency_p99_ms": 0.5}
-    assert report_outcome.budget_words("latency=8ms", typed(result)) == "at most 8 ms (latency)"
-    assert report_outcome.budget_words("macs=20M", typed(result)) == "at most 20.0 M (multiply-adds (MACs))"
-    assert "25% of its latency in 99 of 100" in report_outcome.budget_words("latency_p99=0.25", typed(result))
+    assert outcome.budget_words("latency=8ms", typed(result)) == "at most 8 ms (latency)"
+    assert outcome.budget_words("macs=20M", typed(result)) == "at most 20.0 M (multiply-adds (MACs))"
+    assert "25% of its latency in 99 of 100" in outcome.budget_words("latency_p99=0.25", typed(result))
 
 
 @pytest.mark.parametrize(
@@ -301,13 +346,13 @@ def test_who_found_the_plan(result: dict[str, Any], winner: str, alike: tuple[st
     result["winner"] = winner
     for place, row in enumerate(result["rows"]):
         row["widths"] = [2 if row["name"] in (winner, *alike) else 3 + place] * len(row["widths"])
-    assert words in to_markdown(Document("", report_outcome.opening(typed(result)), []))
+    assert words in to_markdown(Document("", outcome.opening(typed(result)), []))
 
 
 def test_one_plan_is_chosen_everywhere(
     result: dict[str, Any], report: Callable[[dict[str, Any]], tuple[Page, str]], trained: Any
 ) -> None:
-    kept = report_outcome.winner_of(typed(result))
+    kept = outcome.winner_of(typed(result))
     chosen = json.loads((trained.path / "front.json").read_text())["chosen"]
     assert (chosen["method"], chosen["how"]) == (kept.name, "plan.json")
     assert re.search(rf"which is `plan.json`|`plan.json`, called chosen here, is of {kept.name}\b", report(result)[1])
@@ -341,16 +386,17 @@ def test_why_the_kept_plan_is_not_the_knee(
     if of_range:
         result["front"] = {"points": [], "best": [], "range": "latency=0.3..0.8", "cost": "latency_ms"}
     fronts = fronts_of([FinishedRun("run", TrainConfig(), typed(result), {})], Wishes(kept=True))
-    assert told in to_markdown(Document("", [Words("")], [report_objectives.section(fronts, {})]))
+    assert told in to_markdown(Document("", [], [sections.search({}, fronts)]))
 
 
-def test_the_dense_line_of_a_range_is_of_the_samples_of_its_plans(result: dict[str, Any]) -> None:
+def test_the_dense_line_of_a_range_is_of_the_samples_of_its_plans(tables: Tables, result: dict[str, Any]) -> None:
     point = {**result["rows"][-1], "method": "ddpg", "budget": "latency=0.3", "budget_cost": 0.5}
     result["front"] = {"cost": "latency_ms", "points": [point], "range": "latency=0.3..0.8", "best": []}
     result["rows"][0]["score_validation"], result["marks"]["dense"]["score"] = 0.9, 0.8
     ranged = typed(result)
     assert ranged.front is not None
-    (line,) = [line for line in pictures.front(ranged, ranged.front).axes[0].lines if line.get_label() == "dense"]
+    (axes,) = figures_of(ranged, tables)[FRONT].axes
+    (line,) = [line for line in axes.lines if line.get_label() == "dense"]
     assert set(line.get_ydata()) == {0.9}
 
 
@@ -378,7 +424,7 @@ def test_results_of_older_versions_read_with_today_s_roles(trained: Any, tmp_pat
 
 @pytest.mark.parametrize("files", [[], ["pruned.safetensors"], ["pruned.onnx", "pruned.safetensors"]])
 def test_only_files_that_are_there_are_named(result: dict[str, Any], files: list[str]) -> None:
-    text = to_markdown(Document("", report_outcome.opening(typed(result), files), []))
+    text = to_markdown(Document("", outcome.opening(typed(result), files), []))
     assert "`plan.json` is this plan" in text
     assert [name for name in NETWORKS if name in text] == sorted(files, key=NETWORKS.index)
 
@@ -390,28 +436,29 @@ def test_a_score_that_is_no_accuracy_has_no_binomial_error(result: dict[str, Any
 
 def test_cost_of_several_sessions_and_of_a_meter(result: dict[str, Any]) -> None:
     result["cost"] |= {"sessions": 3, "energy_j": 1234.4, "energy_source": "RAPL"}
-    text = to_markdown(Document("", [], [report_sections.cost(typed(result))]))
+    text = to_markdown(Document("", [], [sections.cost(typed(result))]))
     assert "Energy: 1234 J, RAPL" in text
     assert "3 sessions" in text
     assert "all phases of the last session together" in text
 
 
-def test_promised_and_measured_bars_start_at_zero_and_are_as_long_as_they_say(result: dict[str, Any]) -> None:
+def test_promised_and_measured_bars_start_at_zero_and_are_as_long_as_they_say(
+    tables: Tables, result: dict[str, Any]
+) -> None:
     changed = measured(result, 1.2)
-    (axes,) = promise_bars(typed(changed), rows_of(typed(changed))).axes
+    (axes,) = figures_of(typed(changed), tables)[PROMISES].axes
     promised, bars = axes.containers[:2]
     assert [bar.get_width() for bar in promised] == [row["latency_promised_ms"] for row in changed["rows"]]
     assert [bar.get_width() for bar in bars] == [row["latency_measured_ms"] for row in changed["rows"]]
     assert axes.get_xlim()[0] == 0
 
 
-def test_energy_is_drawn_only_where_a_meter_was_read(trained: Any, result: dict[str, Any]) -> None:
-    tables = episode_tables(RunFolder(trained.path), typed(result))
-    assert "MACs" in cost_scatter(typed(result), tables).axes[1].get_xlabel()
-    assert len(promise_bars(typed(result), rows_of(typed(result))).axes) == 1
-    result["profile"]["energy_measured"] = True
-    assert "energy" in cost_scatter(typed(result), tables).axes[1].get_xlabel()
-    assert len(promise_bars(typed(result), rows_of(typed(result))).axes) == 2
+def test_energy_is_drawn_only_where_a_meter_was_read(tables: Tables, result: dict[str, Any]) -> None:
+    for metered, second, panels in ((False, "MACs", 1), (True, "energy", 2)):
+        result["profile"]["energy_measured"] = metered
+        drawn = figures_of(typed(result), tables)
+        assert second in drawn[COSTS].axes[1].get_xlabel()
+        assert len(drawn[PROMISES].axes) == panels
 
 
 def test_spans_are_bold_code_and_plain() -> None:

@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from rlprune.experiments.reports.tensorboard import EpisodeWriter
+from rlprune.experiments.tensorboard.events import EpisodeWriter
 from rlprune.plans.plan import PruningPlan
 from tests.experiments.conftest import QUICK, TINY, Call, Called, Train, call
 

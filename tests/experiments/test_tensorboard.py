@@ -10,17 +10,23 @@ from typing import Any
 import numpy as np
 import pytest
 from msgspec.structs import replace
+from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
+from tensorboard.context import RequestContext
+from tensorboard.plugins.base_plugin import TBContext
 from tensorboard.plugins.hparams import metadata
+from tensorboard.plugins.hparams.backend_context import Context
 
 from rlprune.agents import Episode
 from rlprune.evaluation.evaluator import Quality
 from rlprune.evaluation.problem import Outcome
-from rlprune.experiments.reports.curves import Scalars
-from rlprune.experiments.reports.hparams import hparams_of, metrics_of
-from rlprune.experiments.reports.tensorboard import EpisodeWriter
+from rlprune.experiments.presenting.document import Words, block_to_markdown
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import RunFolder
+from rlprune.experiments.tensorboard.columns import columns_of, results_of
+from rlprune.experiments.tensorboard.curves import Scalars
+from rlprune.experiments.tensorboard.events import EpisodeWriter
 from tests.experiments.conftest import TINY, call
 
 TRIED = [
@@ -33,17 +39,7 @@ TRIED = [
     "tried/reward",
 ]
 BEST = ["run/best_accuracy", "run/best_divergence", "run/best_reward"]
-END = [
-    "run-end/accuracy_test",
-    "run-end/energy_mj",
-    "run-end/evaluations",
-    "run-end/latency_ms",
-    "run-end/latency_speedup",
-    "run-end/macs",
-    "run-end/params",
-    "run-end/size_bytes",
-    "run-end/validation_accuracy",
-]
+RESULTS = ["accuracy_test", "latency_ms", "latency_speedup", "plan_macs", "plan_size_bytes", "validation_accuracy"]
 VOLUME = "run/hypervolume_of_objectives"
 EPISODES = 12
 
@@ -54,7 +50,9 @@ def read(path: Path) -> EventAccumulator:
 
 @pytest.fixture(scope="module")
 def events(trained: Any) -> dict[str, EventAccumulator]:
-    return {name: read(trained.path / "tensorboard" / name) for name in ("ddpg", "random", "uniform", "filled")}
+    entries = {path.name: path for path in (trained.path / "tensorboard").iterdir()}
+    assert set(entries) == {"ddpg-seed0", "random-seed0", "uniform-seed0", "filled-seed0"}
+    return {name.removesuffix("-seed0"): read(path) for name, path in entries.items()}
 
 
 @pytest.fixture(scope="module")
@@ -73,10 +71,10 @@ def hparams(events: EventAccumulator) -> dict[str, Any]:
 
 
 def test_the_tags_are_stable(events: dict[str, EventAccumulator]) -> None:
-    searched = sorted([*END, *BEST, "run/evaluations", VOLUME, *TRIED])
+    searched = sorted([*BEST, "run/evaluations", VOLUME, *TRIED])
     assert scalars(events["ddpg"]) == searched
     assert scalars(events["random"]) == searched
-    assert scalars(events["uniform"]) == sorted([*END, *BEST, VOLUME, *TRIED])
+    assert scalars(events["uniform"]) == sorted([*BEST, VOLUME, *TRIED])
 
 
 def test_every_episode_is_one_step(events: dict[str, EventAccumulator], result: Result) -> None:
@@ -84,9 +82,14 @@ def test_every_episode_is_one_step(events: dict[str, EventAccumulator], result: 
         count = result.searches[name].episodes
         for tag in [*BEST, *TRIED, "run/evaluations"]:
             assert [event.step for event in events[name].Scalars(tag)] == list(range(1, count + 1)), tag
-    rewards = [event.value for event in events["ddpg"].Scalars("tried/reward")]
-    best = [event.value for event in events["ddpg"].Scalars("run/best_reward")]
-    assert best == pytest.approx(np.maximum.accumulate(rewards).tolist())
+    for tag, best in (
+        ("reward", np.maximum.accumulate),
+        ("accuracy", np.maximum.accumulate),
+        ("divergence", np.minimum.accumulate),
+    ):
+        tried = [event.value for event in events["ddpg"].Scalars(f"tried/{tag}")]
+        so_far = [event.value for event in events["ddpg"].Scalars(f"run/best_{tag}")]
+        assert so_far == pytest.approx(best(tried).tolist())
 
 
 def test_the_volume_of_the_objectives_never_falls_and_ends_as_the_run_states_it(
@@ -107,22 +110,29 @@ def test_uniform_is_a_level_line(events: dict[str, EventAccumulator]) -> None:
         assert line[0].value == line[1].value
 
 
-def test_the_metrics_are_those_of_the_table(events: dict[str, EventAccumulator], result: Result) -> None:
+def test_results_are_columns_of_hparams_alone(events: dict[str, EventAccumulator], result: Result) -> None:
     rows = {row.name: row for row in result.rows}
     for name, own in events.items():
-        at_end = {tag: own.Scalars(tag) for tag in END}
-        last = result.searches[name].episodes if name in result.searches else EPISODES
-        assert all([event.step for event in found] == [last] for found in at_end.values())
-        assert at_end["run-end/accuracy_test"][0].value == pytest.approx(rows[name].score_test)
-        assert at_end["run-end/latency_ms"][0].value == pytest.approx(rows[name].latency_promised_ms)
-    evaluations = events["ddpg"].Scalars("run-end/evaluations")[0].value
-    assert evaluations == result.searches["ddpg"].evaluations
-    assert all(events[name].Scalars("run-end/evaluations")[0].value == 0 for name in ("uniform", "filled"))
+        found = hparams(own)
+        assert set(RESULTS) <= set(found)
+        assert found["accuracy_test"] == pytest.approx(rows[name].score_test)
+        assert (found["latency_ms"], found["latency_is"]) == (pytest.approx(rows[name].latency_promised_ms), "promised")
+    assert hparams(events["ddpg"])["search_evaluations"] == result.searches["ddpg"].evaluations
+    assert all(hparams(events[name])["search_evaluations"] == 0 for name in ("uniform", "filled"))
 
 
-def test_tensorboard_offers_the_final_metrics_first(events: dict[str, EventAccumulator]) -> None:
-    # Its HParams tab sorts all tags as text and ticks the first five.
-    assert scalars(events["ddpg"])[: len(END)] == END
+def test_tensorboard_puts_score_latency_and_speed_up_first(trained: Any) -> None:
+    folder = str(trained.path / "tensorboard")
+    runs = EventMultiplexer().AddRunsFromDirectory(folder)
+    context = Context(TBContext(data_provider=MultiplexerDataProvider(runs.Reload(), folder)))
+    request = RequestContext()
+    written = context.hparams_metadata(request, "")
+    experiment = context.experiment_from_metadata(request, "", True, written, None)
+    ticked = experiment.hparam_infos[:5]  # by its page
+    assert [column.name for column in ticked[:4]] == ["accuracy_test", "latency_ms", "latency_speedup", "method"]
+    assert all(column.differs for column in ticked)
+    metrics = [metric.name.tag for metric in experiment.metric_infos[:5]]
+    assert metrics == [*BEST[:2], BEST[2], "run/evaluations", VOLUME]
 
 
 def test_every_setting_is_an_hparam(events: dict[str, EventAccumulator], trained: Any) -> None:
@@ -150,39 +160,41 @@ def test_changed_settings_are_hparams_of_the_agent_alone(trained: Any, result: R
         budget=["macs=1", "params=2"],
     )
     rows = {row.name: row for row in result.rows}
-    found = hparams_of(config, result, rows["ddpg"])
+    found = columns_of(config, result, rows["ddpg"])
     assert (found["setting"], found["setting.optimism"], found["setting.envs"]) == (
         "optimism=2, envs=x",
         2.0,
         "x",
     )
     assert (found["preset"], found["budget"], found["ignore"]) == ("no-model", "macs=1, params=2", "none")
-    plain = hparams_of(config, result, rows["random"])
+    plain = columns_of(config, result, rows["random"])
     assert (plain["preset"], plain["setting"], "setting.optimism" in plain) == ("default", "none", False)
 
 
 def test_speed_up_is_over_the_dense_network(result: Result) -> None:
     row = result.rows[-1]
     dense = replace(row, latency_measured_ms=3.0)
-    assert metrics_of(result, replace(row, latency_measured_ms=1.5), dense)["run-end/latency_speedup"] == 2.0
+    timed = results_of(result, replace(row, latency_measured_ms=1.5), dense)
+    assert (timed["latency_speedup"], timed["latency_is"]) == (2.0, "measured")
     unknown = replace(row, latency_measured_ms=None, latency_promised_ms=None)
-    assert not {"run-end/latency_speedup", "run-end/latency_ms"} & set(metrics_of(result, unknown, dense))
+    assert not {"latency_speedup", "latency_ms", "latency_is"} & set(results_of(result, unknown, dense))
 
 
 def test_pictures_and_texts_stand_with_the_agent(events: dict[str, EventAccumulator], result: Result) -> None:
-    names = {"learning-curve", "keep-ratios", "tried-plans", "accuracy-against-cost", "promised-and-measured"}
-    names.add("front-of-objectives")
-    drawn = {name.removeprefix("view/") for name in events["ddpg"].Tags()["images"]}
-    assert names <= drawn <= names | {"objectives"}  # which needs a front of several plans
+    tags = events["ddpg"].Tags()["images"]
+    names = {"learning-curve", "keep-ratios", "tried-plans", "accuracy-against-cost"}
+    assert {name.removeprefix("view/") for name in tags} == names
+    assert {events["ddpg"].Images(tag)[0].width for tag in tags} == {620}  # twice what TensorBoard shows
     texts = {
         tag.split("/")[0]: events["ddpg"].Tensors(tag)[0].tensor_proto.string_val[0].decode()
         for tag in events["ddpg"].Tags()["tensors"]
         if tag.endswith("text_summary")
     }
     assert set(texts) == {"outcome", "plan", "reproduce"}
-    assert result.verdict in texts["outcome"]
+    assert block_to_markdown(Words(result.verdict)) in texts["outcome"]
+    assert texts["outcome"].count("\n- ") == len(result.notes)
     assert all(group.name in texts["plan"] for group in result.groups)
-    assert texts["reproduce"].startswith("`rlprune train ")
+    assert texts["reproduce"].startswith("```\nrlprune train ")
     assert not events["random"].Tags()["images"]
 
 
@@ -190,13 +202,13 @@ def test_a_range_does_not_mix_budgets(here: Path, tmp_path: Path) -> None:
     wide = ("--device", "profile.json", "--budget", "latency=0.5..0.9", "--levels", 2, "--profile-samples", 10)
     called = call("train", *TINY, *wide, "--episodes", 24, "--out", tmp_path / "range")
     assert called.code == 0, called.err
-    own = read(tmp_path / "range" / "tensorboard" / "ddpg")
-    assert [tag for tag in scalars(own) if tag not in END] == ["run/evaluations", "run/hypervolume", VOLUME]
+    own = read(tmp_path / "range" / "tensorboard" / "ddpg-seed0")
+    assert scalars(own) == ["run/evaluations", "run/hypervolume", VOLUME]
     volumes = [event.value for event in own.Scalars("run/hypervolume")]
     assert volumes == sorted(volumes)
     volume = RunFolder(tmp_path / "range").result().front.hypervolume
     assert volumes[-1] == pytest.approx(volume["ddpg"])
-    uniform = read(tmp_path / "range" / "tensorboard" / "uniform").Scalars("run/hypervolume")
+    uniform = read(tmp_path / "range" / "tensorboard" / "uniform-seed0").Scalars("run/hypervolume")
     assert [event.value for event in uniform] == pytest.approx([volume["uniform"]] * 2)
     assert (hparams(own)["budget"], hparams(own)["levels"]) == ("latency=0.5..0.9", 2.0)
     assert "view/front" in own.Tags()["images"]
@@ -209,8 +221,8 @@ def outcome(cost: float, loss: float) -> Outcome:
 class Reward:
     """Curves of the reward alone."""
 
-    def of(self, episode: Episode, best: Outcome) -> Scalars:
-        return {"run/best_reward": best.reward}
+    def of(self, episode: Episode) -> Scalars:
+        return {"run/best_reward": episode.outcome.reward}
 
     def level(self, name: str) -> Scalars:
         return {"run/best_reward": 0.0}
@@ -219,8 +231,8 @@ class Reward:
 def test_episodes_that_are_written_again_keep_their_time(tmp_path: Path) -> None:
     with EpisodeWriter(tmp_path, Reward()) as writer:
         for number, time in ((1, 1000.0), (2, 1060.5)):
-            writer.add(Episode(number, outcome(1.0, 1.0), 0.0, number, 0), outcome(1.0, 1.0), wall_time=time)
-        writer.add(Episode(3, outcome(1.0, 1.0), 0.0, 3, 0), outcome(1.0, 1.0))
+            writer.add(Episode(number, outcome(1.0, 1.0), 0.0, number, 0), wall_time=time)
+        writer.add(Episode(3, outcome(1.0, 1.0), 0.0, 3, 0))
     written = read(tmp_path).Scalars("run/best_reward")
     assert [event.wall_time for event in written[:2]] == [1000.0, 1060.5]
     assert written[2].wall_time > 1e9

@@ -1,8 +1,8 @@
 """What is recorded: command lines, and which of their runs others read.
 
-Of the whole matrix (networks x methods x budgets x decisions), the quickest network runs all but what 40 episodes do not
-suffice for. On each of the others every method runs for one pair of budget and decisions, another on each network: a run
-there takes minutes, most of them for scoring the finalists of each method, and 144 runs would take hours.
+Of the whole matrix (networks x methods x budgets x decisions), the quickest network runs all but what 40 episodes do
+not suffice for. On each of the others every method runs for one pair of budget and decisions, another on each network:
+a run there takes minutes, most of them for scoring the finalists of each method, and 144 runs would take hours.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The part of a report for readers in a hurry: what was asked, what came out, and how sure that is."""
+"""The part of a report for readers in a hurry: what was asked, what came out against uniform, and how sure that is."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ import math
 from collections.abc import Collection
 
 from rlprune.budgets.limits import Budget, cost_name, format_cost
-from rlprune.experiments.presenting.document import Block, Bullets, Figure, Figures, Section, Words
-from rlprune.experiments.runs.columns import score_text
-from rlprune.experiments.runs.result import UNSEARCHED, Result, Row
+from rlprune.experiments.presenting.document import Block, Bullets, Figure, Figures, Folded, Section, Table, Words
+from rlprune.experiments.runs.columns import columns, score_text
+from rlprune.experiments.runs.result import UNIFORM, UNSEARCHED, Result, Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, TENSORS
 from rlprune.experiments.runs.verdict import COLLAPSE, listed, ranked, same_plan
 
@@ -24,21 +24,20 @@ NAMES = {
     "energy": "energy",
 }
 DELIVERED = {ONNX: "the network", TENSORS: "its weights", COMPACT: "its weights as stored"}
-
-
-def rows_of(result: Result) -> list[Row]:
-    """The table's rows."""
-    return result.rows
+P99_NOTE = (
+    "p99, as measured, rests on the slowest hundredth of a network's own timings, which of 300 timings are three: it "
+    "differs from one measurement to the next. What a profile promises of it rests on all plans that were measured."
+)
 
 
 def winner_of(result: Result) -> Row:
     """The best pruned network, whose plan the run keeps."""
-    return next(row for row in rows_of(result) if row.name == result.winner)
+    return next(row for row in result.rows if row.name == result.winner)
 
 
 def dense_of(result: Result) -> Row:
     """The network as it came."""
-    return next(row for row in rows_of(result) if row.role == "dense")
+    return next(row for row in result.rows if row.role == "dense")
 
 
 def opening(result: Result, files: Collection[str] = ()) -> list[Block]:
@@ -56,13 +55,12 @@ def _asked(result: Result) -> str:
     where = "" if device is None else f" on **{device['device']}** with {device['runtime']}"
     begin = f"**Asked:** prune **{result.network}**, so that{where} it needs"
     end = f"and loses as little {result.metric} on {result.task} as possible."
-    front = result.front
-    if front is None:
+    if result.front is None:
         limits = " and ".join(budget_words(text, result) for text in result.budgets)
         return f"{begin} {limits}, {end}"
     return (
-        f"{begin} less, for every budget in {front.range}, {end} "
-        f"The figures below are of {front.chosen}, which the preferences chose."
+        f"{begin} less, for every budget in {result.front.range}, {end} "
+        f"The figures below are of {result.front.chosen}, which the preferences chose."
     )
 
 
@@ -82,10 +80,12 @@ def budget_words(text: str, result: Result) -> str:
 def _figures(result: Result) -> list[Figure]:
     """Score, speed, energy and size of the kept plan, beside the dense network."""
     dense, best = dense_of(result), winner_of(result)
-    figures, call = [_score_figure(result, dense, best)], call_words(dense.batch)
+    call = "" if dense.batch == 1 else f"for {dense.batch} samples, "
+    figures = [_score_figure(result, dense, best)]
     if dense.latency_ms is not None and best.latency_ms is not None:
         kind = "measured" if best.latency_measured_ms is not None else "promised, not measured"
-        figures.append(_faster(dense.latency_ms, best.latency_ms, call + kind))
+        change = f"{short(dense.latency_ms)} → {short(best.latency_ms)} ms, {call}{kind}"
+        figures.append(Figure("speed", f"{dense.latency_ms / best.latency_ms:.2f}×", change))
     if dense.energy_mj is not None and best.energy_mj is not None:
         figures.append(_less("energy", dense.energy_mj, best.energy_mj, "mJ", call + result.energy_source))
     figures.append(_less("size", dense.size_bytes / 1e3, best.size_bytes / 1e3, "kB", "as stored"))
@@ -93,30 +93,21 @@ def _figures(result: Result) -> list[Figure]:
 
 
 def _score_figure(result: Result, dense: Row, best: Row) -> Figure:
-    tested = best.score_test is not None
-    after, before = (best.score_test, dense.score_test) if tested else (best.score_validation, dense.score_validation)
-    kind = "test" if tested else "validation"
-    counts = result.images
-    if result.metric != "accuracy" or counts is None:
-        return Figure(f"{result.metric}, {kind} samples", score_text(after), f"dense: {score_text(before)}")
-    error = _binomial(after or 0.0, counts[kind])
-    detail = f"dense: {score_text(before)}; ± {score_text(error)} on {counts[kind]} samples"
-    return Figure(f"{result.metric}, {kind} samples", score_text(after), detail)
+    split = "validation" if best.score_test is None else "test"
+    error = _error_of(result, best, split)
+    detail = f"dense: {_score(result, dense, split)}"
+    if error is not None and result.images is not None:
+        detail += f"; ± {score_text(error, result.metric)} on {result.images[split]} samples"
+    return Figure(f"{result.metric}, {split} samples", _score(result, best, split), detail)
 
 
-def _faster(before: float, after: float, kind: str) -> Figure:
-    return Figure("speed", f"{before / after:.2f}×", f"{short(before)} → {short(after)} ms, {kind}")
+def _score(result: Result, row: Row, split: str) -> str:
+    return score_text(row.score_test if split == "test" else row.score_validation, result.metric)
 
 
 def _less(label: str, before: float, after: float, unit: str, kind: str) -> Figure:
-    return Figure(
-        label, f"{after / before - 1:+.0%}".replace("-", "−"), f"{short(before)} → {short(after)} {unit}, {kind}"
-    )
-
-
-def call_words(batch: int) -> str:
-    """How many samples latency and energy are of, where not of one."""
-    return "" if batch == 1 else f"for {batch} samples, "
+    change = f"{after / before - 1:+.0%}".replace("-", "−")
+    return Figure(label, change, f"{short(before)} → {short(after)} {unit}, {kind}")
 
 
 def short(value: float) -> str:
@@ -125,15 +116,14 @@ def short(value: float) -> str:
 
 
 def _found_by(result: Result, files: Collection[str]) -> str:
-    who = _finders(result)
     told = [f"`{name}` {what}" for name, what in DELIVERED.items() if name in files]
     where = ", ".join(["`plan.json` is this plan", *told])
-    return f"**Found by** {who}; chosen by the validation samples. {where}."
+    return f"**Found by** {_finders(result)}; chosen by the validation samples. {where}."
 
 
 def _finders(result: Result) -> str:
     """All methods that came to the kept plan."""
-    found, agent = same_plan(rows_of(result), winner_of(result)), result.agent
+    found, agent = same_plan(result.rows, winner_of(result)), result.agent
     names = listed([f"**{row.name}**" for row in found])
     searchers = [row.name for row in found if row.role not in UNSEARCHED]
     if not searchers:
@@ -143,14 +133,76 @@ def _finders(result: Result) -> str:
     return names if searchers == [agent] else f"{names}, not by {agent}"
 
 
-def certainty(result: Result) -> Section:
-    """How far the figures can be trusted."""
-    promises = [text for text in _promises(result) if text not in result.notes]
-    points = [_samples(result), _score_error(result), _margin(result), *promises, _seeds(result)]
+def against_uniform(result: Result, details: list[Block]) -> Section:
+    """The kept plan beside uniform and all others, how far that can be trusted, and folded what else is known.
+
+    Args:
+        details: more measures than one score.
+    """
+    sure = certainty(result)
+    notes = Bullets([note for note in result.notes if note not in sure.items])
+    known = any(row.latency_p99_measured_ms is not None for row in result.rows)
+    folded = [Folded("In detail", details)] if details else []
     return Section(
-        "How sure",
-        [Bullets([text for text in points if text]), Words("The run notes:"), Bullets(list(map(str, result.notes)))],
+        "Against uniform",
+        [
+            *[Words(text) for text in [_beside_uniform(result)] if text],
+            rows_table(result),
+            Words(result.verdict.split(COLLAPSE)[0]),
+            sure,
+            *([Words(P99_NOTE)] if known else []),
+            *folded,
+            Folded("What the run notes", [notes]),
+        ],
     )
+
+
+def rows_table(result: Result, heads: Collection[str] = ()) -> Table:
+    """The table of networks; the kept one stands out.
+
+    Args:
+        heads: of the columns that are shown; all of them where none is named.
+    """
+    shown = [column for column in columns(result.metric, result.rows) if not heads or column.head in heads]
+    cells = [[column.cell(row) for column in shown] for row in result.rows]
+    bold = next((index for index, row in enumerate(result.rows) if row.name == result.winner), None)
+    return Table([column.title for column in shown], cells, bold)
+
+
+def _beside_uniform(result: Result) -> str:
+    """The kept plan and the uniform one in one sentence, with what chance does."""
+    best = winner_of(result)
+    uniform = next((row for row in result.rows if row.role == UNIFORM), None)
+    if uniform is None:
+        return ""
+    if uniform.widths == best.widths:
+        return "The kept plan is the uniform one: the largest share that all layers can keep alike within the budget."
+    split = "validation" if best.score_test is None or uniform.score_test is None else "test"
+    error = _error_of(result, best, split)
+    sure = "" if error is None else f" (± {score_text(error, result.metric)}, one standard error)"
+    words = (
+        f"Within the same budget, **{best.name}** keeps {_score(result, best, split)} {result.metric} on the {split} "
+        f"samples and **uniform** {_score(result, uniform, split)}{sure}; divergence from the dense network "
+        f"{best.divergence:.4f} and {uniform.divergence:.4f}."
+    )
+    return f"{words} {_lead(result, best, uniform)}".rstrip()
+
+
+def _lead(result: Result, best: Row, uniform: Row) -> str:
+    """By how much uniform is behind on the same validation samples; known beside the row of the best score alone."""
+    behind, highest = uniform.standing.behind, max(row.score_validation for row in result.rows if row.role != "dense")
+    if behind is None or best.score_validation != highest:
+        return ""
+    lead = difference_text(best.score_validation - uniform.score_validation, highest).removeprefix("+")
+    low, high = (difference_text(value, highest) for value in behind)
+    meaning = "which may be chance" if behind[0] <= 0 else "more than chance explains"
+    return f"On the validation samples uniform is {lead} behind (95% interval: {low} to {high}), {meaning}."
+
+
+def certainty(result: Result) -> Bullets:
+    """How far the figures can be trusted."""
+    points = [_samples(result), _score_error(result), _margin(result), *_promises(result), _seeds(result)]
+    return Bullets([text for text in points if text])
 
 
 def _samples(result: Result) -> str:
@@ -165,28 +217,29 @@ def _samples(result: Result) -> str:
 
 def _score_error(result: Result) -> str:
     """The binomial standard error of the test accuracy."""
-    best, counts = winner_of(result), result.images
-    if result.metric != "accuracy" or counts is None or best.score_test is None:
+    best = winner_of(result)
+    error = None if best.score_test is None else _error_of(result, best, "test")
+    if error is None or result.images is None:
         return ""
-    error = _binomial(best.score_test, counts["test"])
-    return (
-        f"Test accuracy: {score_text(best.score_test)} ± {score_text(error)} (one binomial standard error; one sample "
-        f"is {score_text(1 / counts['test'])})."
-    )
+    shown = [score_text(value, result.metric) for value in (best.score_test, error, 1 / result.images["test"])]
+    return f"Test accuracy: {shown[0]} ± {shown[1]} (one binomial standard error; one sample is {shown[2]})."
 
 
-def _binomial(share: float, count: int) -> float:
-    """Standard error of a share of ``count`` samples; one sample where all or none are right."""
+def _error_of(result: Result, row: Row, split: str) -> float | None:
+    """Standard error of an accuracy; one sample where all or none are right, None of another metric."""
+    share = row.score_test if split == "test" else row.score_validation
+    if result.metric != "accuracy" or result.images is None or share is None:
+        return None
+    count = result.images[split]
     return max(math.sqrt(share * (1 - share) / count), 1 / count)
 
 
 def _margin(result: Result) -> str:
     """How far the best score is ahead of the next, beside what chance does."""
-    order = sorted(ranked(rows_of(result)), key=lambda row: -row.score_validation)
+    order = sorted(ranked(result.rows), key=lambda row: -row.score_validation)
     best = order[0]
     others = [row for row in order if row.widths != best.widths]
-    noise = result.noise
-    if not others or others[0].standing.behind is None or noise is None:
+    if not others or others[0].standing.behind is None or result.noise is None:
         return ""
     first, low_high = others[0], others[0].standing.behind
     lead, metric = best.score_validation - first.score_validation, result.metric
@@ -196,8 +249,8 @@ def _margin(result: Result) -> str:
     meaning = "which may be chance: divergence decided" if low_high[0] <= 0 else "more than chance explains"
     return (
         f"The best validation {metric}, of {best.name}, is {difference_text(lead, best.score_validation)} ahead of the "
-        f"next, of {first.name}, {meaning}. ({noise.level:.0%} of {noise.draws} sets of validation samples drawn "
-        f"again, the same for both: {bounds}.)"
+        f"next, of {first.name}, {meaning}. ({result.noise.level:.0%} of {result.noise.draws} sets of validation "
+        f"samples drawn again, the same for both: {bounds}.)"
     )
 
 

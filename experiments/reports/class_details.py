@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
-from rlprune.experiments.presenting.document import Block, Folded, Picture, Section, Table, Words
-from rlprune.experiments.reports.report_outcome import dense_of
-from rlprune.experiments.runs.columns import score_text
+import numpy as np
+
+from rlprune.arrays import IntArray
+from rlprune.experiments.presenting.document import Block, Picture, Table, Words
+from rlprune.experiments.reports.outcome import dense_of
 from rlprune.experiments.runs.details import LOWER, label_of, measure_text, numbers_table
 from rlprune.experiments.runs.result import Result, ToldDetails
 from rlprune.tasks.measures import Details
@@ -24,15 +26,16 @@ LISTED = 8
 Pairs = dict[tuple[int, int], int]
 
 
-def details(result: Result, pictures: Mapping[str, Path]) -> list[Section]:
+def details(result: Result, pictures: Mapping[str, Path]) -> list[Block]:
     """Measures of every network; what the kept plan confuses and where it lost most. Nothing where nothing is told."""
     dense, kept, split = compared(result)
     if not kept:
         return []
     drawn: list[Block] = [Picture(pictures[CONFUSION], CAPTION)] if CONFUSION in pictures else []
     mistakes = [] if drawn else _mistakes(dense, kept, result.winner)
+    validation = _measures(result, "validation") if split == "test" else []
     told = [*_formula(kept, result.winner), *drawn, *mistakes, *_lost(dense, kept, result.winner)]
-    return [Section("In detail", [*_measures(result, split), *told, *_folded(result, split)])]
+    return [*_measures(result, split), *told, *validation]
 
 
 def compared(result: Result) -> tuple[Details, Details, str]:
@@ -42,19 +45,24 @@ def compared(result: Result) -> tuple[Details, Details, str]:
     return told.of(dense_of(result).name, split), told.of(result.winner, split), split
 
 
+def confusions(result: Result) -> tuple[dict[str, IntArray], str]:
+    """Confusion matrices of the dense network and of the kept plan, ``int64 [classes, classes]``, and their split.
+
+    None where one is not known, or has too many classes for a picture.
+    """
+    dense, kept, split = compared(result)
+    told = {"dense": dense.get(CONFUSION), result.winner: kept.get(CONFUSION)}
+    known = {name: np.array(matrix, dtype=np.int64) for name, matrix in told.items() if matrix}
+    return (known if len(known) == 2 and len(known["dense"]) <= PICTURED else {}), split
+
+
 def _measures(result: Result, split: str) -> list[Block]:
-    """Every measure of every network."""
+    """Every measure of every network; the head of the first column is the split."""
     heads, lines = numbers_table(result.details, [row.name for row in result.rows], split)
     if not lines:
         return []
     arrows = [Words(f"{LOWER.strip()}: less is better; of all else more is.")]
     return [Table(heads, lines), *(arrows if result.details and result.details.lower_is_better else [])]
-
-
-def _folded(result: Result, split: str) -> list[Block]:
-    """The same of the validation samples, where the test is shown."""
-    heads, lines = numbers_table(result.details, [row.name for row in result.rows], "validation")
-    return [Folded("The same on the validation samples", [Table(heads, lines)])] if lines and split == "test" else []
 
 
 def _formula(kept: Details, winner: str) -> list[Block]:
@@ -76,10 +84,10 @@ def _lost(dense: Details, kept: Details, winner: str) -> list[Block]:
     worst = [(lost, label) for lost, label in sorted(both, key=lambda one: (-one[0], one[1])) if lost > 0][:LISTED]
     if not worst:
         return [Words(f"{winner} lost recall in no class.")]
-    cells = [
-        [str(label), str(support[label]), score_text(before[label]), score_text(after[label]), f"−{score_text(lost)}"]
-        for lost, label in worst
-    ]
+    cells = []
+    for lost, label in worst:
+        shares = [measure_text("recall", share) for share in (before[label], after[label], lost)]
+        cells.append([str(label), str(support[label]), shares[0], shares[1], f"−{shares[2]}"])
     return [
         Words(f"Where {winner} lost recall most (share of a class's samples that are recognised):"),
         Table(["class", "samples", "dense", winner, "lost"], cells),

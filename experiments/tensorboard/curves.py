@@ -13,19 +13,19 @@ from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.pareto import hypervolume, undominated
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.evaluation.range_plane import RangePlane
-from rlprune.experiments.fronting.objectives import SCORE, default_objectives, losses_of, reference_of
+from rlprune.experiments.fronting.objectives import DIVERGENCE, SCORE, default_objectives, losses_of, reference_of
 
 Scalars = dict[str, float]
-OBJECTIVE_VOLUME = "run/hypervolume_of_objectives"
-ALREADY_SHOWN = ("score", "divergence")
+EVALUATIONS, OBJECTIVE_VOLUME = "run/evaluations", "run/hypervolume_of_objectives"
+ALREADY_SHOWN = ("score", DIVERGENCE)
 """Terms of every reward that are curves of their own."""
 
 
 class Curves(Protocol):
     """From episodes to scalars by tag."""
 
-    def of(self, episode: Episode, best: Outcome) -> Scalars:
-        """The scalars of an episode; ``best`` is the outcome of highest reward so far."""
+    def of(self, episode: Episode) -> Scalars:
+        """The scalars of the next episode; those of what is best so far count every earlier one."""
         ...
 
     def level(self, name: str) -> Scalars:
@@ -39,34 +39,48 @@ def curves_of(problems: Sequence[PruningProblem]) -> Curves:
 
 
 class BudgetCurves:
-    """``tried/...``: the episode's own plan. ``run/best_...``: the plan of highest reward so far."""
+    """``tried/...``: the episode's own plan. ``run/best_...``: the best of each figure so far, of whichever plan.
+
+    Every plan that is tried keeps to the budget.
+    """
 
     def __init__(self, problem: PruningProblem) -> None:
         self._metric = problem.evaluator.task.metric
         self._problem = problem
         self._objectives = ObjectiveVolume(problem)
+        self._best: Scalars = {}
 
-    def of(self, episode: Episode, best: Outcome) -> Scalars:
+    def of(self, episode: Episode) -> Scalars:
         """See :class:`Curves`."""
-        volume = {OBJECTIVE_VOLUME: self._objectives.after(episode.outcome)}
-        return self._search(best) | self._tried(episode.outcome) | volume | {"run/evaluations": episode.evaluations}
+        outcome = episode.outcome
+        if outcome.defined:
+            self._best = self._better(self._worth(outcome))
+        volume = {OBJECTIVE_VOLUME: self._objectives.after(outcome)}
+        return _named("run/best", self._best) | self._tried(outcome) | volume | {EVALUATIONS: episode.evaluations}
 
     def level(self, name: str) -> Scalars:
         """See :class:`Curves`."""
         outcome = self._problem.unsearched[name]
-        return self._search(outcome) | self._tried(outcome) | {OBJECTIVE_VOLUME: self._objectives.of([outcome])}
-
-    def _search(self, best: Outcome) -> Scalars:
-        return {f"run/best_{name}": value for name, value in self._worth(best).items()}
-
-    def _tried(self, outcome: Outcome) -> Scalars:
-        terms = {f"reward_{name}": value for name, value in outcome.terms.items() if name not in ALREADY_SHOWN}
-        costs = {cost_name(metric): cost for metric, cost in outcome.costs.items()}
-        return {f"tried/{name}": value for name, value in (self._worth(outcome) | costs | terms).items()}
+        volume = {OBJECTIVE_VOLUME: self._objectives.of([outcome])}
+        return _named("run/best", self._worth(outcome)) | self._tried(outcome) | volume
 
     def _worth(self, outcome: Outcome) -> Scalars:
         quality = outcome.quality
-        return {self._metric: quality.score, "divergence": quality.divergence, "reward": outcome.reward}
+        return {self._metric: quality.score, DIVERGENCE: quality.divergence, "reward": outcome.reward}
+
+    def _better(self, worth: Scalars) -> Scalars:
+        """Of score and reward the highest so far, of the divergence the lowest."""
+        pairs = {name: (value, self._best.get(name, value)) for name, value in worth.items()}
+        return {name: min(pair) if name == DIVERGENCE else max(pair) for name, pair in pairs.items()}
+
+    def _tried(self, outcome: Outcome) -> Scalars:
+        costs = {cost_name(metric): cost for metric, cost in outcome.costs.items()}
+        terms = {f"reward_{name}": value for name, value in outcome.terms.items() if name not in ALREADY_SHOWN}
+        return {f"tried/{name}": value for name, value in (self._worth(outcome) | costs | terms).items()}
+
+
+def _named(prefix: str, scalars: Scalars) -> Scalars:
+    return {f"{prefix}_{name}": value for name, value in scalars.items()}
 
 
 class FrontCurves:
@@ -78,11 +92,11 @@ class FrontCurves:
         self._front: list[Outcome] = []
         self._objectives = ObjectiveVolume(problems[-1])
 
-    def of(self, episode: Episode, best: Outcome) -> Scalars:
+    def of(self, episode: Episode) -> Scalars:
         """See :class:`Curves`."""
         self._front = self._plane.undominated([*self._front, episode.outcome])
         volume = {OBJECTIVE_VOLUME: self._objectives.after(episode.outcome)}
-        return self._volume(self._front) | volume | {"run/evaluations": episode.evaluations}
+        return self._volume(self._front) | volume | {EVALUATIONS: episode.evaluations}
 
     def level(self, name: str) -> Scalars:
         """See :class:`Curves`."""

@@ -1,22 +1,32 @@
-"""TensorBoard events of a run: one subfolder a method, so that their curves lie over each other."""
+"""TensorBoard events of a run: an entry for each method, so that their curves lie over each other."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
 
 from rlprune.agents.searcher import Episode
-from rlprune.evaluation.problem import Outcome
-from rlprune.experiments.reports.curves import Curves, Scalars
-from rlprune.experiments.reports.hparams import HParam
 from rlprune.experiments.runs.interruption import uninterrupted
+from rlprune.experiments.tensorboard.curves import Curves, Scalars
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
+
+Column: TypeAlias = bool | str | float | int
+UInt8Array: TypeAlias = npt.NDArray[np.uint8]
+FOLDER = "tensorboard"
+
+
+def entry_name(method: str, seed: int) -> str:
+    """What TensorBoard calls a method of a run: ``ddpg-seed0``."""
+    return f"{method}-seed{seed}"
 
 
 @contextmanager
@@ -36,7 +46,7 @@ def quiet_writers() -> Iterator[None]:
 
 
 class EpisodeWriter:
-    """Events of one method; ``docs/tensorboard.md`` lists the tags.
+    """Events of one entry; ``docs/tensorboard.md`` lists the tags.
 
     Args:
         folder: where the events go.
@@ -48,7 +58,6 @@ class EpisodeWriter:
 
         self.writer: SummaryWriter = SummaryWriter(str(folder))
         self._curves = curves
-        self._steps = 1
 
     def __enter__(self) -> EpisodeWriter:
         return self
@@ -59,36 +68,34 @@ class EpisodeWriter:
         with uninterrupted():
             self.writer.close()
 
-    def add(self, episode: Episode, best: Outcome, wall_time: float | None = None) -> None:
+    def add(self, episode: Episode, wall_time: float | None = None) -> None:
         """Write one finished episode.
 
         Args:
-            best: the outcome of highest reward so far.
             wall_time: when the episode ended, in seconds since 1970; now, if it just did.
         """
-        self._write(self._curves.of(episode, best), episode.number, wall_time)
+        self._write(self._curves.of(episode), episode.number, wall_time)
 
     def add_level(self, name: str, episodes: int) -> None:
-        """Write a plan that needs no search, ``uniform`` or ``filled``, as level lines over all episodes."""
+        """Write a plan that needs no search as level lines over all episodes."""
         for step in sorted({1, episodes}):
             self._write(self._curves.level(name), step, None)
 
     def _write(self, scalars: Scalars, step: int, wall_time: float | None) -> None:
-        self._steps = max(self._steps, step)
         with uninterrupted():
             for tag, value in scalars.items():
                 self.writer.add_scalar(tag, value, step, walltime=wall_time)
 
-    def add_result(self, settings: Mapping[str, HParam], metrics: Scalars) -> None:
-        """Write settings and final metrics for the HParams tab, where runs compare at a glance.
+    def add_columns(self, values: Mapping[str, Column]) -> None:
+        """Write settings and results as one row of the HParams tab.
 
         ``SummaryWriter.add_hparams`` would also write which columns there are, and TensorBoard would take those of
-        the first run for all. Without, it shows the columns of all runs, those that differ first.
+        the first run for all. Without, it shows the columns of all runs, those that differ first. Results are columns
+        too and no metrics: TensorBoard draws every metric as a chart, and these would have one dot.
         """
         from torch.utils.tensorboard.summary import hparams
 
-        self._write(metrics, self._steps, None)
-        _, start, end = hparams(dict(settings), {})
+        _, start, end = hparams(dict(values), {})
         with uninterrupted():
             for summary in (start, end):
                 self.writer.file_writer.add_summary(summary)  # type: ignore[attr-defined]
@@ -99,11 +106,8 @@ class EpisodeWriter:
             for tag, text in texts.items():
                 self.writer.add_text(tag, text)
 
-    def add_pictures(self, pictures: Sequence[Path]) -> None:
-        """Write PNG files as images, each tagged by its name."""
-        from matplotlib.image import imread
-
-        for path in pictures:
-            image = imread(path)[..., :3]
-            with uninterrupted():
-                self.writer.add_image(f"view/{path.stem}", image, dataformats="HWC")
+    def add_pictures(self, pictures: Mapping[str, UInt8Array]) -> None:
+        """Write pictures, ``uint8 [height, width, 3]`` each, by name."""
+        with uninterrupted():
+            for name, pixels in pictures.items():
+                self.writer.add_image(f"view/{name}", pixels, dataformats="HWC")
