@@ -164,30 +164,19 @@ def _cautions(name: str, runs: Sequence[FinishedRun]) -> list[str]:
 def _lines(results: Iterable[MethodResult], notes: list[str]) -> list[Line]:
     """Results of one method and settings together, each seed once."""
     groups: dict[str, dict[int, MethodResult]] = defaultdict(dict)
-    again: dict[str, list[tuple[MethodResult, MethodResult]]] = defaultdict(list)
+    again: dict[tuple[int, str, str], list[str]] = defaultdict(list)
     for one in results:
-        key = key_of({"method": one.method, **one.settings})
-        first = groups[key].setdefault(one.seed, one)
+        first = groups[key_of({"method": one.method, **one.settings})].setdefault(one.seed, one)
         if first is not one and one.method not in SEEDLESS:
-            again[key].append((first, one))
-    notes += _counted_once(again.values())
-    several = [[group[seed] for seed in sorted(group)] for group in groups.values()]
-    return _best_first([Line(group[0].method, group[0].settings, group) for group in several])
-
-
-def _counted_once(again: Iterable[Sequence[tuple[MethodResult, MethodResult]]]) -> list[str]:
-    """Which searches came again, and whether they found other plans."""
-    methods: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for pairs in again:
-        seeds = ", ".join(dict.fromkeys(str(first.seed) for first, _ in pairs))
-        places = dict.fromkeys(one.run for one in [*(first for first, _ in pairs), *(other for _, other in pairs)])
-        differs = any(first.row.widths != other.row.widths for first, other in pairs)
-        words = " (with another plan, though)" if differs else ""
-        methods[seeds, _named(list(places))].append(pairs[0][0].method + words)
-    return [
-        f"Counted once, where it came first: {', '.join(names)} with seed {seeds} and the same settings, in {places}."
-        for (seeds, places), names in methods.items()
+            differs = " (with another plan, though)" if one.row.widths != first.row.widths else ""
+            again[one.seed, first.run, one.run].append(one.method + differs)
+    notes += [
+        f"Counted once, where it came first: {', '.join(methods)} with seed {seed} and the same settings, in {first} "
+        f"and {other}."
+        for (seed, first, other), methods in again.items()
     ]
+    over_seeds = [[group[seed] for seed in sorted(group)] for group in groups.values()]
+    return _best_first([Line(group[0].method, group[0].settings, group) for group in over_seeds])
 
 
 def _label(lines: Sequence[Line]) -> None:

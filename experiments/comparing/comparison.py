@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -31,8 +30,7 @@ from rlprune.experiments.presenting.document import (
 )
 from rlprune.experiments.presenting.styles import save_figure
 from rlprune.experiments.runs.conditions import Conditions, shared, shown, telling
-from rlprune.experiments.runs.finished import FinishedRun, read_runs, told_as_malformed
-from rlprune.experiments.runs.free_folder import check_free
+from rlprune.experiments.runs.finished import read_runs, told_as_malformed
 from rlprune.experiments.runs.tables import print_table, wrapped
 from rlprune.experiments.runs.verdict import listed, reason
 from rlprune.experiments.settings.verb_configs import CompareConfig
@@ -58,24 +56,15 @@ def compare_runs(config: CompareConfig) -> Comparison:
         ConfigError: no run was given.
         RunError: a folder that was named is no finished run, a result is malformed, or ``out`` cannot be written.
     """
-    if config.out is not None:
-        check_free(config.out)
-    runs, left_out = read_runs(config.runs)
-    for note in left_out:
-        print(f"rlprune: {note}", file=sys.stderr)
-    found = _compared(runs, left_out, config.out)
-    if config.out is not None:
-        found.write(Path(config.out))
-    return found
-
-
-def _compared(runs: Sequence[FinishedRun], left_out: Sequence[str], out: str | None) -> Comparison:
+    runs, left_out = read_runs(config.runs, config.out)
     with told_as_malformed(runs, "cannot be compared"):
         sections, notes = comparable_runs(runs)
-        found = Comparison(sections, [*left_out, *notes], out)
+        found = Comparison(sections, [*left_out, *notes], config.out)
         # What cannot be written is refused before any file is.
         to_markdown(found.document())
         json.dumps(found.as_dict(), allow_nan=False)
+    if config.out is not None:
+        found.write(Path(config.out))
     return found
 
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -31,7 +30,6 @@ from rlprune.experiments.fronting.plans import (
 )
 from rlprune.experiments.runs.conditions import DEVICE, SCENE, differences
 from rlprune.experiments.runs.finished import FinishedRun, read_runs, told_as_malformed
-from rlprune.experiments.runs.free_folder import check_free
 from rlprune.experiments.settings.parsing import parse_preferences
 from rlprune.experiments.settings.verb_configs import FrontConfig
 
@@ -85,11 +83,7 @@ def join_fronts(config: FrontConfig) -> Fronts:
         RunError: a run cannot be read, runs cannot share a front, or ``out`` cannot be written.
     """
     wishes = Wishes.of(config)
-    if config.out is not None:
-        check_free(config.out)
-    runs, notes = read_runs(config.runs)
-    for note in notes:
-        print(f"rlprune: {note}", file=sys.stderr)
+    runs, notes = read_runs(config.runs, config.out)
     _refuse_strangers(runs, wishes.objectives)
     with told_as_malformed(runs, "gives no front"):
         found = fronts_of(runs, wishes, notes, config.out)

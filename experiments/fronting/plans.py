@@ -117,8 +117,7 @@ def _once(plans: Iterable[Plan]) -> list[Plan]:
 
 
 def _row_values(row: Row) -> dict[str, float]:
-    values = {name: objective.of_row(row) for name, objective in OBJECTIVES.items()}
-    return {name: float(value) for name, value in values.items() if value is not None}
+    return {name: value for name, one in OBJECTIVES.items() if (value := one.of_row(row)) is not None}
 
 
 def _comparable(dense: Values) -> dict[str, float]:

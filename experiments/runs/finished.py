@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from rlprune.agents import AGENTS
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.runs.conditions import Conditions, conditions_of, settings_of
 from rlprune.experiments.runs.episodes import EpisodeTable
-from rlprune.experiments.runs.free_folder import STATUS
+from rlprune.experiments.runs.free_folder import STATUS, check_free
 from rlprune.experiments.runs.result import DENSE, MALFORMED, Result, Row, StatedPoint
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 from rlprune.experiments.settings.verb_configs import TrainConfig
@@ -71,13 +72,19 @@ class FinishedRun:
         return [] if self.result.front is None else self.result.front.points
 
 
-def read_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
-    """The finished runs among folders and parents of folders, and notes on what was left out.
+def read_runs(paths: Sequence[str], out: str | None = None) -> tuple[list[FinishedRun], list[str]]:
+    """The finished runs among folders and parents of folders, and notes on what was left out, which are told at once.
+
+    Args:
+        paths: the folders.
+        out: where something will be written of them.
 
     Raises:
         ConfigError: no folder came.
-        RunError: a folder that was named is no finished run and holds none.
+        RunError: a folder that was named is no finished run and holds none, or ``out`` cannot be written.
     """
+    if out is not None:
+        check_free(out)
     if not paths:
         raise ConfigError("There is nothing to compare: no run came. Name run folders, or a folder of runs.")
     runs: dict[Path, FinishedRun] = {}
@@ -96,6 +103,8 @@ def read_runs(paths: Sequence[str]) -> tuple[list[FinishedRun], list[str]]:
                 notes.append(f"Left out: {reason}")
     if not runs:
         raise RunError(f"There is nothing to compare: {' '.join(notes)}")
+    for note in notes:
+        print(f"rlprune: {note}", file=sys.stderr)
     return list(runs.values()), notes
 
 
