@@ -10,9 +10,9 @@ import numpy as np
 from rlprune.budgets.limits import Budget, format_cost
 from rlprune.errors import BudgetError, ConfigError, unknown_name
 from rlprune.evaluation.pareto import nearest
+from rlprune.experiments.fronting.evaluated_plans import EvaluatedPlan
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
-from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.runs.columns import in_kilobytes, score_text
 
 KNEE = "knee"
@@ -31,9 +31,9 @@ class Limit:
 
     text: str
     name: str
-    most_loss: Callable[[Plan], float]
+    most_loss: Callable[[EvaluatedPlan], float]
 
-    def excess(self, plan: Plan) -> float:
+    def excess(self, plan: EvaluatedPlan) -> float:
         """How far over the limit a plan is, as a share of the dense network's; at most 0 where it keeps to it."""
         return plan.loss(self.name) - self.most_loss(plan) - FITS
 
@@ -94,7 +94,7 @@ class Chosen:
     """
 
     kind: str
-    plan: Plan
+    plan: EvaluatedPlan
     row: int
     how: str
 
@@ -126,7 +126,7 @@ def choose(front: Front, limits: Sequence[Limit], way: str, weights: Mapping[str
     return Chosen(front.kind, within.plans[best], rows[best], bounds + how)
 
 
-def _keeps_to(plan: Plan, limits: Sequence[Limit]) -> bool:
+def _keeps_to(plan: EvaluatedPlan, limits: Sequence[Limit]) -> bool:
     return all(plan.knows(limit.name) and limit.excess(plan) <= 0 for limit in limits)
 
 
@@ -154,7 +154,7 @@ def _nearest_words(front: Front, limits: Sequence[Limit]) -> str:
     )
 
 
-def shown_value(plan: Plan, name: str) -> str:
+def shown_value(plan: EvaluatedPlan, name: str) -> str:
     """A value with its unit and as a share of the dense network's."""
     value = plan.values[name]
     if name == DIVERGENCE:

@@ -12,8 +12,8 @@ import numpy as np
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.errors import RunError
 from rlprune.evaluation.pareto import FLAT, Knee, contributions, hypervolume, knee, repeated_columns, undominated
+from rlprune.experiments.fronting.evaluated_plans import EvaluatedPlan
 from rlprune.experiments.fronting.objectives import losses_of, reference_of
-from rlprune.experiments.fronting.plans import Plan
 
 MOST_BEST = {2: 3_000, 3: 600, 4: 300, 5: 100}
 """Plans of a front whose volume is computed, by objectives: it takes seconds for so many, and much longer for more."""
@@ -33,11 +33,11 @@ class Front:
 
     kind: str
     objectives: tuple[str, ...]
-    plans: list[Plan]
+    plans: list[EvaluatedPlan]
     left_out: int = 0
 
     @classmethod
-    def of(cls, kind: str, plans: Sequence[Plan], names: tuple[str, ...]) -> Front:
+    def of(cls, kind: str, plans: Sequence[EvaluatedPlan], names: tuple[str, ...]) -> Front:
         """The front of those of ``plans`` that know every one of the objectives ``names``.
 
         Raises:
@@ -91,9 +91,9 @@ class Front:
         alone = contributions(self.losses[self.best], self._reference)
         return dict(zip(self.best.tolist(), alone.tolist(), strict=True))
 
-    def volumes(self, group: Callable[[Plan], str]) -> dict[str, float | None]:
+    def volumes(self, group: Callable[[EvaluatedPlan], str]) -> dict[str, float | None]:
         """The hypervolume of each group of plans by itself."""
-        groups: dict[str, list[Plan]] = {}
+        groups: dict[str, list[EvaluatedPlan]] = {}
         for plan in self.plans:
             groups.setdefault(group(plan), []).append(plan)
         return {name: Front(self.kind, self.objectives, plans).volume for name, plans in groups.items()}

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 from typing import Any
 
 from rlprune.budgets.limits import plain
+from rlprune.experiments.fronting.evaluated_plans import EvaluatedPlan
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
-from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.runs.columns import score_text
 from rlprune.experiments.runs.tables import csv_text
 
@@ -50,7 +50,7 @@ def _line(front: Front, row: int, chosen: int | None, runs: bool) -> list[str]:
     return [plan.label, *run, *values, "-" if alone is None else f"{alone:.5f}", ", ".join(marks)]
 
 
-def _value(plan: Plan, name: str) -> str:
+def _value(plan: EvaluatedPlan, name: str) -> str:
     if name == SCORE:
         return score_text(plan.values[name])
     if name == DIVERGENCE:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 from rlprune.errors import RunError
 from rlprune.experiments.fronting.choosing import Chosen, shown_value
+from rlprune.experiments.fronting.evaluated_plans import MEASURED, SEARCHED
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.front_tables import as_csv, front_table, volume_table, volume_title
 from rlprune.experiments.fronting.objectives import OBJECTIVES, REFERENCE_NOTE, SCORE
 from rlprune.experiments.fronting.pictures import draw_front, draw_objectives
-from rlprune.experiments.fronting.plans import MEASURED, SEARCHED
 from rlprune.experiments.presenting.document import Bullets, Document, Picture, Section, Table, Words, to_markdown
 from rlprune.experiments.presenting.styles import save_figure
 from rlprune.experiments.runs.tables import print_table, wrapped

@@ -9,6 +9,15 @@ from pathlib import Path
 
 from rlprune.errors import ConfigError, RunError, unknown_name
 from rlprune.experiments.fronting.choosing import KNEE, Chosen, Limit, choose, parse_limits
+from rlprune.experiments.fronting.evaluated_plans import (
+    FINAL,
+    MEASURED,
+    SEARCHED,
+    EvaluatedPlan,
+    comparable,
+    measured_plans,
+    searched_plans,
+)
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.fronts import Fronts
 from rlprune.experiments.fronting.objectives import (
@@ -18,15 +27,6 @@ from rlprune.experiments.fronting.objectives import (
     TIMED,
     default_objectives,
     parse_objectives,
-)
-from rlprune.experiments.fronting.plans import (
-    FINAL,
-    MEASURED,
-    SEARCHED,
-    Plan,
-    comparable,
-    measured_plans,
-    searched_plans,
 )
 from rlprune.experiments.runs.conditions import DEVICE, SCENE, differences
 from rlprune.experiments.runs.finished import FinishedRun, read_runs, told_as_malformed
@@ -152,14 +152,14 @@ def _kept(front: Front, run: FinishedRun) -> Chosen:
     raise RunError(f"The front of {run.path} lacks its kept plan, of {winner}. Train again.")
 
 
-def _usual(runs: Sequence[FinishedRun], measured: Sequence[Plan]) -> tuple[str, ...]:
+def _usual(runs: Sequence[FinishedRun], measured: Sequence[EvaluatedPlan]) -> tuple[str, ...]:
     """The objectives where none is named."""
     limits = {cost for run in runs for cost in run.result.limits}
     limited = [name for name, objective in OBJECTIVES.items() if objective.column in limits]
     return default_objectives([name for name in OBJECTIVES if measured[0].knows(name)], limited)
 
 
-def _of_search(searched: Sequence[Plan], names: tuple[str, ...], named: bool) -> Front:
+def _of_search(searched: Sequence[EvaluatedPlan], names: tuple[str, ...], named: bool) -> Front:
     """The front of the searches; of usual objectives, which nobody ``named``, those count that searches know."""
     known = tuple(name for name in names if any(plan.knows(name) for plan in searched))
     return Front.of(SEARCHED, searched, names if named or len(known) < FEWEST else known)

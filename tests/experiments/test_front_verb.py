@@ -14,9 +14,9 @@ import pytest
 
 from rlprune.errors import BudgetError, ConfigError
 from rlprune.experiments.fronting.choosing import choose, parse_limits
+from rlprune.experiments.fronting.evaluated_plans import EvaluatedPlan
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.pictures import draw_front
-from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.runs.episodes import read_csv
 from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.settings.verb_configs import TrainConfig
@@ -189,9 +189,11 @@ def nowhere() -> FinishedRun:
     return FinishedRun("run", TrainConfig(), cast(Any, None), {})
 
 
-def made(accuracy: float, latency: float, **more: float) -> Plan:
+def made(accuracy: float, latency: float, **more: float) -> EvaluatedPlan:
     dense = {"accuracy": 0.8, "latency": 4.0, "energy": 2.0}
-    return Plan(nowhere(), "ddpg", (1,), {"accuracy": accuracy, "latency": latency, **more}, dense, "finalist", True)
+    return EvaluatedPlan(
+        nowhere(), "ddpg", (1,), {"accuracy": accuracy, "latency": latency, **more}, dense, "finalist", True
+    )
 
 
 @pytest.fixture
@@ -266,7 +268,7 @@ def test_plans_that_do_not_know_what_is_limited_are_out(front: Front) -> None:
 
 def test_a_score_that_is_negative_or_zero_is_compared_too() -> None:
     plans = [
-        Plan(
+        EvaluatedPlan(
             nowhere(),
             "ddpg",
             (1,),

@@ -14,7 +14,7 @@ from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.errors import RunError
-from rlprune.experiments.fronting.plans import measured_plans, searched_plans
+from rlprune.experiments.fronting.evaluated_plans import measured_plans, searched_plans
 from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 from rlprune.networks.network import Network

@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
+from rlprune.experiments.fronting.evaluated_plans import measured_plans
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.front_tables import volume_table, volume_title
-from rlprune.experiments.fronting.plans import measured_plans
 from rlprune.experiments.pipeline.device_facts import batch_note
 from rlprune.experiments.pipeline.profiling import paying_words
 from rlprune.experiments.runs.columns import columns

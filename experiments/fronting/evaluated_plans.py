@@ -24,7 +24,7 @@ Values = Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)
-class Plan:
+class EvaluatedPlan:
     """A plan that was evaluated.
 
     Attributes:
@@ -83,7 +83,7 @@ class Plan:
         return replace(plan, notes={**plan.notes, **notes})
 
 
-def measured_plans(run: FinishedRun) -> list[Plan]:
+def measured_plans(run: FinishedRun) -> list[EvaluatedPlan]:
     """The plans that were scored on all validation samples: rows, points of a range, finalists; each once a method.
 
     Finalists were not timed: their costs are those that the search was promised.
@@ -92,25 +92,25 @@ def measured_plans(run: FinishedRun) -> list[Plan]:
     rows = [(row, row.name, FINAL) for row in run.result.rows if row.role != DENSE]
     points = [(point, point.method, f"at {point.budget}") for point in run.points]
     scored = (
-        Plan(run, method, row.widths, _row_values(row), dense, where, row.latency_measured_ms is not None)
+        EvaluatedPlan(run, method, row.widths, _row_values(row), dense, where, row.latency_measured_ms is not None)
         for row, method, where in (*rows, *points)
     )
     return _once([*scored, *_finalists(run, dense[SCORE])])
 
 
-def searched_plans(run: FinishedRun) -> list[Plan]:
+def searched_plans(run: FinishedRun) -> list[EvaluatedPlan]:
     """Every plan that was evaluated in the search, on its samples and with promised costs; each once a method."""
     return _once([*_unsearched(run), *_episodes(run)])
 
 
-def comparable(plans: Collection[Plan], names: Collection[str]) -> list[Plan]:
+def comparable(plans: Collection[EvaluatedPlan], names: Collection[str]) -> list[EvaluatedPlan]:
     """Of plans that are compared in what is timed, those that were; where none was, promises are held to promises."""
     timed = [plan for plan in plans if plan.timed]
     return timed if timed and any(name in TIMED for name in names) else list(plans)
 
 
-def _once(plans: Iterable[Plan]) -> list[Plan]:
-    found: dict[tuple[str, tuple[int, ...]], Plan] = {}
+def _once(plans: Iterable[EvaluatedPlan]) -> list[EvaluatedPlan]:
+    found: dict[tuple[str, tuple[int, ...]], EvaluatedPlan] = {}
     for plan in plans:
         found.setdefault((plan.method, plan.choices), plan)
     return list(found.values())
@@ -125,7 +125,7 @@ def _comparable(dense: Values) -> dict[str, float]:
     return {name: value for name, value in dense.items() if value > 0 or not OBJECTIVES[name].is_cost}
 
 
-def _finalists(run: FinishedRun, dense_score: float) -> Iterator[Plan]:
+def _finalists(run: FinishedRun, dense_score: float) -> Iterator[EvaluatedPlan]:
     dense = _promised(run, DENSE) | {SCORE: dense_score}
     costs = {name: objective.column for name, objective in OBJECTIVES.items() if objective.is_cost and name in dense}
     for method, listed in run.result.finalists.items():
@@ -136,7 +136,7 @@ def _finalists(run: FinishedRun, dense_score: float) -> Iterator[Plan]:
             if (place := table.place_of(item.widths)) is not None:
                 values = {name: float(column[place]) for name, column in known.items()}
                 values |= {SCORE: item.score_validation, DIVERGENCE: item.divergence}
-                yield Plan(run, method, item.widths, values, dense, "finalist")
+                yield EvaluatedPlan(run, method, item.widths, values, dense, "finalist")
 
 
 def _promised(run: FinishedRun, name: str) -> dict[str, float]:
@@ -147,13 +147,13 @@ def _promised(run: FinishedRun, name: str) -> dict[str, float]:
     return _comparable(found) if name == DENSE else found
 
 
-def _unsearched(run: FinishedRun) -> Iterator[Plan]:
+def _unsearched(run: FinishedRun) -> Iterator[EvaluatedPlan]:
     for row in run.result.rows:
         if row.role in UNSEARCHED:
-            yield Plan(run, row.name, row.widths, _promised(run, row.name), _promised(run, DENSE), "searched")
+            yield EvaluatedPlan(run, row.name, row.widths, _promised(run, row.name), _promised(run, DENSE), "searched")
 
 
-def _episodes(run: FinishedRun) -> Iterator[Plan]:
+def _episodes(run: FinishedRun) -> Iterator[EvaluatedPlan]:
     dense = _promised(run, DENSE)
     for method, table in run.tables.items():
         known = {name: table[one.column] for name, one in OBJECTIVES.items() if one.column in table.columns}
@@ -161,7 +161,7 @@ def _episodes(run: FinishedRun) -> Iterator[Plan]:
         for place in np.flatnonzero(defined).tolist():
             values = {name: float(column[place]) for name, column in known.items()}
             choices = tuple(table.widths[place].tolist())
-            yield Plan(run, method, choices, values, dense, f"episode {int(table['number'][place])}")
+            yield EvaluatedPlan(run, method, choices, values, dense, f"episode {int(table['number'][place])}")
 
 
 def _kept_file(run: FinishedRun, choices: tuple[int, ...]) -> Path | None:
