@@ -112,7 +112,7 @@ _TABLE = (
     Verb(
         "compare",
         results.CompareConfig,
-        "comparing:compare_runs",
+        "comparing.comparison:compare_runs",
         "put finished runs side by side",
         "rlprune compare runs/seed0 runs/seed1 runs/seed2 --out comparison",
     ),

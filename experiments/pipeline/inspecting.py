@@ -19,9 +19,9 @@ from rlprune.experiments.pipeline.inspecting_blocks import (
     calibration_samples,
     describe_blocks,
 )
+from rlprune.experiments.pipeline.loading import make_network
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.reasons import alike, grouped, listed
-from rlprune.experiments.pipeline.setup import make_network
 from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.commands import WIDTHS, command
 from rlprune.experiments.settings.options import changed_words, words_of

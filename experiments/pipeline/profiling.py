@@ -19,14 +19,14 @@ from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.grid import LayerProfile, build_layer_profile
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiling.measuring import Effort
-from rlprune.devices.profiling.mixed_profiler import add_mixes, is_unfinished
+from rlprune.devices.profiling.mixed_profiler import add_mixes, decides_mixes, is_unfinished
 from rlprune.devices.profiling.profiler import build_profile, extend_profile
 from rlprune.errors import ProfileError
-from rlprune.experiments.pipeline.device_facts import energy_note
+from rlprune.experiments.pipeline.device_profile import describe, told_meter
 from rlprune.experiments.pipeline.inspecting import compact
-from rlprune.experiments.pipeline.measuring_device import describe, told_meter
+from rlprune.experiments.pipeline.loading import Material, load_material
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.setup import Material, load_material
+from rlprune.experiments.pipeline.provenance import energy_note
 from rlprune.experiments.reports.profile_pictures import draw_profile, profile_plans
 from rlprune.experiments.runs.tables import print_facts
 from rlprune.experiments.settings.commands import DATA, DECISIONS, WIDTHS, command
@@ -175,7 +175,7 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
         known = DeviceProfile.load(config.out) if Path(config.out).exists() else None
         if known is not None:
             known.check(network)
-        effort, mixed = effort_of(config), bool({"depth", "bits"} & set(material.space.kinds))
+        effort, mixed = effort_of(config), decides_mixes(material.space)
         if mixed and known is not None and is_unfinished(known, device.runtime, effort, config.out):
             profile = known
         else:

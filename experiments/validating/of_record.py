@@ -16,8 +16,8 @@ from rlprune.delivery.delivered import Delivered
 from rlprune.delivery.onnx.verifying import TOLERANCE, verify_onnx
 from rlprune.devices import DeviceProfile
 from rlprune.errors import RunError
-from rlprune.experiments.pipeline.scoring import digest, weights
-from rlprune.experiments.pipeline.setup import labelled
+from rlprune.experiments.pipeline.candidate import digest, weights
+from rlprune.experiments.pipeline.results import labelled
 from rlprune.experiments.runs.result import TotalCost
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PROFILE, TENSORS
 from rlprune.experiments.runs.sessions import FILE, read_sessions

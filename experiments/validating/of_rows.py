@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from rlprune.budgets.completion import FITS
 from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.problem import PruningProblem
-from rlprune.experiments.pipeline.scoring import score_on_test
+from rlprune.experiments.pipeline.candidate import score_on_test
 from rlprune.experiments.runs.ranking import standings
 from rlprune.experiments.runs.row import UNSEARCHED, Row
 from rlprune.experiments.runs.run_folder import PLAN
@@ -83,7 +83,7 @@ def _check_row(claims: Claims, rebuilt: Rebuilt, item: Listed, tolerances: Toler
     made = rebuilt.candidate(item.widths, item.values.role)
     if item.values.role == DENSE:
         claims.equal("channels", item.subject, item.widths, made.levels.tolist())
-    row = made.row(item.problem, rebuilt.facts)
+    row = made.row(item.problem.space, rebuilt.facts)
     for name in COUNTED:
         claims.near(name, item.subject, getattr(item.values, name), getattr(row, name), EXACT)
     score = tolerances.score(made.quality.samples)
@@ -165,7 +165,7 @@ def check_noise(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> Non
 
 def check_test(claims: Claims, rebuilt: Rebuilt, networks: list[Listed], tolerances: Tolerances) -> None:
     """The scores on the test samples: what was reported is checked, nothing is chosen by them."""
-    score_on_test(rebuilt.candidates(), rebuilt.evaluator)
+    rebuilt.complete(score_on_test(rebuilt.candidates(), rebuilt.evaluator))
     tolerance = tolerances.score(len(rebuilt.evaluator.task.test))
     for item in networks:
         if rebuilt.impossible(item.values.widths) is None:

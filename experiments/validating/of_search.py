@@ -12,7 +12,7 @@ from rlprune.agents.replay import replayed_plan
 from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.problem import Outcome
 from rlprune.evaluation.quality import Quality
-from rlprune.experiments.pipeline.fronts import volumes_of
+from rlprune.evaluation.range_plane import hypervolumes
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.ranking import best_first
@@ -185,7 +185,7 @@ def check_front(claims: Claims, rebuilt: Rebuilt, tables: Mapping[str, EpisodeTa
     metric = rebuilt.levels[0].planner.budgets[0].metric
     with claims.reading("hypervolume", "all methods", front.hypervolume):
         outcomes = {name: _outcomes(rebuilt, table) for name, table in tables.items()}
-        found = volumes_of(rebuilt.levels, metric, outcomes)
+        found = hypervolumes(rebuilt.levels, metric, outcomes)
         for name, volume in front.hypervolume.items():
             if name in found:
                 claims.near("hypervolume", name, volume, found[name], tolerances.reward)

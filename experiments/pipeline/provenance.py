@@ -1,4 +1,4 @@
-"""What the measured columns of a table rest on."""
+"""Where the measured columns of a table come from: device, runtime, and what energy and tails rest on."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rlprune.devices.runtimes.base import RuntimeIdentity
 
 
 @dataclass(frozen=True)
-class DeviceFacts:
+class Provenance:
     """Device, runtime, energy and errors.
 
     Attributes:
@@ -51,7 +51,7 @@ class DeviceFacts:
         return self.energy.above_idle(energy_mj, latency_ms)
 
 
-def facts_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str]) -> DeviceFacts:
+def provenance_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str]) -> Provenance:
     """What a profile states about itself, its warnings among the notes."""
     facts: dict[str, Any] = {"device": profile.device, **_named(profile.runtime), "energy": profile.energy.source}
     facts["profile error"] = f"{profile.held_out} on {profile.held_out.plans} unseen plans"
@@ -60,7 +60,7 @@ def facts_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str
     if profile.energy.measured:
         facts["profile energy error"] = str(profile.energy.error)
     here = None if device.runtime is None else device.runtime.device_name()
-    return DeviceFacts(
+    return Provenance(
         energy=profile.energy,
         tail=tail if tail.holds else None,
         source=profile.energy.source,
@@ -70,12 +70,12 @@ def facts_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str
     )
 
 
-def facts_here(device: Device, meter: PowerMeter, notes: Sequence[str]) -> DeviceFacts:
+def provenance_here(device: Device, meter: PowerMeter, notes: Sequence[str]) -> Provenance:
     """The same where there is no profile: energy is stated, or was metered plan by plan."""
     runtime = device.runtime
     assert runtime is not None  # a device without a profile always has one
     energy = EnergyModel.stated(meter.watts, meter.source) if isinstance(meter, PowerModel) else None
-    return DeviceFacts(
+    return Provenance(
         energy=energy,
         tail=None,
         source=meter.source,
@@ -85,9 +85,9 @@ def facts_here(device: Device, meter: PowerMeter, notes: Sequence[str]) -> Devic
     )
 
 
-def facts_of_nothing(note: str) -> DeviceFacts:
+def unmeasured(note: str) -> Provenance:
     """The same where nothing is known and nothing was measured."""
-    return DeviceFacts(energy=None, tail=None, source="not measured", batch=1, facts={}, notes=[note])
+    return Provenance(energy=None, tail=None, source="not measured", batch=1, facts={}, notes=[note])
 
 
 def batch_note(batch: int) -> list[str]:
