@@ -12,6 +12,7 @@ import numpy as np
 
 from rlprune.experiments.comparing.bootstrap import Spread, spread
 from rlprune.experiments.comparing.method_results import MethodResult, method_results
+from rlprune.experiments.runs.columns import is_share
 from rlprune.experiments.runs.conditions import Conditions, differences, key_of
 from rlprune.experiments.runs.finished import FinishedRun, told_as_malformed
 from rlprune.experiments.runs.ranking import Standing, best_first
@@ -109,7 +110,7 @@ class ComparableRuns:
     def in_percent(self) -> bool:
         """Whether scores read as percentages."""
         values = [value for line in self.lines for value in line.values("score_validation").values()]
-        return all(0 <= value <= 1 for value in values)
+        return all(is_share(value, str(self.conditions["metric"])) for value in values)
 
     def label(self, method: str, settings: Mapping[str, Any]) -> str:
         """What a method with these settings is called here."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -29,11 +29,15 @@ from rlprune.experiments.presenting.document import (
     to_markdown,
 )
 from rlprune.experiments.presenting.styles import save_figure
+from rlprune.experiments.runs.columns import P99_NOTE
 from rlprune.experiments.runs.conditions import Conditions, shared, shown, telling
 from rlprune.experiments.runs.finished import read_runs, told_as_malformed
 from rlprune.experiments.runs.tables import print_table, wrapped
 from rlprune.experiments.runs.verdict import listed, reason
+from rlprune.experiments.settings import commands
 from rlprune.experiments.settings.result_configs import CompareConfig
+from rlprune.experiments.tensorboard.events import FOLDER as TENSORBOARD
+from rlprune.experiments.tensorboard.joining import JoinedEntry, join_entries
 from rlprune.support.files import write_atomic, write_json
 from rlprune.support.records import as_plain
 
@@ -107,7 +111,8 @@ class Comparison:
     def all_notes(self) -> list[str]:
         """The notes, and how intervals and p values came about."""
         trials = sum(trial.tells for runs in self.sections for trial in trials_of(runs))
-        return [*self.notes, SEEDLESS_NOTE, method_note(trials)]
+        p99 = any(line.values("latency_p99_measured_ms") for runs in self.sections for line in runs.lines)
+        return [*self.notes, SEEDLESS_NOTE, method_note(trials), *([P99_NOTE] if p99 else [])]
 
     def as_dict(self) -> dict[str, object]:
         """Plain values."""
@@ -129,6 +134,8 @@ class Comparison:
             print(wrapped(f"- {note}"))
         if self.out is not None:
             print("\nWritten: " + ", ".join(str(Path(self.out) / name) for name in FILES))
+            if (Path(self.out) / TENSORBOARD).is_dir():
+                print(f"TensorBoard: {commands.tensorboard(Path(self.out) / TENSORBOARD)}")
 
     def _show(self, runs: ComparableRuns) -> None:
         heads, cells = measure_table(runs, brief=True)
@@ -164,13 +171,21 @@ class Comparison:
         return blocks
 
     def write(self, folder: Path) -> None:
-        """Write tables and pictures."""
+        """Write tables and pictures, and the curves of all runs for TensorBoard."""
         styles = styles_of_lines([line for runs in self.sections for line in runs.lines])
         save_figure(draw_fronts(common_fronts(self.sections), styles), folder / "front.png")
         save_figure(draw_learning_curves(self.sections, styles), folder / "learning-curves.png")
         write_json(folder / "compare.json", self.as_dict(), RunError)
         write_atomic(folder / "compare.csv", as_csv(self.sections), RunError)
         write_atomic(folder / "compare.md", to_markdown(self.document()), RunError)
+        join_entries(self._entries(), folder / TENSORBOARD)
+
+    def _entries(self) -> Iterator[JoinedEntry]:
+        for runs in self.sections:
+            apart = f"{runs.name}-" if len(self.sections) > 1 else ""
+            for line in runs.lines:
+                for one in line.results:
+                    yield JoinedEntry(Path(one.run), one.method, one.seed, apart + line.label)
 
 
 def best_words(runs: ComparableRuns, trials: Sequence[Trial]) -> str:

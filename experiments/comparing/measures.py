@@ -8,11 +8,12 @@ from dataclasses import dataclass
 from rlprune.budgets.limits import plain
 from rlprune.experiments.comparing.bootstrap import Spread
 from rlprune.experiments.comparing.comparable import ComparableRuns, Line
-from rlprune.experiments.runs.columns import in_kilobytes, score_text
+from rlprune.experiments.runs.columns import in_kilobytes, is_share, score_text
 from rlprune.experiments.runs.conditions import key_of
 from rlprune.experiments.runs.tables import csv_text
 
-Cell = Callable[[Spread], str]
+Cell = Callable[[Spread, str], str]
+"""From a spread and the metric of the task to a text."""
 
 
 @dataclass(frozen=True)
@@ -21,7 +22,7 @@ class Measure:
 
     Attributes:
         name: of the value, as in ``result.json``.
-        head, cell: in files; a cell is a spread as text.
+        head, cell: in files.
         brief: head and cell on a terminal of 140 columns; None where there is no room.
     """
 
@@ -31,24 +32,24 @@ class Measure:
     brief: tuple[str, Cell] | None = None
 
 
-def _score(found: Spread) -> str:
-    return score_text(found.mean) + interval_text(found)
+def _score(found: Spread, metric: str) -> str:
+    return score_text(found.mean, metric) + interval_text(found, metric)
 
 
-def interval_text(found: Spread) -> str:
+def interval_text(found: Spread, metric: str) -> str:
     """An interval in brackets, in percent where the mean is; nothing where there is none."""
     if found.low is None or found.high is None:
         return ""
-    scale, form = (100, ".2f") if 0 <= found.mean <= 1 else (1, ".4f")
+    scale, form = (100, ".2f") if is_share(found.mean, metric) else (1, ".4f")
     return f" [{scale * found.low:{form}}, {scale * found.high:{form}}]"
 
 
 def _mean(form: str, scale: float = 1.0) -> Cell:
-    return lambda found: format(found.mean / scale, form)
+    return lambda found, _: format(found.mean / scale, form)
 
 
 def _digits(digits: int, scale: float = 1.0) -> Cell:
-    return lambda found: plain(found.mean / scale, digits)
+    return lambda found, _: plain(found.mean / scale, digits)
 
 
 MEASURES = (
@@ -57,7 +58,7 @@ MEASURES = (
         "score_validation",
         "{metric}, validation",
         _score,
-        ("{metric}\nvalidation", lambda found: score_text(found.mean)),
+        ("{metric}\nvalidation", lambda found, metric: score_text(found.mean, metric)),
     ),
     Measure("divergence", "divergence", _mean(".4f"), ("diver-\ngence", _mean(".4f"))),
     Measure("reward", "reward", _mean(".3f")),
@@ -69,7 +70,7 @@ MEASURES = (
     Measure("energy_mj", "energy, mJ", _digits(3), ("energy\nmJ", _digits(3))),
     Measure("macs", "MACs, M", _digits(4, 1e6), ("MACs\nM", _digits(3, 1e6))),
     Measure("params", "params, k", _mean(".1f", 1e3), ("params\nk", _mean(".1f", 1e3))),
-    Measure("size_bytes", "size, kB", lambda found: in_kilobytes(found.mean)),
+    Measure("size_bytes", "size, kB", lambda found, _: in_kilobytes(found.mean)),
     Measure("peak_bytes", "memory peak, kB", _mean(".0f", 1e3)),
     Measure("evaluations_to_best", "evaluations to the best plan", _mean(".0f"), ("plans\nto best", _mean(".0f"))),
     Measure("evaluations", "evaluations", _mean(".0f"), ("plans\ntried", _mean(".0f"))),
@@ -83,13 +84,15 @@ def measure_table(runs: ComparableRuns, brief: bool = False) -> tuple[list[str],
     shown = [(one.name, one.head, one.cell) for one in known]
     if brief:
         shown = [(one.name, *one.brief) for one in known if one.brief]
-    heads = [head.format(metric=runs.conditions["metric"]) for _, head, _ in shown]
-    return ["method", "seeds", *heads], [_cells(line, [(name, cell) for name, _, cell in shown]) for line in runs.lines]
+    metric = str(runs.conditions["metric"])
+    heads = [head.format(metric=metric) for _, head, _ in shown]
+    columns = [(name, cell) for name, _, cell in shown]
+    return ["method", "seeds", *heads], [_cells(line, columns, metric) for line in runs.lines]
 
 
-def _cells(line: Line, columns: Sequence[tuple[str, Cell]]) -> list[str]:
+def _cells(line: Line, columns: Sequence[tuple[str, Cell]], metric: str) -> list[str]:
     spreads = [(line.spread(name), cell) for name, cell in columns]
-    values = ["-" if found is None else cell(found) for found, cell in spreads]
+    values = ["-" if found is None else cell(found, metric) for found, cell in spreads]
     return [line.label, "-" if line.seedless else str(len(line.results)), *values]
 
 

@@ -14,6 +14,7 @@ from rlprune.envs.plan_figure import new_figure
 from rlprune.experiments.comparing.common_front import CommonFront, PricedPlan
 from rlprune.experiments.comparing.comparable import ComparableRuns, Line
 from rlprune.experiments.presenting.styles import FIXED, Style, cost_axis, in_percent, legend_below, styles_of
+from rlprune.experiments.runs.columns import is_share
 from rlprune.experiments.runs.row import DENSE, POLICY_ALONE
 
 if TYPE_CHECKING:
@@ -57,7 +58,7 @@ def _draw_front(axes: Axes, front: CommonFront, cost: str, styles: Styles) -> No
     axes.step(*steps, where="post", color="#9a9a9a", lw=1.2, zorder=1, label="best for that cost or less")
     for value, plan in known:
         _draw_plan(axes, value / unit, plan, styles.get(plan.method, FIXED[POLICY_ALONE]), (value, plan) in best)
-    if all(0 <= plan.score_validation <= 1 for _, plan in known):
+    if all(is_share(plan.score_validation, front.metric) for _, plan in known):
         in_percent(axes)
     more = {
         "latency_ms": ", measured\n(promised where it was not)",

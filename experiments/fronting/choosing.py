@@ -160,6 +160,6 @@ def shown_value(plan: EvaluatedPlan, name: str) -> str:
     if name == DIVERGENCE:
         return f"{name} {value:.4f}"
     if name == SCORE:
-        return f"{name} {score_text(value)} ({1 - plan.loss(name):.1%} of the dense network's)"
+        return f"{name} {score_text(value, plan.run.result.metric)} ({1 - plan.loss(name):.1%} of the dense network's)"
     shown = f"{in_kilobytes(value)} kB" if name == "size" else format_cost(name, value)
     return f"{name} {shown} ({plan.loss(name):.1%} of the dense network's)"

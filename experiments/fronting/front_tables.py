@@ -52,7 +52,7 @@ def _line(front: Front, row: int, chosen: int | None, runs: bool) -> list[str]:
 
 def _value(plan: EvaluatedPlan, name: str) -> str:
     if name == SCORE:
-        return score_text(plan.values[name])
+        return score_text(plan.values[name], plan.run.result.metric)
     if name == DIVERGENCE:
         return f"{plan.values[name]:.4f}"
     return f"{plain(plan.values[name] / OBJECTIVES[name].scale, 3)} ({plan.loss(name):.0%})"

@@ -8,12 +8,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from rlprune.arrays import FloatArray
+from rlprune.budgets.limits import plain as digits
 from rlprune.envs.plan_figure import new_figure, plain
 from rlprune.evaluation.pareto import scaled
 from rlprune.experiments.fronting.evaluated_plans import SEARCHED, EvaluatedPlan
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
 from rlprune.experiments.presenting.styles import BLACK, BLUE, ORANGE, VERMILION, in_percent, legend_below
+from rlprune.experiments.runs.columns import is_share
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -67,7 +69,7 @@ def _label(axes: Axes, front: Front, names: tuple[str, str], metric: str, chosen
         dense = front.plans[0].dense[SCORE]
         axes.axhline(dense, color=BLACK, ls=":", lw=1.2, label="dense")
         _focus(axes, front, dense, chosen)
-        if 0 <= dense <= 1:
+        if is_share(dense, metric):
             in_percent(axes)
 
 
@@ -99,8 +101,8 @@ def _axis_label(front: Front, name: str, metric: str) -> str:
     objective = OBJECTIVES[name]
     if not objective.is_cost:
         return plain(objective.title(metric))
-    dense = np.mean([plan.dense[name] for plan in front.plans]) / objective.scale
-    return f"{objective.label}, % of the dense network's ({dense:.3g} {objective.unit})"
+    dense = float(np.mean([plan.dense[name] for plan in front.plans])) / objective.scale
+    return f"{objective.label}, % of the dense network's ({digits(dense, 3)} {objective.unit})"
 
 
 def draw_objectives(fronts: Sequence[Front], metric: str, chosen: Sequence[int | None]) -> Figure:
@@ -146,7 +148,8 @@ def _scale(axes: Axes, place: int, plans: Sequence[EvaluatedPlan], name: str) ->
     ordered = sorted(plans, key=lambda plan: plan.loss(name))
     for plan, height in ((ordered[0], 1.0), (ordered[-1], 0.0)):
         value = plan.values[name] / OBJECTIVES[name].scale
-        text = f"{100 * value:.1f}%" if name == SCORE and 0 <= value <= 1 else f"{value:.3g}"
+        share = name == SCORE and is_share(value, plan.run.result.metric)
+        text = f"{100 * value:.1f}%" if share else digits(value, 3)
         box = {"facecolor": "white", "edgecolor": "none", "pad": 0.8}
         at = (0, 8 if height else -14)
         axes.annotate(text, (place, height), at, textcoords="offset points", ha="center", fontsize=8, bbox=box)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Collection
 
-from rlprune.budgets.limits import Budget, cost_name, format_cost
+from rlprune.budgets.limits import Budget, cost_name, format_cost, plain
 from rlprune.costs.registry import METRICS
 from rlprune.experiments.presenting.document import Block, Bullets, Figure, Figures, Folded, Section, Table, Words
-from rlprune.experiments.runs.columns import columns, score_text
+from rlprune.experiments.runs.columns import P99_NOTE, columns, is_share, score_text
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.row import UNIFORM, UNSEARCHED, Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, TENSORS
@@ -23,10 +23,6 @@ WORDS = {
 }
 """What metrics are called in sentences, where not by their label."""
 DELIVERED = {ONNX: "the network", TENSORS: "its weights", COMPACT: "its weights as stored"}
-P99_NOTE = (
-    "p99, as measured, rests on the slowest hundredth of a network's own timings, which of 300 timings are three: it "
-    "differs from one measurement to the next. What a profile promises of it rests on all plans that were measured."
-)
 
 
 def winner_of(result: Result) -> Row:
@@ -115,7 +111,7 @@ def _less(label: str, before: float, after: float, unit: str, kind: str) -> Figu
 
 def short(value: float) -> str:
     """Three digits, or all before the point."""
-    return f"{value:.0f}" if abs(value) >= 100 else f"{value:.3g}"
+    return plain(value, 3)
 
 
 def _found_by(result: Result, files: Collection[str]) -> str:
@@ -230,21 +226,21 @@ def _lead(result: Result, best: Row, other: Row) -> str:
     behind, metric = other.standing.behind, result.metric
     if behind is None or result.noise is None:
         return ""
-    lead = best.score_validation - other.score_validation
+    lead, share = best.score_validation - other.score_validation, is_share(best.score_validation, metric)
     if lead == 0:
         return f"{best.name} and {other.name} have the same validation {metric}; divergence decided."
-    bounds = " to ".join(difference_text(value, best.score_validation) for value in behind)
+    bounds = " to ".join(difference_text(value, share) for value in behind)
     meaning = "which may be chance: divergence decided" if behind[0] <= 0 else "more than chance explains"
     return (
-        f"The best validation {metric}, of {best.name}, is {difference_text(lead, best.score_validation)} ahead of "
+        f"The best validation {metric}, of {best.name}, is {difference_text(lead, share)} ahead of "
         f"that of {other.name}, {meaning}. ({result.noise.level:.0%} of {result.noise.draws} sets of validation "
         f"samples drawn again, the same for both: {bounds}.)"
     )
 
 
-def difference_text(value: float, score: float) -> str:
-    """A difference of scores for people: in points where the score is a percentage."""
-    return f"{100 * value:+.2f} points" if 0 <= score <= 1 else f"{value:+.4f}"
+def difference_text(value: float, share: bool) -> str:
+    """A difference of scores for people: in points where they are percentages."""
+    return f"{100 * value:+.2f} points" if share else f"{value:+.4f}"
 
 
 def _promises(result: Result) -> list[str]:

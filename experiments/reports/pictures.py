@@ -27,6 +27,7 @@ from rlprune.experiments.presenting.styles import (
 )
 from rlprune.experiments.reports.class_details import CONFUSION, confusions
 from rlprune.experiments.reports.outcome import short
+from rlprune.experiments.runs.columns import is_share
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.row import AGENT, UNSEARCHED
@@ -215,7 +216,7 @@ class _Drawing:
         return styles_of([self.result.agent, *self.result.searches])[name]
 
     def _score_axis(self, axes: Axes) -> None:
-        if self.result.metric == "accuracy":
+        if is_share(self.result.marks["dense"].score, self.result.metric):
             in_percent(axes)
         axes.locator_params(nbins=4 if self.small else 5)
 

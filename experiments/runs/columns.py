@@ -9,6 +9,11 @@ from typing import Any
 
 from rlprune.experiments.runs.row import LEARNED, Row
 
+P99_NOTE = (
+    "p99, as measured, rests on the slowest hundredth of a network's own timings, which of 300 timings are three: it "
+    "differs from one measurement to the next. What a profile promises of it rests on all plans that were measured."
+)
+
 
 @dataclass(frozen=True)
 class Column:
@@ -80,11 +85,16 @@ NO_SHARES = {"r2", "mae", "rmse", "log_loss"}
 """Metrics that are no shares, though they may lie between 0 and 1."""
 
 
-def score_text(value: float | None, metric: str = "") -> str:
-    """A score for people: as a percentage where it is a share, which the score of any other metric in [0, 1] may be."""
+def is_share(score: float, metric: str) -> bool:
+    """Whether a score reads as a percentage: one in [0, 1], but of metrics that are no shares."""
+    return 0 <= score <= 1 and metric not in NO_SHARES
+
+
+def score_text(value: float | None, metric: str) -> str:
+    """A score for people: as a percentage where it is a share."""
     if value is None:
         return "-"
-    return f"{100 * value:.2f}%" if 0 <= value <= 1 and metric not in NO_SHARES else f"{value:.4f}"
+    return f"{100 * value:.2f}%" if is_share(value, metric) else f"{value:.4f}"
 
 
 def _number(value: float | None, form: str) -> str:

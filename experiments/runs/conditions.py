@@ -48,7 +48,7 @@ def conditions_of(config: TrainConfig, result: Result, dense: Row) -> Conditions
     return {
         "network": result.network,
         "network fingerprint": result.fingerprint,
-        "dense network": _scores(dense),
+        "dense network": _scores(dense, result.metric),
         "task": result.task,
         **{f"{split} samples": digests.get(split) for split in SPLITS},
         "metric": result.metric,
@@ -68,9 +68,9 @@ def budgets_of(result: Result) -> list[str]:
     return result.budgets if front is None else [front.range, *result.budgets[1:]]
 
 
-def _scores(dense: Row) -> str:
+def _scores(dense: Row, metric: str) -> str:
     """The network's weights tell themselves apart by what it scores."""
-    return f"validation {score_text(dense.score_validation)}, test {score_text(dense.score_test)}"
+    return f"validation {score_text(dense.score_validation, metric)}, test {score_text(dense.score_test, metric)}"
 
 
 def _settings(config: TrainConfig) -> Conditions:
