@@ -106,7 +106,9 @@ def test_methods_of_different_runs_stand_in_one_table(call: Call, searched: Path
     assert 1 <= found["evaluations_to_best"]["mean"] <= found["evaluations"]["mean"] <= 12
     assert set(section["costs"]) == {"run", "searched"}
     written = {path.name for path in (here / "compared").iterdir()}
-    assert written == {"compare.csv", "compare.json", "compare.md", "front.png", "learning-curves.png"}
+    assert written == {"compare.csv", "compare.json", "compare.md", "front.png", "learning-curves.png", "tensorboard"}
+    entries = {path.name for path in (here / "compared" / "tensorboard").iterdir()}
+    assert entries == {f"{name}-seed0" for name in ("ddpg", "evolutionary", "random", "uniform", "filled")}
     assert "| evolutionary | 1 |" in (here / "compared" / "compare.md").read_text()
 
 
