@@ -15,10 +15,10 @@ from rlprune.experiments.comparing.reading import read_run
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.plans import Source, measured_plans
 from rlprune.experiments.fronting.tables import volume_table, volume_title
-from rlprune.experiments.pipeline.profiling import paying_words
 from rlprune.experiments.pipeline.provenance import batch_note
 from rlprune.experiments.runs.columns import columns
 from rlprune.experiments.runs.row import Row
+from rlprune.experiments.surveys.profiling import paying_words
 from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 
