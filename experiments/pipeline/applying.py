@@ -20,7 +20,7 @@ from rlprune.experiments.pipeline.delivering import NetworkFiles, network_files
 from rlprune.experiments.pipeline.loading import load_material
 from rlprune.experiments.pipeline.preparing import make_evaluator
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.provenance import Provenance, provenance_here
+from rlprune.experiments.pipeline.provenance import Provenance, provenance_of
 from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.details_table import print_details
 from rlprune.experiments.runs.free_folder import check_free
@@ -92,17 +92,16 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         if ONNX in files.missing and delivered.ranges:
             raise NetworkError(f"Layers in int8 are computed by ONNX Runtime alone, but {files.missing[ONNX]}")
         progress.note("Measuring beside the dense network")
-        meter = meter_of(device, config.watts)[0]
         timings = measure_plans(
             network,
             device.runtime,
             [files.contents[ONNX] if delivered.ranges else delivered.module],
             samples=config.samples,
             seed=config.seed,
-            meter=meter,
+            meter=meter_of(device, config.watts)[0],
             progress=True,
         )
-        provenance = provenance_here(device, meter, [])
+        provenance = provenance_of(device, None, config.watts, [])
         networks = [
             _candidate("dense", "dense", space.full, Delivered(network.model), evaluator, timings.dense),
             _candidate("pruned", "plan", levels, delivered, evaluator, timings.plans[0]),

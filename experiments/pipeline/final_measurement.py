@@ -13,7 +13,7 @@ from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.pipeline.candidate import Candidate, Measured
 from rlprune.experiments.pipeline.preparing import Prepared
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.provenance import Provenance, provenance_here, provenance_of_profile, unmeasured
+from rlprune.experiments.pipeline.provenance import Provenance, provenance_of
 from rlprune.experiments.runs.row import DENSE
 from rlprune.experiments.settings.problem import ProblemConfig
 
@@ -42,12 +42,10 @@ def measure(
     """
     device, profile, problem = prepared.target, prepared.profile, prepared.problem
     if device.runtime is None:
-        note = f"Nothing was measured: {device.absent}."
-        source = unmeasured(note) if profile is None else provenance_of_profile(profile, device, [note])
-        return Measurement(candidates, source)
+        nothing = [f"Nothing was measured: {device.absent}."]
+        return Measurement(candidates, provenance_of(device, profile, config.watts, nothing))
     progress.note("Measuring the exported networks side by side")
     dense_ms = None if profile is None else profile.dense_latency_ms
-    meter = meter_of(device, config.watts)[0]
     timings = measure_plans(
         problem.evaluator.tables.network,
         device.runtime,
@@ -55,7 +53,7 @@ def measure(
         samples=config.profile_samples,
         seed=config.seed,
         dense_latency_ms=dense_ms,
-        meter=meter,
+        meter=meter_of(device, config.watts)[0],
         progress=True,
         limit_s=config.profile_limit_s,
     )
@@ -64,8 +62,7 @@ def measure(
         replace(item, measured=Measured.of(timings.dense if item.role == DENSE else next(plans))) for item in candidates
     ]
     notes = _timing_notes([item for item in measured if item.role != DENSE], timings, dense_ms)
-    source = provenance_here(device, meter, notes) if profile is None else provenance_of_profile(profile, device, notes)
-    return Measurement(measured, source)
+    return Measurement(measured, provenance_of(device, profile, config.watts, notes))
 
 
 def _timed(item: Candidate, problem: PruningProblem, batch: int) -> nn.Module | bytes:

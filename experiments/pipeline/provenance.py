@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.devices import Device, DeviceProfile
+from rlprune.devices import Device, DeviceProfile, Runtime, meter_of
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.profiles.records import EnergyModel, TailModel
 from rlprune.devices.runtimes.base import RuntimeIdentity
@@ -51,8 +51,23 @@ class Provenance:
         return self.energy.above_idle(energy_mj, latency_ms)
 
 
-def provenance_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str]) -> Provenance:
-    """What a profile states about itself, its warnings among the notes."""
+def provenance_of(
+    device: Device, profile: DeviceProfile | None, watts: float | None, notes: Sequence[str]
+) -> Provenance:
+    """What a profile states about itself; without one what is known here, if anything is.
+
+    Args:
+        watts: power of the device, where no meter can be read.
+        notes: come first; a profile adds its warnings.
+    """
+    if profile is not None:
+        return _of_profile(profile, device, notes)
+    if device.runtime is not None:
+        return _here(device.runtime, meter_of(device, watts)[0], notes)
+    return Provenance(energy=None, tail=None, source="not measured", batch=1, facts={}, notes=list(notes))
+
+
+def _of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str]) -> Provenance:
     facts: dict[str, Any] = {"device": profile.device, **_named(profile.runtime), "energy": profile.energy.source}
     facts["profile error"] = f"{profile.held_out} on {profile.held_out.plans} unseen plans"
     tail = profile.tails["p99"]
@@ -70,24 +85,16 @@ def provenance_of_profile(profile: DeviceProfile, device: Device, notes: Sequenc
     )
 
 
-def provenance_here(device: Device, meter: PowerMeter, notes: Sequence[str]) -> Provenance:
-    """The same where there is no profile: energy is stated, or was metered plan by plan."""
-    runtime = device.runtime
-    assert runtime is not None  # a device without a profile always has one
-    energy = EnergyModel.stated(meter.watts, meter.source) if isinstance(meter, PowerModel) else None
+def _here(runtime: Runtime, meter: PowerMeter, notes: Sequence[str]) -> Provenance:
+    """Energy is stated, or was metered plan by plan."""
     return Provenance(
-        energy=energy,
+        energy=EnergyModel.stated(meter.watts, meter.source) if isinstance(meter, PowerModel) else None,
         tail=None,
         source=meter.source,
         batch=runtime.identity.batch,
         facts={"device": runtime.device_name(), **_named(runtime.identity)},
         notes=[*notes, f"Energy: {meter.source} ({'measured' if meter.measured else 'stated, not measured'})."],
     )
-
-
-def unmeasured(note: str) -> Provenance:
-    """The same where nothing is known and nothing was measured."""
-    return Provenance(energy=None, tail=None, source="not measured", batch=1, facts={}, notes=[note])
 
 
 def batch_note(batch: int) -> list[str]:

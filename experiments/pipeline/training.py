@@ -57,7 +57,7 @@ def train(config: TrainConfig, command: str, progress: Progress | None = None) -
     check_searchers(config)
     check_free(config.folder())
     opened = partial(RunFolder.create, config.folder(), config, command, versions())
-    return _work(config, progress, config.device, opened)
+    return _through_the_steps(config, progress, config.device, opened)
 
 
 def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
@@ -83,7 +83,7 @@ def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
     read_journal(run.path)  # what cannot be repeated is refused before anything is written
     progress.note(f"Going on with {path}")
     device = str(measured) if measured.is_file() else settings.device
-    return _work(settings, progress, device, partial(RunFolder.resume, path))
+    return _through_the_steps(settings, progress, device, partial(RunFolder.resume, path))
 
 
 def _check_named(config: TrainConfig, settings: TrainConfig, path: Path) -> None:
@@ -96,10 +96,10 @@ def _check_named(config: TrainConfig, settings: TrainConfig, path: Path) -> None
     refuse_code(path, settings, network, config.task)
 
 
-def _work(
+def _through_the_steps(
     config: TrainConfig, progress: Progress, device: str, opened: Callable[[], AbstractContextManager[RunFolder]]
 ) -> RunFolder:
-    """The pipeline: each step takes what those before it gave.
+    """The pipeline: every step takes what those before it gave.
 
     Args:
         device: the one that the settings name; of a run that goes on, its own profile where there is one.

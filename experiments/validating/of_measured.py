@@ -103,7 +103,7 @@ def _check_energy(claims: Claims, rebuilt: Rebuilt, item: Listed, dense: Row, ma
     if rebuilt.lacking is not None:
         claims.unchecked(name, item.subject, claimed, rebuilt.lacking)
     elif rebuilt.profile is None and rebuilt.facts.source != rebuilt.result.energy_source:
-        here = f"here is the {rebuilt.facts.source}" if rebuilt.facts.source else "the device is not asked here"
+        here = f"here is the {rebuilt.facts.source}" if rebuilt.target.runtime else "the device is not asked here"
         why = f"it rests on the {rebuilt.result.energy_source}; {here}"
         claims.unchecked(name, item.subject, claimed, why)
     elif stated is not None and (not metered_then or abs(claimed - stated) <= SUMS.of(claimed)):

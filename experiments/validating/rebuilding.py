@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.devices import Device, DeviceProfile, meter_of, resolve_device
+from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import DeviceError, NetworkError, ProfileError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
@@ -19,7 +19,7 @@ from rlprune.experiments.pipeline.device_profile import is_measured, needs_profi
 from rlprune.experiments.pipeline.loading import Material, load_material
 from rlprune.experiments.pipeline.preparing import Prepared, make_evaluator, make_problem, prepare
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.provenance import Provenance, provenance_here, provenance_of_profile
+from rlprune.experiments.pipeline.provenance import Provenance, provenance_of
 from rlprune.experiments.pipeline.running_methods import at_each_budget
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import PROFILE, RunFolder
@@ -143,7 +143,8 @@ def rebuild(settings: ValidateConfig, run: RunFolder, progress: Progress) -> Reb
         target = replace(target, runtime=None, absent="latency was not measured again (--no-timing)")
     prepared, lacking = _prepared(config, material, target, progress, lacking, _statistics(run.result()))
     levels = at_each_budget(config, prepared.problem) if lacking is None else [prepared.problem]
-    return Rebuilt(run, config, run.result(), material, prepared, levels, lacking, _facts(config, prepared))
+    facts = provenance_of(target, prepared.profile, config.watts, [])
+    return Rebuilt(run, config, run.result(), material, prepared, levels, lacking, facts)
 
 
 def _config(settings: ValidateConfig, run: RunFolder) -> TrainConfig:
@@ -191,12 +192,3 @@ def _prepared(
     evaluator = make_evaluator(material, config.samples, config.seed, statistics)
     countable = [budget for budget in config.budgets() if not is_measured(budget)]
     return Prepared(target, None, make_problem(material, evaluator, None, countable, "agreement", ON_NAN)), lacking
-
-
-def _facts(config: TrainConfig, prepared: Prepared) -> Provenance:
-    target, profile = prepared.target, prepared.profile
-    if profile is not None:
-        return provenance_of_profile(profile, target, [])
-    if target.runtime is not None:
-        return provenance_here(target, meter_of(target, config.watts)[0], [])
-    return Provenance(None, None, "", 1, {}, [])

@@ -16,12 +16,13 @@ from rlprune.choices.space import Space
 from rlprune.devices import Device, DeviceProfile
 from rlprune.devices.profiling.mixed_profiler import add_mixes
 from rlprune.errors import ProfileError, RunError
-from rlprune.experiments.pipeline import device_profile, profiling
+from rlprune.experiments.pipeline import device_profile
 from rlprune.experiments.pipeline.device_profile import with_mixes
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_plans, promise_of_mixes
 from rlprune.experiments.runs.result import result_of_values
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.surveys import profiling
 from rlprune.support.records import as_plain
 from tests.devices.mixed_truth import PAYS, FormulaRuntime, measured, network, truth_of
 from tests.devices.test_mixed import fitted, profile_of, rows_for_fit, space_for_fit

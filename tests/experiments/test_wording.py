@@ -13,12 +13,12 @@ from msgspec.structs import replace
 from rlprune.experiments.fronting.evaluated_plans import measured_plans
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.front_tables import volume_table, volume_title
-from rlprune.experiments.pipeline.profiling import paying_words
 from rlprune.experiments.pipeline.provenance import batch_note
 from rlprune.experiments.runs.columns import columns
 from rlprune.experiments.runs.conditions import differences
 from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.runs.row import Row
+from rlprune.experiments.surveys.profiling import paying_words
 from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 
