@@ -113,7 +113,7 @@ def hparams(run: Path) -> list[str]:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
     from tensorboard.plugins.hparams.plugin_data_pb2 import HParamsPluginData
 
-    events = EventAccumulator(str(run / "tensorboard" / "ddpg"))
+    events = EventAccumulator(str(run / "tensorboard" / "ddpg-seed0"))
     events.Reload()
     data = HParamsPluginData.FromString(events.SummaryMetadata("_hparams_/session_start_info").plugin_data.content)
     return sorted(f"{name} {value}" for name, value in data.session_start_info.hparams.items())

@@ -32,6 +32,7 @@ from rlprune.experiments.cli.parser import parse
 from rlprune.experiments.cli.verbs import VERBS
 from rlprune.experiments.comparing.comparison import compare_runs
 from rlprune.experiments.fronting.joining import join_fronts
+from rlprune.experiments.presenting.document import to_markdown
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv
 from rlprune.experiments.runs.journal import Evaluation, Journal
@@ -335,7 +336,7 @@ def test_results(run: RunFolder, effort: int) -> None:
         assert run.result().searches
         compared = compare_runs(CompareConfig(runs=[str(other), str(run.path)]))
         assert json.dumps(compared.as_dict(), allow_nan=False)
-        assert compared.as_markdown()
+        assert to_markdown(compared.document())
 
     fuzz(path, either(path), read, 300 * effort)
 
@@ -349,7 +350,7 @@ def test_fronts(run: RunFolder, effort: int) -> None:
     def read() -> None:
         found = join_fronts(FrontConfig(runs=[str(other), str(run.path)], objective=objectives))
         assert json.dumps(found.as_dict(), allow_nan=False)
-        assert found.as_markdown()
+        assert to_markdown(found.document())
 
     fuzz(path, either(path), read, 200 * effort)
 
