@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from rlprune.experiments.cli import main
+from tests import rooms
 from tests.imports import ROOT
 
 PAGES = [
@@ -68,6 +69,10 @@ def test_commands_are_ones_that_there_are(page: Path, capsys: pytest.CaptureFixt
     for block in blocks(page, "sh"):
         for module in re.findall(r"python -m ([\w.]+)", block):
             assert importlib.util.find_spec(module) is not None, module
+
+
+def test_the_picture_of_the_rooms_is_drawn_from_the_imports() -> None:
+    assert rooms.picture() in rooms.PAGE.read_text(encoding="utf-8"), "run: python -m tests.rooms"
 
 
 def run_as_printed(page: Path, place: Path) -> None:

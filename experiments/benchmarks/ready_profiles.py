@@ -34,7 +34,7 @@ Made by `python -m rlprune.experiments.benchmarks.ready_profiles`. Use one with 
 needs no profiling. **A profile describes the machine it was measured on and no other**: where yours differs, rlprune
 says so in every run, and `rlprune profile` measures your own in a minute. Latency is the minimum of interleaved runs;
 errors are those of plans that the fit never saw. Energy rests on an assumed power, not on a meter. A name such as "AMD
-EPYC" stands for many machines: the README and [results.md](results.md#measurements) hold latencies of the same networks
+EPYC" stands for many machines: [results.md](../../docs/results.md#measurements) holds latencies of the same networks
 under the same name that are 1.6 to 1.9 times as long.
 """
 HEADS = (

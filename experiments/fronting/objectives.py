@@ -15,6 +15,7 @@ from rlprune.experiments.runs.row import Row
 SCORE, DIVERGENCE = "accuracy", "divergence"
 TIMED = ("latency", "latency_p99", "energy")
 """Objectives for which the device counts."""
+FIRST = ("latency", "energy")
 FEWEST, MOST = 2, 5
 REFERENCE = 1.0
 """The loss up to which volumes count: as dear as the dense network, all of its score lost, a divergence of 1."""
@@ -75,11 +76,16 @@ class Objective:
         return {"name": self.name, "unit": self.file_unit, "better": better, "reference_loss": REFERENCE}
 
 
+def _place(metric: Metric) -> int:
+    """Latency and energy stand first, the others in the order of the registry."""
+    return FIRST.index(metric.name) if metric.name in FIRST else len(FIRST)
+
+
 OBJECTIVES = {
     objective.name: objective
     for objective in (
         Objective(SCORE, "score", "score", ("score_validation",)),
-        *(Objective.of_metric(metric) for metric in METRICS.values() if metric.fields),
+        *(Objective.of_metric(metric) for metric in sorted(METRICS.values(), key=_place) if metric.fields),
         Objective(DIVERGENCE, "divergence", "divergence", ("divergence",)),
     )
 }

@@ -72,11 +72,13 @@ def in_percent(axes: Axes) -> None:
 
 
 def legend_below(figure: Figure, panels: Sequence[Axes], columns: int = 4) -> None:
-    """One legend for all panels: every label once."""
+    """One legend for all panels, every label once; many labels make the figure higher, not the panels lower."""
     found: dict[str, Artist] = {}
     for axes in panels:
         for handle, label in zip(*axes.get_legend_handles_labels(), strict=True):
             found.setdefault(label, handle)
+    lines = -(-len(found) // columns)
+    figure.set_figheight(figure.get_figheight() + 0.2 * max(lines - 2, 0))
     look = {"ncols": min(len(found), columns), "fontsize": "small", "frameon": False}
     figure.legend(list(found.values()), list(found), loc="outside lower center", **look)
 
