@@ -20,6 +20,7 @@ from tests.experiments.conftest import QUICK, TINY, Called, Trained, call, insid
 
 RUN, BROKEN = "runs/it's mine", "runs/broken off"
 PRINTED = re.compile(r"(?:^|(?<=: )|(?<=[`(]))(?:rlprune [a-z]+|tensorboard) [^`\n]*?(?=$|[`)])", re.M)
+SHOWN = {"ddpg-seed0", "random-seed0", "uniform-seed0"}
 NAMED = ["--network", "tiny_networks:network", "--task", "tiny_networks:task"]
 
 
@@ -124,7 +125,7 @@ def test_tensorboard_serves_the_curves(place: Path) -> None:
             address = next(
                 found[0] for line in served.stderr if (found := re.search(r"http://localhost:\d+/", line)) is not None
             )
-            assert runs_at(address) == {"ddpg", "random", "uniform"}
+            assert runs_at(address) == SHOWN
         finally:
             served.terminate()
 
@@ -133,9 +134,9 @@ def runs_at(address: str) -> set[str]:
     """What TensorBoard knows, which takes it a moment."""
     for _ in range(60):
         with urllib.request.urlopen(f"{address}data/runs", timeout=10) as answer:
-            found = set(re.findall(r'"(\w+)"', answer.read().decode()))
+            found = set(re.findall(r'"([\w-]+)"', answer.read().decode()))
         if len(found) > 2:
-            return found & {"ddpg", "random", "uniform"}
+            return found & SHOWN
         time.sleep(1)
     return set()
 
