@@ -9,7 +9,7 @@ ARGS ?=
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 LOWEST := $(VENV)-lowest
-TESTS_OF_LOWEST := $(addprefix tests/,agents costs envs tasks test_export.py test_quantized_export.py test_storage.py \
+TESTS_OF_LOWEST := $(addprefix tests/,agents costs envs tasks delivery/test_export.py delivery/test_quantized_export.py delivery/test_compact.py \
 	devices/test_runtimes.py experiments/test_bad_input.py experiments/test_report.py)
 
 export OMP_NUM_THREADS := $(THREADS)

@@ -25,7 +25,7 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 SMALL = {
     "train": ["--episodes", "20", "--profile-plans", "24", "--profile-checks", "8", "--profile-samples", "60"],
     "search": ["--episodes", "20", "--profile-samples", "60"],
-    "validate": ["--evaluations", "2", "--samples", "60"],
+    "validate": ["--evaluations", "2", "--no-timing"],
     "apply": ["--samples", "60"],
 }
 """What makes a verb quick; the last of a flag counts."""
