@@ -23,8 +23,8 @@ PAGES = [
 ]
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.M | re.S)
 SMALL = {
-    "train": ["--episodes", "20", "--profile-plans", "24", "--profile-checks", "8", "--profile-samples", "60"],
-    "search": ["--episodes", "20", "--profile-samples", "60"],
+    "train": ["--episodes", "24", "--profile-plans", "24", "--profile-checks", "8", "--profile-samples", "60"],
+    "search": ["--episodes", "24", "--profile-samples", "60"],
     "validate": ["--evaluations", "2", "--no-timing"],
     "apply": ["--samples", "60"],
 }
