@@ -13,7 +13,7 @@ from rlprune.choices.space import Space
 from rlprune.costs import LatencyCost
 from rlprune.devices import DeviceProfile
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.profiles.int8.int8_model import KindInInt8
+from rlprune.devices.profiles.int8.model import KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.profiler import build_profile

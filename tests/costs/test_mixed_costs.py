@@ -18,7 +18,7 @@ from rlprune.choices.space import Space
 from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCost, SizeCost, TailCost, WeightsCost
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.profiles.int8.int8_model import KindInInt8
+from rlprune.devices.profiles.int8.model import KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiling.measuring import Effort

@@ -16,8 +16,8 @@ from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import Kind
 from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
-from rlprune.devices.profiles.int8.int8_links import Link, find_links
-from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
+from rlprune.devices.profiles.int8.links import Link, find_links
+from rlprune.devices.profiles.int8.model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency, MixedPlan
 from rlprune.devices.profiles.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity

@@ -13,7 +13,7 @@ from torch import nn
 from rlprune.delivery.onnx.export import export_onnx_bytes
 from rlprune.delivery.onnx.int8 import quantize_for_timing
 from rlprune.delivery.onnx.session import onnxruntime_module
-from rlprune.devices.profiles.int8.int8_links import FLOAT, find_links
+from rlprune.devices.profiles.int8.links import FLOAT, find_links
 from rlprune.networks.network import Network
 from rlprune.pruning.quantization import int8_layers
 from tests.devices.mixed_truth import network as tower

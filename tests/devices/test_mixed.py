@@ -14,7 +14,7 @@ from rlprune.choices.choice import Kind
 from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.costs.latency import LatencyCost
-from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
+from rlprune.devices.profiles.int8.model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency, MixedPlan, fit_mixed, int8_ratio, refit_mixed, timed_counts
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, MeasuredPlan, MeasuringPass, TailModel

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
+from rlprune.devices.profiles.int8.model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.errors import RunError

@@ -5,7 +5,7 @@
 
 ``float`` is what the profile promises of the widths in float, ``own[b]`` the part of it that stands in the block, and
 ``layer_ms`` what calling one layer costs by itself. ``saving`` is what int8 saves in the layers that are left
-(``int8/int8_model.py``). Shares lie in [0, 1], so latency never falls when a block comes back, a layer
+(``int8/model.py``). Shares lie in [0, 1], so latency never falls when a block comes back, a layer
 returns to float, or a width rises. Widths inside dropped blocks count as the smallest, so they change nothing.
 """
 
@@ -21,7 +21,7 @@ from scipy.optimize import lsq_linear
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.space import Space
 from rlprune.devices.profiles.fields import ADVICE, Fields
-from rlprune.devices.profiles.int8.int8_model import Conversion, Int8Rule, KindInInt8, TimedInInt8, fit_kinds
+from rlprune.devices.profiles.int8.model import Conversion, Int8Rule, KindInInt8, TimedInInt8, fit_kinds
 from rlprune.devices.profiles.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.profiles.records import ErrorSummary
 from rlprune.errors import ProfileError

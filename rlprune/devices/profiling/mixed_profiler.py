@@ -17,7 +17,7 @@ from rlprune.arrays import IntArray
 from rlprune.choices.choice import FULL_BITS, INT8_BITS, Kind
 from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
-from rlprune.devices.profiles.int8.int8_model import Int8Rule
+from rlprune.devices.profiles.int8.model import Int8Rule
 from rlprune.devices.profiles.mixed import MixedPlan, fit_mixed, int8_ratio
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiling.measuring import Effort, Stage, Timed

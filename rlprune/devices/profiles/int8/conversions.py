@@ -8,12 +8,12 @@ import numpy as np
 
 from rlprune.arrays import BoolArray, FloatArray
 from rlprune.devices.profiles.int8.cheapest import CheapestLabels
-from rlprune.devices.profiles.int8.int8_links import find_links
+from rlprune.devices.profiles.int8.links import find_links
 from rlprune.networks.network import Network
 
 
 class Conversions:
-    """Where values are converted: on links whose ends differ (:mod:`rlprune.devices.profiles.int8.int8_links`).
+    """Where values are converted: on links whose ends differ (:mod:`rlprune.devices.profiles.int8.links`).
 
     Args:
         names: of all layers of the network, L of them.

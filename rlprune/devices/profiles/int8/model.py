@@ -7,7 +7,7 @@
 ``S`` are the layers in int8, ``float[l]`` is a layer's part of a profile's latency, and ``elements`` what it reads and
 answers. ``macs`` are its multiply-adds with channels rounded up to whole blocks: kernels of int8 fill up to others than
 those of float. ``C(S)`` is what conversions between float and int8 cost on the links of
-:mod:`rlprune.devices.profiles.int8.int8_links` whose ends differ: a fixed part each, and a part for each element. What
+:mod:`rlprune.devices.profiles.int8.links` whose ends differ: a fixed part each, and a part for each element. What
 lies between layers is in int8 or not, as it costs least. Of the layers that may, those compute in int8 with which ``T``
 is least.
 
