@@ -29,7 +29,7 @@ def material_of(case: Case) -> Material:
     """The network and task of a case.
 
     Raises:
-        NetworkError, TaskError: see :func:`rlprune.experiments.pipeline.setup.load_material`.
+        NetworkError, TaskError: see :func:`rlprune.experiments.pipeline.loading.load_material`.
     """
     return load_material(NetworkConfig(network=case.network, data_dir=case.data_dir), MULTIPLE)
 
