@@ -11,6 +11,7 @@ from rlprune.agents.imitation import Demonstrations
 from rlprune.agents.loss_model import PRIOR_WEIGHT, LossModel
 from rlprune.agents.proposals import Neighbourhood, climb
 from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.completion import FITS
 from rlprune.envs.episode import RunningEpisode
 from rlprune.envs.vector import Course
 from rlprune.errors import ConfigError
@@ -146,7 +147,7 @@ class Explorer:
         """A plan among the best that meet this budget and make use of it, or else the filled plan."""
         plans, losses = self._table()
         used = problem.planner.usage(plans)
-        fitting = np.flatnonzero((used <= 1.0) & (used >= problem.planner.target))
+        fitting = np.flatnonzero((used <= FITS) & (used >= problem.planner.target))
         if not len(fitting):
             return problem.planner.filled
         rank = min(int(self._random.exponential(self._settings.elites)), len(fitting) - 1)

@@ -23,7 +23,8 @@ class RunningEpisode:
     Args:
         problem: what is pruned.
         observer: of the same problem; it may be shared by many walks.
-        plan: a whole plan within the budgets, ``[K]``, that :meth:`next_action` follows.
+        plan: a whole plan, ``[K]``, that :meth:`next_action` asks for. The walk sees nothing of it: where it takes
+            another level than the plan's, because it knows no way to the budgets from there, the nearest one counts.
 
     Attributes:
         at: the number of the unit that is decided next.
@@ -34,8 +35,6 @@ class RunningEpisode:
     def __init__(self, problem: PruningProblem, observer: Observer, plan: IntArray | None = None) -> None:
         self.problem, self._observer, self._plan = problem, observer, plan
         self.walk = problem.planner.start()
-        if plan is not None:
-            self.walk.follow(plan)
         self.at = 0
         self._previous = Previous()
         self.observation: Observation = observer.observe(self.walk, self.at, self._previous)

@@ -203,6 +203,8 @@ class BudgetPlanner:
 class BudgetWalk:
     """The way of one episode through the choices, from which every budget can be met.
 
+    What it offers, and where it leads, depends on what was decided and on nothing else.
+
     Attributes:
         index: the choice to decide now; the number of choices when the walk is done.
         levels: the decided levels, then the witness: a plan that meets the budgets, ``[K]``.
@@ -212,24 +214,7 @@ class BudgetWalk:
         self._planner = planner
         self.index = 0
         self.levels = planner.filled.copy()
-        self._course: IntArray | None = None
         self._step = planner.step((), self.levels)
-
-    def follow(self, plan: IntArray) -> None:
-        """Take a whole plan, ``[K]``, for the way to go: as long as it is kept to, its next level is an option.
-
-        Raises:
-            BudgetError: it does not meet the budgets, or makes use of none of them.
-        """
-        used = float(self._planner.usage(plan[None])[0])
-        if not self._planner.target <= used <= FITS:
-            raise BudgetError(
-                f"A plan to follow uses between {self._planner.target:.3f} and 1 of a budget; {used:.3f} came."
-            )
-        self._course = np.array(plan, dtype=np.int64)
-
-    def _on_course(self) -> bool:
-        return self._course is not None and bool((self._course[: self.index] == self.levels[: self.index]).all())
 
     @property
     def done(self) -> bool:
@@ -254,10 +239,7 @@ class BudgetWalk:
         """
         if self.done:
             raise BudgetError("Every choice of this walk is decided. Start a new one.")
-        options = self._step.options
-        if self._course is not None and self._on_course() and self._course[self.index] not in options:
-            return np.union1d(options, self._course[self.index])
-        return options
+        return self._step.options
 
     def nearest(self, level: int) -> int:
         """The current choice's option nearest to ``level``; the smaller of two."""
@@ -274,10 +256,7 @@ class BudgetWalk:
             BudgetError: every choice is decided.
         """
         chosen = self.nearest(level)
-        if self._course is not None and self._on_course() and chosen == self._course[self.index]:
-            self.levels = self._course.copy()
-        else:
-            self.levels = self._step.plans[int(np.searchsorted(self._step.options, chosen))].copy()
+        self.levels = self._step.plans[int(np.searchsorted(self._step.options, chosen))].copy()
         executed = int(self.levels[self.index])
         self.index += 1
         self._step = self._planner.step(tuple(self.levels[: self.index].tolist()), self.levels)

@@ -409,6 +409,26 @@ def test_a_walk_repeats_exactly() -> None:
     assert ends(make()) == first
 
 
+@given(seed=st.integers(0, 2**32 - 1), fraction=st.floats(0.2, 0.9))
+@settings(max_examples=25, deadline=None, derandomize=True)
+def test_a_walk_depends_on_what_was_decided_and_on_nothing_else(seed: int, fraction: float) -> None:
+    choices = random_choices(np.random.default_rng(seed), 5, 6)
+    cost = SyntheticCost(choices, np.random.default_rng(seed))
+    ends = cost(np.array([[choice.levels[0] for choice in choices], [choice.full for choice in choices]]))
+    budget = Budget("macs", float(ends @ [1 - fraction, fraction]), "macs")
+    used = BudgetPlanner(choices, {"macs": cost}, [budget])
+    random = np.random.default_rng(seed)
+    for _ in range(10):
+        random_walk(used, random, within=True)
+    asked = [int(random.choice(choice.levels)) for choice in choices]
+    here, there = used.start(), BudgetPlanner(choices, {"macs": cost}, [budget]).start()
+    for level in asked:
+        np.testing.assert_array_equal(here.options(), there.options())
+        np.testing.assert_array_equal(here.levels, there.levels)
+        assert here.decide(level) == there.decide(level)
+    np.testing.assert_array_equal(here.levels, there.levels)
+
+
 # --- a real network: residual sums and depthwise layers share widths ---
 
 

@@ -1,4 +1,4 @@
-"""Ranges of budgets, walks that follow a plan, and plans without a reward."""
+"""Ranges of budgets, and plans without a reward."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ import numpy as np
 import pytest
 
 from rlprune.budgets.limits import Budget, BudgetRange
-from rlprune.budgets.planner import BudgetPlanner
 from rlprune.costs import MacsCost
 from rlprune.errors import BudgetError, ConfigError, RewardError
 from rlprune.evaluation.evaluator import Evaluator
@@ -74,39 +73,6 @@ def test_other_budgets_share_what_was_evaluated(tables: tuple[PruningTables, Tas
     assert other.outcome(plan).loss == problem.outcome(plan).loss
     assert other.outcome(plan).reward != problem.outcome(plan).reward
     assert not problem.fresh().evaluator.known(other.planner.filled)
-
-
-def test_a_walk_that_follows_a_plan_ends_in_it(tables: tuple[PruningTables, Task]) -> None:
-    planner = make(tables).planner
-    random = np.random.default_rng(0)
-    for _ in range(20):
-        drawn = planner.start()
-        while not drawn.done:
-            drawn.decide(int(random.choice(drawn.options())))
-        walk = planner.start()
-        walk.follow(drawn.levels)
-        for width in drawn.levels:
-            assert width in walk.options()
-            walk.decide(int(width))
-        np.testing.assert_array_equal(walk.levels, drawn.levels)
-
-
-def test_a_walk_may_leave_the_plan_it_follows(tables: tuple[PruningTables, Task]) -> None:
-    planner = make(tables).planner
-    walk = planner.start()
-    walk.follow(planner.filled)
-    other = next(int(width) for width in walk.options() if width != planner.filled[0])
-    assert walk.decide(other) == other
-    while not walk.done:
-        walk.decide(int(walk.options()[0]))
-    assert planner.usage(walk.levels[None])[0] <= 1 + 1e-9
-
-
-def test_a_plan_outside_the_budget_cannot_be_followed(tables: tuple[PruningTables, Task]) -> None:
-    planner: BudgetPlanner = make(tables).planner
-    for plan in (planner.full, planner.lowest):
-        with pytest.raises(BudgetError, match="of a budget"):
-            planner.start().follow(plan)
 
 
 @pytest.mark.parametrize("name", sorted(set(REWARDS) - {"weighted"}))

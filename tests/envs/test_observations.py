@@ -10,6 +10,8 @@ import numpy.typing as npt
 import pytest
 
 from rlprune.envs import LayerPruningEnv
+from rlprune.envs.episode import RunningEpisode
+from rlprune.envs.observations import Observer
 from rlprune.envs.slots import METRICS, SLOTS, observation_space, observation_table
 
 MakeEnv = Callable[..., LayerPruningEnv]
@@ -125,3 +127,22 @@ def test_decisions_are_remembered(make_env: MakeEnv) -> None:
     assert second["previous_keep"] == pytest.approx(info["keep_ratio"])
     assert second["planned_keep"] == pytest.approx(env.walk.levels[1] / 32)
     assert second["lowest_option"] <= second["planned_keep"] <= second["highest_option"]
+
+
+@pytest.mark.parametrize("budgets", [("macs=0.5",), ("params=0.4", "macs=0.6")])
+def test_an_episode_that_asks_for_a_plan_sees_what_any_other_sees(make_env: MakeEnv, budgets: tuple[str, ...]) -> None:
+    problem = make_env(*budgets).problem
+    random = np.random.default_rng(0)
+    for _ in range(10):
+        plan = np.array([random.choice(choice.levels) for choice in problem.space.choices])
+        asking = RunningEpisode(problem, Observer(problem), plan)
+        while not asking.walk.done:
+            action = asking.next_action()
+            assert action is not None
+            asking.decide(action)
+        plain = make_env(*budgets)  # nothing was decided there before
+        seen = [plain.reset()[0]]
+        for action in asking.done:
+            seen.append(plain.step(action)[0])
+        np.testing.assert_array_equal(np.stack(seen[:-1]), np.stack(asking.seen))
+        np.testing.assert_array_equal(plain.walk.levels, asking.walk.levels)
