@@ -26,8 +26,8 @@ class Exploration:
     """Where the plans of a search come from. Each part can be switched off.
 
     Attributes:
-        warm_start: the first episodes are the filled uniform plan and the sensitivity plan (the best one by the
-            groups' reconstruction errors alone); else ``random_episodes`` episodes of random changes.
+        warm_start: the first episodes are the filled uniform plan and the probe plan (the best one by what each choice
+            was measured to lose alone); else ``random_episodes`` episodes of random changes.
         model: proposals are screened by the loss model; else the first one that is new is taken.
         prior_weight: see :class:`AdditiveLoss`.
         residuals: whether the model learns which decisions matter together.
@@ -93,7 +93,9 @@ class Explorer:
         self._settings = settings
         self._random = np.random.default_rng(seed)
         self._near = [Neighbourhood(problem, self._random, settings.rows, settings.most) for problem in self.problems]
-        self._model = LossModel(self.problems[0], settings.prior_weight, settings.residuals)
+        first = self.problems[0]
+        tables = first.evaluator.loss_tables
+        self._model = LossModel(first.space.choices, tables, settings.prior_weight, settings.residuals)
         self._losses: dict[tuple[int, ...], float] = {}
         self._stale = False
         self._begun = [0] * len(self.problems)
@@ -101,10 +103,15 @@ class Explorer:
 
     def learn(self, at: int, episode: RunningEpisode, outcome: Outcome) -> None:
         """Take in how an episode at one of the budgets ended."""
+        self.record(outcome)
+        if outcome.defined:
+            self.demonstrations.add(np.stack(episode.seen), np.stack(episode.done), outcome.reward, at)
+
+    def record(self, outcome: Outcome) -> None:
+        """Take in what a plan does."""
         if outcome.defined:
             self._losses[tuple(outcome.levels.tolist())] = outcome.loss
             self._stale = True
-            self.demonstrations.add(np.stack(episode.seen), np.stack(episode.done), outcome.reward, at)
 
     def choose(self, count: int) -> list[Course]:
         """Problems and plans of the next ``count`` episodes; the problems are taken in turn."""
@@ -136,7 +143,7 @@ class Explorer:
     def _start(self, at: int, number: int) -> IntArray:
         problem = self.problems[at]
         if number < self._settings.warmup or not self._losses:
-            return problem.planner.filled
+            return problem.probe
         if self._random.random() < self._settings.restarts:
             return self._random_plan(problem)
         if self.policy is not None and self._random.random() < self._settings.actor:

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from scipy import linalg
 from scipy.optimize import nnls
 
 from rlprune.arrays import FloatArray, IntArray
-from rlprune.choices.choice import Choice, Kind
-from rlprune.evaluation.problem import PruningProblem
+from rlprune.choices.choice import Choice
+from rlprune.evaluation.probes import LossTables
 
 PRIOR_WEIGHT = 0.1
-HARM: dict[Kind, float] = {"channels": 1.0, "weights": 0.7, "bits": 0.1, "depth": 6.0}
-"""Divergence for each unit of a kind's error curve, as a multiple of that of channels (docs/results.md, mixes)."""
 LENGTHS = (0.25, 0.5, 1.0)
 NOISES = (0.03, 0.15, 0.6)
 FEWEST_FOR_RESIDUALS = 8
@@ -27,20 +27,25 @@ class AdditiveLoss:
     Near the dense network the divergence is a quadratic form of the outputs' errors, and errors of different layers are
     hardly correlated: so they add. Each step from one level to the next lower one of a choice costs a
     non-negative amount, found by non-negative least squares on relative errors (Lawson and Hanson 1974), drawn
-    towards the group's reconstruction error curve, which is known before any plan is tried. In terms of reinforcement
-    learning it is a return decomposition (Efroni et al., AAAI 2021, trajectory feedback).
+    towards what the choice was measured to lose alone. In terms of reinforcement learning it is a return decomposition
+    (Efroni et al., AAAI 2021, trajectory feedback).
 
     Args:
-        problem: gives choices, their levels and error curves.
+        choices: what plans decide.
+        tables: what each choice loses alone.
         prior_weight: how many evaluations the prior counts as, for each step.
     """
 
-    def __init__(self, problem: PruningProblem, prior_weight: float = PRIOR_WEIGHT) -> None:
-        choices = problem.space.choices
+    def __init__(self, choices: Sequence[Choice], tables: LossTables, prior_weight: float = PRIOR_WEIGHT) -> None:
         self._prior_weight = prior_weight
         self._places = np.concatenate([np.full(len(c.levels) - 1, i) for i, c in enumerate(choices)]).astype(np.int64)
         self._wider = np.concatenate([c.levels[1:] for c in choices]).astype(np.int64)
-        self._prior = np.concatenate([_steps(problem, choice) for choice in choices])
+        self._prior = np.concatenate(
+            [
+                np.maximum(-np.diff(losses[list(choice.levels)]), 1e-9)
+                for choice, losses in zip(choices, tables.losses, strict=True)
+            ]
+        )
         self._steps = self._prior
 
     def fit(self, plans: IntArray, losses: FloatArray) -> None:
@@ -61,12 +66,6 @@ class AdditiveLoss:
         return (plans[:, self._places] < self._wider).astype(np.float64)
 
 
-def _steps(problem: PruningProblem, choice: Choice) -> FloatArray:
-    """By how much the error rises from each level to the next lower one, on one scale for all kinds."""
-    curve = problem.evaluator.error_curve(choice) * HARM[choice.kind]
-    return np.asarray(np.maximum(curve[:-1] - curve[1:], 1e-6))
-
-
 class LossModel:
     """:class:`AdditiveLoss`, corrected by a Gaussian process on what it leaves over.
 
@@ -74,9 +73,15 @@ class LossModel:
     matter together, and says how sure it is. Length and noise are those of highest marginal likelihood.
     """
 
-    def __init__(self, problem: PruningProblem, prior_weight: float = PRIOR_WEIGHT, residuals: bool = True) -> None:
-        self._additive = AdditiveLoss(problem, prior_weight)
-        self._full = problem.space.full.astype(np.float64)
+    def __init__(
+        self,
+        choices: Sequence[Choice],
+        tables: LossTables,
+        prior_weight: float = PRIOR_WEIGHT,
+        residuals: bool = True,
+    ) -> None:
+        self._additive = AdditiveLoss(choices, tables, prior_weight)
+        self._full = np.array([choice.full for choice in choices], dtype=np.float64)
         self._residuals = residuals
         self._known: FloatArray | None = None
         self._chosen: tuple[float, float] = (LENGTHS[0], NOISES[0])

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 from rlprune.agents.baselines.greedy import GreedySearcher
 from rlprune.agents.baselines.nsga2 import NSGA2Searcher
 from rlprune.agents.baselines.optuna_search import OptunaSearcher
+from rlprune.agents.baselines.probe import TableSearcher
 from rlprune.agents.baselines.random_search import RandomSearcher
 from rlprune.agents.baselines.sensitivity import SensitivitySearcher
 from rlprune.agents.baselines.threshold import ThresholdSearcher, ThresholdSettings
@@ -16,6 +17,7 @@ from rlprune.agents.baselines.uniform import UniformSearcher
 from rlprune.agents.off_policy import ALGORITHMS, OffPolicySearcher, OffPolicySettings
 from rlprune.agents.ppo import PPOSearcher, PPOSettings
 from rlprune.agents.searcher import Searcher
+from rlprune.agents.surrogate import SurrogateSearcher
 from rlprune.errors import ConfigError, unknown_name
 
 Settings = TypeVar("Settings", OffPolicySettings, PPOSettings, ThresholdSettings)
@@ -30,6 +32,10 @@ BASELINES: dict[str, Callable[[], Searcher]] = {
     "nsga2": NSGA2Searcher,
     "greedy": GreedySearcher,
     "sensitivity": SensitivitySearcher,
+    "prior": lambda: TableSearcher("prior"),
+    "probe": lambda: TableSearcher("probe"),
+    "probe-shrunk": lambda: TableSearcher("probe-shrunk"),
+    "surrogate": SurrogateSearcher,
     "threshold": ThresholdSearcher,
 }
 AGENTS = (*ALGORITHMS, "ppo")

@@ -19,6 +19,7 @@ from rlprune.choices.space import Space
 from rlprune.delivery.delivered import Delivered
 from rlprune.errors import NetworkError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice, reference_row
+from rlprune.evaluation.probes import PROBE_SAMPLES, LossTables, probed_tables
 from rlprune.evaluation.quality import WORST_DIVERGENCE, EvaluationMemory, MeasuredQuality, PlanKey, Quality
 from rlprune.evaluation.resampling import resampled_scores
 from rlprune.networks import layout
@@ -54,7 +55,8 @@ class Evaluator:
     Args:
         tables: of the network; they give the repaired weights of a plan.
         task: its validation split is used, never the test split.
-        samples: validation samples of one evaluation.
+        samples: of one evaluation, the first of ``split``.
+        split: of the task's samples; those for validation where nothing is said.
         space: what may be decided about the network of the tables; its channels where nothing is said.
         builder: of the same tables and space, where there is one already.
         statistics: what BatchNorms are normalised with. A delivered network gets this share of statistics re-estimated
@@ -65,6 +67,7 @@ class Evaluator:
         memory: asked before a plan is run, where there is one. What it remembers counts as an evaluation: a search
             that is repeated from memory ends as it would have ended.
         evaluations, cache_hits: how often a plan was run, and how often it was already known.
+        images: samples that were run for all of these evaluations: what a search costs.
         seconds: time spent in forward passes of plans.
 
     Raises:
@@ -79,6 +82,7 @@ class Evaluator:
         task: Task,
         *,
         samples: int = 512,
+        split: Split | None = None,
         statistics: StatisticsChoice | None = None,
         space: Space | None = None,
         builder: PlanBuilder | None = None,
@@ -89,8 +93,10 @@ class Evaluator:
         self.memory: EvaluationMemory | None = None
         self.evaluations = 0
         self.cache_hits = 0
+        self.images = 0
         self.seconds = 0.0
-        self._split = task.validation.take(samples)
+        self._source = split or task.validation
+        self._split = self._source.take(samples)
         self._inputs = list(even_batches(self._split, SEARCH_BATCH, tables.device, tables.channels_last))
         self.builder = builder or PlanBuilder(tables, self.space, task.calibration)
         self._statistics = statistics
@@ -178,6 +184,7 @@ class Evaluator:
             self._known[key] = quality
             self.seconds += seconds
         self.evaluations += len(new)
+        self.images += len(new) * len(self._split)
         self.cache_hits += len(keys) - len(new)
         return [self._known[key] for key in keys]
 
@@ -208,6 +215,7 @@ class Evaluator:
         outputs, seconds = self._run(self._key(levels))
         self.seconds += seconds
         self.evaluations += 1
+        self.images += len(self._split)
         return outputs
 
     def _run(self, key: PlanKey) -> tuple[torch.Tensor, float]:
@@ -227,9 +235,35 @@ class Evaluator:
         """An evaluator of the plans of another space: this one where a row means the same there."""
         return self if self.space.means_the_same(space) else self._like(space)
 
+    @property
+    def samples(self) -> int:
+        """How many samples one evaluation runs."""
+        return len(self._split)
+
+    def on_samples(self, samples: int, split: Split | None = None) -> Evaluator:
+        """An evaluator of the same plans that knows none yet, on the first samples of a split.
+
+        Args:
+            split: of the task's samples; this evaluator's own where nothing is said.
+        """
+        return Evaluator(
+            self.tables, self.task, samples=samples, split=split or self._source, statistics=self.statistics,
+            space=self.space, builder=self.builder,
+        )  # fmt: skip
+
+    @cached_property
+    def loss_tables(self) -> LossTables:
+        """What each choice was measured to lose alone, on calibration samples; measured when it is first asked for."""
+        from_calibration = self.on_samples(PROBE_SAMPLES, self.task.calibration)
+        tables = probed_tables(from_calibration.many, self.space.choices, self.error_curve)
+        self.images += from_calibration.images
+        return tables
+
     def _like(self, space: Space, builder: PlanBuilder | None = None) -> Evaluator:
-        samples, statistics = len(self._split), self._statistics
-        return Evaluator(self.tables, self.task, samples=samples, statistics=statistics, space=space, builder=builder)
+        return Evaluator(
+            self.tables, self.task, samples=self.samples, split=self._source, statistics=self._statistics,
+            space=space, builder=builder,
+        )  # fmt: skip
 
     def known(self, levels: npt.ArrayLike) -> bool:
         """Whether the plan was evaluated before."""

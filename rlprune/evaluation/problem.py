@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from rlprune.arrays import IntArray
+from rlprune.budgets.knapsack import Knapsack
 from rlprune.budgets.limits import Budget
 from rlprune.budgets.planner import BudgetPlanner
 from rlprune.choices.space import Space
@@ -121,6 +123,12 @@ class PruningProblem:
         """This problem with nothing evaluated yet, so that no method profits from what another one tried."""
         evaluator = self.evaluator.fresh()
         return PruningProblem(self._asked, evaluator, self.costs, self.planner.budgets, self.reward, self.on_nan)
+
+    @cached_property
+    def probe(self) -> IntArray:
+        """The plan ``[K]`` of least loss by what each choice loses alone: found without an evaluation of any plan."""
+        knapsack = Knapsack(self.planner, self.space.canonical)
+        return knapsack.solve(self.evaluator.loss_tables.of(self.space.choices))
 
     @property
     def uniform(self) -> Outcome:

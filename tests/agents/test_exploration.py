@@ -36,7 +36,7 @@ def made_up(problem: PruningProblem, plans: IntArray) -> FloatArray:
 
 
 def test_the_additive_loss_never_rises_with_a_width(problem: PruningProblem) -> None:
-    model = AdditiveLoss(problem)
+    model = AdditiveLoss(problem.space.choices, problem.evaluator.loss_tables)
     plans = random_plans(problem, 40)
     model.fit(plans, np.random.default_rng(1).uniform(0.1, 2.0, 40))
     for plan in random_plans(problem, 30, seed=2):
@@ -47,7 +47,11 @@ def test_the_additive_loss_never_rises_with_a_width(problem: PruningProblem) -> 
 
 
 def test_the_additive_loss_is_learned_from_few_plans(problem: PruningProblem) -> None:
-    model, plans, unseen = AdditiveLoss(problem), random_plans(problem, 30), random_plans(problem, 200, seed=5)
+    model, plans, unseen = (
+        AdditiveLoss(problem.space.choices, problem.evaluator.loss_tables),
+        random_plans(problem, 30),
+        random_plans(problem, 200, seed=5),
+    )
     before = spearmanr(model(unseen), made_up(problem, unseen)).statistic
     model.fit(plans, made_up(problem, plans))
     assert spearmanr(model(unseen), made_up(problem, unseen)).statistic > max(0.9, before)
@@ -62,7 +66,7 @@ def test_residuals_learn_what_is_no_sum(problem: PruningProblem) -> None:
 
     errors = []
     for residuals in (False, True):
-        model = LossModel(problem, residuals=residuals)
+        model = LossModel(problem.space.choices, problem.evaluator.loss_tables, residuals=residuals)
         model.fit(plans, loss(plans))
         errors.append(float(np.std(model.predict(unseen)[0] - np.log(loss(unseen)))))
     assert errors[1] < 0.7 * errors[0]
@@ -70,7 +74,7 @@ def test_residuals_learn_what_is_no_sum(problem: PruningProblem) -> None:
 
 def test_what_was_tried_is_known_better_than_what_was_not(problem: PruningProblem) -> None:
     plans = random_plans(problem, 40)
-    model = LossModel(problem)
+    model = LossModel(problem.space.choices, problem.evaluator.loss_tables)
     model.fit(plans, made_up(problem, plans) * np.random.default_rng(0).uniform(0.7, 1.4, 40))
     assert model.predict(plans)[1].mean() < model.predict(random_plans(problem, 100, seed=9))[1].mean()
 

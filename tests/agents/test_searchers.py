@@ -20,7 +20,7 @@ from rlprune.zoo import load_zoo, zoo_entry
 from tests.agents.conftest import MakeEnv
 
 LEARNERS = list(AGENTS)
-SPARSE = ("uniform", "filled", "greedy", "sensitivity", "threshold")
+SPARSE = ("uniform", "filled", "prior", "probe", "probe-shrunk", "greedy", "sensitivity", "threshold")
 """Those that evaluate plans which are no episodes, or have fewer episodes than asked for."""
 DRAWING = ("random", "evolutionary", "tpe", "nsga2")
 """Those that go on where they draw a plan again."""

@@ -1,0 +1,171 @@
+"""The plan whose expected losses add up to the least within the budgets: a knapsack with costs that are no sum.
+
+Costs of layers multiply (channels in times channels out), so tables of separate costs do not tell what a plan costs.
+They do tell where to look: a bisection on the price of cost (the Lagrange multiplier) gives plans, each of which is
+costed as it is, and exchanges of levels, costed as they are too, end the search.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from rlprune.arrays import FloatArray, IntArray
+from rlprune.budgets.completion import FITS
+from rlprune.budgets.planner import BudgetPlanner
+
+BISECTIONS = 30
+STARTS = 8
+"""Plans that exchanges start from: the best of bisections in which one choice is held at one of its levels."""
+MOST_ROUNDS = 4
+"""Costs are seen from the best plan so far, as long as that finds a better one."""
+MOST_EXCHANGES = 200
+TRIED_AT_ONCE = 512
+SLACK = 0.02
+"""How far the sum of two changes may be over the budget to be costed as it is."""
+RAISES = 6
+"""Rounds in which plans that leave some of a budget take the step that then helps most."""
+
+
+class Knapsack:
+    """Finds plans of least additive loss within the budgets of a planner.
+
+    Losses are given as ``[..., K, M]``: of choice k at the m-th of its levels, ascending; what stands behind a choice's
+    last level does not count. They fall as levels rise.
+
+    Args:
+        planner: says what there is to choose, what plans cost, and what fits.
+        canonical: ``[N, K] -> [N, K]``, writes plans that do the same alike.
+    """
+
+    def __init__(self, planner: BudgetPlanner, canonical: Callable[[IntArray], IntArray] = np.asarray) -> None:
+        self._planner, self._canonical = planner, canonical
+        self._count = np.array([len(choice.levels) for choice in planner.choices])
+        self._levels = np.zeros((len(self._count), self._count.max()), dtype=np.int64)
+        for at, choice in enumerate(planner.choices):
+            self._levels[at] = [*choice.levels, *[choice.full] * (self._count.max() - len(choice.levels))]
+        self._real = np.arange(self._levels.shape[1]) < self._count[:, None]
+        self._every = np.arange(len(self._count))
+        self._costs = self._separate_costs(self.places(planner.filled))
+
+    def places(self, plan: IntArray) -> IntArray:
+        """Which of its levels each choice has, ``[K] -> [K]``."""
+        return np.array(
+            [choice.levels.index(int(level)) for choice, level in zip(self._planner.choices, plan, strict=True)]
+        )
+
+    def plans(self, places: IntArray) -> IntArray:
+        """The plans of places, ``[N, K] -> [N, K]``."""
+        return self._canonical(self._levels[self._every, places])
+
+    def solve(self, losses: FloatArray) -> IntArray:
+        """The plan of least loss that was found, ``[K, M] -> [K]``; nothing is drawn at random."""
+        best = self._exchanged(losses, self.places(self._planner.filled))
+        for _ in range(MOST_ROUNDS):
+            costs = self._separate_costs(best)
+            ends = [self._exchanged(losses, start) for start in self._starts(losses, costs)]
+            better = min(ends, key=lambda places: self._loss(losses, places), default=best)
+            if self._loss(losses, better) >= self._loss(losses, best):
+                break
+            best = better
+        return self.plans(best[None])[0]
+
+    def _starts(self, losses: FloatArray, costs: FloatArray) -> IntArray:
+        """The best of the plans that bisections find while one choice is held at one of its levels, ``[N, K]``."""
+        at, to = np.nonzero(self._real)
+        held = np.repeat(losses[None], len(at), axis=0)
+        held[np.arange(len(at)), at] = np.inf
+        held[np.arange(len(at)), at, to] = 0.0
+        places = np.unique(self._bisected(held, costs), axis=0)
+        places = places[self._used(places) <= FITS]
+        order = np.argsort(losses[self._every, places].sum(axis=1), kind="stable")
+        return np.asarray(places[order[:STARTS]])
+
+    def solve_many(self, losses: FloatArray) -> IntArray:
+        """A good plan for each of many losses, ``[N, K, M] -> [N, K]``, in a few array operations."""
+        places = self._bisected(losses, self._costs)
+        for _ in range(RAISES):
+            places, changed = self._raised(losses, places)
+            if not changed:
+                break
+        return self.plans(places)
+
+    def _used(self, places: IntArray) -> FloatArray:
+        return self._planner.usage(self.plans(places))
+
+    def _loss(self, losses: FloatArray, places: IntArray) -> float:
+        return float(losses[self._every, places].sum())
+
+    def _separate_costs(self, places: IntArray) -> FloatArray:
+        """What each level of each choice uses of the budgets beside the rest of a plan, ``[K, M]``; never falling."""
+        rows = np.repeat(places[None], self._levels.size, axis=0)
+        at, level = (axis.reshape(-1) for axis in np.indices(self._levels.shape))
+        rows[np.arange(len(rows)), at] = np.minimum(level, self._count[at] - 1)
+        return np.asarray(np.maximum.accumulate(self._used(rows).reshape(self._levels.shape), axis=1))
+
+    def _bisected(self, losses: FloatArray, costs: FloatArray) -> IntArray:
+        """For each row the places of least loss plus price times cost, at the least price that fits; ``[N, K]``."""
+        masked = np.where(self._real, losses, np.inf)
+        low, high = np.full(len(losses), -40.0), np.full(len(losses), 40.0)
+        found = np.zeros((len(losses), len(self._count)), dtype=np.int64)
+        for _ in range(BISECTIONS):
+            middle = (low + high) / 2
+            places = (masked + np.exp(middle)[:, None, None] * costs).argmin(axis=2)
+            fits = self._used(places) <= FITS
+            found[fits] = places[fits]
+            high, low = np.where(fits, middle, high), np.where(fits, low, middle)
+        return found
+
+    def _raised(self, losses: FloatArray, places: IntArray) -> tuple[IntArray, bool]:
+        """Each row with one choice a level higher: the one that gains most for what it costs and still fits."""
+        rows, own = len(places), len(self._count)
+        higher = np.repeat(places[:, None], own, axis=1)
+        higher[:, self._every, self._every] = np.minimum(places + 1, self._count - 1)
+        used, before = self._used(higher.reshape(-1, own)).reshape(rows, own), self._used(places)
+        at = np.arange(rows)[:, None]
+        gain = losses[at, self._every, places] - losses[at, self._every, higher[:, self._every, self._every]]
+        possible = (places < self._count - 1) & (used <= FITS)
+        worth = np.where(possible, np.maximum(gain, 0) / np.maximum(used - before[:, None], 1e-9), -1.0)
+        best = worth.argmax(axis=1)
+        taken = possible[np.arange(rows), best]
+        return np.where(taken[:, None], higher[np.arange(rows), best], places), bool(taken.any())
+
+    def _exchanged(self, losses: FloatArray, places: IntArray) -> IntArray:
+        """Change one or two choices as long as that lowers the loss and fits."""
+        for _ in range(MOST_EXCHANGES):
+            better = self._better(losses, places)
+            if better is None:
+                break
+            places = better
+        return places
+
+    def _better(self, losses: FloatArray, places: IntArray) -> IntArray | None:
+        """The best plan that differs in one choice, or else in two."""
+        at, to = np.nonzero(self._real & (np.arange(self._levels.shape[1]) != places[:, None]))
+        single = np.repeat(places[None], len(at), axis=0)
+        single[np.arange(len(at)), at] = to
+        gained = losses[at, places[at]] - losses[at, to]
+        used, before = self._used(single), float(self._used(places[None])[0])
+        good = np.flatnonzero((gained > 0) & (used <= FITS))
+        if len(good):
+            return np.asarray(single[good[gained[good].argmax()]])
+        return self._better_pair(single, at, to, gained, used - before, before)
+
+    def _better_pair(
+        self, single: IntArray, at: IntArray, to: IntArray, gained: FloatArray, more: FloatArray, before: float
+    ) -> IntArray | None:
+        up, down = np.flatnonzero(gained > 0), np.flatnonzero(more < 0)
+        gain = gained[up][:, None] + gained[down]
+        used = before + more[up][:, None] + more[down]
+        hopeful = (gain > 1e-12) & (used <= FITS + SLACK) & (at[up][:, None] != at[down])
+        pairs = np.argwhere(hopeful)
+        pairs = pairs[np.argsort(-gain[hopeful], kind="stable")]
+        for start in range(0, min(len(pairs), 4 * TRIED_AT_ONCE), TRIED_AT_ONCE):
+            some = pairs[start : start + TRIED_AT_ONCE]
+            rows = single[up[some[:, 0]]].copy()
+            rows[np.arange(len(rows)), at[down[some[:, 1]]]] = to[down[some[:, 1]]]
+            fits = np.flatnonzero(self._used(rows) <= FITS)
+            if len(fits):
+                return np.asarray(rows[fits[0]])
+        return None
