@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from rlprune.agents.exploration import Exploration
-from rlprune.agents.off_policy import OffPolicySearcher, OffPolicySettings
+from rlprune.agents.learning import AgentSettings, LearningSearcher
 from rlprune.agents.policy import Policy
-from rlprune.agents.ppo import PPOSearcher, PPOSettings
 from rlprune.agents.presets import AGENTS, BASELINES, METHODS, PRESETS, TUNABLE, make_searcher
 from rlprune.agents.replay import replay
 from rlprune.agents.searcher import (
+    ORIGINS,
     Episode,
     EpisodeCallback,
     RangeSearcher,
@@ -22,15 +21,13 @@ __all__ = [
     "AGENTS",
     "BASELINES",
     "METHODS",
+    "ORIGINS",
     "PRESETS",
     "TUNABLE",
+    "AgentSettings",
     "Episode",
     "EpisodeCallback",
-    "Exploration",
-    "OffPolicySearcher",
-    "OffPolicySettings",
-    "PPOSearcher",
-    "PPOSettings",
+    "LearningSearcher",
     "Policy",
     "RangeSearcher",
     "SearchResult",

@@ -15,7 +15,7 @@ from torch import nn
 from torch.nn.utils import skip_init
 
 from rlprune.choices.choice import KINDS, Kind
-from rlprune.envs.actions import CHANNELS, ENTRIES, action_names
+from rlprune.envs.actions import CHANNELS, MEANINGS, Meaning, action_names
 from rlprune.envs.slots import OBSERVATION_VERSION, slots_of
 from rlprune.errors import PolicyError
 from rlprune.support.files import read_bytes, read_json, write_atomic, write_json
@@ -36,7 +36,8 @@ class PolicySpec:
         sizes: units of each layer, from observation to action.
         activation: between layers.
         squash: whether the output goes through tanh; otherwise it is clipped to [-1, 1].
-        kinds: of decisions that it takes; inputs and outputs follow from them.
+        kinds: of decisions that it takes; with ``meaning``, inputs and outputs follow from them.
+        meaning: of its actions.
         observation_version: of the slots.
     """
 
@@ -45,17 +46,18 @@ class PolicySpec:
     activation: Activation
     squash: bool
     kinds: tuple[Kind, ...] = CHANNELS
+    meaning: Meaning = "price"
     observation_version: int = OBSERVATION_VERSION
 
     @property
     def observation(self) -> tuple[str, ...]:
         """Names of the policy's inputs, in order."""
-        return tuple(slot.name for slot in slots_of(self.kinds))
+        return tuple(slot.name for slot in slots_of(self.kinds, self.meaning))
 
     @property
     def actions(self) -> tuple[str, ...]:
         """Names of the policy's outputs, in order."""
-        return action_names(self.kinds)
+        return action_names(self.kinds, self.meaning)
 
 
 class Policy(nn.Module):
@@ -83,11 +85,17 @@ class Policy(nn.Module):
 
     @classmethod
     def from_layers(
-        cls, algorithm: str, linears: list[nn.Linear], activation: Activation, squash: bool, kinds: tuple[Kind, ...]
+        cls,
+        algorithm: str,
+        linears: list[nn.Linear],
+        activation: Activation,
+        squash: bool,
+        kinds: tuple[Kind, ...],
+        meaning: Meaning,
     ) -> Policy:
         """Copy the linear layers of a trained actor."""
         sizes = (linears[0].in_features, *(linear.out_features for linear in linears))
-        policy = cls(PolicySpec(algorithm, sizes, activation, squash, kinds))
+        policy = cls(PolicySpec(algorithm, sizes, activation, squash, kinds, meaning))
         for mine, theirs in zip(policy._linears(), linears, strict=True):
             mine.load_state_dict({name: tensor.detach().clone() for name, tensor in theirs.state_dict().items()})
         return policy
@@ -115,7 +123,7 @@ class Policy(nn.Module):
         """Write ``policy.safetensors`` and ``policy.json`` into a folder."""
         folder = Path(folder)
         write_atomic(folder / "policy.safetensors", save(self.state_dict()), PolicyError)
-        described = {key: value for key, value in asdict(self.spec).items() if key != "kinds"}
+        described = {key: value for key, value in asdict(self.spec).items() if key not in ("kinds", "meaning")}
         meaning = {"observation": self.spec.observation, "actions": self.spec.actions}
         write_json(folder / "policy.json", {"schema": SCHEMA, **described, **meaning}, PolicyError)
 
@@ -154,8 +162,8 @@ def _spec(path: Path, data: dict[str, Any]) -> PolicySpec:
     algorithm, activation, squash = data.get("algorithm"), data.get("activation"), data.get("squash")
     if not isinstance(algorithm, str) or activation not in list(ACTIVATIONS) or not isinstance(squash, bool):
         raise PolicyError(f"{path} must hold 'algorithm', 'activation' and 'squash' of an MLP. Is it a policy?")
-    kinds = _kinds(path, data.get("actions"))
-    spec = PolicySpec(algorithm, _sizes(path, data.get("sizes")), cast(Activation, activation), squash, kinds)
+    kinds, meaning = _decided(path, data.get("actions"))
+    spec = PolicySpec(algorithm, _sizes(path, data.get("sizes")), cast(Activation, activation), squash, kinds, meaning)
     seen = [spec.observation_version, list(spec.observation)]
     if [data.get("observation_version"), data.get("observation")] != seen:
         raise PolicyError(
@@ -165,17 +173,21 @@ def _spec(path: Path, data: dict[str, Any]) -> PolicySpec:
     return spec
 
 
-def _kinds(path: Path, actions: Any) -> tuple[Kind, ...]:
-    """What a policy decides, from the names of its actions."""
-    known = {name: kind for kind, name in ENTRIES.items()}
-    if not isinstance(actions, list) or not actions or not all(name in known for name in map(str, actions)):
-        raise PolicyError(
-            f"{path} decides {actions!r:.80}; this rlprune has the actions {list(known)}. Train the policy again."
-        )
-    kinds = tuple(known[name] for name in actions)
-    if kinds != tuple(kind for kind in KINDS if kind in kinds):
-        raise PolicyError(f"{path}: 'actions' stand in the order {list(known)}, each once; {actions!r:.80} came.")
-    return kinds
+def _decided(path: Path, actions: Any) -> tuple[tuple[Kind, ...], Meaning]:
+    """What a policy decides and what its actions mean, from their names."""
+    for meaning in MEANINGS:
+        known = dict(zip(action_names(KINDS, meaning), KINDS, strict=True))
+        if isinstance(actions, list) and actions and all(str(name) in known for name in actions):
+            kinds = tuple(known[str(name)] for name in actions)
+            if kinds != tuple(kind for kind in KINDS if kind in kinds):
+                raise PolicyError(
+                    f"{path}: 'actions' stand in the order {list(known)}, each once; {actions!r:.80} came."
+                )
+            return kinds, meaning
+    offered = [name for meaning in MEANINGS for name in action_names(KINDS, meaning)]
+    raise PolicyError(
+        f"{path} decides {actions!r:.80}; this rlprune has the actions {offered}. Train the policy again."
+    )
 
 
 def _sizes(path: Path, value: Any) -> tuple[int, ...]:

@@ -7,8 +7,8 @@ import numpy.typing as npt
 
 from rlprune.agents.policy import Policy
 from rlprune.arrays import IntArray
-from rlprune.envs.episode import plan_of
-from rlprune.envs.observations import Observation, Observer
+from rlprune.envs.episode import new_episode, plan_of
+from rlprune.envs.observations import Observation
 from rlprune.errors import PolicyError
 from rlprune.evaluation.problem import Outcome, PruningProblem
 
@@ -34,7 +34,7 @@ def replayed_plan(policy: Policy, problem: PruningProblem) -> IntArray:
             f"A policy decides what it was trained to decide: {', '.join(policy.spec.kinds)}; "
             f"{', '.join(problem.space.kinds)} was asked for. Replay it with the decisions of its run."
         )
-    return plan_of(policy.act, problem, Observer(problem))
+    return plan_of(policy.act, new_episode(problem, policy.spec.meaning))
 
 
 def action_spread(policy: Policy, problem: PruningProblem) -> float:
@@ -49,5 +49,5 @@ def action_spread(policy: Policy, problem: PruningProblem) -> float:
         actions.append(action)
         return action
 
-    plan_of(act, problem, Observer(problem))
+    plan_of(act, new_episode(problem, policy.spec.meaning))
     return float(np.std(actions, axis=0).max())

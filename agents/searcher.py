@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -23,6 +24,7 @@ class Episode:
         outcome: what its plan does.
         seconds: since the search began.
         evaluations, cache_hits: of this search so far; an episode that repeats a known plan costs no evaluation.
+        origin: who decided the plan, one of :data:`ORIGINS`, or the name of a baseline.
     """
 
     number: int
@@ -30,7 +32,21 @@ class Episode:
     seconds: float
     evaluations: int
     cache_hits: int
+    origin: str
 
+
+ORIGINS = {
+    "policy": "the learned policy, as it stands",
+    "sampled": "walks of the policy with noise, of which the surrogate expects this one to lose least",
+    "refined": "the policy's plan, changed a little by the surrogate",
+    "surrogate": "the surrogate: a plan near one of the best",
+    "explored": "the algorithm of SB3 with its own noise",
+    "filled": "no search: equal keep ratios, filled up",
+    "probe": "no search: what each choice loses alone",
+}
+"""Who decides a plan of an agent's search. """
+LEARNED_ORIGINS = ("policy", "sampled", "explored")
+"""Origins of plans that a policy decided."""
 
 EpisodeCallback = Callable[[Episode], None]
 MOST_REPEATED = 50
@@ -69,9 +85,18 @@ class Searcher(Protocol):
         ...
 
 
-class RangeSearcher(Searcher, Protocol):
+class RangeSearcher(ABC):
     """A searcher of several budgets at once, so that what is learned at one serves all."""
 
+    name: str
+
+    def search(
+        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
+    ) -> SearchResult:
+        """See :class:`Searcher`."""
+        return self.search_range([env.problem], episodes, seed, callback)
+
+    @abstractmethod
     def search_range(
         self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
@@ -80,7 +105,10 @@ class RangeSearcher(Searcher, Protocol):
         Raises:
             ConfigError: fewer episodes than the warm-up needs.
         """
-        ...
+
+    @abstractmethod
+    def fewest_episodes(self, choices: int) -> int:
+        """See :class:`Searcher`."""
 
 
 @dataclass
@@ -89,6 +117,7 @@ class EpisodeLog:
 
     problem: PruningProblem
     callback: EpisodeCallback | None = None
+    method: str = ""
     episodes: list[Episode] = field(default_factory=list)
 
     def __post_init__(self) -> None:
@@ -104,14 +133,15 @@ class EpisodeLog:
         exhausted = len(self.episodes) >= evaluations and self._repeated >= MOST_REPEATED
         return self.episodes[-1].evaluations < evaluations and not exhausted
 
-    def add(self, outcome: Outcome) -> None:
-        """Record the plan with which an episode ended."""
+    def add(self, outcome: Outcome, origin: str | None = None) -> None:
+        """Record the plan with which an episode ended, and who decided it: the method, where nothing is said."""
         episode = Episode(
             number=len(self.episodes) + 1,
             outcome=outcome,
             seconds=self.problem.evaluator.clock() - self._start,
             evaluations=self.problem.evaluations - self._evaluations,
             cache_hits=self.problem.cache_hits - self._hits,
+            origin=origin or self.method,
         )
         known = episode.evaluations == (self.episodes[-1].evaluations if self.episodes else 0)
         self._repeated = self._repeated + 1 if known else 0
@@ -146,14 +176,15 @@ def search_range(
     Raises:
         ConfigError: fewer episodes than there are budgets.
     """
-    if hasattr(searcher, "search_range"):
-        result: SearchResult = searcher.search_range(problems, episodes, seed, callback)
-        return result
+    if isinstance(searcher, RangeSearcher):
+        return searcher.search_range(problems, episodes, seed, callback)
     require_episodes(episodes, searcher, problems)
-    log = EpisodeLog(problems[0], callback)
+    log = EpisodeLog(problems[0], callback, searcher.name)
     for place, problem in enumerate(problems):
         share = episodes // len(problems) + (place < episodes % len(problems))
-        searcher.search(LayerPruningEnv(problem), share, seed + place, lambda episode: log.add(episode.outcome))
+        searcher.search(
+            LayerPruningEnv(problem), share, seed + place, lambda episode: log.add(episode.outcome, episode.origin)
+        )
     return SearchResult(log.episodes)
 
 

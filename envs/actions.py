@@ -1,15 +1,21 @@
 """Actions: what numbers in [-1, 1] mean for a unit.
 
-An action is a vector with one entry for each kind of decision. The mapping is piecewise linear around the filled
+An action is a vector with one entry for each kind of decision. There are two ways to read it.
+
+``ratio``, AMC's: an entry says how much is kept. The mapping is piecewise linear around the filled
 uniform plan's own choice: -1 is the harshest level, 0 what the filled plan has, +1 the level that changes nothing. So
 the zero action is the filled plan at any budget, and exploring around it is exploring on both sides of the budget;
 AMC's actions are sparsities of the dense network, and random ones stay far below it. Where a unit has no choice of a
 kind the entry does nothing: it is masked, and executed as 0.
+
+``price``: an entry corrects what the unit is expected to lose, by a factor between exp(-2) and exp(2); see
+:mod:`rlprune.envs.pricing`. The zero action is the probe plan, budgets are always met, and every small change counts.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -26,13 +32,16 @@ ENTRIES: dict[Kind, str] = {
     "weights": "density",
     "bits": "precision",
 }
+Meaning = Literal["ratio", "price"]
+MEANINGS: tuple[Meaning, ...] = get_args(Meaning)
+PRICES: dict[Kind, str] = {kind: f"price_of_{kind}" for kind in ENTRIES}
 CHANNELS: tuple[Kind, ...] = ("channels",)
 _TOLERANCE = 1e-6
 
 
-def action_names(kinds: Sequence[Kind] = CHANNELS) -> tuple[str, ...]:
+def action_names(kinds: Sequence[Kind] = CHANNELS, meaning: Meaning = "ratio") -> tuple[str, ...]:
     """Names of the entries of an action, one for each kind."""
-    return tuple(ENTRIES[kind] for kind in kinds)
+    return tuple((ENTRIES if meaning == "ratio" else PRICES)[kind] for kind in kinds)
 
 
 def action_space(kinds: Sequence[Kind] = CHANNELS) -> spaces.Box:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -11,42 +11,71 @@ import numpy.typing as npt
 from rlprune.arrays import IntArray
 from rlprune.budgets.limits import cost_name
 from rlprune.choices.choice import Kind, Unit
-from rlprune.envs.actions import Action, decode, encode, entries_of
+from rlprune.envs.actions import Action, Meaning, decode, encode, entries_of
 from rlprune.envs.observations import Observation, Observer, Previous
+from rlprune.envs.pricing import PricedEpisode, Pricing
 from rlprune.errors import ActionError
 from rlprune.evaluation.problem import Outcome, PruningProblem
 
 
-class RunningEpisode:
-    """An episode on its way.
+class Episode(Protocol):
+    """An episode on its way, whatever its actions mean."""
+
+    problem: PruningProblem
+    at: int
+    observation: Observation
+
+    @property
+    def levels(self) -> IntArray:
+        """The plan that would follow the decisions so far, ``[K]``."""
+        ...
+
+    @property
+    def done(self) -> bool:
+        """Whether every unit is decided; ``levels`` is then the plan."""
+        ...
+
+    def is_decided(self, place: int) -> bool:
+        """Whether the level of a choice is final."""
+        ...
+
+    def decide(self, action: npt.ArrayLike) -> dict[str, Any]:
+        """Take an action for the current unit and go to the next."""
+        ...
+
+
+class RatioEpisode:
+    """An episode of keep ratios on its way.
 
     Args:
         problem: what is pruned.
         observer: of the same problem; it may be shared by many walks.
-        plan: a whole plan, ``[K]``, that :meth:`next_action` asks for. The walk sees nothing of it: where it takes
-            another level than the plan's, because it knows no way to the budgets from there, the nearest one counts.
 
     Attributes:
         at: the number of the unit that is decided next.
         observation: at that unit.
-        seen, done: observations and executed actions so far.
     """
 
-    def __init__(self, problem: PruningProblem, observer: Observer, plan: IntArray | None = None) -> None:
-        self.problem, self._observer, self._plan = problem, observer, plan
+    def __init__(self, problem: PruningProblem, observer: Observer) -> None:
+        self.problem, self._observer = problem, observer
         self.walk = problem.planner.start()
         self.at = 0
         self._previous = Previous()
         self.observation: Observation = observer.observe(self.walk, self.at, self._previous)
-        self.seen: list[Observation] = []
-        self.done: list[Action] = []
 
-    def next_action(self) -> Action | None:
-        """What the plan that is followed asks for at this unit; None where none is."""
-        if self._plan is None:
-            return None
-        unit, plan = self.problem.space.units[self.at], self._plan
-        return self._vector({kind: self._entry(place, int(plan[place])) for kind, place in unit.places.items()})
+    @property
+    def levels(self) -> IntArray:
+        """The decided levels, then those of a plan that meets the budgets, ``[K]``."""
+        return self.walk.levels
+
+    @property
+    def done(self) -> bool:
+        """True when every unit is decided."""
+        return self.walk.done
+
+    def is_decided(self, place: int) -> bool:
+        """Whether the level of a choice is final."""
+        return place < self.walk.index
 
     def decide(self, action: npt.ArrayLike) -> dict[str, Any]:
         """Take all choices of the current unit and go to the next.
@@ -57,14 +86,12 @@ class RunningEpisode:
         Raises:
             ActionError: every unit is decided, or the action is none.
         """
-        if self.walk.done:
+        if self.done:
             raise ActionError("The episode is over: every unit is decided. Call reset() before the next step.")
         unit = self.problem.space.units[self.at]
         entries = entries_of(action, self.problem.space.kinds)
         levels = {kind: self._take(place, entries[kind]) for kind, place in unit.places.items()}
         executed = self._vector({kind: self._entry(unit.places[kind], level) for kind, level in levels.items()})
-        self.seen.append(self.observation)
-        self.done.append(executed)
         self._previous = self._previous.after(self.problem.space.kinds, executed, self._shares(unit, levels))
         self.at += 1
         self.observation = self._observer.observe(self.walk, self.at, self._previous)
@@ -95,12 +122,25 @@ class RunningEpisode:
         return {"group": group.name, "width": width, "keep_ratio": group.share(width)}
 
 
-def plan_of(act: Callable[[Observation], npt.ArrayLike], problem: PruningProblem, observer: Observer) -> IntArray:
-    """The plan, ``[K]``, of a policy that maps an observation to an action."""
-    episode = RunningEpisode(problem, observer)
-    while not episode.walk.done:
+def new_episode(problem: PruningProblem, meaning: Meaning) -> Episode:
+    """An episode that begins."""
+    return starter(problem, meaning)()
+
+
+def starter(problem: PruningProblem, meaning: Meaning) -> Callable[[], Episode]:
+    """What begins episodes of a problem; what they share is computed once."""
+    if meaning == "price":
+        pricing = Pricing(problem)
+        return lambda: PricedEpisode(pricing)
+    observer = Observer(problem)
+    return lambda: RatioEpisode(problem, observer)
+
+
+def plan_of(act: Callable[[Observation], npt.ArrayLike], episode: Episode) -> IntArray:
+    """The plan, ``[K]``, to which observations lead when they are answered with actions."""
+    while not episode.done:
         episode.decide(act(episode.observation))
-    return episode.walk.levels
+    return episode.levels
 
 
 def summary(outcome: Outcome, problem: PruningProblem) -> dict[str, Any]:

@@ -8,14 +8,13 @@ import gymnasium
 import numpy as np
 import numpy.typing as npt
 
-from rlprune.budgets.planner import BudgetWalk
 from rlprune.choices.choice import Choice
-from rlprune.envs.actions import action_space
-from rlprune.envs.episode import RunningEpisode, summary
-from rlprune.envs.observations import Observation, Observer
+from rlprune.envs.actions import MEANINGS, Meaning, action_space
+from rlprune.envs.episode import Episode, starter, summary
+from rlprune.envs.observations import Observation
 from rlprune.envs.plan_figure import ShownPlan, plan_pixels
 from rlprune.envs.slots import observation_space, observation_table
-from rlprune.errors import ConfigError
+from rlprune.errors import ConfigError, unknown_name
 from rlprune.evaluation.problem import PruningProblem
 
 BARS = "#0072b2"
@@ -120,28 +119,25 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
         "render_fps": 4,
     }
 
-    def __init__(self, problem: PruningProblem, render_mode: str | None = None) -> None:
+    def __init__(self, problem: PruningProblem, render_mode: str | None = None, actions: Meaning = "ratio") -> None:
+        if actions not in MEANINGS:
+            raise ConfigError(unknown_name("kind of actions", actions, MEANINGS))
         if render_mode not in (None, *self.metadata["render_modes"]):
             raise ConfigError(f"render_mode is None or one of {self.metadata['render_modes']}, not {render_mode!r}.")
         self.problem = problem
         self.render_mode = render_mode
         self.action_space = action_space(problem.space.kinds)
-        self.observation_space = observation_space(problem.space.kinds)
-        self._observer = Observer(problem)
-        self._episode = RunningEpisode(problem, self._observer)
-
-    @property
-    def walk(self) -> BudgetWalk:
-        """The episode's way so far."""
-        return self._episode.walk
+        self.observation_space = observation_space(problem.space.kinds, actions)
+        self._begin = starter(problem, actions)
+        self.episode: Episode = self._begin()
 
     def reset(
         self, *, seed: int | None = None, options: dict[str, Any] | None = None
     ) -> tuple[Observation, dict[str, Any]]:
         """Start a new walk. ``seed`` only seeds ``np_random``; ``options`` are not used."""
         super().reset(seed=seed)
-        self._episode = RunningEpisode(self.problem, self._observer)
-        return self._episode.observation, {"unit": self.problem.space.units[0].name}
+        self.episode = self._begin()
+        return self.episode.observation, {"unit": self.problem.space.units[0].name}
 
     def step(self, action: npt.ArrayLike) -> tuple[Observation, float, bool, bool, dict[str, Any]]:
         """Decide the current unit; after the last one, evaluate the plan.
@@ -150,17 +146,17 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
             ActionError: see the class.
             RewardError: the plan's reward is NaN or infinite; see :class:`rlprune.evaluation.problem.PruningProblem`.
         """
-        info = self._episode.decide(action)
-        if not self._episode.walk.done:
-            return self._episode.observation, 0.0, False, False, info
-        outcome = self.problem.outcome(self._episode.walk.levels)
-        return self._episode.observation, outcome.reward, True, False, info | summary(outcome, self.problem)
+        info = self.episode.decide(action)
+        if not self.episode.done:
+            return self.episode.observation, 0.0, False, False, info
+        outcome = self.problem.outcome(self.episode.levels)
+        return self.episode.observation, outcome.reward, True, False, info | summary(outcome, self.problem)
 
     def render(self) -> str | npt.NDArray[np.uint8] | None:
         """What every choice keeps of all, or that it is not decided, as the render mode says."""
         choices = self.problem.space.choices
         if self.render_mode == "rgb_array":
-            levels = [int(level) if i < self.walk.index else None for i, level in enumerate(self.walk.levels)]
+            levels = [int(level) if self.episode.is_decided(i) else None for i, level in enumerate(self.episode.levels)]
             return plan_pixels(choices, ShownPlan("", BARS, levels))
         if self.render_mode is None:
             return None
@@ -174,8 +170,8 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
         return f"{choice.kind:<8}  " if self.problem.space.layered else ""
 
     def _shown(self, index: int) -> str:
-        full, kept = self.problem.space.choices[index].full, int(self.walk.levels[index])
-        if index >= self.walk.index:
+        full, kept = self.problem.space.choices[index].full, int(self.episode.levels[index])
+        if not self.episode.is_decided(index):
             return f"{'-':>5} / {full}"
         return f"{kept:>5} / {full:<5} {kept / full:4.2f}  {'#' * round(20 * kept / full)}"
 

@@ -12,7 +12,8 @@ import numpy.typing as npt
 from rlprune.arrays import FloatArray
 from rlprune.choices.choice import Choice, Kind, Unit
 from rlprune.envs.actions import Action
-from rlprune.envs.slots import CURVE_POINTS, METRICS, MIXED_METRICS, STATIC_SLOTS, mixed_static, slots_of
+from rlprune.envs.probing import probe_rows
+from rlprune.envs.slots import CURVE_POINTS, METRICS, MIXED_METRICS, STATIC_SLOTS, mixed_static, observation_space
 from rlprune.evaluation.problem import PruningProblem
 
 if TYPE_CHECKING:
@@ -54,12 +55,9 @@ class Observer:
         self._mixed = space.layered
         self._limits = {m: problem.planner.limits.get(m, dense) for m, dense in problem.dense_costs.items()}
         self._binding = set(problem.planner.limits) or set(self._limits)
-        slots = slots_of(self._kinds)
-        self._low = np.array([slot.low for slot in slots], dtype=np.float32)
-        self._high = np.array([slot.high for slot in slots], dtype=np.float32)
-        self._static = _static_rows(problem)
-        if self._mixed:
-            self._static = np.hstack([self._static, _mixed_rows(problem)])
+        box = observation_space(self._kinds)
+        self._low, self._high = box.low, box.high
+        self._static = static_rows(problem)
 
     def observe(self, walk: BudgetWalk, at: int, previous: Previous) -> Observation:
         """The observation at the walk's unit; after the last one, the final costs and otherwise zeros."""
@@ -96,6 +94,12 @@ class Observer:
 
 def _log2(value: float) -> float:
     return float(np.log2(max(value, 1e-9)))
+
+
+def static_rows(problem: PruningProblem) -> Observation:
+    """What does not change during an episode, of every unit and of the end of the walk, ``[U + 1, slots]``."""
+    mixed = [_mixed_rows(problem)] if problem.space.layered else []
+    return np.hstack([_static_rows(problem), *mixed, probe_rows(problem)])
 
 
 def _static_rows(problem: PruningProblem) -> Observation:

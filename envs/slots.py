@@ -14,9 +14,9 @@ import numpy as np
 from gymnasium import spaces
 
 from rlprune.choices.choice import Kind
-from rlprune.envs.actions import CHANNELS
+from rlprune.envs.actions import CHANNELS, Meaning
 
-OBSERVATION_VERSION = 1
+OBSERVATION_VERSION = 2
 METRICS = ("macs", "params", "latency", "energy")
 MIXED_METRICS = ("weights", "size")
 CURVE_POINTS = 8  # the error curve is read at keep ratios 1/8 ... 7/8
@@ -73,8 +73,6 @@ DYNAMIC_SLOTS: tuple[Slot, ...] = (
     Slot("previous_action", "the executed action of the previous group, 0 at first", -1.0),
     Slot("previous_keep", "the executed keep ratio of the previous group, 1 at first"),
 )
-SLOTS: tuple[Slot, ...] = STATIC_SLOTS + DYNAMIC_SLOTS
-"""Where only channels are decided."""
 
 
 def mixed_static(kinds: Sequence[Kind]) -> list[Slot]:
@@ -107,23 +105,43 @@ def mixed_dynamic(kinds: Sequence[Kind]) -> list[Slot]:
     return slots
 
 
-def slots_of(kinds: Sequence[Kind] = CHANNELS) -> tuple[Slot, ...]:
-    """The entries of an observation: those of :data:`SLOTS`, and further ones where more than channels is decided."""
-    if tuple(kinds) == CHANNELS:
-        return SLOTS
-    return (*STATIC_SLOTS, *mixed_static(kinds), *DYNAMIC_SLOTS, *mixed_dynamic(kinds))
+def probe_slots(kinds: Sequence[Kind]) -> list[Slot]:
+    """What was measured of each choice alone, and the reference: the plan that the probes give at these budgets."""
+    slots = []
+    for kind in kinds:
+        slots += [
+            Slot(f"{kind}_probe", f"log10(loss of half of {kind} alone / geometric mean over the choices) / 4", -1.0),
+            Slot(f"{kind}_probe_rise", f"log10(loss of a quarter of {kind} / loss of half) / 4", -1.0),
+            Slot(f"{kind}_loss_share", f"share of the reference's expected loss that its {kind} has here"),
+            Slot(f"{kind}_reference", f"share of {kind} here in the reference; 1 where it is not decided"),
+            Slot(f"{kind}_gain_up", "log10(loss per cost that a level more saves / geometric mean) / 4", -1.0),
+            Slot(f"{kind}_gain_down", "log10(loss per cost that a level less adds / geometric mean) / 4", -1.0),
+        ]
+    return slots
 
 
-def observation_space(kinds: Sequence[Kind] = CHANNELS) -> spaces.Box:
+def slots_of(kinds: Sequence[Kind] = CHANNELS, meaning: Meaning = "ratio") -> tuple[Slot, ...]:
+    """The entries of an observation, for what is decided and for what actions mean."""
+    mixed = tuple(kinds) != CHANNELS
+    static = (*STATIC_SLOTS, *(mixed_static(kinds) if mixed else ()), *probe_slots(kinds))
+    if meaning == "price":
+        return (
+            *static,
+            *(Slot(f"{kind}_previous_price", f"the last price of {kind}, 0 at first", -1.0) for kind in kinds),
+        )
+    return (*static, *DYNAMIC_SLOTS, *(mixed_dynamic(kinds) if mixed else ()))
+
+
+def observation_space(kinds: Sequence[Kind] = CHANNELS, meaning: Meaning = "ratio") -> spaces.Box:
     """The box of observations: an entry for each slot, with the slot's bounds."""
-    low, high = np.array([(slot.low, slot.high) for slot in slots_of(kinds)], dtype=np.float32).T
+    low, high = np.array([(slot.low, slot.high) for slot in slots_of(kinds, meaning)], dtype=np.float32).T
     return spaces.Box(low, high, dtype=np.float32)
 
 
-def observation_table(kinds: Sequence[Kind] = CHANNELS) -> str:
+def observation_table(kinds: Sequence[Kind] = CHANNELS, meaning: Meaning = "ratio") -> str:
     """All slots of an observation as a text table for people."""
     rows = [("Num", "Slot", "Meaning", "Min", "Max")]
-    rows += [(str(n), s.name, s.meaning, f"{s.low:g}", f"{s.high:g}") for n, s in enumerate(slots_of(kinds))]
+    rows += [(str(n), s.name, s.meaning, f"{s.low:g}", f"{s.high:g}") for n, s in enumerate(slots_of(kinds, meaning))]
     widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
     lines = [
         "| " + " | ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) + " |" for row in rows

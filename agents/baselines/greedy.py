@@ -40,7 +40,7 @@ class GreedySearcher:
         problem = env.problem
         choices = len(problem.space.choices)
         require_episodes(episodes, self, [problem])
-        log = EpisodeLog(problem, callback)
+        log = EpisodeLog(problem, callback, self.name)
         log.add(problem.outcome(problem.planner.filled))
         plan = problem.planner.full.copy()
         first = float(problem.planner.usage(plan[None])[0])

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 import optuna
 
 from rlprune.agents.baselines.optuna_search import ends_with, quiet, walked
-from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, SearchResult, require_episodes
+from rlprune.agents.searcher import EpisodeCallback, EpisodeLog, RangeSearcher, SearchResult, require_episodes
 from rlprune.envs import LayerPruningEnv
 from rlprune.evaluation.problem import PruningProblem
 
 POPULATION = 30
 
 
-class NSGA2Searcher:
+class NSGA2Searcher(RangeSearcher):
     """Evolves budget and actions together; both the loss and the cost of the limited metric are made small."""
 
     name = "nsga2"
@@ -23,18 +23,12 @@ class NSGA2Searcher:
         """A search of any number of choices needs one episode."""
         return 1
 
-    def search(
-        self, env: LayerPruningEnv, episodes: int, seed: int, callback: EpisodeCallback | None = None
-    ) -> SearchResult:
-        """See :class:`rlprune.agents.searcher.Searcher`."""
-        return self.search_range([env.problem], episodes, seed, callback)
-
     def search_range(
         self, problems: Sequence[PruningProblem], episodes: int, seed: int, callback: EpisodeCallback | None = None
     ) -> SearchResult:
         """See :class:`rlprune.agents.searcher.RangeSearcher`."""
         require_episodes(episodes, self, problems)
-        log = EpisodeLog(problems[0], callback)
+        log = EpisodeLog(problems[0], callback, self.name)
         envs = [LayerPruningEnv(problem) for problem in problems]
         sampler = optuna.samplers.NSGAIISampler(seed=seed, population_size=POPULATION)
         with quiet():

@@ -37,7 +37,7 @@ class OptunaSearcher:
     ) -> SearchResult:
         """See :class:`rlprune.agents.searcher.Searcher`."""
         require_episodes(episodes, self, [env.problem])
-        log = EpisodeLog(env.problem, callback)
+        log = EpisodeLog(env.problem, callback, self.name)
         with quiet():
             study = optuna.create_study(direction="maximize", sampler=self._sampler(seed))
             study.optimize(lambda trial: _episode(trial, env, log), callbacks=[ends_with(log, episodes)])

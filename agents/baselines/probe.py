@@ -30,7 +30,7 @@ class TableSearcher:
     ) -> SearchResult:
         """See :class:`rlprune.agents.searcher.Searcher`. Nothing is drawn at random."""
         require_episodes(episodes, self, [env.problem])
-        log = EpisodeLog(env.problem, callback)
+        log = EpisodeLog(env.problem, callback, self.name)
         log.add(env.problem.outcome(self._plan(env.problem)))
         return SearchResult(log.episodes)
 

@@ -22,7 +22,7 @@ class RandomSearcher:
     ) -> SearchResult:
         """See :class:`rlprune.agents.searcher.Searcher`."""
         require_episodes(episodes, self, [env.problem])
-        log = EpisodeLog(env.problem, callback)
+        log = EpisodeLog(env.problem, callback, self.name)
         random = np.random.default_rng(seed)
         while log.goes_on(episodes):
             env.reset(seed=seed)

@@ -37,7 +37,7 @@ class SensitivitySearcher:
         """
         problem = env.problem
         require_episodes(episodes, self, [problem])
-        log = EpisodeLog(problem, callback)
+        log = EpisodeLog(problem, callback, self.name)
         before = problem.evaluations
         log.add(problem.outcome(problem.planner.filled))
         tables = measure_alone(problem, episodes // 2)

@@ -85,7 +85,7 @@ class ThresholdSearcher:
         """See :class:`rlprune.agents.searcher.Searcher`. Nothing is drawn at random."""
         problem = env.problem
         require_episodes(episodes, self, [problem])
-        log = EpisodeLog(problem, callback)
+        log = EpisodeLog(problem, callback, self.name)
         log.add(problem.outcome(problem.planner.filled))
         nearest = self._loop(problem, log, rounds=episodes - 2)
         if nearest is not None:

@@ -25,6 +25,6 @@ class UniformSearcher:
     ) -> SearchResult:
         """See :class:`rlprune.agents.searcher.Searcher`."""
         require_episodes(episodes, self, [env.problem])
-        log = EpisodeLog(env.problem, callback)
+        log = EpisodeLog(env.problem, callback, self.name)
         log.add(env.problem.unsearched[self.name])
         return SearchResult(log.episodes)

@@ -15,7 +15,7 @@ from rlprune.arrays import FloatArray, IntArray
 from rlprune.budgets.completion import FITS
 from rlprune.budgets.planner import BudgetPlanner
 
-BISECTIONS = 30
+BISECTIONS = 20
 STARTS = 8
 """Plans that exchanges start from: the best of bisections in which one choice is held at one of its levels."""
 MOST_ROUNDS = 4
@@ -24,6 +24,8 @@ MOST_EXCHANGES = 200
 TRIED_AT_ONCE = 512
 SLACK = 0.02
 """How far the sum of two changes may be over the budget to be costed as it is."""
+WIDTH = 16.0
+"""How many e-folds below the largest loss differences of losses still decide."""
 RAISES = 6
 """Rounds in which plans that leave some of a budget take the step that then helps most."""
 
@@ -69,7 +71,7 @@ class Knapsack:
             if self._loss(losses, better) >= self._loss(losses, best):
                 break
             best = better
-        return self.plans(best[None])[0]
+        return np.asarray(self.plans(best[None])[0])
 
     def _starts(self, losses: FloatArray, costs: FloatArray) -> IntArray:
         """The best of the plans that bisections find while one choice is held at one of its levels, ``[N, K]``."""
@@ -107,7 +109,7 @@ class Knapsack:
     def _bisected(self, losses: FloatArray, costs: FloatArray) -> IntArray:
         """For each row the places of least loss plus price times cost, at the least price that fits; ``[N, K]``."""
         masked = np.where(self._real, losses, np.inf)
-        low, high = np.full(len(losses), -40.0), np.full(len(losses), 40.0)
+        low, high = self._bracket(losses, costs)
         found = np.zeros((len(losses), len(self._count)), dtype=np.int64)
         for _ in range(BISECTIONS):
             middle = (low + high) / 2
@@ -116,6 +118,16 @@ class Knapsack:
             found[fits] = places[fits]
             high, low = np.where(fits, middle, high), np.where(fits, low, middle)
         return found
+
+    def _bracket(self, losses: FloatArray, costs: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Logarithms of prices at which cost counts for nothing, and for everything; each ``[N]``."""
+        steps = np.abs(np.diff(costs, axis=1))
+        steps = steps[(steps > 0) & self._real[:, 1:]]
+        if not len(steps):
+            return np.zeros(len(losses)), np.ones(len(losses))
+        held = np.where(np.isfinite(losses), losses, 0.0)
+        most = np.log(held.max(axis=(1, 2)) + 1e-300)
+        return most - np.log(steps.max()) - WIDTH, most - np.log(steps.min()) + 1.0
 
     def _raised(self, losses: FloatArray, places: IntArray) -> tuple[IntArray, bool]:
         """Each row with one choice a level higher: the one that gains most for what it costs and still fits."""

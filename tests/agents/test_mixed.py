@@ -13,10 +13,10 @@ import torch
 from torch import nn
 
 from rlprune.agents import AGENTS, METHODS, Episode, Policy, make_searcher, replay, search_range
-from rlprune.agents.exploration import Exploration, Explorer
 from rlprune.agents.loss_model import AdditiveLoss
 from rlprune.agents.proposals import Neighbourhood
 from rlprune.agents.replay import action_spread, replayed_plan
+from rlprune.agents.surrogate import Surrogate, SurrogateSettings
 from rlprune.budgets.completion import FITS
 from rlprune.budgets.limits import Budget
 from rlprune.choices.choice import KINDS, Kind
@@ -93,7 +93,7 @@ def test_a_policy_survives_its_files_and_replays_on_another_network(name: str, t
     policy.save(tmp_path)
     again = Policy.load(tmp_path)
     assert again.spec == policy.spec
-    assert again.spec.actions == ("keep_block", "keep_ratio", "density", "precision")
+    assert again.spec.actions == tuple(f"price_of_{kind}" for kind in KINDS)
     assert replayed_plan(again, env.problem).tolist() == replayed_plan(policy, env.problem).tolist()
     assert action_spread(again, env.problem) >= 0
     other = make_env("size=0.4", name="transformer").problem
@@ -103,8 +103,8 @@ def test_a_policy_survives_its_files_and_replays_on_another_network(name: str, t
 def policy_of(*kinds: Kind) -> Policy:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        linears = [nn.Linear(len(slots_of(kinds)), 8), nn.Linear(8, len(kinds))]
-    return Policy.from_layers("ddpg", linears, "tanh", True, kinds)
+        linears = [nn.Linear(len(slots_of(kinds, "price")), 8), nn.Linear(8, len(kinds))]
+    return Policy.from_layers("ddpg", linears, "tanh", True, kinds, "price")
 
 
 @pytest.mark.parametrize(
@@ -127,16 +127,16 @@ def test_a_policy_of_other_kinds_is_refused(learned: tuple[Kind, ...], asked: tu
 def test_a_policy_says_what_it_decides_and_reads(tmp_path: Path) -> None:
     policy_of("channels", "bits").save(tmp_path)
     data = json.loads((tmp_path / "policy.json").read_text())
-    assert data["actions"] == ["keep_ratio", "precision"]
-    assert data["observation"] == [slot.name for slot in slots_of(("channels", "bits"))]
+    assert data["actions"] == ["price_of_channels", "price_of_bits"]
+    assert data["observation"] == [slot.name for slot in slots_of(("channels", "bits"), "price")]
     assert Policy.load(tmp_path).spec.kinds == ("channels", "bits")
 
 
-@pytest.mark.parametrize("sizes", [(3, 2), (len(slots_of(("bits",))), 4, 2)])
+@pytest.mark.parametrize("sizes", [(3, 2), (len(slots_of(("bits",), "price")), 4, 2)])
 def test_layers_that_do_not_fit_the_kinds_are_refused(sizes: tuple[int, ...]) -> None:
     linears = [nn.Linear(into, out) for into, out in itertools.pairwise(sizes)]
     with pytest.raises(PolicyError, match="observation slots to 1 actions"):
-        Policy.from_layers("ddpg", linears, "relu", True, ("bits",))
+        Policy.from_layers("ddpg", linears, "relu", True, ("bits",), "price")
 
 
 @pytest.mark.parametrize("name", ["residual", "transformer"])
@@ -178,7 +178,7 @@ def test_neighbours_have_levels_of_theirs_where_no_precision_permits_int8() -> N
 
 def test_the_additive_loss_never_rises_with_a_level() -> None:
     problem = make_env().problem
-    model = AdditiveLoss(problem)
+    model = AdditiveLoss(problem.space.choices, problem.evaluator.loss_tables)
     plans = random_rows(problem.space, 60)
     model.fit(plans, np.random.default_rng(1).uniform(0.1, 2.0, 60))
     for plan in random_rows(problem.space, 10, seed=2):
@@ -188,8 +188,11 @@ def test_the_additive_loss_never_rises_with_a_level() -> None:
             assert (np.diff(model(row)) <= 1e-12).all()
 
 
-def test_explored_plans_are_new_and_fit() -> None:
+def test_proposed_plans_are_new_and_fit() -> None:
     problem = make_env().problem
-    plans = [plan for _, plan in Explorer([problem], Exploration(), 0).choose(10) if plan is not None]
-    assert len({tuple(plan.tolist()) for plan in plans}) == len(plans) == 10
+    surrogate, known, plans = Surrogate([problem], SurrogateSettings(), 0), set(), []
+    for _ in range(10):
+        plans.append(surrogate.proposed(0, known))
+        known.add(tuple(plans[-1].tolist()))
+    assert len(known) == 10
     assert (problem.planner.usage(np.stack(plans)) <= FITS).all()

@@ -10,24 +10,25 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from rlprune.agents import Policy, make_searcher
-from rlprune.agents.learning import linears_of
-from rlprune.agents.off_policy import OffPolicySearcher, _actor
+from rlprune.agents import AGENTS, Policy, make_searcher
+from rlprune.agents.algorithms import make_algorithm, policy_of
 from rlprune.envs.actions import CHANNELS
-from rlprune.envs.slots import SLOTS
+from rlprune.envs.slots import slots_of
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import PolicyError
 from tests.agents.conftest import MakeEnv
 
+SLOTS = len(slots_of(CHANNELS, "price"))
+
 
 @pytest.fixture
 def policy() -> Policy:
-    linears = [nn.Linear(len(SLOTS), 16), nn.Linear(16, 1)]
-    return Policy.from_layers("ddpg", linears, "relu", True, CHANNELS)
+    linears = [nn.Linear(SLOTS, 16), nn.Linear(16, 1)]
+    return Policy.from_layers("ddpg", linears, "relu", True, CHANNELS, "price")
 
 
 def observations(count: int = 5) -> np.ndarray:
-    return np.random.default_rng(0).uniform(-1, 1, (count, len(SLOTS))).astype(np.float32)
+    return np.random.default_rng(0).uniform(-1, 1, (count, SLOTS)).astype(np.float32)
 
 
 def test_a_policy_survives_its_files(policy: Policy, tmp_path: Path) -> None:
@@ -39,16 +40,14 @@ def test_a_policy_survives_its_files(policy: Policy, tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.iterdir()) == ["policy.json", "policy.safetensors"]
 
 
-@pytest.mark.parametrize("name", ["ddpg", "td3", "sac", "tqc"])
+@pytest.mark.parametrize("name", AGENTS)
 def test_the_exported_actor_acts_as_sb3_s(name: str, make_env: MakeEnv) -> None:
-    searcher = make_searcher(name)
-    assert isinstance(searcher, OffPolicySearcher)
-    model = searcher._model(PruningVecEnv([make_env().problem], 1, 4), 4, 0)
-    exported = Policy.from_layers(name, linears_of(*_actor(model)), "relu", True, CHANNELS)
+    env = PruningVecEnv([make_env().problem], 1, 4, "price")
+    model = make_algorithm(name, env, 4, hidden=(16, 16), learning_rate=1e-3, gamma=1.0, seed=0)
+    exported = policy_of(name, model, CHANNELS, "price")
     for observation in observations():
-        np.testing.assert_allclose(
-            exported.act(observation), model.predict(observation, deterministic=True)[0], atol=1e-6
-        )
+        wanted = model.predict(observation, deterministic=True)[0]
+        np.testing.assert_allclose(exported.act(observation), wanted, atol=1e-6)
 
 
 def test_the_exported_ppo_actor_stays_in_the_box(make_env: MakeEnv) -> None:
@@ -68,19 +67,19 @@ def changed(folder: Path, **values: Any) -> None:
     [
         ({"schema": "rlprune-policy/9"}, "schema"),
         ({"sizes": [3, 4, 1]}, "observation slots"),
-        ({"sizes": [len(SLOTS), 10**9, 1]}, "sizes"),
+        ({"sizes": [SLOTS, 10**9, 1]}, "sizes"),
         ({"sizes": "64"}, "sizes"),
         ({"activation": "os.system"}, "activation"),
         ({"observation_version": 0}, "observation version 0"),
         ({"observation": ["something", "else"]}, "observation version"),
         ({"actions": ["bits"]}, "bits"),
-        ({"actions": ["keep_ratio", "keep_ratio"]}, "each once"),
-        ({"actions": ["precision", "keep_ratio"]}, "stand in the order"),
-        ({"actions": ["keep_ratio", "precision"]}, "observation version"),
+        ({"actions": ["price_of_channels", "price_of_channels"]}, "each once"),
+        ({"actions": ["price_of_bits", "price_of_channels"]}, "stand in the order"),
+        ({"actions": ["price_of_channels", "price_of_bits"]}, "observation version"),
         ({"actions": []}, "decides"),
         ({"actions": "keep_ratio"}, "decides"),
         ({"actions": [["keep_ratio"]]}, "decides"),
-        ({"sizes": [len(SLOTS), 8, 1]}, "does not hold the weights"),
+        ({"sizes": [SLOTS, 8, 1]}, "does not hold the weights"),
     ],
 )
 def test_a_description_that_does_not_fit_is_refused(

@@ -6,8 +6,8 @@ import pytest
 
 from rlprune.agents import AGENTS, METHODS, make_searcher
 from rlprune.agents.baselines.threshold import ThresholdSearcher, ThresholdSettings
-from rlprune.agents.off_policy import OffPolicySearcher, OffPolicySettings
-from rlprune.agents.presets import PPO_PRESETS, PRESETS
+from rlprune.agents.learning import AgentSettings, LearningSearcher
+from rlprune.agents.presets import PRESETS
 from rlprune.errors import ConfigError
 from tests.agents.conftest import MakeEnv
 
@@ -17,21 +17,20 @@ def test_every_method_is_made_by_name(name: str) -> None:
     assert make_searcher(name).name == name
 
 
-@pytest.mark.parametrize(
-    ("name", "preset"), [("ddpg", preset) for preset in PRESETS] + [("ppo", preset) for preset in PPO_PRESETS]
-)
+@pytest.mark.parametrize("name", ["ddpg", "ppo"])
+@pytest.mark.parametrize("preset", PRESETS)
 def test_every_preset_searches(name: str, preset: str, make_env: MakeEnv) -> None:
     episodes = make_searcher(name, preset).search(make_env(), 14, 0).episodes
     assert len(episodes) == 14
 
 
 def test_presets_change_what_they_say() -> None:
-    searcher = make_searcher("td3", "no-model", {"optimism": "2", "hidden": "32,16", "ranks": "false", "batch": 32})
-    assert isinstance(searcher, OffPolicySearcher)
+    searcher = make_searcher("td3", "no-refinement", {"optimism": "2", "hidden": "32,16", "shaped": "false"})
+    assert isinstance(searcher, LearningSearcher)
     settings = searcher.settings
-    assert (settings.exploration.model, settings.exploration.optimism) == (False, 2.0)
-    assert (settings.hidden, settings.ranks, settings.batch) == ((32, 16), False, 32)
-    assert settings.updates == OffPolicySettings().updates
+    assert (settings.refined, settings.surrogate.optimism) == (0.0, 2.0)
+    assert (settings.hidden, settings.shaped) == ((32, 16), False)
+    assert settings.walks == AgentSettings().walks
 
 
 def test_the_threshold_baseline_takes_its_step_by_name() -> None:
@@ -45,21 +44,22 @@ def test_the_threshold_baseline_takes_its_step_by_name() -> None:
     [
         ("dpg", "default", {}, "Did you mean 'ddpg'"),
         ("ddpg", "defualt", {}, "Did you mean 'default'"),
-        ("random", "no-model", {}, "preset of random"),
-        ("ppo", "no-ranks", {}, "preset of ppo"),
+        ("random", "no-shaping", {}, "preset of random"),
         ("ddpg", "default", {"optimsm": 1}, "Did you mean 'optimism'"),
-        ("ppo", "default", {"ranks": True}, "setting of ppo"),
         ("random", "default", {"optimism": 1}, "has no settings"),
         ("threshold", "default", {"alfa": 1}, "Did you mean 'alpha'"),
         ("threshold", "default", {"alpha": "much"}, "'alpha' must be a number"),
         ("threshold", "default", {"alpha": 0}, "alpha must be above 0"),
         ("threshold", "default", {"rule": "fixd"}, "Did you mean 'fixed'"),
-        ("threshold", "no-model", {}, "preset of threshold"),
-        ("ddpg", "default", {"updates": "many"}, "'updates' must be a whole number"),
+        ("threshold", "no-shaping", {}, "preset of threshold"),
+        ("ddpg", "default", {"walks": "many"}, "'walks' must be a whole number"),
         ("ddpg", "default", {"model": "perhaps"}, "'model' must be true or false"),
         ("ddpg", "default", {"hidden": "a,b"}, "list of whole numbers"),
-        ("ddpg", "default", {"updates": 0}, "at least 1 update"),
-        ("ppo", "default", {"epochs": 0}, "at least 1 episode"),
+        ("ddpg", "default", {"walks": 0}, "at least 1 walk"),
+        ("ddpg", "default", {"refined": 1.5}, "refined plans in"),
+        ("ddpg", "default", {"actions": "prize"}, "Did you mean 'price'"),
+        ("ddpg", "default", {"actions": "ratio"}, "Imagined episodes have prices"),
+        ("surrogate", "default", {"restarts": 2}, "share of restarts"),
     ],
 )
 def test_what_is_unknown_or_impossible_is_refused(

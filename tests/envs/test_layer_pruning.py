@@ -131,7 +131,7 @@ def test_bad_actions_are_refused_and_change_nothing(make_env: MakeEnv, action: o
     env.reset(seed=0)
     with pytest.raises(ActionError):
         env.step(np.array(action, dtype=np.float32))
-    assert env.walk.index == 0
+    assert env.episode.at == 0
 
 
 def test_a_step_after_the_end_is_refused(make_env: MakeEnv) -> None:

@@ -18,7 +18,7 @@ from rlprune.choices.choice import KINDS, Kind
 from rlprune.costs import MacsCost, SizeCost, WeightsCost
 from rlprune.envs import ENV_ID, LayerPruningEnv
 from rlprune.envs.actions import action_names
-from rlprune.envs.slots import SLOTS, slots_of
+from rlprune.envs.slots import slots_of
 from rlprune.envs.vector import PruningVecEnv
 from rlprune.errors import ActionError
 from rlprune.evaluation.problem import PruningProblem
@@ -140,7 +140,7 @@ def test_slots_have_names_of_their_own_and_tell_what_is_decided_where() -> None:
     env = make("size=0.4")
     slots = [slot.name for slot in slots_of(KINDS)]
     assert len(set(slots)) == len(slots) == env.observation_space.shape[0]
-    assert set(slots) > {slot.name for slot in SLOTS}
+    assert set(slots) > {slot.name for slot in slots_of()}
     observations, infos = play(env, drawn(env, 1))
     seen = [dict(zip(slots, observation.tolist(), strict=True)) for observation in observations]
     for unit, before, after, info in zip(env.problem.space.units, seen, seen[1:], infos, strict=False):
@@ -171,7 +171,7 @@ def test_bad_actions_are_refused_and_change_nothing(action: object) -> None:
     env.reset(seed=0)
     with pytest.raises(ActionError):
         env.step(np.array(action, dtype=np.float32))
-    assert env.walk.index == 0
+    assert env.episode.at == 0
 
 
 def test_walks_together_are_the_episodes_of_one_environment() -> None:

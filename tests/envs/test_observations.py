@@ -10,12 +10,10 @@ import numpy.typing as npt
 import pytest
 
 from rlprune.envs import LayerPruningEnv
-from rlprune.envs.episode import RunningEpisode
-from rlprune.envs.observations import Observer
-from rlprune.envs.slots import METRICS, SLOTS, observation_space, observation_table
+from rlprune.envs.slots import METRICS, observation_space, observation_table, slots_of
 
 MakeEnv = Callable[..., LayerPruningEnv]
-NAMES = [slot.name for slot in SLOTS]
+NAMES = [slot.name for slot in slots_of()]
 
 
 def named(observation: npt.NDArray[np.float32]) -> dict[str, float]:
@@ -24,7 +22,7 @@ def named(observation: npt.NDArray[np.float32]) -> dict[str, float]:
 
 def at_each_group(env: LayerPruningEnv, action: float = 0.0) -> list[dict[str, float]]:
     seen = [named(env.reset()[0])]
-    while not env.walk.done:
+    while not env.episode.done:
         seen.append(named(env.step(np.array([action], dtype=np.float32))[0]))
     return seen
 
@@ -32,7 +30,7 @@ def at_each_group(env: LayerPruningEnv, action: float = 0.0) -> list[dict[str, f
 def test_slots_have_one_name_each_and_stand_in_the_manual() -> None:
     assert len(set(NAMES)) == len(NAMES)
     manual = LayerPruningEnv.__doc__ or ""
-    assert all(f" {slot.name} " in manual and slot.meaning in manual for slot in SLOTS)
+    assert all(f" {slot.name} " in manual and slot.meaning in manual for slot in slots_of())
     assert len({len(line) for line in observation_table().splitlines()}) == 1
 
 
@@ -44,7 +42,7 @@ def test_within_bounds_on_random_walks(make_env: MakeEnv, budgets: tuple[str, ..
     for _ in range(10):
         observation, _ = env.reset()
         assert space.contains(observation)
-        while not env.walk.done:
+        while not env.episode.done:
             observation, *_ = env.step(random.uniform(-1, 1, 1).astype(np.float32))
             assert space.contains(observation)
 
@@ -125,24 +123,5 @@ def test_decisions_are_remembered(make_env: MakeEnv) -> None:
     second = named(observation)
     assert second["previous_action"] == info["executed_action"][0]
     assert second["previous_keep"] == pytest.approx(info["keep_ratio"])
-    assert second["planned_keep"] == pytest.approx(env.walk.levels[1] / 32)
+    assert second["planned_keep"] == pytest.approx(env.episode.levels[1] / 32)
     assert second["lowest_option"] <= second["planned_keep"] <= second["highest_option"]
-
-
-@pytest.mark.parametrize("budgets", [("macs=0.5",), ("params=0.4", "macs=0.6")])
-def test_an_episode_that_asks_for_a_plan_sees_what_any_other_sees(make_env: MakeEnv, budgets: tuple[str, ...]) -> None:
-    problem = make_env(*budgets).problem
-    random = np.random.default_rng(0)
-    for _ in range(10):
-        plan = np.array([random.choice(choice.levels) for choice in problem.space.choices])
-        asking = RunningEpisode(problem, Observer(problem), plan)
-        while not asking.walk.done:
-            action = asking.next_action()
-            assert action is not None
-            asking.decide(action)
-        plain = make_env(*budgets)  # nothing was decided there before
-        seen = [plain.reset()[0]]
-        for action in asking.done:
-            seen.append(plain.step(action)[0])
-        np.testing.assert_array_equal(np.stack(seen[:-1]), np.stack(asking.seen))
-        np.testing.assert_array_equal(plain.walk.levels, asking.walk.levels)

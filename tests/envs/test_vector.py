@@ -8,11 +8,9 @@ import numpy as np
 import pytest
 from stable_baselines3 import PPO
 
-from rlprune.arrays import IntArray
 from rlprune.budgets.limits import Budget
-from rlprune.envs.episode import RunningEpisode
-from rlprune.envs.vector import Course, PruningVecEnv
-from rlprune.evaluation.problem import Outcome
+from rlprune.envs.actions import MEANINGS, Meaning
+from rlprune.envs.vector import PruningVecEnv
 from tests.envs.conftest import MakeEnv
 
 
@@ -65,38 +63,6 @@ def test_walks_behind_the_last_episode_are_not_evaluated(make_env: MakeEnv) -> N
     assert problem.evaluations <= 1 + 4
 
 
-class Recorder:
-    """Follows one plan and remembers what it was told."""
-
-    def __init__(self, plan: IntArray) -> None:
-        self.plan, self.told = plan, []
-
-    def choose(self, count: int) -> list[Course]:
-        return [(0, self.plan)] * (count - 1) + [(0, None)]
-
-    def learn(self, at: int, episode: RunningEpisode, outcome: Outcome) -> None:
-        self.told.append((at, len(episode.seen), outcome))
-
-
-def test_a_director_chooses_plans_and_is_told_how_they_ended(make_env: MakeEnv) -> None:
-    problem = make_env("macs=0.5").problem
-    plan = RunningEpisode(problem, PruningVecEnv([problem], 1, 1)._observers[0])
-    while not plan.walk.done:
-        plan.decide([0.4])
-    director = Recorder(plan.walk.levels)
-    vector = PruningVecEnv([problem], 2, 2, director)
-    vector.reset()
-    for _ in problem.network.groups:
-        planned, none = vector.planned_actions()
-        assert planned is not None
-        assert none is None
-        _, _, dones, infos = vector.step(np.stack([planned, np.zeros(1, np.float32)]))
-    assert dones.all()
-    np.testing.assert_array_equal(infos[0]["plan_levels"], director.plan)
-    assert [(at, seen) for at, seen, _ in director.told] == [(0, len(problem.network.groups))] * 2
-    assert director.told[0][2] is infos[0]["outcome"]
-
-
 def test_several_budgets_take_turns(make_env: MakeEnv) -> None:
     problem = make_env("macs=0.5").problem
     problems = [problem.within([Budget("macs", share)]) for share in (0.4, 0.6)]
@@ -126,11 +92,12 @@ def test_a_plan_without_a_reward_earns_the_lowest_so_far(make_env: MakeEnv) -> N
     assert [info["outcome"].defined for info in infos] == [True, False]
 
 
+@pytest.mark.parametrize("meaning", MEANINGS)
 @pytest.mark.parametrize("count", [1, 3])
-def test_sb3_s_own_algorithms_run_on_it(make_env: MakeEnv, count: int) -> None:
+def test_sb3_s_own_algorithms_run_on_it(make_env: MakeEnv, count: int, meaning: Meaning) -> None:
     problem = make_env("macs=0.5").problem
     steps = len(problem.network.groups)
-    env = PruningVecEnv([problem], count, 6)
+    env = PruningVecEnv([problem], count, 6, meaning)
     model = PPO("MlpPolicy", env, n_steps=2 * steps, batch_size=2 * steps, seed=0, device="cpu")
     model.learn(2 * steps * count)
     assert problem.evaluations > 1
