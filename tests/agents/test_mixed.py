@@ -32,7 +32,7 @@ from tests.mixed import prepare, random_rows
 
 PREPARED = functools.cache(prepare)
 EPISODES = 45
-SPARSE = ("uniform", "filled", "greedy", "sensitivity", "threshold")
+SPARSE = ("uniform", "filled", "prior", "probe", "probe-shrunk", "greedy", "sensitivity", "threshold")
 DRAWING = ("random", "evolutionary", "tpe", "nsga2")
 
 
