@@ -164,8 +164,8 @@ class EpisodeCollector(BaseCallback):
 class ImaginedLearning:
     """One search: imagine, evaluate what the policy decides, learn from it, and so on.
 
-    The policy that is kept is the one, of those that stood after each round, whose own plans lose least over all
-    budgets: as measured, or where they were not evaluated as expected.
+    The policy that is kept is the one, of those that stood before and after each round, whose own plans lose least over
+    all budgets: as measured, or where they were not evaluated as expected.
     """
 
     def __init__(self, name: str, settings: AgentSettings, problems: Sequence[PruningProblem], seed: int) -> None:
@@ -180,7 +180,7 @@ class ImaginedLearning:
             name, env, self._length, hidden=settings.hidden, learning_rate=settings.learning_rate,
             gamma=SHAPED_GAMMA if settings.shaped else 1.0, seed=seed,
         )  # fmt: skip
-        self._stood: list[tuple[Policy, list[IntArray]]] = []
+        self._stood = [self._standing()]
 
     def run(self, log: EpisodeLog, episodes: int) -> Policy:
         """Search, and give the policy that is kept."""
@@ -198,9 +198,14 @@ class ImaginedLearning:
 
     def _learn(self, episodes: int) -> None:
         if episodes:
-            self._model.learn(episodes * self._length, log_interval=NO_LOG, reset_num_timesteps=not self._stood)
+            first = len(self._stood) == 1
+            self._model.learn(episodes * self._length, log_interval=NO_LOG, reset_num_timesteps=first)
+            self._stood.append(self._standing())
+
+    def _standing(self) -> tuple[Policy, list[IntArray]]:
+        """The policy as it is now, and the plan that it makes at each budget."""
         policy = policy_of(self._name, self._model, self._problems[0].space.kinds, "price")
-        self._stood.append((policy, [policy_plan(policy, pricing) for pricing in self._pricings]))
+        return policy, [policy_plan(policy, pricing) for pricing in self._pricings]
 
     def _mean_loss(self, plans: Sequence[IntArray]) -> float:
         return float(np.mean([self._surrogate.log_loss(plan) for plan in plans]))

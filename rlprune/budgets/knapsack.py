@@ -26,8 +26,10 @@ SLACK = 0.02
 """How far the sum of two changes may be over the budget to be costed as it is."""
 WIDTH = 16.0
 """How many e-folds below the largest loss differences of losses still decide."""
-RAISES = 6
-"""Rounds in which plans that leave some of a budget take the step that then helps most."""
+SWAPS = 5
+"""Rounds in which each of many plans takes the best step up, or up and down, that fits."""
+HOPES = 3
+"""Swaps of a plan that are costed in a round."""
 
 
 class Knapsack:
@@ -87,10 +89,8 @@ class Knapsack:
     def solve_many(self, losses: FloatArray) -> IntArray:
         """A good plan for each of many losses, ``[N, K, M] -> [N, K]``, in a few array operations."""
         places = self._bisected(losses, self._costs)
-        for _ in range(RAISES):
-            places, changed = self._raised(losses, places)
-            if not changed:
-                break
+        for _ in range(SWAPS):
+            places = self._swapped(losses, places)
         return self.plans(places)
 
     def _used(self, places: IntArray) -> FloatArray:
@@ -129,19 +129,41 @@ class Knapsack:
         most = np.log(held.max(axis=(1, 2)) + 1e-300)
         return most - np.log(steps.max()) - WIDTH, most - np.log(steps.min()) + 1.0
 
-    def _raised(self, losses: FloatArray, places: IntArray) -> tuple[IntArray, bool]:
-        """Each row with one choice a level higher: the one that gains most for what it costs and still fits."""
-        rows, own = len(places), len(self._count)
-        higher = np.repeat(places[:, None], own, axis=1)
-        higher[:, self._every, self._every] = np.minimum(places + 1, self._count - 1)
-        used, before = self._used(higher.reshape(-1, own)).reshape(rows, own), self._used(places)
-        at = np.arange(rows)[:, None]
-        gain = losses[at, self._every, places] - losses[at, self._every, higher[:, self._every, self._every]]
-        possible = (places < self._count - 1) & (used <= FITS)
-        worth = np.where(possible, np.maximum(gain, 0) / np.maximum(used - before[:, None], 1e-9), -1.0)
-        best = worth.argmax(axis=1)
-        taken = possible[np.arange(rows), best]
-        return np.where(taken[:, None], higher[np.arange(rows), best], places), bool(taken.any())
+    def _swapped(self, losses: FloatArray, places: IntArray) -> IntArray:
+        """Each row with one choice a level higher, and perhaps another a level lower, where that gains and fits."""
+        up, gained, more = self._stepped(losses, places, 1)
+        down, lost, less = self._stepped(losses, places, -1)
+        rows, own = np.arange(len(places)), len(self._count)
+        none = np.zeros((len(rows), 1))
+        gain = gained[:, :, None] + np.concatenate([lost, none], axis=1)[:, None, :]
+        used = more[:, :, None] + np.concatenate([less, none], axis=1)[:, None, :]
+        room = FITS - self._used(places)
+        hopeful = (gain > 1e-12) & (used <= room[:, None, None])
+        hopeful[:, self._every, self._every] = False
+        score = np.where(hopeful, gain, -np.inf).reshape(len(rows), -1)
+        best = np.argsort(-score, axis=1, kind="stable")[:, :HOPES]
+        taken = np.zeros(len(rows), dtype=bool)
+        for column in best.T:
+            raised, lowered = np.divmod(column, own + 1)
+            changed = np.where(lowered[:, None] < own, down[rows, np.minimum(lowered, own - 1)], places)
+            changed[rows, raised] = up[rows, raised, raised]
+            good = ~taken & np.isfinite(score[rows, column]) & (self._used(changed) <= FITS)
+            places = np.where(good[:, None], changed, places)
+            taken |= good
+        return places
+
+    def _stepped(self, losses: FloatArray, places: IntArray, step: int) -> tuple[IntArray, FloatArray, FloatArray]:
+        """Each row with each choice a level higher or lower, ``[N, K, K]``; what that gains and uses more, ``[N, K]``.
+
+        Where there is no such level nothing is gained, without bounds.
+        """
+        rows, own = np.arange(len(places))[:, None], len(self._count)
+        stepped = np.repeat(places[:, None], own, axis=1)
+        to = np.clip(places + step, 0, self._count - 1)
+        stepped[:, self._every, self._every] = to
+        gained = losses[rows, self._every, places] - losses[rows, self._every, to]
+        more = self._used(stepped.reshape(-1, own)).reshape(len(places), own) - self._used(places)[:, None]
+        return stepped, np.where(to == places, -np.inf, gained), more
 
     def _exchanged(self, losses: FloatArray, places: IntArray) -> IntArray:
         """Change one or two choices as long as that lowers the loss and fits."""
