@@ -27,7 +27,7 @@ class Exploration:
     Attributes:
         warm_start: the first episodes are the filled uniform plan and the sensitivity plan (the best one by the
             groups' reconstruction errors alone); else ``random_episodes`` episodes of random changes.
-        model: proposals are screened by the return model; else the first one that is new is taken.
+        model: proposals are screened by the loss model; else the first one that is new is taken.
         prior_weight: see :class:`AdditiveLoss`.
         residuals: whether the model learns which decisions matter together.
         actor: share of episodes that start from the actor's own plan instead of one of the best so far.

@@ -76,9 +76,7 @@ def plan_lines(choices: Sequence[Choice], plans: Sequence[ShownPlan], width: flo
 
 def plan_pixels(choices: Sequence[Choice], plan: ShownPlan) -> npt.NDArray[np.uint8]:
     """One plan as a picture, ``uint8 [height, width, 3]``; of the same size for every plan of these choices."""
-    canvas: Any = plan_figure(choices, [plan])[0].canvas
-    canvas.draw()
-    return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
+    return pixels_of(plan_figure(choices, [plan])[0])
 
 
 def _bars(
@@ -118,3 +116,11 @@ def new_figure(panels: int, width: float, height: float, rows: int = 1) -> tuple
         one.grid(alpha=0.25)
         one.spines[["top", "right"]].set_visible(False)
     return figure, axes
+
+
+def pixels_of(figure: Figure, dpi: float | None = None) -> npt.NDArray[np.uint8]:
+    """A figure as ``uint8 [height, width, 3]``; ``dpi`` is of the figure itself where none is given."""
+    figure.set_dpi(dpi or figure.get_dpi())
+    canvas: Any = figure.canvas
+    canvas.draw()
+    return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()

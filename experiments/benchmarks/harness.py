@@ -8,7 +8,7 @@ import json
 import multiprocessing
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -82,14 +82,12 @@ class Benchmark:
         self.check(options)
         known = self._known(options.out)
         cases = list(self.cases(options))
-        missing = [case for case in cases if _settings(case) not in [one["settings"] for one in known]]
+        missing = [case for case in cases if _rows_of(case, known) is None]
         for case, rows in self._measured(missing, options.processes):
-            known.append({"settings": _settings(case), "rows": rows})
+            known.append({"settings": _settings(case), "processor": cpu_model(), "rows": rows})
             if options.out:
-                report = {"schema": SCHEMA, "benchmark": self.name, "processor": cpu_model(), "cases": known}
-                write_json(options.out, report)
-        wanted = [_settings(case) for case in cases]
-        self._tell([row for one in known if one["settings"] in wanted for row in one["rows"]], options)
+                write_json(options.out, {"schema": SCHEMA, "benchmark": self.name, "cases": known})
+        self._tell([row for case in cases for row in _rows_of(case, known) or []], options)
 
     def cases(self, options: Case) -> Iterator[Case]:
         """One for each combination of what varies."""
@@ -103,7 +101,7 @@ class Benchmark:
         report = read_json(path, ConfigError)
         if (report.get("schema"), report.get("benchmark")) != (SCHEMA, self.name):
             raise ConfigError(f"{path} must hold cases of the benchmark {self.name}; it does not. Name another --out.")
-        return list(report["cases"])
+        return list(report.get("cases", []))
 
     def _measured(self, cases: Sequence[Case], processes: int) -> Iterator[tuple[Case, list[Row]]]:
         if processes < 1:
@@ -113,8 +111,8 @@ class Benchmark:
             return
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(processes, mp_context=context, max_tasks_per_child=1) as pool:
-            work = (itertools.repeat(self.run), itertools.repeat(self.over), cases)
-            yield from zip(cases, pool.map(measured, *work), strict=True)
+            work = {pool.submit(measured, self.run, self.over, case): case for case in cases}
+            yield from ((work[done], done.result()) for done in as_completed(work))
 
     def _tell(self, rows: Rows, options: Case) -> None:
         sections = list(self.tables(rows))
@@ -138,6 +136,11 @@ def measured(run: Callable[[Case], list[Row]], over: Sequence[str], case: Case) 
     print(" ".join(map(str, told.values())), file=sys.stderr)
     with torch_threads(getattr(case, "threads", 1)):
         return [told | row for row in run(case)]
+
+
+def _rows_of(case: Case, known: Rows) -> list[Row] | None:
+    """What was measured of a case; None where it was not."""
+    return next((one["rows"] for one in known if one["settings"] == _settings(case)), None)
 
 
 def _settings(case: Case) -> Row:

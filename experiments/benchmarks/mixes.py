@@ -34,8 +34,9 @@ from rlprune.experiments.benchmarks.columns import first, groups, mean, percent,
 from rlprune.experiments.benchmarks.curves import draw_curves
 from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
 from rlprune.experiments.benchmarks.searches import at_least, curve, evaluator_of, material_of, problem_of, searched
-from rlprune.experiments.pipeline.searching import finalists
-from rlprune.experiments.pipeline.setup import Material, is_measured
+from rlprune.experiments.pipeline.candidate import finalists_of
+from rlprune.experiments.pipeline.device_profile import is_measured
+from rlprune.experiments.pipeline.loading import Material
 from rlprune.experiments.presenting.document import Section
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.droppable import find_blocks
@@ -89,7 +90,7 @@ def found_by(problem: PruningProblem, method: str, episodes: int, seed: int) -> 
     """What one search found, and the network that it delivers."""
     evaluator = problem.evaluator
     episodes_of = searched(problem, method, episodes, seed).episodes
-    best, *_ = finalists(best_outcomes(episodes_of, FINALISTS), evaluator)
+    best, *_ = finalists_of(best_outcomes(episodes_of, FINALISTS), evaluator)
     delivered = evaluator.delivered(best.outcome.levels)
     return {
         "seed": seed,

@@ -25,7 +25,7 @@ from rlprune.evaluation.evaluator import BATCH, Evaluator
 from rlprune.experiments.benchmarks.columns import first, table
 from rlprune.experiments.benchmarks.harness import Benchmark, Case, Row, Rows
 from rlprune.experiments.benchmarks.searches import at_least, evaluator_of, material_of, problem_of
-from rlprune.experiments.pipeline.setup import in_processes
+from rlprune.experiments.pipeline.preparing import in_processes
 from rlprune.experiments.presenting.document import Section
 from rlprune.tasks.batches import batches
 

@@ -17,7 +17,8 @@ from rlprune.errors import ConfigError
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks.harness import Case
-from rlprune.experiments.pipeline.setup import Material, load_material, make_evaluator, make_problem
+from rlprune.experiments.pipeline.loading import Material, load_material
+from rlprune.experiments.pipeline.preparing import make_evaluator, make_problem
 from rlprune.experiments.settings.problem import NetworkConfig
 
 MULTIPLE = 8

@@ -42,8 +42,7 @@ from rlprune.experiments.benchmarks.searches import (
     searched,
     searcher_of,
 )
-from rlprune.experiments.pipeline.measuring_device import fitting_profile
-from rlprune.experiments.pipeline.setup import is_measured
+from rlprune.experiments.pipeline.device_profile import fitting_profile, is_measured
 from rlprune.experiments.presenting.document import Section, Table, Words
 from rlprune.experiments.runs.row import UNSEARCHED
 from rlprune.finetuning.finetune import FineTuning, finetune

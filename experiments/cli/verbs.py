@@ -67,21 +67,21 @@ _TABLE = (
     Verb(
         "inspect",
         configs.InspectConfig,
-        "pipeline.inspecting:inspect_network",
+        "surveys.inspection:inspect_network",
         "tell what can be pruned in a network, and why the rest cannot",
         "rlprune inspect --network mine:network --input-shape 1,3,32,32",
     ),
     Verb(
         "devices",
         configs.DevicesConfig,
-        "pipeline.listing_devices:find_devices",
+        "surveys.machine:find_devices",
         "tell what this machine can run, and what it can measure with",
         "rlprune devices",
     ),
     Verb(
         "profile",
         configs.ProfileConfig,
-        "pipeline.profiling:measure_profile",
+        "surveys.profiling:measure_profile",
         "measure latency and energy of pruned networks on this device",
         "rlprune profile --network fashion-resnet20 --out resnet20-here.json",
     ),
@@ -112,7 +112,7 @@ _TABLE = (
     Verb(
         "compare",
         results.CompareConfig,
-        "comparing:compare_runs",
+        "comparing.comparison:compare_runs",
         "put finished runs side by side",
         "rlprune compare runs/seed0 runs/seed1 runs/seed2 --out comparison",
     ),

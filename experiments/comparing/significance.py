@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from rlprune.experiments.comparing.bootstrap import FEWEST, Difference, paired_difference
-from rlprune.experiments.comparing.sections import Line, Section
+from rlprune.experiments.comparing.comparable import ComparableRuns, Line
 from rlprune.experiments.runs.row import FILLED
 
-MEASURES = {"score_test": "{metric}, test", "divergence": "divergence", "reward": "reward"}
+TRIED = {"score_test": "{metric}, test", "divergence": "divergence", "reward": "reward"}
+"""Measures in which methods are held against each other, and their heads."""
 
 
 @dataclass(frozen=True)
@@ -36,34 +37,53 @@ class Trial:
         return {"first": self.first, "second": self.second, **{name: asdict(diff) for name, diff in self.found.items()}}
 
 
-def trials_of(section: Section) -> list[Trial]:
+def trials_of(runs: ComparableRuns) -> list[Trial]:
     """The best method, by validation, against each other one, and each one against filled; every pair once."""
-    return [_trial(first, second) for first, second in _pairs(section)]
+    return [Trial(one.label, other.label, _differences(one, other)) for one, other in _pairs(runs.searched)]
 
 
-def _pairs(section: Section) -> Iterator[tuple[Line, Line]]:
-    best, *others = section.searched
+def _pairs(lines: Sequence[Line]) -> Iterator[tuple[Line, Line]]:
+    best, *others = lines
     yield from ((best, other) for other in others)
-    for filled in section.searched:
-        if filled.method == FILLED and filled is not best:
+    for filled in others:
+        if filled.method == FILLED:
             yield from ((line, filled) for line in others if line is not filled)
 
 
-def _trial(first: Line, second: Line) -> Trial:
-    return Trial(first.label, second.label, {name: _difference(first, second, name) for name in MEASURES})
+def _differences(first: Line, second: Line) -> dict[str, Difference]:
+    found = {}
+    for name in TRIED:
+        ours, theirs = first.values(name), second.values(name)
+        seeds = [seed for seed in ours if seed in theirs]
+        found[name] = paired_difference([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
+    return found
 
 
-def _difference(first: Line, second: Line, name: str) -> Difference:
-    ours, theirs = first.values(name), second.values(name)
-    seeds = [seed for seed in ours if seed in theirs]
-    return paired_difference([ours[seed] for seed in seeds], [theirs[seed] for seed in seeds])
+def trial_table(
+    runs: ComparableRuns, trials: Sequence[Trial], names: Sequence[str] = tuple(TRIED)
+) -> tuple[list[str], list[list[str]]]:
+    """Heads and cells of the paired differences; a measure without any value is left out."""
+    percent = {"score_test"} if runs.in_percent else set()
+    known = [name for name in names if any(trial.found[name].mean is not None for trial in trials)]
+    heads = ["first - second", *(TRIED[name].format(metric=runs.conditions["metric"]) for name in known)]
+    return heads, [
+        [f"{trial.first} - {trial.second}", *(difference_text(trial.found[name], name in percent) for name in known)]
+        for trial in trials
+    ]
 
 
-def p_text(found: Difference) -> str:
-    """p for people, or why there is none."""
-    if found.p is None:
-        return f"too few seeds ({found.seeds})"
-    return f"p {found.p:.2g}" + ("*" if found.p == found.least_p else "")
+def difference_text(found: Difference, percent: bool) -> str:
+    """Mean difference, its interval and p, or why there is none."""
+    p = f"too few seeds ({found.seeds})"
+    if found.p is not None:
+        p = f"p {found.p:.2g}" + ("*" if found.p == found.least_p else "")
+    if found.mean is None:
+        return p
+    scale, form, unit = (100, "+.2f", "%") if percent else (1, "+.4f", "")
+    bounds = ""
+    if found.low is not None and found.high is not None:
+        bounds = f" [{scale * found.low:{form}}, {scale * found.high:{form}}]"
+    return f"{scale * found.mean:{form}}{unit}{bounds}, {p}"
 
 
 def method_note(trials: int) -> str:

@@ -10,9 +10,9 @@ import numpy as np
 from rlprune.budgets.limits import Budget, format_cost
 from rlprune.errors import BudgetError, ConfigError, unknown_name
 from rlprune.evaluation.pareto import nearest
+from rlprune.experiments.fronting.evaluated_plans import EvaluatedPlan
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
-from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.runs.columns import in_kilobytes, score_text
 
 KNEE = "knee"
@@ -31,9 +31,9 @@ class Limit:
 
     text: str
     name: str
-    most_loss: Callable[[Plan], float]
+    most_loss: Callable[[EvaluatedPlan], float]
 
-    def excess(self, plan: Plan) -> float:
+    def excess(self, plan: EvaluatedPlan) -> float:
         """How far over the limit a plan is, as a share of the dense network's; at most 0 where it keeps to it."""
         return plan.loss(self.name) - self.most_loss(plan) - FITS
 
@@ -62,11 +62,9 @@ def _limit(text: str) -> Limit:
     budget = Budget.parse(text)
     if budget.metric not in OBJECTIVES:
         raise ConfigError(unknown_name("objective", budget.metric, OBJECTIVES))
-    return Limit(text, budget.metric, lambda plan: _share(budget, plan.dense[budget.metric]))
-
-
-def _share(budget: Budget, dense: float) -> float:
-    return budget.value if budget.unit is None else budget.value / dense
+    if budget.unit is None:
+        return Limit(text, name, lambda plan: budget.value)
+    return Limit(text, name, lambda plan: budget.value / plan.dense[name])
 
 
 def _score_limit(text: str, value: str) -> Limit:
@@ -81,15 +79,22 @@ def _score_limit(text: str, value: str) -> Limit:
             f"{text!r} came."
         )
     if absolute:
-        return Limit(text, SCORE, lambda plan: (plan.dense[SCORE] - number / 100) / (abs(plan.dense[SCORE]) or 1.0))
+        return Limit(text, SCORE, lambda plan: OBJECTIVES[SCORE].loss(number / 100, plan.dense[SCORE]))
     return Limit(text, SCORE, lambda plan: 1 - number)
 
 
 @dataclass(frozen=True, eq=False)
 class Chosen:
-    """The plan that was chosen, and by what in words."""
+    """The plan that was chosen.
 
-    plan: Plan
+    Attributes:
+        kind: of the front that it is of.
+        plan, row: the plan, and its place among the front's plans.
+        how: by what it was chosen, in words.
+    """
+
+    kind: str
+    plan: EvaluatedPlan
     row: int
     how: str
 
@@ -118,10 +123,10 @@ def choose(front: Front, limits: Sequence[Limit], way: str, weights: Mapping[str
     within = Front(front.kind, front.objectives, [front.plans[row] for row in rows])
     best, how = _choice(within, way, weights)
     bounds = f"within {', '.join(limit.text for limit in limits)}: " if limits else ""
-    return Chosen(within.plans[best], rows[best], bounds + how)
+    return Chosen(front.kind, within.plans[best], rows[best], bounds + how)
 
 
-def _keeps_to(plan: Plan, limits: Sequence[Limit]) -> bool:
+def _keeps_to(plan: EvaluatedPlan, limits: Sequence[Limit]) -> bool:
     return all(plan.knows(limit.name) and limit.excess(plan) <= 0 for limit in limits)
 
 
@@ -145,17 +150,16 @@ def _nearest_words(front: Front, limits: Sequence[Limit]) -> str:
     misses = ", ".join(f"{shown_value(plan, limit.name)} where {limit.text} is asked" for limit in broken)
     return (
         f"None of the {len(front.plans)} {front.kind} plans keeps to {asked}. The nearest, {plan.label} of "
-        f"{plan.source.path}, has {misses}. Loosen the limit, or search within it."
+        f"{plan.run.path}, has {misses}. Loosen the limit, or search within it."
     )
 
 
-def shown_value(plan: Plan, name: str) -> str:
+def shown_value(plan: EvaluatedPlan, name: str) -> str:
     """A value with its unit and as a share of the dense network's."""
     value = plan.values[name]
-    if name == SCORE:
-        return f"{name} {score_text(value)} ({1 - plan.loss(name):.1%} of the dense network's)"
     if name == DIVERGENCE:
         return f"{name} {value:.4f}"
-    if name == "size":
-        return f"{name} {in_kilobytes(value)} kB ({plan.loss(name):.1%} of the dense network's)"
-    return f"{name} {format_cost(name, value)} ({plan.loss(name):.1%} of the dense network's)"
+    if name == SCORE:
+        return f"{name} {score_text(value)} ({1 - plan.loss(name):.1%} of the dense network's)"
+    shown = f"{in_kilobytes(value)} kB" if name == "size" else format_cost(name, value)
+    return f"{name} {shown} ({plan.loss(name):.1%} of the dense network's)"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -12,8 +12,8 @@ import numpy as np
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.errors import RunError
 from rlprune.evaluation.pareto import FLAT, Knee, contributions, hypervolume, knee, repeated_columns, undominated
+from rlprune.experiments.fronting.evaluated_plans import EvaluatedPlan
 from rlprune.experiments.fronting.objectives import losses_of, reference_of
-from rlprune.experiments.fronting.plans import Plan
 
 MOST_BEST = {2: 3_000, 3: 600, 4: 300, 5: 100}
 """Plans of a front whose volume is computed, by objectives: it takes seconds for so many, and much longer for more."""
@@ -33,11 +33,11 @@ class Front:
 
     kind: str
     objectives: tuple[str, ...]
-    plans: list[Plan]
+    plans: list[EvaluatedPlan]
     left_out: int = 0
 
     @classmethod
-    def of(cls, kind: str, plans: Sequence[Plan], names: tuple[str, ...]) -> Front:
+    def of(cls, kind: str, plans: Sequence[EvaluatedPlan], names: tuple[str, ...]) -> Front:
         """The front of those of ``plans`` that know every one of the objectives ``names``.
 
         Raises:
@@ -53,7 +53,7 @@ class Front:
 
     @cached_property
     def losses(self) -> FloatArray:
-        """``[N, M]``: see :func:`rlprune.experiments.fronting.objectives.loss_of`."""
+        """``[N, M]``: see :meth:`rlprune.experiments.fronting.objectives.Objective.loss`."""
         rows = [losses_of(self.objectives, plan.values, plan.dense) for plan in self.plans]
         return np.array(rows, dtype=np.float64)
 
@@ -91,14 +91,12 @@ class Front:
         alone = contributions(self.losses[self.best], self._reference)
         return dict(zip(self.best.tolist(), alone.tolist(), strict=True))
 
-    def volumes(self, group: Callable[[Plan], str]) -> dict[str, float | None]:
+    def volumes(self, group: Callable[[EvaluatedPlan], str]) -> dict[str, float | None]:
         """The hypervolume of each group of plans by itself."""
-        names = [group(plan) for plan in self.plans]
-        return {name: self._part([other == name for other in names]).volume for name in dict.fromkeys(names)}
-
-    def _part(self, wanted: Sequence[bool]) -> Front:
-        plans = [plan for plan, is_wanted in zip(self.plans, wanted, strict=True) if is_wanted]
-        return Front(self.kind, self.objectives, plans)
+        groups: dict[str, list[EvaluatedPlan]] = {}
+        for plan in self.plans:
+            groups.setdefault(group(plan), []).append(plan)
+        return {name: Front(self.kind, self.objectives, plans).volume for name, plans in groups.items()}
 
     @property
     def _reference(self) -> FloatArray:
@@ -124,12 +122,11 @@ class Front:
                 f"The {self.kind} front has {len(self.best)} plans in {len(self.objectives)} objectives: too many for "
                 "its exact hypervolume."
             )
-        return [*found, *self._of_the_knee()]
-
-    def _of_the_knee(self) -> list[str]:
-        if self.knee.distance > FLAT:
-            return []
-        return [f"The {self.kind} front bends nowhere towards the ideal: its knee is the plan of least total loss."]
+        if self.knee.distance <= FLAT:
+            found.append(
+                f"The {self.kind} front bends nowhere towards the ideal: its knee is the plan of least total loss."
+            )
+        return found
 
     def as_dict(self) -> dict[str, Any]:
         """Plain values."""
@@ -138,26 +135,12 @@ class Front:
             "plans": len(self.plans),
             "hypervolume": {
                 "all": self.volume,
-                "runs": self.volumes(lambda plan: plan.source.path),
+                "runs": self.volumes(lambda plan: plan.run.path),
                 "methods": self.volumes(lambda plan: plan.method),
             },
-            "knee": plan_dict(self.plans[self.knee.row]) | {"distance": self.knee.distance},
+            "knee": self.plans[self.knee.row].as_dict() | {"distance": self.knee.distance},
             "best": [
-                plan_dict(self.plans[row]) | {"hypervolume_alone": self.contributions.get(row)}
+                self.plans[row].as_dict() | {"hypervolume_alone": self.contributions.get(row)}
                 for row in self.best.tolist()
             ],
         }
-
-
-def plan_dict(plan: Plan) -> dict[str, Any]:
-    """A plan in plain values: where it is from, what it is worth, and as a share of the dense network's."""
-    known: Mapping[str, float] = plan.values
-    return {
-        "run": plan.source.path,
-        "method": plan.method,
-        "where": plan.where,
-        "latency_measured": plan.timed,
-        "plan": list(plan.choices),
-        "values": dict(known),
-        "losses": {name: plan.loss(name) for name in known if plan.knows(name)},
-    }

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from rlprune.arrays import FloatArray
-from rlprune.budgets.limits import cost_name
+from rlprune.costs.registry import METRICS, Metric
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.experiments.runs.row import Row
 
@@ -31,44 +31,59 @@ class Objective:
 
     Attributes:
         name: as ``--objective`` takes it; ``accuracy`` is the task's metric, whatever it is.
-        label, unit, scale: for people; values are divided by ``scale``.
-        of_row: the value in the final table: measured where it was measured; None where it is not known.
+        label: for people.
+        column: of the table of episodes.
+        fields: of a row of the final table, the first of which that is known counts: what was measured, then promises.
+        unit, scale: in tables and pictures; values are divided by ``scale``.
+        file_unit: of values as they are; none for counts.
+        is_cost: whether its loss is a share of the dense network's.
     """
 
     name: str
     label: str
-    unit: str
-    scale: float
-    of_row: Callable[[Row], float | None]
+    column: str
+    fields: tuple[str, ...]
+    unit: str = ""
+    scale: float = 1.0
+    file_unit: str | None = None
+    is_cost: bool = False
 
-    @property
-    def column(self) -> str:
-        """Of the table of episodes."""
-        return {SCORE: "score", DIVERGENCE: DIVERGENCE}.get(self.name) or cost_name(self.name)
+    @classmethod
+    def of_metric(cls, metric: Metric) -> Objective:
+        """A cost that rows tell."""
+        file_unit = None if metric.is_count else {"B": "bytes"}.get(metric.unit, metric.unit)
+        return cls(metric.name, metric.label, metric.column, metric.fields, *metric.shown, file_unit, is_cost=True)
 
-    @property
-    def is_cost(self) -> bool:
-        """Whether it is a share of the dense network's."""
-        return self.name not in (SCORE, DIVERGENCE)
+    def title(self, metric: str) -> str:
+        """Its label; the score is called by the ``metric`` of the task."""
+        return metric if self.name == SCORE else self.label
 
+    def of_row(self, row: Row) -> float | None:
+        """The value in the final table; None where it is not known."""
+        return next((float(value) for name in self.fields if (value := getattr(row, name)) is not None), None)
 
-def _p99(row: Row) -> float | None:
-    return row.latency_p99_promised_ms if row.latency_p99_measured_ms is None else row.latency_p99_measured_ms
+    def loss(self, value: float, dense: float) -> float:
+        """What is to be small, beside the dense network: see ``REFERENCE_NOTE``."""
+        if self.name == DIVERGENCE:
+            return value
+        scale = abs(dense) or 1.0
+        return (dense - value) / scale if self.name == SCORE else value / scale
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values."""
+        better = "more" if self.name == SCORE else "less"
+        return {"name": self.name, "unit": self.file_unit, "better": better, "reference_loss": REFERENCE}
 
 
 OBJECTIVES = {
     objective.name: objective
     for objective in (
-        Objective(SCORE, "score", "", 1.0, lambda row: row.score_validation),
-        Objective("latency", "latency", "ms", 1.0, lambda row: row.latency_ms),
-        Objective("energy", "energy", "mJ", 1.0, lambda row: row.energy_mj),
-        Objective("macs", "MACs", "M", 1e6, lambda row: row.macs),
-        Objective("params", "parameters", "k", 1e3, lambda row: row.params),
-        Objective("size", "size", "kB", 1e3, lambda row: row.size_bytes),
-        Objective("latency_p99", "latency p99", "ms", 1.0, _p99),
-        Objective(DIVERGENCE, "divergence", "", 1.0, lambda row: row.divergence),
+        Objective(SCORE, "score", "score", ("score_validation",)),
+        *(Objective.of_metric(metric) for metric in METRICS.values() if metric.fields),
+        Objective(DIVERGENCE, "divergence", "divergence", ("divergence",)),
     )
 }
+"""The score, every cost that rows tell, and the divergence."""
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
@@ -93,17 +108,9 @@ def default_objectives(known: Collection[str], limited: Collection[str] = ()) ->
     return (SCORE, *(costs[: MOST - 1] or ["macs"]))
 
 
-def loss_of(name: str, value: float, dense: float) -> float:
-    """What is to be small, beside the dense network: see ``REFERENCE_NOTE``."""
-    if name == DIVERGENCE:
-        return value
-    scale = abs(dense) or 1.0
-    return (dense - value) / scale if name == SCORE else value / scale
-
-
 def losses_of(names: Sequence[str], values: Mapping[str, float], dense: Mapping[str, float]) -> list[float]:
     """A row of losses."""
-    return [loss_of(name, values[name], dense[name]) for name in names]
+    return [OBJECTIVES[name].loss(values[name], dense[name]) for name in names]
 
 
 def reference_of(names: Sequence[str]) -> FloatArray:

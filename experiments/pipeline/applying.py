@@ -2,28 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from rlprune.arrays import IntArray
-from rlprune.delivery.compact.file import data_bytes
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices import meter_of, resolve_device
 from rlprune.devices.profiling.promise import PlanTiming, measure_plans
 from rlprune.errors import ConfigError, DeviceError, NetworkError, RunError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
 from rlprune.evaluation.evaluator import Evaluator
+from rlprune.experiments.pipeline import remarks
+from rlprune.experiments.pipeline.candidate import Candidate, Measured, score_on_test
 from rlprune.experiments.pipeline.delivering import NetworkFiles, network_files
-from rlprune.experiments.pipeline.device_facts import DeviceFacts, facts_here
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import make_evaluator
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.scoring import peak_of, score_of_test, weights
-from rlprune.experiments.pipeline.setup import load_material, make_evaluator, statistics_notes
-from rlprune.experiments.runs.details import Splits, details_of, splits_of
+from rlprune.experiments.pipeline.provenance import Provenance, provenance_of
+from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.details_table import print_details
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.settings.result_configs import ApplyConfig
@@ -86,29 +86,28 @@ def apply_plan(config: ApplyConfig, progress: Progress | None = None) -> ApplyAn
         evaluator = make_evaluator(material, len(material.task.validation), config.seed, statistics).deciding(space)
         if not config.no_repair:
             evaluator.settle(levels)
-            for line in statistics_notes(evaluator):
-                progress.note(line)
+            progress.notes(remarks.of_statistics(evaluator))
         delivered = plan.cut(network) if config.no_repair else evaluator.delivered(levels)
         files = network_files(delivered, network, material.task.calibration)
         if ONNX in files.missing and delivered.ranges:
             raise NetworkError(f"Layers in int8 are computed by ONNX Runtime alone, but {files.missing[ONNX]}")
         progress.note("Measuring beside the dense network")
-        meter = meter_of(device, config.watts)[0]
         timings = measure_plans(
             network,
             device.runtime,
             [files.contents[ONNX] if delivered.ranges else delivered.module],
             samples=config.samples,
             seed=config.seed,
-            meter=meter,
+            meter=meter_of(device, config.watts)[0],
             progress=True,
         )
-        power = facts_here(device, meter, [])
-        scored = [
-            _scored("dense", space.full, Delivered(network.model), evaluator, timings.dense, power),
-            _scored("pruned", levels, delivered, evaluator, timings.plans[0], power),
+        provenance = provenance_of(device, None, config.watts, [])
+        networks = [
+            _candidate("dense", "dense", space.full, Delivered(network.model), evaluator, timings.dense),
+            _candidate("pruned", "plan", levels, delivered, evaluator, timings.plans[0]),
         ]
-    result = _result(config, evaluator, scored, power, files)
+        tested = score_on_test(networks, evaluator)
+    result = _result(config, evaluator, tested, provenance, files)
     folder = Path(config.out)
     files.write(folder)
     plan.save(folder / PLAN)
@@ -130,34 +129,20 @@ def noted_statistics(notes: Mapping[str, Any]) -> StatisticsChoice | None:
     return StatisticsChoice(share)
 
 
-def _scored(
-    name: str, levels: IntArray, delivered: Delivered, evaluator: Evaluator, timing: PlanTiming, power: DeviceFacts
-) -> tuple[Row, Splits]:
-    """The line of a network, and what the task tells beside its score."""
-    space, module = evaluator.space, delivered.module
-    macs = float(space.macs(levels[None])[0])
-    validation = evaluator.on(module, evaluator.task.validation)
-    score_test, details_test = score_of_test(module, evaluator)
-    row = Row(
-        name=name,
-        role="dense" if name == "dense" else "plan",
-        score_validation=validation.score,
-        divergence=validation.divergence,
-        macs=macs,
-        params=float(space.params(levels[None])[0]),
-        size_bytes=data_bytes(delivered.compact() or weights(module)),
-        widths=tuple(int(level) for level in levels),
-        score_test=score_test,
-        latency_measured_ms=timing.latency_ms,
-        latency_p99_measured_ms=timing.tails_ms["p99"],
-        energy_mj=power.energy_mj(timing.energy_mj, timing.latency_ms, macs),
-        peak_bytes=timing.peak_bytes or peak_of(module, space.network, power.batch),
-    )
-    return row, splits_of(validation, details_test)
+def _candidate(
+    name: str, role: str, levels: IntArray, delivered: Delivered, evaluator: Evaluator, timing: PlanTiming
+) -> Candidate:
+    quality = evaluator.on(delivered.module, evaluator.task.validation)
+    measured = replace(Measured.of(timing), corrected_ms=None)  # there is no profile to correct for
+    return Candidate(name, role, levels, {}, quality, delivered, searched=quality, measured=measured)
 
 
 def _result(
-    config: ApplyConfig, evaluator: Evaluator, scored: list[tuple[Row, Splits]], power: DeviceFacts, files: NetworkFiles
+    config: ApplyConfig,
+    evaluator: Evaluator,
+    networks: Sequence[Candidate],
+    provenance: Provenance,
+    files: NetworkFiles,
 ) -> dict[str, Any]:
     folder = Path(config.out)
     names = {kind: name for kind, name in FILES.items() if name in (*files.contents, PLAN, RESULT)}
@@ -168,10 +153,10 @@ def _result(
         "metric": evaluator.task.metric,
         "plan": config.plan,
         "repaired": not config.no_repair,
-        "device": power.facts,
-        "energy_source": power.source,
-        "notes": [*power.notes, *files.notes],
-        "rows": [row for row, _ in scored],
-        "details": details_of(evaluator.task, {row.name: splits for row, splits in scored}),
+        "device": provenance.facts,
+        "energy_source": provenance.source,
+        "notes": [*provenance.notes, *files.notes],
+        "rows": [item.row(evaluator.space, provenance) for item in networks],
+        "details": details_of(evaluator.task, {item.name: item.details for item in networks}),
         "files": {kind: str(folder / name) for kind, name in names.items()},
     }

@@ -1,19 +1,25 @@
-"""The files of a pruned network, each compared with the network itself before it is written."""
+"""The sixth step: plans, and the files of the best pruned network, each compared with the network itself."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from rlprune.delivery.compact.file import data_bytes, verify_compact
 from rlprune.delivery.delivered import Delivered
 from rlprune.delivery.onnx.reading import initializers
 from rlprune.delivery.onnx.verifying import verify_onnx
 from rlprune.errors import DeviceError, NetworkError, RunError
+from rlprune.experiments.pipeline.candidate import Candidate, weights
+from rlprune.experiments.pipeline.findings import Findings
+from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.reasons import alike
-from rlprune.experiments.pipeline.scoring import weights
-from rlprune.experiments.runs.run_folder import COMPACT, ONNX, TENSORS
+from rlprune.experiments.runs.row import DENSE, POLICY_ALONE, Row, finalist_name
+from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, TENSORS, RunFolder
 from rlprune.networks.network import Network
+from rlprune.plans.plan import PruningPlan
 from rlprune.support.files import write_atomic
 from rlprune.tasks import Split
 
@@ -85,3 +91,66 @@ def network_files(delivered: Delivered, network: Network, calibration: Split, ba
         for kind, size in initializers(model).values():
             files.held[kind] = files.held.get(kind, 0) + size
     return files
+
+
+def deliver(run: RunFolder, findings: Findings, progress: Progress) -> list[str]:
+    """Write every plan of the table and of a front, and the files of the best network.
+
+    Returns:
+        What is not there, and what is stored in what.
+
+    Raises:
+        RunError, PlanError: a file cannot be written.
+    """
+    chosen = findings.chosen
+    if chosen.several:
+        _write_front(run, findings)
+    for item, row in zip(chosen.table, findings.rows, strict=True):
+        if item.role != DENSE:
+            _write_plan(run, findings, item, _notes_of(findings, row))
+    problem, batch = chosen.problem, findings.provenance.batch
+    files = network_files(findings.winner.delivered, problem.network, problem.evaluator.task.calibration, batch)
+    files.write(run.path)
+    progress.notes(files.notes)
+    return files.notes
+
+
+def _write_front(run: RunFolder, findings: Findings) -> None:
+    """The plans of the agent and of its policy alone at every budget."""
+    config, chosen = findings.config, findings.chosen
+    for item in chosen.points:
+        if item.method in (config.agent, POLICY_ALONE):
+            budget = str(chosen.budget_of(item))
+            notes = {**config.network_notes(), "method": item.method, "budgets": [budget]}
+            path = run.path / "plans" / f"{item.method}-{budget.replace('=', '')}.json"
+            PruningPlan.from_levels(chosen.problem.space, item.levels, notes).save(path)
+
+
+def _write_plan(run: RunFolder, findings: Findings, item: Candidate, notes: Mapping[str, Any]) -> None:
+    space, plans = findings.chosen.problem.space, run.path / "plans"
+    plan = PruningPlan.from_levels(space, item.levels, notes)
+    plan.save(plans / f"{item.name}.json")
+    if item is findings.winner:
+        plan.save(run.path / PLAN)
+    if space.layered:  # plans that are more than channels cannot be made again of levels alone
+        for number, finalist in enumerate(item.finalists, start=1):
+            plan = PruningPlan.from_levels(space, finalist.outcome.levels, findings.config.network_notes())
+            plan.save(plans / f"{finalist_name(item.name, number)}.json")
+
+
+def _notes_of(findings: Findings, row: Row) -> dict[str, Any]:
+    """For readers of a plan: where it comes from and what it is worth."""
+    problem = findings.chosen.problem
+    return {
+        **findings.config.network_notes(),
+        "method": row.name,
+        "budgets": [str(budget) for budget in problem.planner.budgets],
+        "seed": findings.config.seed,
+        "batchnorm": problem.evaluator.statistics.share,
+        "score_validation": row.score_validation,
+        "score_test": row.score_test,
+        "latency_promised_ms": row.latency_promised_ms,
+        "latency_measured_ms": row.latency_measured_ms,
+        "macs": row.macs,
+        "params": row.params,
+    }

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rlprune.support.progress import Bar, tell
@@ -22,6 +22,11 @@ class Progress:
     def note(self, text: str) -> None:
         """One line for people."""
         tell(text)
+
+    def notes(self, lines: Iterable[str]) -> None:
+        """A line each."""
+        for line in lines:
+            self.note(line)
 
     @contextmanager
     def phase(self, name: str, text: str | None = None) -> Iterator[None]:

@@ -9,17 +9,24 @@ from pathlib import Path
 from typing import Any
 
 from rlprune.agents import Policy, replay
-from rlprune.devices import Device, DeviceProfile, resolve_device
+from rlprune.devices import Device, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import ProfileError, RlpruneError, RunError
 from rlprune.evaluation.problem import PruningProblem
-from rlprune.experiments.pipeline.device_facts import DeviceFacts, batch_note
-from rlprune.experiments.pipeline.measuring_device import measure
+from rlprune.experiments.pipeline.candidate import (
+    Candidate,
+    dense_candidate,
+    score_on_test,
+    single_candidate,
+    table,
+)
+from rlprune.experiments.pipeline.device_profile import needs_profile
+from rlprune.experiments.pipeline.final_measurement import measure
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import Prepared, prepare
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_candidate, score_on_test, table
-from rlprune.experiments.pipeline.searching import finalists
-from rlprune.experiments.pipeline.setup import labelled, load_material, needs_profile
-from rlprune.experiments.pipeline.training import prepare
+from rlprune.experiments.pipeline.provenance import Provenance, batch_note
+from rlprune.experiments.pipeline.results import labelled
 from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.details_table import print_details
 from rlprune.experiments.runs.free_folder import check_free
@@ -89,13 +96,13 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
     with torch_threads(settings.threads):
         material = load_material(settings, settings.multiple)
         device = _device(run, config, settings, material.network, progress)
-        problem, profile = prepare(settings, material, device, progress)
-        candidates = _candidates(settings.agent, policy, problem)
-        power = measure(candidates, problem, profile, device, settings, progress)
-        score_on_test(candidates, problem.evaluator)
-    result = _result(config, settings, command, problem, candidates, power)
+        prepared = prepare(settings, material, device, progress)
+        problem = prepared.problem
+        measurement = measure(_candidates(settings.agent, policy, problem), prepared, settings, progress)
+        tested = score_on_test(measurement.candidates, problem.evaluator)
+    result = _result(config, settings, command, problem, tested, measurement.provenance)
     if config.out is not None:
-        _write(Path(config.out), settings, result, problem, candidates[-1], profile)
+        _write(Path(config.out), settings, result, prepared, tested[-1])
     return ReplayAnswer(result)
 
 
@@ -108,7 +115,7 @@ def _device(
     """The one that was named; else the run's, by a profile that fits; else this machine, where something needs it."""
     if config.device is not None:
         return resolve_device(config.device, threads=settings.threads)
-    needed = needs_profile(settings.budgets(), settings.reward)
+    needed = needs_profile(settings)
     path = run.path / PROFILE
     theirs = resolve_device(str(path)) if path.is_file() else None
     found = _fitting([theirs, *_asked(settings)], network)
@@ -151,8 +158,8 @@ def _candidates(agent: str, policy: Policy, problem: PruningProblem) -> list[Can
     plain = problem.unsearched.items()
     return [
         dense_candidate(problem),
-        *(candidate(name, name, finalists([one], evaluator), evaluator) for name, one in plain),
-        candidate(agent, LEARNED, finalists([outcome], evaluator), evaluator),
+        *(single_candidate(name, name, one, evaluator) for name, one in plain),
+        single_candidate(agent, LEARNED, outcome, evaluator),
     ]
 
 
@@ -162,9 +169,9 @@ def _result(
     command: str,
     problem: PruningProblem,
     candidates: Sequence[Candidate],
-    power: DeviceFacts,
+    provenance: Provenance,
 ) -> dict[str, Any]:
-    rows = table(candidates, problem, power)
+    rows = table(candidates, problem.space, provenance)
     task, budgets = problem.evaluator.task, [str(budget) for budget in problem.planner.budgets]
     return {
         "schema": "rlprune-replay/1",
@@ -174,8 +181,8 @@ def _result(
         "task": task.name,
         "metric": task.metric,
         "budgets": budgets,
-        "device": power.facts,
-        "energy_source": power.source,
+        "device": provenance.facts,
+        "energy_source": provenance.source,
         "rows": rows,
         "details": details_of(task, {item.name: item.details for item in candidates}),
         "plan": {
@@ -185,8 +192,8 @@ def _result(
         "verdict": verdict(Case(settings.agent, task.metric, budgets, rows, kept=False)),
         "notes": [
             "The policy was replayed as it is: one walk, one evaluation, no fine-tuning.",
-            *batch_note(power.batch),
-            *power.notes,
+            *batch_note(provenance.batch),
+            *provenance.notes,
         ],
         "out": config.out,
     }
@@ -196,12 +203,11 @@ def _write(
     folder: Path,
     settings: TrainConfig,
     result: dict[str, Any],
-    problem: PruningProblem,
+    prepared: Prepared,
     replayed: Candidate,
-    profile: DeviceProfile | None,
 ) -> None:
     notes = {"policy_of": result["run"], **settings.network_notes(), "budgets": result["budgets"]}
-    PruningPlan.from_levels(problem.space, replayed.levels, notes).save(folder / PLAN)
+    PruningPlan.from_levels(prepared.problem.space, replayed.levels, notes).save(folder / PLAN)
     write_json(folder / RESULT, as_plain(result), RunError)
-    if profile is not None:
-        profile.save(folder / PROFILE)
+    if prepared.profile is not None:
+        prepared.profile.save(folder / PROFILE)

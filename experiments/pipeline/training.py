@@ -1,59 +1,42 @@
-"""The training job: search with every method, choose, measure, test once, write everything down."""
+"""The verbs ``train`` and ``search``: prepare, search, choose, measure, test, deliver, report."""
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, ExitStack, closing, contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from contextlib import AbstractContextManager, ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
-from rlprune.agents import METHODS, TUNABLE
-from rlprune.budgets.limits import Budget
-from rlprune.budgets.planner import BudgetPlanner
-from rlprune.costs.registry import known_costs
-from rlprune.devices import Device, DeviceProfile, resolve_device
-from rlprune.errors import ConfigError, RunError
-from rlprune.evaluation.batchnorm_choice import StatisticsChoice
-from rlprune.evaluation.evaluator import Evaluator
-from rlprune.evaluation.problem import PruningProblem
-from rlprune.experiments.pipeline.fronts import FrontJob
-from rlprune.experiments.pipeline.job import Job, searcher_of
-from rlprune.experiments.pipeline.measuring_device import (
-    describe,
-    fitting_profile,
-    lacks_mixes,
-    new_profile,
-    refuse_hopeless,
-    with_mixes,
-)
+from rlprune.devices import resolve_device
+from rlprune.errors import ConfigError
+from rlprune.experiments.pipeline.best_plans import choose
+from rlprune.experiments.pipeline.candidate import score_on_test
+from rlprune.experiments.pipeline.delivering import deliver
+from rlprune.experiments.pipeline.final_measurement import measure
+from rlprune.experiments.pipeline.findings import Findings
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import in_processes, prepare
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.setup import (
-    Material,
-    idle_kinds,
-    in_processes,
-    is_measured,
-    load_material,
-    make_evaluator,
-    make_problem,
-    needs_profile,
-    scarcity,
-    statistics_notes,
-    untouched,
+from rlprune.experiments.pipeline.results import result_of
+from rlprune.experiments.pipeline.run_in_progress import RunInProgress
+from rlprune.experiments.pipeline.running_methods import (
+    at_each_budget,
+    check_episodes,
+    check_searchers,
+    idle_workers,
+    methods,
+    search_with_all,
 )
+from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.free_folder import check_free
-from rlprune.experiments.runs.interruption import Interrupted
 from rlprune.experiments.runs.journal import Journal, read_journal
-from rlprune.experiments.runs.row import UNSEARCHED
-from rlprune.experiments.runs.run_folder import PROFILE, RESUMABLE, RunFolder
-from rlprune.experiments.runs.sessions import RunCost
+from rlprune.experiments.runs.run_folder import PROFILE, RESULT, RESUMABLE, RunFolder
 from rlprune.experiments.runs.versions import versions
-from rlprune.experiments.settings import commands
-from rlprune.experiments.settings.options import check_known, words_of
-from rlprune.experiments.settings.problem import ProblemConfig
 from rlprune.experiments.settings.trust import refuse_code
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.tensorboard.events import episode_writers
+from rlprune.experiments.tensorboard.summary import write_summary
 from rlprune.support.threads import torch_threads
 
 
@@ -74,7 +57,7 @@ def train(config: TrainConfig, command: str, progress: Progress | None = None) -
     check_searchers(config)
     check_free(config.folder())
     opened = partial(RunFolder.create, config.folder(), config, command, versions())
-    return _Session(config, progress, config.device, opened).work()
+    return _through_the_steps(config, progress, config.device, opened)
 
 
 def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
@@ -100,7 +83,7 @@ def resume(path: str, config: TrainConfig, progress: Progress) -> RunFolder:
     read_journal(run.path)  # what cannot be repeated is refused before anything is written
     progress.note(f"Going on with {path}")
     device = str(measured) if measured.is_file() else settings.device
-    return _Session(settings, progress, device, partial(RunFolder.resume, path)).work()
+    return _through_the_steps(settings, progress, device, partial(RunFolder.resume, path))
 
 
 def _check_named(config: TrainConfig, settings: TrainConfig, path: Path) -> None:
@@ -113,162 +96,41 @@ def _check_named(config: TrainConfig, settings: TrainConfig, path: Path) -> None
     refuse_code(path, settings, network, config.task)
 
 
-@dataclass(eq=False)
-class _Session:
-    """One piece of work on a run.
-
-    Attributes:
-        config: its settings.
-        device: the one that they name; of a run that goes on, its own profile where there is one.
-        opened: the folder, ours while its context lasts.
-    """
-
-    config: TrainConfig
-    progress: Progress
-    device: str
-    opened: Callable[[], AbstractContextManager[RunFolder]]
-
-    def work(self) -> RunFolder:
-        """Prepare, search, choose, measure, test, write."""
-        config, progress, cost = self.config, self.progress, RunCost()
-        target = resolve_device(self.device, threads=config.threads)
-        with torch_threads(config.threads), ExitStack() as stack:
-            with progress.phase("load", f"Loading {config.network}"):
-                material = load_material(config, config.multiple)
-            evaluator = prepared(config, material, target, progress)
-            profile = fitting_profile(target, material.network, config.watts)
-            run: RunFolder | None = None
-            if profile is None and needs_profile(config.budgets(), config.reward):
-                run = stack.enter_context(self._open(cost))
-                profile = new_profile(material.network, target, config, progress, run.path / PROFILE)
-                words = shlex.join(words_of("device", run.path / PROFILE))
-                progress.note(f"Other runs can use this profile: {words}")
-            needed = needs_profile(config.budgets(), config.reward)
-            if profile is not None and needed and lacks_mixes(profile, material.space):
-                run = run or stack.enter_context(self._open(cost))
-                profile = with_mixes(profile, material.space, target, config, progress, run.path / PROFILE)
-            problem = stated(config, material, evaluator, profile, progress, config.on_nan)
-            _note_idle_workers(config, progress)
-            problem = stack.enter_context(in_processes(problem, config.workers or 1))
-            kind = Job if config.budget_range() is None else FrontJob
-            kind.check(config, problem)
-            run = run or stack.enter_context(self._open(cost))
-            if profile is not None:
-                profile.save(run.path / PROFILE)
-            journal = stack.enter_context(closing(Journal(run.path)))
-            kind(config, run, material, problem, profile, target, progress, cost, journal).execute()
-        return run
-
-    @contextmanager
-    def _open(self, cost: RunCost) -> Iterator[RunFolder]:
-        with self.opened() as run, cost.kept(run):
-            try:
-                yield run
-            except Interrupted:
-                raise
-            except KeyboardInterrupt as reason:
-                raise Interrupted(f"Continue with: {commands.resume(run.path, self.config)}") from reason
-            except OSError as reason:  # of a library that writes for us
-                raise RunError(
-                    f"Cannot write to {run.path}: {reason.strerror or reason}. What stands there is safe. Make room. "
-                    f"Continue with: {commands.resume(run.path, self.config)}"
-                ) from reason
-
-
-def _note_idle_workers(config: TrainConfig, progress: Progress) -> None:
-    envs = getattr(getattr(searcher_of(config.agent, config), "settings", None), "envs", None)
-    if envs is not None and config.workers is not None and envs < config.workers:
-        progress.note(
-            f"{config.agent} runs {envs} episodes at once, so of {config.workers} workers some are idle; "
-            f"--setting envs={config.workers} makes use of them (and another search)."
-        )
-
-
-def check_searchers(config: TrainConfig) -> None:
-    """Refuse methods, presets and settings of agents that do not exist or do not go together.
-
-    Raises:
-        ConfigError: see above; the nearest known name is offered.
-    """
-    check_known("method", [config.agent], METHODS)
-    check_known("baseline", config.baselines, METHODS)
-    if config.agent in UNSEARCHED:
-        raise ConfigError(
-            f"--agent must search; {config.agent} does not, and is compared in every run. Choose ddpg or random."
-        )
-    if config.agent not in TUNABLE and (config.preset != "default" or config.setting):
-        raise ConfigError(f"{config.agent} has no presets and no settings. Leave --preset and --setting out.")
-    searcher_of(config.agent, config)
-
-
-def prepare(
-    config: ProblemConfig,
-    material: Material,
-    target: Device,
-    progress: Progress,
-    on_nan: str = "stop",
-    statistics: StatisticsChoice | None = None,
-) -> tuple[PruningProblem, DeviceProfile | None]:
-    """Prepare the tables, export, profile if a budget or the reward needs it, and state the problem.
+def _through_the_steps(
+    config: TrainConfig, progress: Progress, device: str, opened: Callable[[], AbstractContextManager[RunFolder]]
+) -> RunFolder:
+    """The pipeline: every step takes what those before it gave.
 
     Args:
-        statistics: of BatchNorms, where they were chosen before.
+        device: the one that the settings name; of a run that goes on, its own profile where there is one.
+        opened: the folder, ours while its context lasts.
     """
-    evaluator = prepared(config, material, target, progress, statistics)
-    profile = fitting_profile(target, material.network, config.watts)
-    if profile is None and needs_profile(config.budgets(), config.reward):
-        profile = new_profile(material.network, target, config, progress)
-    if profile is not None:
-        profile = with_mixes(profile, material.space, target, config, progress)
-    return stated(config, material, evaluator, profile, progress, on_nan), profile
+    with torch_threads(config.threads), RunInProgress(config, opened) as run, ExitStack() as stack:
+        target = resolve_device(device, threads=config.threads)
+        with progress.phase("load", f"Loading {config.network}"):
+            material = load_material(config, config.multiple)
+        prepared = prepare(config, material, target, progress, on_nan=config.on_nan, place=run.profile_path)
+        progress.notes(idle_workers(config))
+        problem = stack.enter_context(in_processes(prepared.problem, config.workers or 1))
+        problems = at_each_budget(config, problem)
+        check_episodes(config, problems)
 
+        folder = run.folder  # nothing that a user can get wrong is found after this
+        if prepared.profile is not None:
+            prepared.profile.save(run.profile_path())
+        names = methods(config.agent, config.baselines)
+        journal = stack.enter_context(closing(Journal(folder.path)))
+        writers = stack.enter_context(episode_writers(folder.path, config.seed, names, problems, config.episodes))
 
-def prepared(
-    config: ProblemConfig,
-    material: Material,
-    target: Device,
-    progress: Progress,
-    statistics: StatisticsChoice | None = None,
-) -> Evaluator:
-    """The evaluator with its tables; what cannot be met or exported is refused before anything takes long."""
-    text = f"Preparing the tables of {len(material.network.groups)} groups"
-    with progress.phase("tables"), progress.bar(text, 100) as bar:
-        evaluator = make_evaluator(material, config.samples, config.seed, statistics, bar.reach)
-    for line in untouched(evaluator):
-        progress.note(line)
-    _check_countable(material, config.lowest_budgets())
-    if target.runtime is not None:
-        # The measurements use this export again.
-        with progress.phase("export", f"Exporting {material.name}"):
-            target.runtime.load(material.network, material.network.dense_widths)
-        refuse_hopeless(material.space, target, config, progress)
-    return evaluator
-
-
-def stated(
-    config: ProblemConfig,
-    material: Material,
-    evaluator: Evaluator,
-    profile: DeviceProfile | None,
-    progress: Progress,
-    on_nan: str,
-) -> PruningProblem:
-    """The problem as the settings and the profile state it."""
-    if profile is not None:
-        progress.note(describe(profile))
-    problem = make_problem(material, evaluator, profile, config.budgets(), config.reward, on_nan)
-    for line in statistics_notes(problem.evaluator):
-        progress.note(line)
-    if idle := idle_kinds(problem.space):
-        progress.note(f"Nothing limited is changed by {' or '.join(idle)}: left untouched.")
-    for line in [] if config.budget_range() else scarcity(problem):  # of a range other levels have other plans
-        progress.note(line)
-    return problem
-
-
-def _check_countable(material: Material, budgets: list[Budget]) -> None:
-    """Refuse impossible budgets on MACs and parameters before a profile takes its minutes."""
-    countable = [budget for budget in budgets if not is_measured(budget)]
-    BudgetPlanner(
-        material.space.choices, known_costs(material.space, None, [budget.metric for budget in countable]), countable
-    )
+        searches = search_with_all(run, problem, journal, writers, progress)
+        chosen = choose(config, problems, searches, progress)
+        with progress.phase("measure"):
+            measurement = measure(chosen.candidates, replace(prepared, problem=problem), config, progress)
+        with progress.phase("test", "Scoring the chosen plans on the test samples, once"):
+            chosen = replace(chosen, candidates=score_on_test(measurement.candidates, problem.evaluator))
+        findings = Findings(config, prepared.profile, searches, chosen, measurement.provenance)
+        with progress.phase("write", f"Writing {folder.path}"):
+            notes = deliver(folder, findings, progress)
+        folder.write_json(RESULT, result_of(findings, run.cost, progress.seconds, notes).as_dict())
+        write_summary(folder, config, write_report(folder), writers)
+    return folder

@@ -62,7 +62,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Picture:
-    """A PNG file below the folder of the document."""
+    """A PNG file: beside the document, or in ``pictures/`` beside it."""
 
     kind: ClassVar = "picture"
     path: Path
@@ -134,7 +134,7 @@ def spans(text: str) -> list[tuple[Tag, str]]:
 
 
 def to_markdown(document: Document) -> str:
-    """The document as Markdown; pictures stand in ``pictures/`` beside it."""
+    """The document as Markdown."""
     parts = [f"# {_inline(document.title)}", *map(block_to_markdown, document.opening)]
     for section in document.sections:
         parts += [f"## {_inline(section.title)}", *map(block_to_markdown, section.blocks)]
@@ -159,7 +159,8 @@ def block_to_markdown(block: Block) -> str:
         case Table():
             return markdown_table(block)
         case Picture(path, caption):
-            return f"![{_inline(caption)}](pictures/{path.name})\n\n*{_inline(caption)}*"
+            place = f"pictures/{path.name}" if path.parent.name == "pictures" else path.name
+            return f"![{_inline(caption)}]({place})\n\n*{_inline(caption)}*"
         case Code(text):
             return _fenced(text)
         case Bullets(items):

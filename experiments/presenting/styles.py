@@ -9,9 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import numpy.typing as npt
-
 from rlprune.costs.registry import METRICS
 from rlprune.errors import RunError
 from rlprune.support.files import write_atomic
@@ -27,7 +24,7 @@ BLUE, VERMILION = "#0072b2", "#d55e00"
 ORANGE, GREEN, PINK, SKY, YELLOW = "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442"
 BUDGET = VERMILION
 """Colour of a limit that was set."""
-DPI, THUMBNAIL_DPI = 130, 200
+DPI = 130
 WIDTH, THUMBNAIL_WIDTH = 7.4, 3.1
 """Inches of a picture in a report, and of one that is seen 310 pixels wide."""
 
@@ -97,14 +94,6 @@ def thumbnail_fonts() -> Iterator[None]:
     }
     with matplotlib.rc_context(look):
         yield
-
-
-def pixels_of(figure: Figure, dpi: int = THUMBNAIL_DPI) -> npt.NDArray[np.uint8]:
-    """A figure as ``uint8 [height, width, 3]``."""
-    figure.set_dpi(dpi)
-    canvas: Any = figure.canvas
-    canvas.draw()
-    return np.array(canvas.buffer_rgba(), dtype=np.uint8)[..., :3].copy()
 
 
 def save_figure(figure: Figure, path: Path, dpi: int = DPI) -> Path:

@@ -6,9 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from rlprune.errors import RlpruneError, RunError
-from rlprune.experiments.fronting.answer import Fronts
-from rlprune.experiments.fronting.plans import Source
-from rlprune.experiments.fronting.wishes import Wishes, fronts_of
+from rlprune.experiments.fronting.fronts import Fronts
+from rlprune.experiments.fronting.joining import Wishes, fronts_of
 from rlprune.experiments.presenting.document import Document, to_markdown
 from rlprune.experiments.presenting.page import to_html
 from rlprune.experiments.presenting.styles import save_figure
@@ -17,6 +16,7 @@ from rlprune.experiments.reports.class_details import details
 from rlprune.experiments.reports.pictures import asked, figures_of
 from rlprune.experiments.reports.profile_pictures import figures_of_profile
 from rlprune.experiments.runs.episodes import EpisodeTable
+from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.runs.result import MALFORMED, Result
 from rlprune.experiments.runs.run_folder import FRONT, NETWORKS, PAGE, POLICY, REPORT, RunFolder
 from rlprune.experiments.settings.commands import of_run
@@ -47,7 +47,7 @@ def write_report(run: RunFolder) -> Result:
 def report_of(run: RunFolder, result: Result) -> Document:
     """The report; its pictures are drawn on the way, and the run's own front is written."""
     tables = run.episode_tables(result.searches)
-    fronts = fronts_of([Source(run.path.name, result, tables)], Wishes(kept=True))
+    fronts = fronts_of([FinishedRun(run.path.name, run.config(), result, tables)], Wishes(kept=True))
     run.write_json(FRONT, fronts.as_dict())
     pictures = _drawn(run.path / "pictures", result, tables, fronts)
     versions = run.path / "versions.json"

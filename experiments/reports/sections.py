@@ -6,8 +6,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from rlprune.experiments.fronting.answer import Fronts
-from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
+from rlprune.experiments.fronting.fronts import Fronts
+from rlprune.experiments.fronting.objectives import OBJECTIVES
 from rlprune.experiments.presenting.document import Block, Code, Folded, Picture, Section, Table, Terms, Words
 from rlprune.experiments.reports import pictures as run_pictures
 from rlprune.experiments.reports import profile_pictures
@@ -127,8 +127,8 @@ def search(pictures: Pictures, fronts: Fronts) -> Section:
 
 def _objectives(fronts: Fronts, pictures: Pictures) -> Folded:
     """What the run found between its objectives; the tables of it are those of ``rlprune front``."""
-    names = [fronts.metric if name == SCORE else OBJECTIVES[name].label for name in fronts.objectives]
-    front, chosen = fronts.fronts[0], fronts.chosen[1]
+    names = [OBJECTIVES[name].title(fronts.metric) for name in fronts.objectives]
+    front, chosen = fronts.fronts[0], fronts.chosen
     knee = f"The knee of the measured front: {front.plans[front.knee.row].label}"
     kept = f"`plan.json`, called chosen here, is of {chosen.plan.method}{_why(fronts)}"
     words = (
@@ -141,8 +141,8 @@ def _objectives(fronts: Fronts, pictures: Pictures) -> Folded:
 
 def _why(fronts: Fronts) -> str:
     """Why the kept plan is not the knee, where it is for the divergence, which is no objective here."""
-    plan = fronts.chosen[1].plan
-    rows, of_range = plan.source.result.rows, plan.source.result.front is not None  # preferences chose its budget
+    plan = fronts.chosen.plan
+    rows, of_range = plan.run.result.rows, plan.run.result.front is not None  # preferences chose its budget
     by_divergence = ranked(rows)[0].widths == plan.choices and equals_of_best(rows)
     return reason(rows, fronts.metric) if by_divergence and not of_range else ""
 

@@ -14,6 +14,7 @@ from rlprune.agents.searcher import Episode
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.budgets.limits import cost_name
 from rlprune.errors import RunError
+from rlprune.experiments.runs.tables import csv_text
 from rlprune.support.files import read_text
 
 TERM = "term_"
@@ -26,12 +27,7 @@ FIXED = ("number", "reward", "score", "divergence", "evaluations", "cache_hits",
 
 def to_csv(episodes: Sequence[Episode]) -> str:
     """One line an episode: number, reward and its terms, quality, costs, counts, seconds, widths (spaces between)."""
-    rows = [_row(episode) for episode in episodes]
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    return csv_text([_row(episode) for episode in episodes])
 
 
 def _row(episode: Episode) -> dict[str, object]:
@@ -59,6 +55,11 @@ class EpisodeTable:
 
     def __getitem__(self, name: str) -> FloatArray:
         return self.columns[name]
+
+    def place_of(self, levels: Sequence[int]) -> int | None:
+        """The first episode of a plan; None where no episode has it."""
+        same = (self.widths == np.array(levels)).all(axis=1)
+        return int(np.argmax(same)) if same.any() else None
 
 
 def read_csv(path: Path) -> EpisodeTable:

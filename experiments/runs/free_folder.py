@@ -1,12 +1,14 @@
-"""Where something new may be written: a folder that is new or empty."""
+"""Where something new may be written: a folder that is new or empty, or in the place of a file of the same kind."""
 
 from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
-from rlprune.errors import RunError
+from rlprune.errors import RlpruneError, RunError
 from rlprune.experiments.settings.commands import resume
 from rlprune.support.files import read_json
 
@@ -30,6 +32,24 @@ def check_free(path: str | Path) -> None:
     except OSError as reason:
         why = reason.strerror or reason
         raise RunError(f"Cannot write to {path}: {why}. Choose another folder with --out.") from reason
+
+
+def check_replaceable(
+    path: Path, what: str, is_one: Callable[[dict[str, Any]], bool], error: type[RlpruneError]
+) -> None:
+    """Refuse a folder, and a file that is something else: an earlier one of the same kind may be replaced.
+
+    Args:
+        what: the kind, such as ``device profile``.
+        is_one: whether the content of a JSON file is of this kind.
+
+    Raises:
+        RlpruneError: of the type that is given; it says which.
+    """
+    if path.is_dir():
+        raise error(f"--out must be a file; {path} is a folder. Choose {path / what.split()[-1]}.json, say.")
+    if path.exists() and not is_one(read_json(path, error)):
+        raise error(f"{path} exists and is no {what}. Choose another file with --out.")
 
 
 def _check_empty(path: Path) -> None:

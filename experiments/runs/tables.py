@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import sys
 import textwrap
 from collections.abc import Mapping, Sequence
@@ -95,6 +97,16 @@ def print_facts(title: str, facts: Mapping[str, str]) -> None:
     for name, value in facts.items():
         table.add_row(name, value)
     Console(file=sys.stdout, highlight=False, markup=False, width=120).print(table)
+
+
+def csv_text(records: Sequence[Mapping[str, object]]) -> str:
+    """Records as CSV: a column for every name that comes up, empty where a record lacks it."""
+    text = io.StringIO()
+    names = dict.fromkeys(name for record in records for name in record)
+    writer = csv.DictWriter(text, list(names), lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(records)
+    return text.getvalue()
 
 
 def markdown_rows(metric: str, rows: Sequence[Row]) -> str:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 
 from rlprune.errors import RlpruneError
-from rlprune.experiments.comparing import Comparison, compare_runs
+from rlprune.experiments.comparing.comparison import Comparison, compare_runs
 from rlprune.experiments.runs.tables import print_table
 from rlprune.experiments.settings.result_configs import CompareConfig
 from rlprune.experiments.sweeping.folder import STATES, StudyFolder

@@ -43,9 +43,9 @@ def _work(order: Order) -> int:
 
 
 def _measure(order: Order) -> None:
-    from rlprune.experiments.pipeline.profiling import measure_profile
     from rlprune.experiments.settings.options import from_dict
     from rlprune.experiments.settings.verb_configs import ProfileConfig
+    from rlprune.experiments.surveys.profiling import measure_profile
 
     measure_profile(from_dict(ProfileConfig, order.settings))
 

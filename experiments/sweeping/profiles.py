@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rlprune.devices.sources import is_source
-from rlprune.experiments.pipeline.setup import needs_profile
+from rlprune.experiments.pipeline.device_profile import needs_profile
 from rlprune.experiments.settings.options import as_dict
 from rlprune.experiments.settings.problem import CHOSEN
 from rlprune.experiments.settings.verb_configs import ProfileConfig, TrainConfig
@@ -19,7 +19,7 @@ SAME = (
 
 def profile_of(config: TrainConfig) -> ProfileConfig | None:
     """The profile that a run would measure for itself, whatever its seed; None where it needs none, or names one."""
-    if is_source(config.device) or not needs_profile(config.budgets(), config.reward):
+    if is_source(config.device) or not needs_profile(config):
         return None
     return ProfileConfig(
         **{name: getattr(config, name) for name in SAME},

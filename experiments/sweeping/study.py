@@ -151,7 +151,7 @@ def _member(common: Values, varied: Values) -> Member:
     Raises:
         RlpruneError: one is wrong; the member is named.
     """
-    from rlprune.experiments.pipeline.training import check_searchers
+    from rlprune.experiments.pipeline.running_methods import check_searchers
 
     name = member_name(varied)
     try:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import shutil
 import threading
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, TypeAlias
@@ -13,8 +14,10 @@ import numpy as np
 import numpy.typing as npt
 
 from rlprune.agents.searcher import Episode
+from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.runs.interruption import uninterrupted
-from rlprune.experiments.tensorboard.curves import Curves, Scalars
+from rlprune.experiments.runs.row import UNSEARCHED
+from rlprune.experiments.tensorboard.curves import Curves, Scalars, curves_of
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter
@@ -111,3 +114,25 @@ class EpisodeWriter:
         with uninterrupted():
             for name, pixels in pictures.items():
                 self.writer.add_image(f"view/{name}", pixels, dataformats="HWC")
+
+
+@contextmanager
+def episode_writers(
+    folder: Path, seed: int, searched: Sequence[str], problems: Sequence[PruningProblem], episodes: int
+) -> Iterator[dict[str, EpisodeWriter]]:
+    """A writer for each method of a run, in the place of what a session that was broken off left.
+
+    Args:
+        folder: of the run.
+        searched: methods that search; those that do not are drawn at once, as level lines over all episodes.
+        problems: one a budget, lowest first.
+    """
+    shutil.rmtree(folder / FOLDER, ignore_errors=True)
+    with quiet_writers(), ExitStack() as stack:
+        writers = {
+            name: stack.enter_context(EpisodeWriter(folder / FOLDER / entry_name(name, seed), curves_of(problems)))
+            for name in (*UNSEARCHED, *searched)
+        }
+        for name in UNSEARCHED:
+            writers[name].add_level(name, episodes)
+        yield writers

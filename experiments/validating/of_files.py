@@ -15,7 +15,7 @@ from rlprune.delivery.delivered import Delivered
 from rlprune.delivery.onnx.verifying import TOLERANCE, verify_onnx
 from rlprune.devices import DeviceProfile
 from rlprune.errors import RunError
-from rlprune.experiments.pipeline.scoring import weights
+from rlprune.experiments.pipeline.candidate import weights
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, PROFILE, TENSORS
 from rlprune.experiments.validating.claims import Claims, Tolerance
 from rlprune.experiments.validating.rebuilding import Rebuilt

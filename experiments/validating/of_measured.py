@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from rlprune.experiments.pipeline.measuring_device import measure
+from rlprune.experiments.pipeline.candidate import Candidate, peak_of
+from rlprune.experiments.pipeline.final_measurement import measure
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.scoring import Candidate, peak_of
 from rlprune.experiments.runs.row import Row
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
 from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
@@ -24,8 +24,8 @@ def check_measured(claims: Claims, rebuilt: Rebuilt, networks: list[Listed], pro
     absent = _absent(rebuilt)
     if absent is None:
         rebuilt.candidate(rebuilt.network.dense_widths.tolist(), DENSE)
-        device, profile = rebuilt.target, rebuilt.profile
-        measure(rebuilt.candidates(), rebuilt.problem, profile, device, rebuilt.config, progress)
+        measured = measure(rebuilt.candidates(), rebuilt.prepared, rebuilt.config, progress)
+        rebuilt.complete(measured.candidates)
     dense = next(item.row for item in networks if item.row.role == DENSE)
     if not any(item.row.latency_measured_ms for item in networks):
         claims.unchecked("latency, ms", "all networks", None, f"the run measured none ({absent or 'no runtime then'})")
@@ -58,16 +58,18 @@ def _check_latency(
     claimed, tail = item.row.latency_measured_ms, item.row.latency_p99_measured_ms
     if claimed is None:
         return
-    if absent is not None or made.latency_ms is None:
+    if absent is not None or made.measured.latency_ms is None:
         claims.unchecked("latency, ms", item.subject, claimed, absent or "nothing was measured")
     elif item.row.role == DENSE:
         why = "the machine's speed of the moment; the others are compared with it"
-        claims.unchecked("latency, ms", item.subject, claimed, why, made.latency_ms)
+        claims.unchecked("latency, ms", item.subject, claimed, why, made.measured.latency_ms)
     else:
-        ratio, base = made.latency_ms / _dense(rebuilt).latency_ms, dense.latency_measured_ms  # type: ignore[operator]
+        ratio, base = made.measured.latency_ms / _dense(rebuilt).measured.latency_ms, dense.latency_measured_ms  # type: ignore[operator]
         claims.check("latency, share of dense", item.subject, claimed / base, ratio, RATIO)  # type: ignore[operator]
     if tail is not None:
-        claims.unchecked("p99 latency, ms", item.subject, tail, TAIL if absent is None else absent, made.p99_ms)
+        claims.unchecked(
+            "p99 latency, ms", item.subject, tail, TAIL if absent is None else absent, made.measured.p99_ms
+        )
 
 
 def _dense(rebuilt: Rebuilt) -> Candidate:
@@ -101,18 +103,18 @@ def _check_energy(claims: Claims, rebuilt: Rebuilt, item: Listed, dense: Row, ma
     if rebuilt.lacking is not None:
         claims.unchecked(name, item.subject, claimed, rebuilt.lacking)
     elif rebuilt.profile is None and rebuilt.facts.source != rebuilt.result.energy_source:
-        here = f"here is the {rebuilt.facts.source}" if rebuilt.facts.source else "the device is not asked here"
+        here = f"here is the {rebuilt.facts.source}" if rebuilt.target.runtime else "the device is not asked here"
         why = f"it rests on the {rebuilt.result.energy_source}; {here}"
         claims.unchecked(name, item.subject, claimed, why)
     elif stated is not None and (not metered_then or abs(claimed - stated) <= SUMS.of(claimed)):
         claims.check(name, item.subject, claimed, stated, SUMS)
-    elif made.metered_mj is None:
+    elif made.measured.energy_mj is None:
         why = f"it was metered ({rebuilt.result.energy_source}), and no meter was read here"
         claims.unchecked(name, item.subject, claimed, why)
     elif values.role == DENSE:
-        claims.unchecked(name, item.subject, claimed, "the others are compared with it", made.metered_mj)
+        claims.unchecked(name, item.subject, claimed, "the others are compared with it", made.measured.energy_mj)
     else:
-        found = made.metered_mj / (_dense(rebuilt).metered_mj or made.metered_mj)
+        found = made.measured.energy_mj / (_dense(rebuilt).measured.energy_mj or made.measured.energy_mj)
         claims.check("energy, share of dense", item.subject, claimed / dense.energy_mj, found, ENERGY)  # type: ignore[operator]
 
 
@@ -128,7 +130,7 @@ def _check_memory(claims: Claims, rebuilt: Rebuilt, item: Listed, made: Candidat
     counted = peak_of(made.module, rebuilt.network, item.row.batch)
     if claimed == counted or item.row.latency_measured_ms is None:
         claims.check(name, item.subject, claimed, counted, EXACT)
-    elif made.peak_bytes is not None:
-        claims.check(name, item.subject, claimed, made.peak_bytes, MEMORY)
+    elif made.measured.peak_bytes is not None:
+        claims.check(name, item.subject, claimed, made.measured.peak_bytes, MEMORY)
     else:
         claims.unchecked(name, item.subject, claimed, "the runtime told it, which was not asked here", counted)

@@ -8,27 +8,19 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.devices import Device, DeviceProfile, meter_of, resolve_device
+from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import DeviceError, NetworkError, ProfileError
 from rlprune.evaluation.batchnorm_choice import StatisticsChoice
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.evaluation.problem import Outcome, PruningProblem
-from rlprune.experiments.pipeline.device_facts import DeviceFacts, facts_here, facts_of_profile
-from rlprune.experiments.pipeline.fronts import FrontJob
-from rlprune.experiments.pipeline.job import Job
+from rlprune.experiments.pipeline.candidate import Candidate, dense_candidate, single_candidate
+from rlprune.experiments.pipeline.device_profile import is_measured, needs_profile
+from rlprune.experiments.pipeline.loading import Material, load_material
+from rlprune.experiments.pipeline.preparing import Prepared, make_evaluator, make_problem, prepare
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.scoring import Candidate, candidate, dense_candidate
-from rlprune.experiments.pipeline.searching import finalists
-from rlprune.experiments.pipeline.setup import (
-    Material,
-    is_measured,
-    load_material,
-    make_evaluator,
-    make_problem,
-    needs_profile,
-)
-from rlprune.experiments.pipeline.training import prepare
+from rlprune.experiments.pipeline.provenance import Provenance, provenance_of
+from rlprune.experiments.pipeline.running_methods import at_each_budget
 from rlprune.experiments.runs.result import Result
 from rlprune.experiments.runs.run_folder import PROFILE, RunFolder
 from rlprune.experiments.settings.result_configs import ValidateConfig
@@ -48,10 +40,9 @@ class Rebuilt:
     Attributes:
         run, config, result: the record.
         material: network and task.
+        prepared: its device, without runtime where it is not here; its profile, where it has one that can be used.
         levels: the problem at each budget that was searched, lowest first.
-        profile: of the run, where it has one that can be used.
         lacking: why costs, budgets and rewards that rest on the profile cannot be known; None where they can.
-        target: the run's device; without runtime where it is not here.
         facts: what energy and tails rest on.
     """
 
@@ -59,12 +50,21 @@ class Rebuilt:
     config: TrainConfig
     result: Result
     material: Material
+    prepared: Prepared
     levels: list[PruningProblem]
-    profile: DeviceProfile | None
     lacking: str | None
-    target: Device
-    facts: DeviceFacts
+    facts: Provenance
     _known: dict[tuple[int, ...], Candidate] = field(default_factory=dict)
+
+    @property
+    def target(self) -> Device:
+        """The run's device."""
+        return self.prepared.target
+
+    @property
+    def profile(self) -> DeviceProfile | None:
+        """Of the run, where it has one that can be used."""
+        return self.prepared.profile
 
     @property
     def problem(self) -> PruningProblem:
@@ -118,11 +118,15 @@ class Rebuilt:
         if role == DENSE:
             return dense_candidate(self.problem)
         outcome = self.problem.outcome(np.array(widths, dtype=np.int64))
-        return candidate(str(len(self._known)), role, finalists([outcome], self.evaluator), self.evaluator)
+        return single_candidate(str(len(self._known)), role, outcome, self.evaluator)
 
     def candidates(self) -> list[Candidate]:
         """All that were made."""
         return list(self._known.values())
+
+    def complete(self, candidates: Sequence[Candidate]) -> None:
+        """Take all that were made, in the same order, with more known of each."""
+        self._known = dict(zip(self._known, candidates, strict=True))
 
 
 def rebuild(settings: ValidateConfig, run: RunFolder, progress: Progress) -> Rebuilt:
@@ -137,11 +141,10 @@ def rebuild(settings: ValidateConfig, run: RunFolder, progress: Progress) -> Reb
     target, lacking = _target(run, config)
     if settings.no_timing:
         target = replace(target, runtime=None, absent="latency was not measured again (--no-timing)")
-    problem, profile, lacking = _problem(config, material, target, progress, lacking, _statistics(run.result()))
-    job = Job if config.budget_range() is None else FrontJob
-    levels = job.budgeted(config, problem) if lacking is None else [problem]
-    facts = _facts(config, profile, target)
-    return Rebuilt(run, config, run.result(), material, levels, profile, lacking, target, facts)
+    prepared, lacking = _prepared(config, material, target, progress, lacking, _statistics(run.result()))
+    levels = at_each_budget(config, prepared.problem) if lacking is None else [prepared.problem]
+    facts = provenance_of(target, prepared.profile, config.watts, [])
+    return Rebuilt(run, config, run.result(), material, prepared, levels, lacking, facts)
 
 
 def _config(settings: ValidateConfig, run: RunFolder) -> TrainConfig:
@@ -157,7 +160,7 @@ def _config(settings: ValidateConfig, run: RunFolder) -> TrainConfig:
 def _target(run: RunFolder, config: TrainConfig) -> tuple[Device, str | None]:
     """The device of the run, and why its profile cannot be used where that is so."""
     path = run.path / PROFILE
-    needed = needs_profile(config.budgets(), config.reward) or is_source(config.device)
+    needed = needs_profile(config) or is_source(config.device)
     try:
         if path.is_file() or not needed:
             return resolve_device(str(path) if path.is_file() else config.device, threads=config.threads), None
@@ -173,28 +176,19 @@ def _statistics(result: Result) -> StatisticsChoice:
     return StatisticsChoice(1.0 if result.batchnorm is None else result.batchnorm.share)
 
 
-def _problem(
+def _prepared(
     config: TrainConfig,
     material: Material,
     target: Device,
     progress: Progress,
     lacking: str | None,
     statistics: StatisticsChoice,
-) -> tuple[PruningProblem, DeviceProfile | None, str | None]:
+) -> tuple[Prepared, str | None]:
     if lacking is None:
         try:
-            problem, profile = prepare(config, material, target, progress, ON_NAN, statistics)
-            return problem, profile, None
+            return prepare(config, material, target, progress, on_nan=ON_NAN, statistics=statistics), None
         except (ProfileError, NetworkError) as reason:
             lacking = str(reason)
     evaluator = make_evaluator(material, config.samples, config.seed, statistics)
     countable = [budget for budget in config.budgets() if not is_measured(budget)]
-    return make_problem(material, evaluator, None, countable, "agreement", ON_NAN), None, lacking
-
-
-def _facts(config: TrainConfig, profile: DeviceProfile | None, target: Device) -> DeviceFacts:
-    if profile is not None:
-        return facts_of_profile(profile, target, [])
-    if target.runtime is not None:
-        return facts_here(target, meter_of(target, config.watts)[0], [])
-    return DeviceFacts(None, None, "", 1, {}, [])
+    return Prepared(target, None, make_problem(material, evaluator, None, countable, "agreement", ON_NAN)), lacking

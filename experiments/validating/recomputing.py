@@ -11,10 +11,10 @@ from msgspec.structs import replace
 from rlprune.budgets.limits import cost_name
 from rlprune.evaluation.problem import Outcome, PruningProblem
 from rlprune.evaluation.quality import Quality
-from rlprune.experiments.pipeline.fronts import volumes_of
+from rlprune.evaluation.range_plane import hypervolumes
+from rlprune.experiments.pipeline.candidate import digest, score_on_test, weights
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.scoring import digest, score_on_test, weights
-from rlprune.experiments.pipeline.setup import choices_of
+from rlprune.experiments.pipeline.results import _choices_of
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.ranking import best_first, standings
 from rlprune.experiments.runs.result import Front, Mark, Result, SearchCounts, StatedFinalist, TotalCost
@@ -74,7 +74,7 @@ def inputs_of(rebuilt: Rebuilt) -> Result:
         weights=digest(weights(network.model)),
         data={which: split_digest(getattr(rebuilt.material.task, which)) for which in APART},
         samples=rebuilt.evaluator.dense.samples,
-        groups=choices_of(problem.space),
+        groups=_choices_of(problem.space),
         limits={cost_name(metric): limit for metric, limit in problem.planner.limits.items()},
         winner=ranked(rebuilt.result.rows)[0].name,
     )
@@ -87,7 +87,7 @@ def networks_of(rebuilt: Rebuilt, networks: list[Listed], progress: Progress) ->
             if rebuilt.impossible(item.row.widths) is None:
                 rebuilt.candidate(item.row.widths, item.row.role)
     with progress.phase("test", "Scoring them on the test samples, to check what was reported"):
-        score_on_test(rebuilt.candidates(), rebuilt.evaluator)
+        rebuilt.complete(score_on_test(rebuilt.candidates(), rebuilt.evaluator))
     behind = _intervals(rebuilt)
     return [_network(rebuilt, item, behind) for item in networks]
 
@@ -103,7 +103,7 @@ def _network(rebuilt: Rebuilt, item: Listed, behind: Mapping[str, tuple[float, f
     row = item.row
     if rebuilt.impossible(row.widths) is not None:
         return row
-    made = rebuilt.candidate(row.widths, row.role).row(item.problem, rebuilt.facts)
+    made = rebuilt.candidate(row.widths, row.role).row(item.problem.space, rebuilt.facts)
     low, high = behind.get(row.name, (None, None))
     searched = rebuilt.result.searches.get(row.name)
     rewarded = row.role != DENSE and rebuilt.lacking is None
@@ -167,7 +167,7 @@ def front_of(rebuilt: Rebuilt, front: Front, tables: Mapping[str, EpisodeTable])
     if rebuilt.lacking is not None:
         return replace(front, hypervolume={})
     outcomes = {name: _outcomes(rebuilt, table) for name, table in tables.items()}
-    found = volumes_of(rebuilt.levels, rebuilt.levels[0].planner.budgets[0].metric, outcomes)
+    found = hypervolumes(rebuilt.levels, rebuilt.levels[0].planner.budgets[0].metric, outcomes)
     return replace(front, hypervolume={name: found[name] for name in front.hypervolume if name in found})
 
 

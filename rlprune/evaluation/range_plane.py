@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,3 +48,18 @@ class RangePlane:
         defined = [outcome for outcome in outcomes if outcome.defined]
         losses = np.array([(outcome.costs[self.metric], outcome.loss) for outcome in defined]).reshape(-1, 2)
         return [defined[row] for row in undominated(losses).tolist()]
+
+
+def hypervolumes(
+    problems: Sequence[PruningProblem], metric: str, found: Mapping[str, Sequence[Outcome]]
+) -> dict[str, float]:
+    """Hypervolume of each method's outcomes; of those that search nothing the plans of all budgets.
+
+    Args:
+        problems: one a budget, lowest first.
+        metric: the cost that counts.
+    """
+    plane = RangePlane.of(problems, metric)
+    plain = {name: [problem.unsearched[name] for problem in problems] for name in problems[0].unsearched}
+    every = {**plain, **found}
+    return {name: plane.hypervolume(outcomes) for name, outcomes in every.items()}

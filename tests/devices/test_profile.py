@@ -22,8 +22,8 @@ from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.plans import choose_plans
 from rlprune.devices.profiling.profiler import build_profile
 from rlprune.errors import ProfileError
-from rlprune.experiments.pipeline.device_facts import facts_of_profile
-from rlprune.experiments.pipeline.profiling import profile_facts
+from rlprune.experiments.pipeline.provenance import provenance_of
+from rlprune.experiments.surveys.profiling import profile_facts
 from rlprune.networks.network import Network
 
 from .conftest import Residual
@@ -229,7 +229,7 @@ def test_a_tail_that_is_far_off_is_not_promised(profile: DeviceProfile, residual
     TailCost(residual_network, noisy, "p95")
     with pytest.raises(ProfileError, match=r"latency_p99 needs a profile that promises it.*99% off.*limit latency"):
         TailCost(residual_network, noisy, "p99")
-    facts = facts_of_profile(noisy, Device("cpu", "cpu", None), [])
+    facts = provenance_of(Device("cpu", "cpu", None), noisy, None, [])
     assert facts.p99(1.0) is None
     assert "not promised" in facts.facts["profile p99 error"]
     shown = profile_facts(noisy)

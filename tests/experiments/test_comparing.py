@@ -13,8 +13,9 @@ import numpy as np
 import pytest
 import yaml
 
-from rlprune.experiments.comparing.reading import best_so_far, read_run
-from rlprune.experiments.comparing.sections import sections_of
+from rlprune.experiments.comparing.comparable import comparable_runs
+from rlprune.experiments.comparing.method_results import best_so_far
+from rlprune.experiments.runs.finished import FinishedRun
 from tests.experiments.conftest import INVENTED, TINY, Call
 
 Change = Callable[[dict[str, Any]], None]
@@ -420,8 +421,7 @@ def test_a_range_is_compared_at_one_of_its_budgets(call: Call, here: Path, tmp_p
 
 
 def test_sections_take_what_a_run_holds(trained: Any) -> None:
-    run = read_run(trained.path)
-    (section,), notes = sections_of([run])
+    (section,), notes = comparable_runs([FinishedRun.read(trained.path)])
     assert notes == []
     result = json.loads((trained.path / "result.json").read_text())
     for row in result["rows"]:
@@ -434,5 +434,3 @@ def test_the_best_so_far_counts_evaluations_not_episodes() -> None:
     best = best_so_far(np.array([0.0, 1, 1, 4]), np.array([0.0, -1.0, 2.0, 1.0]))
     assert best.tolist() == [2.0, 2.0, 2.0, 2.0]
     assert best_so_far(np.array([3.0]), np.array([1.0])).tolist() == [-np.inf, -np.inf, 1.0]
-    with pytest.raises(ValueError, match="evaluations"):
-        best_so_far(np.array([1e15]), np.array([0.0]))

@@ -7,17 +7,19 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 
 from rlprune.errors import BudgetError, ConfigError
 from rlprune.experiments.fronting.choosing import choose, parse_limits
-from rlprune.experiments.fronting.figures import draw_front
+from rlprune.experiments.fronting.evaluated_plans import EvaluatedPlan
 from rlprune.experiments.fronting.front import Front
-from rlprune.experiments.fronting.plans import Plan, Source
+from rlprune.experiments.fronting.pictures import draw_front
 from rlprune.experiments.runs.episodes import read_csv
+from rlprune.experiments.runs.finished import FinishedRun
+from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
 from rlprune.zoo import resolve_network
@@ -54,6 +56,7 @@ def answer(*arguments: object) -> Answer:
 def test_it_joins_every_plan_of_every_run(trained: Trained, other: Path) -> None:
     found = answer(trained.path, other)
     assert [objective["name"] for objective in found["objectives"]] == ["accuracy", "latency", "energy", "macs"]
+    assert [objective["unit"] for objective in found["objectives"]] == [None, "ms", "mJ", None]
     episodes = [read_csv(path).widths.tolist() for run in (trained.path, other) for path in run.glob("episodes-*.csv")]
     distinct = sum(len({tuple(widths) for widths in table}) for table in episodes)
     assert found["fronts"]["searched"]["plans"] == distinct + 4  # and the uniform and the filled plan of each run
@@ -181,13 +184,16 @@ def test_a_run_keeps_its_own_front(trained: Trained) -> None:
     assert (trained.path / "pictures" / "front-of-objectives.png").stat().st_size > 5000
 
 
-def source() -> Source:
-    return Source("run", {}, {})
+def nowhere() -> FinishedRun:
+    """A run of which but the name is told."""
+    return FinishedRun("run", TrainConfig(), cast(Any, None), {})
 
 
-def made(accuracy: float, latency: float, **more: float) -> Plan:
+def made(accuracy: float, latency: float, **more: float) -> EvaluatedPlan:
     dense = {"accuracy": 0.8, "latency": 4.0, "energy": 2.0}
-    return Plan(source(), "ddpg", (1,), {"accuracy": accuracy, "latency": latency, **more}, dense, "finalist", True)
+    return EvaluatedPlan(
+        nowhere(), "ddpg", (1,), {"accuracy": accuracy, "latency": latency, **more}, dense, "finalist", True
+    )
 
 
 @pytest.fixture
@@ -262,8 +268,8 @@ def test_plans_that_do_not_know_what_is_limited_are_out(front: Front) -> None:
 
 def test_a_score_that_is_negative_or_zero_is_compared_too() -> None:
     plans = [
-        Plan(
-            source(),
+        EvaluatedPlan(
+            nowhere(),
             "ddpg",
             (1,),
             {"accuracy": score, "latency": 1.0 + score},

@@ -11,11 +11,11 @@ import pytest
 import yaml
 
 from rlprune.errors import ConfigError
-from rlprune.experiments.pipeline.inspecting import compact
 from rlprune.experiments.pipeline.reasons import alike, grouped, told
 from rlprune.experiments.settings.parsing import parse_width_rules
 from rlprune.experiments.settings.result_configs import ApplyConfig, ReplayConfig
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.surveys.inspection import compact
 from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 from tests.experiments.conftest import winner

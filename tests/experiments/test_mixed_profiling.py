@@ -16,13 +16,13 @@ from rlprune.choices.space import Space
 from rlprune.devices import Device, DeviceProfile
 from rlprune.devices.profiling.mixed_profiler import add_mixes
 from rlprune.errors import ProfileError, RunError
-from rlprune.experiments.pipeline import measuring_device as of_experiments
-from rlprune.experiments.pipeline import profiling
-from rlprune.experiments.pipeline.measuring_device import with_mixes
+from rlprune.experiments.pipeline import device_profile
+from rlprune.experiments.pipeline.device_profile import with_mixes
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_plans, promise_of_mixes
 from rlprune.experiments.runs.result import result_of_values
 from rlprune.experiments.settings.verb_configs import TrainConfig
+from rlprune.experiments.surveys import profiling
 from rlprune.support.records import as_plain
 from tests.devices.mixed_truth import PAYS, FormulaRuntime, measured, network, truth_of
 from tests.devices.test_mixed import fitted, profile_of, rows_for_fit, space_for_fit
@@ -153,7 +153,7 @@ def test_mixes_are_measured_where_they_are_decided_and_can_be(space: Space, tmp_
     plain, notes = profile_of(space, None), Notes()
     device = Device("cpu:onnxruntime", "cpu", FormulaRuntime(space, truth_of(space, PAYS)))
     config = TrainConfig(profile_samples=5, profile_bound=0.9)
-    found = with_mixes(plain, space, device, config, notes, tmp_path / "profile.json")
+    found = with_mixes(plain, space, device, config, notes, lambda: tmp_path / "profile.json")
     assert found.mixed is not None
     assert found == DeviceProfile.load(tmp_path / "profile.json")
     assert notes.seconds["profile"] > 0
@@ -165,7 +165,7 @@ def test_where_nothing_can_be_measured_it_is_told(space: Space, monkeypatch: pyt
     def measuring(*_: Any, **__: Any) -> Any:
         raise AssertionError
 
-    monkeypatch.setattr(of_experiments, "add_mixes", measuring)
+    monkeypatch.setattr(device_profile, "add_mixes", measuring)
     plain = profile_of(space, None)
     runtime = FormulaRuntime(space, truth_of(space, PAYS))
     for given, there in ((plain, None), (replace(plain, basis="layers"), runtime)):

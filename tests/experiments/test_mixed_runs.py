@@ -14,7 +14,8 @@ from rlprune.devices.profiles.int8.int8_model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.errors import RunError
-from rlprune.experiments.fronting.plans import Source, measured_plans, searched_plans
+from rlprune.experiments.fronting.evaluated_plans import measured_plans, searched_plans
+from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
@@ -36,9 +37,8 @@ def mixed(workplace: Path) -> Path:
 
 
 @pytest.fixture(scope="module")
-def source(mixed: Path) -> Source:
-    run = RunFolder.open(mixed, RESULT)
-    return Source(str(mixed), run.result(), run.episode_tables(run.result().searches), layered=True)
+def finished(mixed: Path) -> FinishedRun:
+    return FinishedRun.read(mixed)
 
 
 def test_every_claim_of_it_holds(mixed: Path, here: Path) -> None:
@@ -90,11 +90,11 @@ def test_the_report_names_the_compact_file_where_there_is_one(mixed: Path) -> No
     assert "`pruned.compact.safetensors` its weights as stored" in (mixed / "report.md").read_text()
 
 
-def test_every_plan_of_the_measured_front_is_kept_as_it_was_found(mixed: Path, source: Source, here: Path) -> None:
+def test_every_plan_of_the_measured_front_is_kept_as_it_was_found(finished: FinishedRun, here: Path) -> None:
     loaded = resolve_network("tiny_networks:network")
     network = Network(loaded.model, loaded.example_inputs, multiple=2)
-    names = [group.name for group in source.result.groups]
-    plans = measured_plans(source)
+    names = [group.name for group in finished.result.groups]
+    plans = measured_plans(finished)
     assert "finalist" in {plan.where for plan in plans}
     for plan in plans:
         decisions, wanted = plan.load().decisions, dict(zip(names, plan.choices, strict=True))
@@ -114,9 +114,9 @@ def test_a_budget_is_an_objective_by_itself_and_the_search_knows_it(mixed: Path,
     assert all("size" in plan["values"] for plan in searched["best"])
 
 
-def test_other_plans_of_the_search_are_refused(source: Source) -> None:
-    kept = {plan.choices for plan in measured_plans(source)}
-    other = next(plan for plan in searched_plans(source) if plan.choices not in kept)
+def test_other_plans_of_the_search_are_refused(finished: FinishedRun) -> None:
+    kept = {plan.choices for plan in measured_plans(finished)}
+    other = next(plan for plan in searched_plans(finished) if plan.choices not in kept)
     with pytest.raises(RunError, match="--among measured"):
         other.load()
 

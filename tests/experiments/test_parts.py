@@ -20,10 +20,10 @@ from rlprune.evaluation.quality import Quality
 from rlprune.experiments.cli.parser import parse
 from rlprune.experiments.cli.run_verbs import free_folder
 from rlprune.experiments.cli.verbs import VERBS
-from rlprune.experiments.pipeline.device_facts import DeviceFacts, energy_note
-from rlprune.experiments.pipeline.measuring_device import _timing_notes
-from rlprune.experiments.pipeline.scoring import Candidate
-from rlprune.experiments.pipeline.searching import methods
+from rlprune.experiments.pipeline.candidate import Candidate, Measured
+from rlprune.experiments.pipeline.final_measurement import _timing_notes
+from rlprune.experiments.pipeline.provenance import Provenance, energy_note
+from rlprune.experiments.pipeline.running_methods import methods
 from rlprune.experiments.runs.columns import columns, in_kilobytes
 from rlprune.experiments.runs.episodes import read_csv, to_csv
 from rlprune.experiments.runs.free_folder import check_free
@@ -156,7 +156,7 @@ def test_speed_is_one_over_latency() -> None:
 
 
 def test_energy_is_metered_where_it_can_be_else_power_times_time() -> None:
-    facts = DeviceFacts(EnergyModel.stated(15.0, "stated"), TailModel(0.5, 1.1, NO_ERRORS), "stated", 4, {}, [])
+    facts = Provenance(EnergyModel.stated(15.0, "stated"), TailModel(0.5, 1.1, NO_ERRORS), "stated", 4, {}, [])
     assert facts.energy_mj(None, 2.0, 1e6) == pytest.approx(30.0)
     assert facts.energy_mj(7.0, 2.0, 1e6) == 7.0
     assert facts.energy_mj(None, None, 1e6) is None
@@ -207,8 +207,8 @@ def test_a_network_in_int8_that_is_slower_than_promised_is_told_with_what_to_do(
 ) -> None:
     delivered = Delivered(nn.Identity(), ranges={"conv": Range(0.0, 1.0)} if ranges else {})
     quality = Quality(0.9, 0.1, 100)
-    item = Candidate("ddpg", "agent", np.array([4]), {"latency": 2.0}, quality, delivered, quality)
-    item.corrected_ms = 2.0 * corrected
+    measured = Measured(corrected_ms=2.0 * corrected)
+    item = Candidate("ddpg", "agent", np.array([4]), {"latency": 2.0}, quality, delivered, quality, measured=measured)
     timing = PlanTiming(1.0, {"p99": 1.0}, 1.0, 1.0)
     notes = _timing_notes([item], PlanTimings(timing, (timing,), 0.01), dense=1.0)
     assert f"ddpg {corrected - 1:+.1%}" in notes[1]

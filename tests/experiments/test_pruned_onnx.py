@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
@@ -12,11 +12,11 @@ from safetensors.torch import load_file
 from torch import nn
 
 from rlprune.delivery.compact import file as storage
-from rlprune.delivery.compact.file import Stored, load_compact, save_compact, treated
+from rlprune.delivery.compact.file import load_compact, save_compact
+from rlprune.delivery.compact.packing import Stored, treated
 from rlprune.delivery.delivered import Delivered
 from rlprune.errors import NetworkError
-from rlprune.experiments.pipeline.outputs import write_network
-from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.pipeline.delivering import network_files
 
 
 class Noise(nn.Module):
@@ -31,15 +31,14 @@ class Branching(nn.Module):
 
 def write(module: nn.Module, folder: Path, bits: int = 32) -> tuple[list[str], list[str]]:
     """What is said of the files, and their names."""
-    run: Any = SimpleNamespace(path=folder)
     whole = nn.Sequential(nn.Linear(4, 2), module)
     stored = {"0.weight": Stored(bits)} if bits < 32 else {}
     for key, how in stored.items():  # as a plan delivers it
         whole.load_state_dict({**whole.state_dict(), key: treated(whole.state_dict()[key], how)})
-    item: Any = SimpleNamespace(module=whole, delivered=Delivered(whole, stored))
-    evaluator = SimpleNamespace(task=SimpleNamespace(calibration=None))  # ranges are for layers in int8 alone
-    problem: Any = SimpleNamespace(network=SimpleNamespace(example_inputs=(torch.ones(1, 4),)), evaluator=evaluator)
-    return write_network(run, item, problem, 1, Progress()), sorted(path.name for path in folder.iterdir())
+    network: Any = SimpleNamespace(example_inputs=(torch.ones(1, 4),))
+    files = network_files(Delivered(whole, stored), network, cast("Any", None))  # ranges are for layers in int8 alone
+    files.write(folder)
+    return files.notes, sorted(path.name for path in folder.iterdir())
 
 
 def test_both_files_are_written(tmp_path: Path) -> None:
@@ -58,14 +57,11 @@ def test_a_network_with_treated_weights_has_a_compact_file_too(tmp_path: Path) -
     ("module", "reason"),
     [(Noise(), "must compute what the torch one does"), (Branching(), "cannot be exported to ONNX")],
 )
-def test_a_network_without_onnx_form_costs_no_run(
-    module: nn.Module, reason: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_a_network_without_onnx_form_costs_no_run(module: nn.Module, reason: str, tmp_path: Path) -> None:
     notes, names = write(module, tmp_path)
     assert names == ["pruned.safetensors"]
     assert notes[0].startswith("pruned.onnx is not written: ")
     assert reason in notes[0]
-    assert capsys.readouterr().err == f"{notes[0]}\n"
 
 
 def test_a_compact_file_that_would_not_be_read_is_not_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

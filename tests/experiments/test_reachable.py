@@ -12,7 +12,7 @@ from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.devices import Device
 from rlprune.errors import BudgetError
-from rlprune.experiments.pipeline.measuring_device import refuse_hopeless
+from rlprune.experiments.pipeline.device_profile import refuse_hopeless
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.settings.problem import ProblemConfig
 from rlprune.networks.network import Network

@@ -14,8 +14,7 @@ from typing import Any
 import markdown
 import pytest
 
-from rlprune.experiments.fronting.plans import Source
-from rlprune.experiments.fronting.wishes import Wishes, fronts_of
+from rlprune.experiments.fronting.joining import Wishes, fronts_of
 from rlprune.experiments.presenting.document import (
     Code,
     Document,
@@ -31,8 +30,10 @@ from rlprune.experiments.reports import outcome, sections
 from rlprune.experiments.reports.pictures import COSTS, FRONT, PROMISES, figures_of
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import EpisodeTable
+from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.runs.result import Result, result_of_values
 from rlprune.experiments.runs.run_folder import NETWORKS, RunFolder
+from rlprune.experiments.settings.verb_configs import TrainConfig
 
 VOID = {"meta", "img", "br", "link", "input", "hr"}
 EVIL = "<script>alert(1)</script>|`*_$x$&amp;"
@@ -381,7 +382,7 @@ def test_why_the_kept_plan_is_not_the_knee(
     result["winner"] = "random" if behind < 0 else "ddpg"
     if of_range:
         result["front"] = {"points": [], "best": [], "range": "latency=0.3..0.8", "cost": "latency_ms"}
-    fronts = fronts_of([Source("run", typed(result), {})], Wishes(kept=True))
+    fronts = fronts_of([FinishedRun("run", TrainConfig(), typed(result), {})], Wishes(kept=True))
     assert told in to_markdown(Document("", [], [sections.search({}, fronts)]))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.experiments.tensorboard.columns import columns_of, results_of
 from rlprune.experiments.tensorboard.curves import Scalars
 from rlprune.experiments.tensorboard.events import EpisodeWriter
+from rlprune.experiments.tensorboard.joining import JoinedEntry, join_entries
 from tests.experiments.conftest import TINY, call
 
 TRIED = [
@@ -236,3 +238,22 @@ def test_episodes_that_are_written_again_keep_their_time(tmp_path: Path) -> None
     written = read(tmp_path).Scalars("run/best_reward")
     assert [event.wall_time for event in written[:2]] == [1000.0, 1060.5]
     assert written[2].wall_time > 1e9
+
+
+def test_entries_of_several_runs_stand_once_in_one_folder(trained: Any, tmp_path: Path) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(trained.path, copy)
+    (copy / "tensorboard" / "ddpg-seed0" / "events.out.tfevents.0").symlink_to("/etc/hostname")
+    entries = [
+        JoinedEntry(run, method, seed, label)
+        for run in (trained.path, copy)
+        for method, seed, label in (("ddpg", 0, "ddpg"), ("uniform", 0, "uniform"), ("random", 9, "random"))
+    ]
+    join_entries([*entries, JoinedEntry(copy, "ddpg", 0, "ddpg optimism=2/x")], tmp_path / "joined")
+    joined = {path.name: path for path in (tmp_path / "joined").iterdir()}
+    assert set(joined) == {"ddpg-seed0", "uniform-seed0", "ddpg-optimism=2-x-seed0"}
+    assert all(not file.is_symlink() for folder in joined.values() for file in folder.iterdir())
+    own = read(joined["ddpg-seed0"])
+    assert own.Scalars("run/best_reward") == read(trained.path / "tensorboard" / "ddpg-seed0").Scalars(
+        "run/best_reward"
+    )

@@ -207,7 +207,7 @@ def test_an_interrupted_run_says_so(train: Any, tmp_path: Path, monkeypatch: pyt
     def interrupt(*arguments: object) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("rlprune.experiments.pipeline.job.score_on_test", interrupt)
+    monkeypatch.setattr("rlprune.experiments.pipeline.training.score_on_test", interrupt)
     called = train(tmp_path / "cut", "--episodes", 2)
     assert called.code == 130
     assert "Traceback" not in called.err
@@ -216,16 +216,16 @@ def test_an_interrupted_run_says_so(train: Any, tmp_path: Path, monkeypatch: pyt
 
 
 def test_the_test_images_are_used_once_at_the_end(train: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from rlprune.experiments.pipeline import job
+    from rlprune.experiments.pipeline import training
 
     seen: list[tuple[str, ...]] = []
-    original = job.score_on_test
+    original = training.score_on_test
 
-    def spy(candidates: Any, evaluator: Any) -> None:
+    def spy(candidates: Any, evaluator: Any) -> Any:
         seen.append(evaluator.task.loaded)
-        original(candidates, evaluator)
+        return original(candidates, evaluator)
 
-    monkeypatch.setattr(job, "score_on_test", spy)
+    monkeypatch.setattr(training, "score_on_test", spy)
     assert train(tmp_path / "spied", "--episodes", 2).code == 0
     assert len(seen) == 1
     assert "test" not in seen[0]

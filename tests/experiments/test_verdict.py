@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import pytest
 
 from rlprune.evaluation.problem import Outcome
 from rlprune.evaluation.quality import Quality
-from rlprune.experiments.pipeline.searching import finalists
+from rlprune.experiments.pipeline.candidate import Finalist
+from rlprune.experiments.pipeline.candidate import ranked as ranked_finalists
 from rlprune.experiments.runs.ranking import Standing, best_first
 from rlprune.experiments.runs.row import Row
 from rlprune.experiments.runs.verdict import Case, ranked, verdict
@@ -191,16 +192,6 @@ def test_one_rule_ranks_finalists_and_rows(found: Sequence[Standing], order: lis
     assert [int(one.name) for one in ranked(rows)] == order
 
 
-class Scores:
-    """An evaluator that scores plans as it was told, by their only width."""
-
-    def __init__(self, qualities: Sequence[Quality]) -> None:
-        self._qualities = qualities
-
-    def finalist(self, levels: np.ndarray) -> Quality:
-        return self._qualities[int(levels[0])]
-
-
 def test_finalists_are_ranked_by_what_their_scores_differ_on_the_same_draws() -> None:
     draws = np.random.default_rng(0).normal(0.7, 0.05, 500)  # each score alone is uncertain
     jitter = np.random.default_rng(1).normal(0.0, 0.01, 500)
@@ -210,7 +201,7 @@ def test_finalists_are_ranked_by_what_their_scores_differ_on_the_same_draws() ->
         Quality(0.69, 0.001, 500, resampled=draws - 0.0274),  # this one is always behind
     ]
     outcomes = [Outcome(np.array([place]), quality, {}, 0.0, {}, 1.0) for place, quality in enumerate(qualities)]
-    found = finalists(outcomes, cast("Any", Scores(qualities)))
+    found = ranked_finalists([Finalist(outcome, outcome.quality) for outcome in outcomes])
     assert [int(one.outcome.levels[0]) for one in found] == [1, 0, 2]
     assert found[1].behind == (0.0, 0.0)
     assert found[2].behind == pytest.approx((0.0274, 0.0274))

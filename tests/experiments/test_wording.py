@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from rlprune.experiments.comparing.conditions import differences
-from rlprune.experiments.comparing.reading import read_run
+from rlprune.experiments.fronting.evaluated_plans import measured_plans
 from rlprune.experiments.fronting.front import Front
-from rlprune.experiments.fronting.plans import Source, measured_plans
-from rlprune.experiments.fronting.tables import volume_table, volume_title
-from rlprune.experiments.pipeline.device_facts import batch_note
-from rlprune.experiments.pipeline.profiling import paying_words
+from rlprune.experiments.fronting.front_tables import volume_table, volume_title
+from rlprune.experiments.pipeline.provenance import batch_note
 from rlprune.experiments.runs.columns import columns
+from rlprune.experiments.runs.conditions import differences
+from rlprune.experiments.runs.finished import FinishedRun
 from rlprune.experiments.runs.row import Row
+from rlprune.experiments.surveys.profiling import paying_words
 from rlprune.networks.network import Network
 from rlprune.zoo import load_zoo, zoo_entry
 
@@ -90,8 +90,8 @@ def test_runs_that_are_unlike_differ_in_few_words(changes: dict[str, str], words
 
 
 def test_volumes_side_by_side_are_of_the_same_objectives(trained: Any) -> None:
-    run = read_run(trained.path)
-    plans = measured_plans(Source(run.path, run.result, run.tables))
+    run = FinishedRun.read(trained.path)
+    plans = measured_plans(run)
     wide, narrow = (
         Front("measured", names, plans) for names in (("accuracy", "latency", "macs"), ("accuracy", "macs"))
     )

@@ -15,7 +15,8 @@ from rlprune.delivery.onnx.session import run_onnx
 from rlprune.errors import NetworkError
 from rlprune.evaluation.evaluator import Evaluator
 from rlprune.experiments.pipeline.delivering import network_files
-from rlprune.experiments.pipeline.setup import make_network, untouched
+from rlprune.experiments.pipeline.loading import make_network
+from rlprune.experiments.pipeline.remarks import untouched
 from rlprune.experiments.runs.run_folder import ONNX
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.networks.network import Network

@@ -30,7 +30,7 @@ from rlprune.errors import RlpruneError
 from rlprune.evaluation.quality import Quality
 from rlprune.experiments.cli.parser import parse
 from rlprune.experiments.cli.verbs import VERBS
-from rlprune.experiments.comparing import compare_runs
+from rlprune.experiments.comparing.comparison import compare_runs
 from rlprune.experiments.fronting.joining import join_fronts
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv

@@ -39,7 +39,7 @@ from rlprune.errors import (
 )
 from rlprune.experiments.cli.parser import parse
 from rlprune.experiments.cli.verbs import VERBS
-from rlprune.experiments.comparing import compare_runs
+from rlprune.experiments.comparing.comparison import compare_runs
 from rlprune.experiments.reports.report import write_report
 from rlprune.experiments.runs.episodes import read_csv
 from rlprune.experiments.runs.run_folder import RunFolder

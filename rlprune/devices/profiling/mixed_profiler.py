@@ -38,6 +38,11 @@ LENGTHS = (1, 2, 4, 8)
 """Mean lengths of runs of layers, in forward order."""
 
 
+def decides_mixes(space: Space) -> bool:
+    """Whether blocks are dropped or layers computed in few bits: what a profile of widths alone does not tell of."""
+    return bool({"depth", "bits"} & set(space.kinds))
+
+
 @dataclass(frozen=True)
 class Mixes:
     """Rows of a space whose choices are channels, blocks, and layers with 8 or 32 bits.

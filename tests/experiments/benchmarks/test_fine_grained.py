@@ -14,7 +14,8 @@ from rlprune.budgets.limits import Budget
 from rlprune.evaluation.problem import PruningProblem
 from rlprune.experiments.benchmarks import fine_grained
 from rlprune.experiments.benchmarks.fine_grained import Subject, held, one_threshold, uniform, without_refit
-from rlprune.experiments.pipeline.setup import load_material, make_evaluator
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import make_evaluator
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.finetuning.finetune import FineTuning
 from rlprune.pruning.weights import global_densities

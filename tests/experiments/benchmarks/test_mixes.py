@@ -9,7 +9,8 @@ import pytest
 
 from rlprune.experiments.benchmarks import mixes
 from rlprune.experiments.benchmarks.columns import table
-from rlprune.experiments.pipeline.setup import load_material, make_evaluator
+from rlprune.experiments.pipeline.loading import load_material
+from rlprune.experiments.pipeline.preparing import make_evaluator
 from rlprune.experiments.settings.problem import NetworkConfig
 from rlprune.pruning.blocks.droppable import find_blocks
 

@@ -11,8 +11,8 @@ import numpy as np
 from rlprune.agents import AGENTS
 from rlprune.arrays import FloatArray
 from rlprune.envs.plan_figure import new_figure
-from rlprune.experiments.comparing.front import CommonFront, Point
-from rlprune.experiments.comparing.sections import Line, Section
+from rlprune.experiments.comparing.common_front import CommonFront, PricedPlan
+from rlprune.experiments.comparing.comparable import ComparableRuns, Line
 from rlprune.experiments.presenting.styles import FIXED, Style, cost_axis, in_percent, legend_below, styles_of
 from rlprune.experiments.runs.row import DENSE, POLICY_ALONE
 
@@ -51,56 +51,51 @@ def draw_fronts(fronts: Sequence[CommonFront], styles: Styles) -> Figure:
 
 
 def _draw_front(axes: Axes, front: CommonFront, cost: str, styles: Styles) -> None:
-    (_, unit), known, best = cost_axis(cost), front.known(cost), front.best(cost)
+    (label, unit), known, best = cost_axis(cost), front.known(cost), front.best(cost)
     ends = [*best, (max(value for value, _ in known), best[-1][1])]
-    steps = [value / unit for value, _ in ends], [point.score_validation for _, point in ends]
+    steps = [value / unit for value, _ in ends], [plan.score_validation for _, plan in ends]
     axes.step(*steps, where="post", color="#9a9a9a", lw=1.2, zorder=1, label="best for that cost or less")
-    for value, point in known:
-        _draw_point(axes, value / unit, point, styles.get(point.method, FIXED[POLICY_ALONE]), (value, point) in best)
-    if all(0 <= point.score_validation <= 1 for _, point in known):
+    for value, plan in known:
+        _draw_plan(axes, value / unit, plan, styles.get(plan.method, FIXED[POLICY_ALONE]), (value, plan) in best)
+    if all(0 <= plan.score_validation <= 1 for _, plan in known):
         in_percent(axes)
-    axes.set_xlabel(_cost_label(front, cost))
+    more = {
+        "latency_ms": ", measured\n(promised where it was not)",
+        "energy_mj": f", of one inference\n({front.energy_source})",
+    }
+    axes.set_xlabel(label + more.get(cost, ""))
 
 
-def _draw_point(axes: Axes, cost: float, point: Point, style: Style, on_front: bool) -> None:
-    size = STAR if point.method == DENSE else LARGE if on_front else SMALL
+def _draw_plan(axes: Axes, cost: float, plan: PricedPlan, style: Style, on_front: bool) -> None:
+    size = STAR if plan.method == DENSE else LARGE if on_front else SMALL
     axes.scatter(
         cost,
-        point.score_validation,
+        plan.score_validation,
         s=size,
         color=style.colour,
         marker=style.marker,
         alpha=1.0 if size > SMALL else 0.5,
         zorder=2 + on_front,
-        label="policy alone, no search" if point.method == POLICY_ALONE else point.method,
+        label="policy alone, no search" if plan.method == POLICY_ALONE else plan.method,
     )
 
 
-def _cost_label(front: CommonFront, cost: str) -> str:
-    label, _ = cost_axis(cost)
-    more = {
-        "latency_ms": ", measured\n(promised where it was not)",
-        "energy_mj": f", of one inference\n({front.energy_source})",
-    }
-    return label + more.get(cost, "")
-
-
-def draw_learning_curves(sections: Sequence[Section], styles: Styles) -> Figure:
+def draw_learning_curves(sections: Sequence[ComparableRuns], styles: Styles) -> Figure:
     """Best reward against evaluations, a panel for each section: mean and range over seeds; uniform plans are lines."""
     across = min(ACROSS, len(sections))
     down = math.ceil(len(sections) / across)
     figure, panels = new_figure(across, 2.0 + 5.2 * across, 0.8 + 3.9 * down, rows=down)
-    for axes, section in zip(panels, sections, strict=False):
-        _draw_curves(axes, section, styles)
+    for axes, runs in zip(panels, sections, strict=False):
+        _draw_curves(axes, runs, styles)
     for axes in panels[len(sections) :]:
         axes.set_visible(False)
     legend_below(figure, panels, COLUMNS)
     return figure
 
 
-def _draw_curves(axes: Axes, section: Section, styles: Styles) -> None:
+def _draw_curves(axes: Axes, runs: ComparableRuns, styles: Styles) -> None:
     means = []
-    for line in section.searched:
+    for line in runs.searched:
         style = styles[line.label]
         table = curves(line)
         if table is not None:
@@ -114,8 +109,8 @@ def _draw_curves(axes: Axes, section: Section, styles: Styles) -> None:
             axes.axhline(level, color=style.colour, ls=style.line, lw=1.2, label=line.label)
     _limit(axes, means)
     axes.set_xlabel("evaluations")
-    axes.set_ylabel(f"best reward so far ({section.conditions['reward function']})")
-    axes.set_title(_title(section), fontsize=10, loc="left")
+    axes.set_ylabel(f"best reward so far ({runs.conditions['reward function']})")
+    axes.set_title(_title(runs), fontsize=10, loc="left")
 
 
 def _limit(axes: Axes, means: Sequence[FloatArray]) -> None:
@@ -127,15 +122,15 @@ def _limit(axes: Axes, means: Sequence[FloatArray]) -> None:
         axes.set_ylim(max(bottom, low - 0.15 * (top - low)), top)
 
 
-def _title(section: Section) -> str:
-    seeds = max(len(line.entries) for line in section.lines)
-    anywhere = "" if section.level is None else ", at any budget of it"
-    return f"{section.name}: {section.conditions['budget']}{anywhere} ({seeds} seed{'s' if seeds > 1 else ''})"
+def _title(runs: ComparableRuns) -> str:
+    seeds = max(len(line.results) for line in runs.lines)
+    anywhere = "" if runs.level is None else ", at any budget of it"
+    return f"{runs.name}: {runs.conditions['budget']}{anywhere} ({seeds} seed{'s' if seeds > 1 else ''})"
 
 
 def curves(line: Line) -> FloatArray | None:
     """Best reward after each evaluation, ``[seeds, last]``; NaN before a first plan, the last value after the end."""
-    found = [entry.curve for entry in line.entries if entry.curve is not None]
+    found = [one.curve for one in line.results if one.curve is not None]
     if not found:
         return None
     last = max(map(len, found))

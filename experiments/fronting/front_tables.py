@@ -1,17 +1,16 @@
-"""Fronts as tables: terminal, Markdown, CSV."""
+"""Fronts as tables: of plans, of hypervolumes, and as CSV."""
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from typing import Any
 
 from rlprune.budgets.limits import plain
+from rlprune.experiments.fronting.evaluated_plans import EvaluatedPlan
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import DIVERGENCE, OBJECTIVES, SCORE
-from rlprune.experiments.fronting.plans import Plan
 from rlprune.experiments.runs.columns import score_text
+from rlprune.experiments.runs.tables import csv_text
 
 Table = tuple[list[str], list[list[str]], list[bool]]
 
@@ -29,13 +28,8 @@ def front_table(front: Front, metric: str, chosen: int | None, most: int, runs: 
     kept = [row for row in rows if row in set(shown[:most])]
     if chosen is not None and chosen not in kept:
         kept.append(chosen)
-    heads = [
-        "plan",
-        *(["run"] if runs else []),
-        *(_head(name, metric) for name in front.objectives),
-        "volume alone",
-        "",
-    ]
+    heads = ["plan", *(["run"] if runs else []), *(_head(name, metric) for name in front.objectives)]
+    heads += ["volume alone", ""]
     cells = [_line(front, row, chosen, runs) for row in kept]
     if len(rows) > len(kept):
         cells.append([f"and {len(rows) - len(kept)} more", *[""] * (len(heads) - 1)])
@@ -44,8 +38,7 @@ def front_table(front: Front, metric: str, chosen: int | None, most: int, runs: 
 
 def _head(name: str, metric: str) -> str:
     objective = OBJECTIVES[name]
-    label = metric if name == SCORE else objective.label
-    return f"{label}, {objective.unit}" if objective.unit else label
+    return ", ".join(filter(None, [objective.title(metric), objective.unit]))
 
 
 def _line(front: Front, row: int, chosen: int | None, runs: bool) -> list[str]:
@@ -53,11 +46,11 @@ def _line(front: Front, row: int, chosen: int | None, runs: bool) -> list[str]:
     marks = [word for word, place in (("knee", front.knee.row), ("chosen", chosen)) if place == row]
     alone = front.contributions.get(row)
     values = [_value(plan, name) for name in front.objectives]
-    run = [plan.source.path] if runs else []
+    run = [plan.run.path] if runs else []
     return [plan.label, *run, *values, "-" if alone is None else f"{alone:.5f}", ", ".join(marks)]
 
 
-def _value(plan: Plan, name: str) -> str:
+def _value(plan: EvaluatedPlan, name: str) -> str:
     if name == SCORE:
         return score_text(plan.values[name])
     if name == DIVERGENCE:
@@ -72,8 +65,7 @@ def common_objectives(fronts: Sequence[Front]) -> tuple[str, ...]:
 
 def volume_title(fronts: Sequence[Front], metric: str) -> str:
     """What the hypervolumes are in."""
-    names = [metric if name == SCORE else name for name in common_objectives(fronts)]
-    return f"Hypervolume of {', '.join(names)}"
+    return f"Hypervolume of {', '.join(metric if name == SCORE else name for name in common_objectives(fronts))}"
 
 
 def volume_table(fronts: Sequence[Front], runs: Sequence[str]) -> tuple[list[str], list[list[str]]]:
@@ -81,37 +73,24 @@ def volume_table(fronts: Sequence[Front], runs: Sequence[str]) -> tuple[list[str
     columns, shared = [], common_objectives(fronts)
     for front in (one if one.objectives == shared else Front(one.kind, shared, one.plans) for one in fronts):
         parts = {"all": front.volume, **front.volumes(lambda plan: plan.method)}
-        columns.append(parts | (front.volumes(lambda plan: plan.source.path) if len(runs) > 1 else {}))
+        columns.append(parts | (front.volumes(lambda plan: plan.run.path) if len(runs) > 1 else {}))
     names = list(dict.fromkeys(name for column in columns for name in column))
-    return ["", *(front.kind for front in fronts)], [
-        [name, *(_volume_text(column.get(name)) for column in columns)] for name in names
-    ]
-
-
-def _volume_text(volume: float | None) -> str:
-    return "-" if volume is None else f"{volume:.4f}"
+    volumes = [[column.get(name) for column in columns] for name in names]
+    cells = [["-" if volume is None else f"{volume:.4f}" for volume in line] for line in volumes]
+    return ["", *(front.kind for front in fronts)], [[name, *line] for name, line in zip(names, cells, strict=True)]
 
 
 def as_csv(fronts: Sequence[Front], chosen: Sequence[int | None]) -> str:
     """A line a plan, beaten ones too: where it is from, values, losses, and whether it is on the front."""
-    rows = [
-        _record(front, row, place)
-        for front, place in zip(fronts, chosen, strict=True)
-        for row in range(len(front.plans))
-    ]
-    text = io.StringIO()
-    names = list(dict.fromkeys(name for row in rows for name in row))
-    writer = csv.DictWriter(text, names, lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return text.getvalue()
+    pairs = zip(fronts, chosen, strict=True)
+    return csv_text([_record(front, row, place) for front, place in pairs for row in range(len(front.plans))])
 
 
 def _record(front: Front, row: int, chosen: int | None) -> dict[str, Any]:
     plan = front.plans[row]
     return {
         "front": front.kind,
-        "run": plan.source.path,
+        "run": plan.run.path,
         "method": plan.method,
         "where": plan.where,
         "latency_measured": plan.timed,

@@ -10,9 +10,9 @@ import numpy as np
 from rlprune.arrays import FloatArray
 from rlprune.envs.plan_figure import new_figure, plain
 from rlprune.evaluation.pareto import scaled
+from rlprune.experiments.fronting.evaluated_plans import SEARCHED, EvaluatedPlan
 from rlprune.experiments.fronting.front import Front
 from rlprune.experiments.fronting.objectives import OBJECTIVES, SCORE
-from rlprune.experiments.fronting.plans import SEARCHED, Plan
 from rlprune.experiments.presenting.styles import BLACK, BLUE, ORANGE, VERMILION, in_percent, legend_below
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _places(front: Front) -> tuple[str, str, str | None]:
     return across, up, next(iter([*more, *extra]), None)
 
 
-def _shown(plan: Plan, name: str) -> float:
+def _shown(plan: EvaluatedPlan, name: str) -> float:
     """The score and the divergence as they are, costs in percent of the dense network's."""
     return 100 * plan.loss(name) if OBJECTIVES[name].is_cost else plan.values[name]
 
@@ -98,7 +98,7 @@ def _shown(plan: Plan, name: str) -> float:
 def _axis_label(front: Front, name: str, metric: str) -> str:
     objective = OBJECTIVES[name]
     if not objective.is_cost:
-        return plain(metric if name == SCORE else objective.label)
+        return plain(objective.title(metric))
     dense = np.mean([plan.dense[name] for plan in front.plans]) / objective.scale
     return f"{objective.label}, % of the dense network's ({dense:.3g} {objective.unit})"
 
@@ -137,10 +137,10 @@ def _line_style(row: int, knee: int, chosen: int | None) -> tuple[str, float, in
 
 def _short_label(name: str, metric: str) -> str:
     objective = OBJECTIVES[name]
-    return plain(metric if name == SCORE else f"{objective.label}\n{objective.unit}".strip())
+    return plain(f"{objective.title(metric)}\n{objective.unit}".strip())
 
 
-def _scale(axes: Axes, place: int, plans: Sequence[Plan], name: str) -> None:
+def _scale(axes: Axes, place: int, plans: Sequence[EvaluatedPlan], name: str) -> None:
     """An axis with the best value at its top and the worst at its foot."""
     axes.axvline(place, color=BLACK, lw=0.8, zorder=0)
     ordered = sorted(plans, key=lambda plan: plan.loss(name))

@@ -13,23 +13,24 @@ import numpy as np
 import torch
 
 from rlprune.errors import ConfigError, TaskError
-from rlprune.experiments.pipeline.inspecting_blocks import (
+from rlprune.experiments.pipeline.loading import make_network
+from rlprune.experiments.pipeline.progress import Progress
+from rlprune.experiments.pipeline.reasons import alike, grouped, listed
+from rlprune.experiments.runs.free_folder import check_replaceable
+from rlprune.experiments.runs.tables import print_table
+from rlprune.experiments.settings.commands import WIDTHS, command
+from rlprune.experiments.settings.options import changed_words, words_of
+from rlprune.experiments.settings.verb_configs import InspectConfig
+from rlprune.experiments.surveys.inspection_of_blocks import (
     BLOCK_COLUMNS,
     block_cells,
     calibration_samples,
     describe_blocks,
 )
-from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.reasons import alike, grouped, listed
-from rlprune.experiments.pipeline.setup import make_network
-from rlprune.experiments.runs.tables import print_table
-from rlprune.experiments.settings.commands import WIDTHS, command
-from rlprune.experiments.settings.options import changed_words, words_of
-from rlprune.experiments.settings.verb_configs import InspectConfig
 from rlprune.networks.groups import Group
 from rlprune.networks.network import Network
 from rlprune.networks.record import Attribute
-from rlprune.support.files import read_json, write_json
+from rlprune.support.files import write_json
 from rlprune.support.threads import torch_threads
 from rlprune.tasks import load_task
 from rlprune.zoo import LoadedNetwork, resolve_network
@@ -81,7 +82,7 @@ def inspect_network(config: InspectConfig, progress: Progress | None = None) -> 
     progress = progress or Progress()
     config.check()
     if config.out is not None:
-        _check_out(Path(config.out))
+        check_replaceable(Path(config.out), "inspection", lambda found: found.get("schema") == SCHEMA, ConfigError)
     with torch_threads(config.threads):
         progress.note(f"Loading {config.network}")
         loaded = resolve_network(config.network)
@@ -94,14 +95,6 @@ def inspect_network(config: InspectConfig, progress: Progress | None = None) -> 
     if config.out is not None:
         write_json(config.out, result, ConfigError)
     return InspectAnswer(result)
-
-
-def _check_out(path: Path) -> None:
-    """An earlier inspection may be replaced; any other file is left alone."""
-    if path.is_dir():
-        raise ConfigError(f"--out must be a file; {path} is a folder. Choose {path / 'inspection.json'}, say.")
-    if path.exists() and read_json(path, ConfigError).get("schema") != SCHEMA:
-        raise ConfigError(f"{path} exists and is no inspection. Choose another file with --out.")
 
 
 def _examples(loaded: LoadedNetwork, config: InspectConfig) -> Any:

@@ -10,16 +10,17 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.errors import RunError
 from rlprune.experiments.comparing.bootstrap import Spread, spread
-from rlprune.experiments.comparing.conditions import Conditions, differences, key_of
-from rlprune.experiments.comparing.reading import SEEDLESS, Entry, Read, malformed
+from rlprune.experiments.comparing.method_results import MethodResult, method_results
+from rlprune.experiments.runs.conditions import Conditions, differences, key_of
+from rlprune.experiments.runs.finished import FinishedRun, told_as_malformed
 from rlprune.experiments.runs.ranking import Standing, best_first
-from rlprune.experiments.runs.result import MALFORMED
 from rlprune.experiments.runs.row import DENSE, UNSEARCHED
 from rlprune.experiments.settings.verb_configs import TrainConfig
 
 DEFAULTS = dataclasses.asdict(TrainConfig())
+SEEDLESS = (DENSE, *UNSEARCHED)
+"""Methods that search nothing, and so need no word when they stand in several runs."""
 
 
 @dataclass(eq=False)
@@ -28,30 +29,29 @@ class Line:
 
     Attributes:
         method, settings: what was searched with.
-        entries: one a seed, in the order of seeds.
+        results: one a seed, in the order of seeds.
         label: the method, and the settings in which it differs from others of its name.
     """
 
     method: str
     settings: dict[str, Any]
-    entries: list[Entry]
+    results: list[MethodResult]
     label: str = ""
 
     @property
     def seedless(self) -> bool:
         """Whether seeds are no repetitions: for dense, and for uniform plans where no repair was drawn either."""
-        same = len({entry.row.divergence for entry in self.entries}) == 1
+        same = len({one.row.divergence for one in self.results}) == 1
         return self.method == DENSE or (self.method in UNSEARCHED and same)
 
     @property
     def plans(self) -> dict[int, tuple[int, ...]]:
         """Seed to what was chosen."""
-        return {entry.seed: entry.row.widths for entry in self.entries}
+        return {one.seed: one.row.widths for one in self.results}
 
     def values(self, name: str) -> dict[int, float]:
         """Seed to value; seeds without one are missing."""
-        found = {entry.seed: entry.searched.get(name, getattr(entry.row, name, None)) for entry in self.entries}
-        return {seed: float(value) for seed, value in found.items() if value is not None}
+        return {one.seed: value for one in self.results if (value := one.value(name)) is not None}
 
     def spread(self, name: str) -> Spread | None:
         """Mean over seeds; None where nothing is known."""
@@ -65,8 +65,8 @@ class Line:
 
 
 @dataclass(eq=False)
-class Section:
-    """Comparable runs.
+class ComparableRuns:
+    """Runs under the same conditions: a section of the comparison.
 
     Attributes:
         name: A, B, ...
@@ -79,7 +79,7 @@ class Section:
 
     name: str
     conditions: Conditions
-    runs: list[Read]
+    runs: list[FinishedRun]
     level: str | None
     lines: list[Line]
 
@@ -117,36 +117,42 @@ class Section:
         return same[0] if same else method
 
 
-def sections_of(runs: Sequence[Read]) -> tuple[list[Section], list[str]]:
-    """Sections in the order in which their first run came, and notes on what counts once and what is not averaged.
+def comparable_runs(runs: Sequence[FinishedRun]) -> tuple[list[ComparableRuns], list[str]]:
+    """Runs by their conditions, in the order in which the first of each came.
+
+    Returns:
+        them, and notes on what counts once and what is not averaged.
 
     Raises:
         RunError: a result is malformed.
     """
-    groups: dict[str, list[Read]] = defaultdict(list)
+    groups: dict[str, list[FinishedRun]] = defaultdict(list)
     for run in runs:
         groups[key_of(run.conditions)].append(run)
     notes: list[str] = []
-    sections = [_section(_name(place), group, notes) for place, group in enumerate(groups.values())]
-    _label([line for section in sections for line in section.lines])
-    notes += [_not_averaged(sections[0], section) for section in sections[1:]]
-    return sections, notes
+    found = [_together(_name(place), group, notes) for place, group in enumerate(groups.values())]
+    _label([line for one in found for line in one.lines])
+    return found, notes + [_not_averaged(found[0], other) for other in found[1:]]
 
 
 def _name(place: int) -> str:
     return chr(ord("A") + place) if place < 26 else f"Z{place - 25}"
 
 
-def _section(name: str, runs: list[Read], notes: list[str]) -> Section:
-    level = _level(runs[0])
+def _together(name: str, runs: list[FinishedRun], notes: list[str]) -> ComparableRuns:
+    front = runs[0].result.front
+    level = None if front is None else front.chosen
     if level is not None:
         notes.append(f"{name} is a range: its plans are compared at {level}, which {runs[0].path} chose.")
     notes += _cautions(name, runs)
-    lines = _lines([entry for run in runs for entry in _entries(run, level)], notes)
-    return Section(name, runs[0].conditions, runs, level, lines)
+    results: list[MethodResult] = []
+    for run in runs:
+        with told_as_malformed([run], "cannot be compared"):
+            results += method_results(run, level)
+    return ComparableRuns(name, runs[0].conditions, runs, level, _lines(results, notes))
 
 
-def _cautions(name: str, runs: Sequence[Read]) -> list[str]:
+def _cautions(name: str, runs: Sequence[FinishedRun]) -> list[str]:
     """What a mean over these runs passes over."""
     versions = sorted({str((run.result.device or {}).get("version")) for run in runs})
     notes = [f"{name} averages over versions of the runtime: {', '.join(versions)}."] if len(versions) > 1 else []
@@ -155,53 +161,22 @@ def _cautions(name: str, runs: Sequence[Read]) -> list[str]:
     return notes
 
 
-def _entries(run: Read, level: str | None) -> list[Entry]:
-    try:
-        return run.entries(level)
-    except (RunError, *MALFORMED) as reason:
-        raise malformed(run.path, reason) from reason
-
-
-def _level(run: Read) -> str | None:
-    front = run.result.front
-    return None if front is None else front.chosen
-
-
-def _lines(entries: Iterable[Entry], notes: list[str]) -> list[Line]:
-    """Entries of one method and settings together, each seed once."""
-    groups: dict[str, dict[int, Entry]] = defaultdict(dict)
-    twice: dict[str, list[Entry]] = defaultdict(list)
-    for entry in entries:
-        key = key_of({"method": entry.method, **entry.settings})
-        if entry.seed in groups[key]:
-            twice[key].append(entry)
-        else:
-            groups[key][entry.seed] = entry
-    notes += _once(groups, twice)
-    lines = [
-        Line(first.method, first.settings, [group[seed] for seed in sorted(group)])
-        for group in groups.values()
-        for first in [next(iter(group.values()))]
+def _lines(results: Iterable[MethodResult], notes: list[str]) -> list[Line]:
+    """Results of one method and settings together, each seed once."""
+    groups: dict[str, dict[int, MethodResult]] = defaultdict(dict)
+    again: dict[tuple[int, str, str], list[str]] = defaultdict(list)
+    for one in results:
+        first = groups[key_of({"method": one.method, **one.settings})].setdefault(one.seed, one)
+        if first is not one and one.method not in SEEDLESS:
+            differs = " (with another plan, though)" if one.row.widths != first.row.widths else ""
+            again[one.seed, first.run, one.run].append(one.method + differs)
+    notes += [
+        f"Counted once, where it came first: {', '.join(methods)} with seed {seed} and the same settings, in {first} "
+        f"and {other}."
+        for (seed, first, other), methods in again.items()
     ]
-    return _best_first(lines)
-
-
-def _once(kept: Mapping[str, Mapping[int, Entry]], twice: Mapping[str, Sequence[Entry]]) -> list[str]:
-    """Which searches came again, and whether they found other plans."""
-    methods: dict[tuple[str, str], list[str]] = defaultdict(list)
-    for key, extra in twice.items():
-        if extra[0].method not in SEEDLESS:
-            seeds = ", ".join(dict.fromkeys(str(entry.seed) for entry in extra))
-            firsts = [kept[key][entry.seed] for entry in extra]
-            differs = any(one.row.widths != other.row.widths for one, other in zip(firsts, extra, strict=True))
-            words = " (with another plan, though)" if differs else ""
-            methods[seeds, _named(list(dict.fromkeys(entry.run for entry in [*firsts, *extra])))].append(
-                extra[0].method + words
-            )
-    return [
-        f"Counted once, where it came first: {', '.join(names)} with seed {seeds} and the same settings, in {places}."
-        for (seeds, places), names in methods.items()
-    ]
+    over_seeds = [[group[seed] for seed in sorted(group)] for group in groups.values()]
+    return _best_first([Line(group[0].method, group[0].settings, group) for group in over_seeds])
 
 
 def _label(lines: Sequence[Line]) -> None:
@@ -221,20 +196,20 @@ def _best_first(lines: Sequence[Line]) -> list[Line]:
     """Dense, then by :mod:`rlprune.experiments.runs.ranking`."""
     single = of_one_run(lines)
     dense, pruned = ([line for line in lines if (line.method == DENSE) is wanted] for wanted in (True, False))
-    standings = [line.entries[0].row.standing if single else _mean_standing(line) for line in pruned]
+    standings = [line.results[0].row.standing if single else _mean_standing(line) for line in pruned]
     return [*dense, *(pruned[place] for place in best_first(standings))]
 
 
 def of_one_run(lines: Sequence[Line]) -> bool:
     """Whether nothing is a mean, so that the noise beside the best is known where the run tells it."""
-    return len({entry.run for line in lines for entry in line.entries}) == 1
+    return len({one.run for line in lines for one in line.results}) == 1
 
 
 def _mean_standing(line: Line) -> Standing:
     return Standing(line.mean("score_validation") or 0.0, line.mean("divergence") or 0.0)
 
 
-def _not_averaged(first: Section, other: Section) -> str:
+def _not_averaged(first: ComparableRuns, other: ComparableRuns) -> str:
     what = differences(first.conditions, other.conditions)
     return (
         f"Not averaged: {first.name} ({_named(first.paths)}) and {other.name} ({_named(other.paths)}) differ in {what}."

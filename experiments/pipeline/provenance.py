@@ -1,4 +1,4 @@
-"""What the measured columns of a table rest on."""
+"""Where the measured columns of a table come from: device, runtime, and what energy and tails rest on."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from rlprune.devices import Device, DeviceProfile
+from rlprune.devices import Device, DeviceProfile, Runtime, meter_of
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.profiles.records import EnergyModel, TailModel
 from rlprune.devices.runtimes.base import RuntimeIdentity
 
 
 @dataclass(frozen=True)
-class DeviceFacts:
+class Provenance:
     """Device, runtime, energy and errors.
 
     Attributes:
@@ -51,8 +51,23 @@ class DeviceFacts:
         return self.energy.above_idle(energy_mj, latency_ms)
 
 
-def facts_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str]) -> DeviceFacts:
-    """What a profile states about itself, its warnings among the notes."""
+def provenance_of(
+    device: Device, profile: DeviceProfile | None, watts: float | None, notes: Sequence[str]
+) -> Provenance:
+    """What a profile states about itself; without one what is known here, if anything is.
+
+    Args:
+        watts: power of the device, where no meter can be read.
+        notes: come first; a profile adds its warnings.
+    """
+    if profile is not None:
+        return _of_profile(profile, device, notes)
+    if device.runtime is not None:
+        return _here(device.runtime, meter_of(device, watts)[0], notes)
+    return Provenance(energy=None, tail=None, source="not measured", batch=1, facts={}, notes=list(notes))
+
+
+def _of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str]) -> Provenance:
     facts: dict[str, Any] = {"device": profile.device, **_named(profile.runtime), "energy": profile.energy.source}
     facts["profile error"] = f"{profile.held_out} on {profile.held_out.plans} unseen plans"
     tail = profile.tails["p99"]
@@ -60,7 +75,7 @@ def facts_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str
     if profile.energy.measured:
         facts["profile energy error"] = str(profile.energy.error)
     here = None if device.runtime is None else device.runtime.device_name()
-    return DeviceFacts(
+    return Provenance(
         energy=profile.energy,
         tail=tail if tail.holds else None,
         source=profile.energy.source,
@@ -70,24 +85,16 @@ def facts_of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str
     )
 
 
-def facts_here(device: Device, meter: PowerMeter, notes: Sequence[str]) -> DeviceFacts:
-    """The same where there is no profile: energy is stated, or was metered plan by plan."""
-    runtime = device.runtime
-    assert runtime is not None  # a device without a profile always has one
-    energy = EnergyModel.stated(meter.watts, meter.source) if isinstance(meter, PowerModel) else None
-    return DeviceFacts(
-        energy=energy,
+def _here(runtime: Runtime, meter: PowerMeter, notes: Sequence[str]) -> Provenance:
+    """Energy is stated, or was metered plan by plan."""
+    return Provenance(
+        energy=EnergyModel.stated(meter.watts, meter.source) if isinstance(meter, PowerModel) else None,
         tail=None,
         source=meter.source,
         batch=runtime.identity.batch,
         facts={"device": runtime.device_name(), **_named(runtime.identity)},
         notes=[*notes, f"Energy: {meter.source} ({'measured' if meter.measured else 'stated, not measured'})."],
     )
-
-
-def facts_of_nothing(note: str) -> DeviceFacts:
-    """The same where nothing is known and nothing was measured."""
-    return DeviceFacts(energy=None, tail=None, source="not measured", batch=1, facts={}, notes=[note])
 
 
 def batch_note(batch: int) -> list[str]:

@@ -19,21 +19,21 @@ from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.grid import LayerProfile, build_layer_profile
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiling.measuring import Effort
-from rlprune.devices.profiling.mixed_profiler import add_mixes, is_unfinished
+from rlprune.devices.profiling.mixed_profiler import add_mixes, decides_mixes, is_unfinished
 from rlprune.devices.profiling.profiler import build_profile, extend_profile
 from rlprune.errors import ProfileError
-from rlprune.experiments.pipeline.device_facts import energy_note
-from rlprune.experiments.pipeline.inspecting import compact
-from rlprune.experiments.pipeline.measuring_device import describe, told_meter
+from rlprune.experiments.pipeline.device_profile import describe, told_meter
+from rlprune.experiments.pipeline.loading import Material, load_material
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.setup import Material, load_material
+from rlprune.experiments.pipeline.provenance import energy_note
 from rlprune.experiments.reports.profile_pictures import draw_profile, profile_plans
+from rlprune.experiments.runs.free_folder import check_replaceable
 from rlprune.experiments.runs.tables import print_facts
 from rlprune.experiments.settings.commands import DATA, DECISIONS, WIDTHS, command
 from rlprune.experiments.settings.options import changed_words, words_of
 from rlprune.experiments.settings.verb_configs import ProfileConfig
+from rlprune.experiments.surveys.inspection import compact
 from rlprune.networks.network import Network
-from rlprune.support.files import read_json
 from rlprune.support.threads import torch_threads
 
 
@@ -162,7 +162,7 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
     """
     progress = progress or Progress()
     config.check()
-    _check_out(Path(config.out))
+    check_replaceable(Path(config.out), "device profile", lambda found: "runtime" in found, ProfileError)
     device = resolve_device(config.device, threads=config.threads, batch=config.batch, precision=config.precision)
     if device.runtime is None or device.source is not None:
         raise ProfileError(f"--device must be measured here; {config.device!r} is a profile already. Name a device.")
@@ -175,7 +175,7 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
         known = DeviceProfile.load(config.out) if Path(config.out).exists() else None
         if known is not None:
             known.check(network)
-        effort, mixed = effort_of(config), bool({"depth", "bits"} & set(material.space.kinds))
+        effort, mixed = effort_of(config), decides_mixes(material.space)
         if mixed and known is not None and is_unfinished(known, device.runtime, effort, config.out):
             profile = known
         else:
@@ -259,11 +259,3 @@ def _measure_layers(config: ProfileConfig, device: Device, progress: Progress) -
         limit_s=config.limit_s,
     )
     return LayerProfileAnswer(profile, config.out)
-
-
-def _check_out(path: Path) -> None:
-    """A profile of the same network may be measured anew; any other file is left alone."""
-    if path.is_dir():
-        raise ProfileError(f"--out must be a file; {path} is a folder. Choose {path / 'profile.json'}, say.")
-    if path.exists() and "runtime" not in read_json(path, ProfileError):
-        raise ProfileError(f"{path} exists and is no device profile. Choose another file with --out.")
