@@ -14,7 +14,7 @@ from rlprune.evaluation.quality import Quality
 from rlprune.evaluation.range_plane import hypervolumes
 from rlprune.experiments.pipeline.candidate import digest, score_on_test, weights
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.pipeline.results import _choices_of
+from rlprune.experiments.pipeline.results import choices_of
 from rlprune.experiments.runs.episodes import EpisodeTable
 from rlprune.experiments.runs.ranking import best_first, standings
 from rlprune.experiments.runs.result import Front, Mark, Result, SearchCounts, StatedFinalist, TotalCost
@@ -74,7 +74,7 @@ def inputs_of(rebuilt: Rebuilt) -> Result:
         weights=digest(weights(network.model)),
         data={which: split_digest(getattr(rebuilt.material.task, which)) for which in APART},
         samples=rebuilt.evaluator.dense.samples,
-        groups=_choices_of(problem.space),
+        groups=choices_of(problem.space),
         limits={cost_name(metric): limit for metric, limit in problem.planner.limits.items()},
         winner=ranked(rebuilt.result.rows)[0].name,
     )
