@@ -34,6 +34,7 @@ class Checked:
         of: of what; else that of the record it stands in, or of a mapping with a name, its keys.
         needs_profile: it is not known where the device profile cannot be used.
         since_later: runs of earlier versions do not have it.
+        why: what it is computed again from, for people; else the reason of the tolerance is told.
     """
 
     name: str
@@ -41,6 +42,7 @@ class Checked:
     of: str = ""
     needs_profile: bool = False
     since_later: bool = False
+    why: str = ""
 
 
 @functools.cache

@@ -18,6 +18,8 @@ UNSEARCHED = (UNIFORM, FILLED)
 POLICY_ALONE = "policy"
 """Method and role of what a learned policy decides by itself at a budget of a range: one walk, no search."""
 REWARDED = (*UNSEARCHED, BASELINE, AGENT)
+CHOSEN = "of dense all, of uniform and filled the planner's, of a method those of its best finalist"
+"""Where the channels of a row come from."""
 SHORTEST_MS = 1e-9
 """Less than a tick of any clock; its reciprocal is still a number."""
 
@@ -60,7 +62,7 @@ class Row(Struct, frozen=True):
     macs: Annotated[float, Checked("macs")]
     params: Annotated[float, Checked("params")]
     size_bytes: Annotated[int, Checked("size_bytes")]
-    widths: Annotated[tuple[int, ...], Checked("channels")]
+    widths: Annotated[tuple[int, ...], Checked("channels", why=CHOSEN)]
     score_test: Annotated[float | None, Checked("test score", Within.TEST_SCORE)] = None
     latency_promised_ms: Annotated[float | None, Promised("promised latency, ms")] = None
     latency_measured_ms: float | None = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from msgspec import Struct
@@ -57,4 +57,6 @@ class Comparison:
         elif claimed is not None and found is None and checked.needs_profile and self.lacking is not None:
             self.claims.unchecked(name, subject, claimed, self.lacking)
         else:
-            self.claims.check(name, subject, claimed, found, self.tolerances[checked.within])
+            tolerance = self.tolerances[checked.within]
+            why = checked.why or tolerance.why
+            self.claims.check(name, subject, claimed, found, replace(tolerance, why=why))
