@@ -68,7 +68,7 @@ def result_of(findings: Findings, cost: RunCost, seconds: Mapping[str, float], o
         limits={cost_name(metric): limit for metric, limit in planner.limits.items()},
         device=findings.provenance.facts,
         energy_source=findings.provenance.source,
-        groups=_choices_of(problem.space),
+        groups=choices_of(problem.space),
         rows=rows,
         details=details_of(task, {item.name: item.details for item in chosen.table}),
         winner=ranked(rows)[0].name,
@@ -92,7 +92,7 @@ def labelled(space: Space) -> list[tuple[str, Choice]]:
     return [(f"{c.name} {c.kind}" if space.layered else c.name, c) for c in space.choices]
 
 
-def _choices_of(space: Space) -> list[StatedChoice]:
+def choices_of(space: Space) -> list[StatedChoice]:
     """Every choice as a result states it; of mixed decisions with its kind and what it is of."""
     mixed = space.layered
     return [

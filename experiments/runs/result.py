@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from rlprune.choices.choice import Kind
 from rlprune.errors import RunError
+from rlprune.experiments.runs.checked import Checked, Within
 from rlprune.experiments.runs.details import ToldDetails
 from rlprune.experiments.runs.profile_plans import ProfilePlans
 from rlprune.experiments.runs.ranking import Standing
@@ -40,7 +41,7 @@ class Front(Struct, frozen=True, kw_only=True):
     cost: str
     dense_cost: float | None = None
     chosen: str | None = None
-    hypervolume: dict[str, float] = {}
+    hypervolume: Annotated[dict[str, float], Checked("hypervolume", Within.REWARD, needs_profile=True)] = {}
     verdict: str = ""
     best: list[str]
     points: list[StatedPoint]
@@ -64,10 +65,10 @@ class StatedChoice(Struct, frozen=True, omit_defaults=True):
 class Mark(Struct, frozen=True):
     """What the search itself saw of a row's plan, on its own samples; ``costs`` are promised."""
 
-    score: float
-    divergence: float
-    costs: dict[str, float]
-    reward: float | None
+    score: Annotated[float, Checked("score", Within.SEARCH_SCORE)]
+    divergence: Annotated[float, Checked("divergence", Within.DIVERGENCE)]
+    costs: Annotated[dict[str, float], Checked("", Within.SUMS, needs_profile=True)]
+    reward: Annotated[float | None, Checked("reward", Within.REWARD, needs_profile=True)]
 
 
 class StatedFinalist(Struct, frozen=True):
@@ -75,8 +76,8 @@ class StatedFinalist(Struct, frozen=True):
 
     widths: tuple[int, ...]
     reward: float | None
-    score_validation: float
-    divergence: float
+    score_validation: Annotated[float, Checked("validation score", Within.VALIDATION_SCORE)]
+    divergence: Annotated[float, Checked("validation divergence", Within.DIVERGENCE)]
     behind: tuple[float, float] | None = None
 
     @property
@@ -88,12 +89,12 @@ class StatedFinalist(Struct, frozen=True):
 class SearchCounts(Struct, frozen=True):
     """What a search took, and the best that it found on its own samples."""
 
-    episodes: int
-    evaluations: int
-    cache_hits: int
+    episodes: Annotated[int, Checked("episodes")]
+    evaluations: Annotated[int, Checked("evaluations")]
+    cache_hits: Annotated[int, Checked("cache_hits")]
     seconds: float
     inference_seconds: float
-    best_reward: float
+    best_reward: Annotated[float, Checked("best reward")]
 
 
 class BatchNorms(Struct, frozen=True):
@@ -115,10 +116,10 @@ class Noise(Struct, frozen=True):
 class TotalCost(Struct, frozen=True):
     """What the run itself took, over all its sessions."""
 
-    evaluations: int
-    wall_seconds: float
-    cpu_seconds: float
-    sessions: int
+    evaluations: Annotated[int, Checked("evaluations")]
+    wall_seconds: Annotated[float, Checked("wall_seconds", Within.LATER)]
+    cpu_seconds: Annotated[float, Checked("cpu_seconds", Within.LATER)]
+    sessions: Annotated[int, Checked("sessions")]
     energy_j: float | None
     energy_source: str
 
@@ -156,27 +157,27 @@ class Result(Struct, frozen=True, kw_only=True):
     """
 
     schema: str = SCHEMA
-    network: str
-    fingerprint: str | None = None
-    weights: str | None = None
+    network: Annotated[str, Checked("setting", of="network")]
+    fingerprint: Annotated[str | None, Checked("fingerprint", since_later=True)] = None
+    weights: Annotated[str | None, Checked("weights", since_later=True)] = None
     task: str
-    data: dict[str, str] | None = None
+    data: Annotated[dict[str, str] | None, Checked("samples", since_later=True)] = None
     metric: str
-    agent: str
-    episodes: int
-    seed: int
-    reward: str
-    samples: int
+    agent: Annotated[str, Checked("setting", of="agent")]
+    episodes: Annotated[int, Checked("setting", of="episodes")]
+    seed: Annotated[int, Checked("setting", of="seed")]
+    reward: Annotated[str, Checked("setting", of="reward")]
+    samples: Annotated[int, Checked("samples of one evaluation", of="validation")]
     batchnorm: BatchNorms | None = None
     images: dict[str, int] | None = None
     budgets: list[str]
-    limits: dict[str, float]
+    limits: Annotated[dict[str, float], Checked("limit", Within.SUMS, needs_profile=True)]
     device: dict[str, str | int | float | None] | None
     energy_source: str
-    groups: Annotated[list[StatedChoice], Meta(min_length=1)]
+    groups: Annotated[list[StatedChoice], Meta(min_length=1), Checked("groups")]
     rows: list[Row]
     details: ToldDetails | None = None
-    winner: str
+    winner: Annotated[str, Checked("winner", of="by validation score, within its noise by divergence")]
     noise: Noise | None = None
     front: Front | None = None
     verdict: str

@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import functools
+from typing import Annotated
+
 from msgspec import Struct
 from msgspec.structs import astuple, force_setattr
 
+from rlprune.experiments.runs.checked import Checked, Within
 from rlprune.experiments.runs.ranking import Standing
 
 DENSE, UNIFORM, FILLED, BASELINE, AGENT, LEARNED = "dense", "uniform", "filled", "baseline", "agent", "learned"
@@ -14,8 +18,12 @@ UNSEARCHED = (UNIFORM, FILLED)
 POLICY_ALONE = "policy"
 """Method and role of what a learned policy decides by itself at a budget of a range: one walk, no search."""
 REWARDED = (*UNSEARCHED, BASELINE, AGENT)
+CHOSEN = "of dense all, of uniform and filled the planner's, of a method those of its best finalist"
+"""Where the channels of a row come from."""
 SHORTEST_MS = 1e-9
 """Less than a tick of any clock; its reciprocal is still a number."""
+
+Promised = functools.partial(Checked, within=Within.SUMS, needs_profile=True)
 
 
 class Row(Struct, frozen=True):
@@ -49,27 +57,27 @@ class Row(Struct, frozen=True):
 
     name: str
     role: str
-    score_validation: float
-    divergence: float
-    macs: float
-    params: float
-    size_bytes: int
-    widths: tuple[int, ...]
-    score_test: float | None = None
-    latency_promised_ms: float | None = None
+    score_validation: Annotated[float, Checked("validation score", Within.VALIDATION_SCORE)]
+    divergence: Annotated[float, Checked("divergence", Within.DIVERGENCE)]
+    macs: Annotated[float, Checked("macs")]
+    params: Annotated[float, Checked("params")]
+    size_bytes: Annotated[int, Checked("size_bytes")]
+    widths: Annotated[tuple[int, ...], Checked("channels", why=CHOSEN)]
+    score_test: Annotated[float | None, Checked("test score", Within.TEST_SCORE)] = None
+    latency_promised_ms: Annotated[float | None, Promised("promised latency, ms")] = None
     latency_measured_ms: float | None = None
     latency_corrected_ms: float | None = None
-    latency_p99_promised_ms: float | None = None
+    latency_p99_promised_ms: Annotated[float | None, Promised("promised p99 latency, ms")] = None
     latency_p99_measured_ms: float | None = None
-    energy_promised_mj: float | None = None
+    energy_promised_mj: Annotated[float | None, Promised("promised energy, mJ")] = None
     energy_mj: float | None = None
     energy_above_idle_mj: float | None = None
     peak_bytes: int | None = None
     batch: int = 1
-    reward: float | None = None
-    evaluations: int | None = None
-    behind_low: float | None = None
-    behind_high: float | None = None
+    reward: Annotated[float | None, Checked("reward", Within.REWARD, needs_profile=True)] = None
+    evaluations: Annotated[int | None, Checked("evaluations are the search's", since_later=True)] = None
+    behind_low: Annotated[float | None, Checked("behind_low", Within.VALIDATION_SCORE, since_later=True)] = None
+    behind_high: Annotated[float | None, Checked("behind_high", Within.VALIDATION_SCORE, since_later=True)] = None
     images_per_second: float | None = None
 
     def __post_init__(self) -> None:

@@ -1,4 +1,4 @@
-"""Claims of a run, each beside what was found when it was measured again."""
+"""Claims of a run, each beside what was found when it was computed again."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from rlprune.errors import RlpruneError
+from rlprune.support.records import as_plain
 
 HOLDS, DIFFERS, UNCHECKED = "holds", "differs", "not checked"
 
@@ -44,7 +45,7 @@ class Claim:
         topic: what part of the record it stands in.
         name: what is stated.
         subject: of which network, episode or file.
-        claimed, found: the values; plain, None where there is none.
+        claimed, found: the values; None where there is none.
         difference: between numbers; None for anything else.
         tolerance: the largest difference that still holds; None for anything but numbers.
         verdict: holds, differs or not checked.
@@ -73,22 +74,21 @@ class Claims:
     items: list[Claim] = field(default_factory=list)
     topic: str = ""
 
-    def equal(self, name: str, subject: str, claimed: Any, found: Any, why: str = "exact") -> None:
-        """Anything that must be the same: texts, lists, whole numbers."""
-        self._add(name, subject, claimed, found, verdict=HOLDS if claimed == found else DIFFERS, why=why)
-
-    def near(self, name: str, subject: str, claimed: Any, found: float | None, tolerance: Tolerance) -> None:
-        """Numbers that may differ a little; where neither side has one, nothing is claimed."""
+    def check(self, name: str, subject: str, claimed: Any, found: Any, tolerance: Tolerance = EXACT) -> None:
+        """Numbers that may differ a little, and anything that must be the same; nothing where neither side has any."""
         if claimed is None and found is None:
             return
-        if not _is_number(claimed) or found is None:
-            why = "the record has no number here" if found is not None else "there is no such number"
-            self._add(name, subject, claimed, found, verdict=DIFFERS, why=why)
+        if not _is_number(claimed) or not _is_number(found):
+            self.equal(name, subject, claimed, found, _missing(claimed, found) or tolerance.why)
             return
         same = claimed == found or (math.isnan(claimed) and math.isnan(found))
         difference, allowed = 0.0 if same else abs(found - claimed), tolerance.of(claimed)
         verdict = HOLDS if difference <= allowed else DIFFERS  # NaN is no match
         self._add(name, subject, claimed, found, difference, allowed, verdict, tolerance.why)
+
+    def equal(self, name: str, subject: str, claimed: Any, found: Any, why: str = EXACT.why) -> None:
+        """What must be the same, numbers included."""
+        self._add(name, subject, claimed, found, verdict=HOLDS if claimed == found else DIFFERS, why=why)
 
     def unchecked(self, name: str, subject: str, claimed: Any, why: str, found: Any = None) -> None:
         """What cannot be checked here, with the reason."""
@@ -117,11 +117,18 @@ class Claims:
         verdict: str = UNCHECKED,
         why: str = "",
     ) -> None:
-        self.items.append(Claim(self.topic, name, subject, claimed, found, difference, tolerance, verdict, why))
+        values = as_plain(claimed), as_plain(found)
+        self.items.append(Claim(self.topic, name, subject, *values, difference, tolerance, verdict, why))
 
     def counts(self) -> dict[str, int]:
         """How many claims have each verdict."""
         return {which: sum(item.verdict == which for item in self.items) for which in (HOLDS, DIFFERS, UNCHECKED)}
+
+
+def _missing(claimed: Any, found: Any) -> str:
+    if found is None:
+        return "there is no such value"
+    return "the record has no value here" if claimed is None else ""
 
 
 def _is_number(value: Any) -> bool:

@@ -1,60 +1,50 @@
-"""The claims about the search: tables of episodes, marks, finalists, policy, front."""
+"""The claims that are checked in the search itself: tables of episodes, single episodes, and walks of the policy."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import numpy as np
 
 from rlprune.agents import AGENTS, Policy
 from rlprune.agents.replay import replayed_plan
 from rlprune.budgets.limits import cost_name
-from rlprune.evaluation.problem import Outcome
-from rlprune.evaluation.quality import Quality
-from rlprune.evaluation.range_plane import hypervolumes
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
-from rlprune.experiments.runs.ranking import best_first
-from rlprune.experiments.runs.result import StatedFinalist
-from rlprune.experiments.runs.row import POLICY_ALONE, Row
+from rlprune.experiments.runs.result import Mark
+from rlprune.experiments.runs.row import DENSE, POLICY_ALONE, Row
 from rlprune.experiments.settings.result_configs import ValidateConfig
-from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
-from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
-from rlprune.experiments.validating.tolerances import Tolerances
+from rlprune.experiments.validating.claims import Claims
+from rlprune.experiments.validating.comparing import Comparison
+from rlprune.experiments.validating.rebuilding import Rebuilt
+from rlprune.experiments.validating.recomputing import counts_of, mark_of, points_of
 
-COUNTS = ("evaluations", "cache_hits")
+LISTED = ("macs", "params", "latency", "energy")
+"""Costs that are compared besides those that are limited."""
 
 
-def check_tables(claims: Claims, rebuilt: Rebuilt) -> dict[str, EpisodeTable]:
+def check_tables(comparison: Comparison, rebuilt: Rebuilt) -> dict[str, EpisodeTable]:
     """The table of each method against the counts of the result; the tables that can be read."""
     tables: dict[str, EpisodeTable] = {}
-    for name, counted in rebuilt.result.searches.items():
-        with claims.reading("table of episodes", name, f"episodes-{name}.csv"):
-            table = tables[name] = read_csv(rebuilt.run.path / f"episodes-{name}.csv")
-            claims.equal("episodes", name, counted.episodes, len(table.widths))
-            for count in COUNTS:
-                claims.near(count, name, getattr(counted, count), float(table[count][-1]), EXACT)
-            claims.near("best reward", name, counted.best_reward, float(np.nanmax(table["reward"])), EXACT)
+    for name, counts in rebuilt.result.searches.items():
+        with comparison.claims.reading("table of episodes", name, f"episodes-{name}.csv"):
+            tables[name] = read_csv(rebuilt.run.path / f"episodes-{name}.csv")
+            comparison.compare(name, counts, counts_of(counts, tables[name]))
     return tables
 
 
-def check_marks(claims: Claims, rebuilt: Rebuilt, tables: Mapping[str, EpisodeTable], tolerances: Tolerances) -> None:
-    """What the search itself saw of each row's plan, on its own samples."""
+def check_marks(comparison: Comparison, rebuilt: Rebuilt, tables: Mapping[str, EpisodeTable]) -> None:
+    """What the search saw of each row's plan, which is one of its episodes."""
     rows = {row.name: row for row in rebuilt.result.rows}
     for name, mark in rebuilt.result.marks.items():
         row = rows.get(name)
         if row is None or rebuilt.impossible(row.widths) is not None:
             continue
-        outcome = rebuilt.outcome(row.widths, mark.reward)
-        quality = rebuilt.evaluator.dense if row.role == DENSE else outcome.quality
-        values = {"score": mark.score, "divergence": mark.divergence, **mark.costs}
-        _check_outcome(claims, rebuilt, name, values, outcome, quality, tolerances)
-        if row.role == DENSE:
-            continue
-        claims.near("reward is the row's", name, mark.reward, row.reward, EXACT)
+        comparison.compare(name, mark, mark_of(rebuilt, mark, row.widths, row.role))
+        if row.role != DENSE:
+            comparison.claims.check("reward is the row's", name, mark.reward, row.reward)
         if name in tables and not _borrowed(rebuilt, row.widths):
-            claims.equal("reward is an episode's", name, "yes", _stands(tables[name], row), "with these channels")
+            comparison.claims.equal("reward is an episode's", name, "yes", _stands(tables[name], row))
 
 
 def _borrowed(rebuilt: Rebuilt, widths: tuple[int, ...]) -> bool:
@@ -67,34 +57,11 @@ def _stands(table: EpisodeTable, row: Row) -> str:
     return "yes" if same.any() else "no"
 
 
-def _check_outcome(
-    claims: Claims,
-    rebuilt: Rebuilt,
-    subject: str,
-    values: Mapping[str, Any],
-    outcome: Outcome,
-    quality: Quality,
-    tolerances: Tolerances,
-) -> None:
-    claims.near("score", subject, values["score"], quality.score, tolerances.score(quality.samples))
-    claims.near("divergence", subject, values["divergence"], quality.divergence, tolerances.divergence)
-    known = {cost_name(metric): cost for metric, cost in outcome.costs.items()}
-    for metric in dict.fromkeys(["macs", "params", "latency", "energy", *rebuilt.problem.planner.limits]):
-        name = cost_name(metric)
-        if name not in values:
-            continue
-        if name not in known and rebuilt.lacking is not None:
-            claims.unchecked(name, subject, values[name], rebuilt.lacking)
-        else:
-            claims.near(name, subject, values[name], known.get(name), SUMS)
-
-
-def check_evaluations(
-    claims: Claims,
+def check_episodes(
+    comparison: Comparison,
     rebuilt: Rebuilt,
     tables: Mapping[str, EpisodeTable],
     settings: ValidateConfig,
-    tolerances: Tolerances,
     progress: Progress,
 ) -> None:
     """Episodes drawn from all tables, evaluated again."""
@@ -102,55 +69,23 @@ def check_evaluations(
     draw = np.random.default_rng(settings.seed)
     drawn = draw.permutation(len(lines))[: settings.evaluations].tolist()
     if not drawn:
-        claims.unchecked("episodes", "all", None, "none was evaluated again (--evaluations 0)")
+        comparison.claims.unchecked("episodes", "all", None, "none was evaluated again (--evaluations 0)")
         return
+    costs = {cost_name(metric) for metric in (*LISTED, *rebuilt.problem.planner.limits)}
     with progress.bar("repeat", len(drawn)) as bar:
         for name, index in (lines[place] for place in sorted(drawn)):
-            _check_line(claims, rebuilt, name, tables[name], index, tolerances)
+            subject, widths = f"episode {index + 1} of {name}", tuple(tables[name].widths[index].tolist())
+            mark = _seen(tables[name], index, costs)
+            if (reason := rebuilt.impossible(widths)) is not None:
+                comparison.claims.differs("channels", subject, widths, reason)
+            comparison.compare(subject, mark, mark_of(rebuilt, mark, widths))
             bar.step(name)
 
 
-def _check_line(
-    claims: Claims, rebuilt: Rebuilt, name: str, table: EpisodeTable, index: int, tolerances: Tolerances
-) -> None:
-    subject, widths = f"episode {index + 1} of {name}", table.widths[index].tolist()
-    if (reason := rebuilt.impossible(widths)) is not None:
-        claims.differs("channels", subject, widths, reason)
-        return
+def _seen(table: EpisodeTable, index: int, costs: set[str]) -> Mark:
     values = {column: float(entries[index]) for column, entries in table.columns.items()}
-    outcome = rebuilt.outcome(widths, values["reward"])
-    _check_outcome(claims, rebuilt, subject, values, outcome, outcome.quality, tolerances)
-    if rebuilt.lacking is None:
-        claims.near("reward", subject, values["reward"], outcome.reward, tolerances.reward)
-    else:
-        claims.unchecked("reward", subject, values["reward"], rebuilt.lacking)
-
-
-def check_finalists(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances, progress: Progress) -> None:
-    """Each row is the best of its finalists; those of the winner are scored again."""
-    result = rebuilt.result
-    rows = {row.name: row for row in result.rows}
-    for name, listed in result.finalists.items():
-        best = listed[best_first([item.standing for item in listed])[0]]
-        why = "score, within its noise divergence"
-        claims.equal("row is the best finalist", name, list(rows[name].widths), list(best.widths), why)
-    winner = result.finalists.get(result.winner, [])
-    with progress.bar("finalists", len(winner)) as bar:
-        for place, item in enumerate(winner, start=1):
-            _check_finalist(claims, rebuilt, f"finalist {place} of {result.winner}", item, tolerances)
-            bar.step("")
-
-
-def _check_finalist(
-    claims: Claims, rebuilt: Rebuilt, subject: str, item: StatedFinalist, tolerances: Tolerances
-) -> None:
-    if (reason := rebuilt.impossible(item.widths)) is not None:
-        claims.differs("channels", subject, list(item.widths), reason)
-        return
-    found = rebuilt.evaluator.finalist(np.array(item.widths))
-    score = tolerances.score(found.samples)
-    claims.near("validation score", subject, item.score_validation, found.score, score)
-    claims.near("validation divergence", subject, item.divergence, found.divergence, tolerances.divergence)
+    known = {name: value for name, value in values.items() if name in costs}
+    return Mark(values["score"], values["divergence"], known, values["reward"])
 
 
 def check_policy(claims: Claims, rebuilt: Rebuilt) -> None:
@@ -168,34 +103,7 @@ def check_policy(claims: Claims, rebuilt: Rebuilt) -> None:
         claims.equal("plan of a second walk", result.agent, first, second)
         if result.policy is not None:
             claims.equal("plan of the policy", result.agent, result.policy, first)
-        for point in [] if result.front is None else result.front.points:
+        for point in points_of(result):
             if point.method == POLICY_ALONE:
                 found = replayed_plan(policy, rebuilt.at(point.budget)).tolist()
                 claims.equal("plan of the policy", f"at {point.budget}", list(point.widths), found)
-
-
-def check_front(claims: Claims, rebuilt: Rebuilt, tables: Mapping[str, EpisodeTable], tolerances: Tolerances) -> None:
-    """The hypervolumes follow from the episodes."""
-    front = rebuilt.result.front
-    if front is None:
-        return
-    if rebuilt.lacking is not None:
-        claims.unchecked("hypervolume", "all methods", None, rebuilt.lacking)
-        return
-    metric = rebuilt.levels[0].planner.budgets[0].metric
-    with claims.reading("hypervolume", "all methods", front.hypervolume):
-        outcomes = {name: _outcomes(rebuilt, table) for name, table in tables.items()}
-        found = hypervolumes(rebuilt.levels, metric, outcomes)
-        for name, volume in front.hypervolume.items():
-            if name in found:
-                claims.near("hypervolume", name, volume, found[name], tolerances.reward)
-
-
-def _outcomes(rebuilt: Rebuilt, table: EpisodeTable) -> list[Outcome]:
-    """The episodes as they stand in the table, nothing evaluated."""
-    samples = rebuilt.evaluator.dense.samples
-    qualities = zip(table["score"].tolist(), table["divergence"].tolist(), strict=True)
-    return [
-        rebuilt.problem.judged(widths, Quality(score, divergence, samples))
-        for widths, (score, divergence) in zip(table.widths, qualities, strict=True)
-    ]

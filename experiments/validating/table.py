@@ -36,12 +36,23 @@ def _print_differing(claims: Sequence[Claim]) -> None:
 
 
 def _told(claim: Claim) -> str:
-    words = f"claimed {_text(claim.claimed)}"
-    if claim.found is not None:
-        words += f", found {_text(claim.found)}"
+    place, claimed, found = _first_difference(claim.claimed, claim.found)
+    words = f"{place}claimed {_text(claimed)}"
+    if found is not None:
+        words += f", found {_text(found)}"
     if claim.difference is not None:
         words += f"; they differ by {claim.difference:.3g}, allowed is {claim.tolerance:.3g}"
     return f"{words} ({claim.why})" if claim.why else words
+
+
+def _first_difference(claimed: Any, found: Any) -> tuple[str, Any, Any]:
+    """Of two lists that are too long to be shown, the first entries that differ and their place."""
+    alike = isinstance(claimed, list | tuple) and isinstance(found, list | tuple) and len(claimed) == len(found)
+    if alike and max(len(str(claimed)), len(str(found))) > LONGEST:
+        pairs = enumerate(zip(claimed, found, strict=True), start=1)
+        number, (one, other) = next((number, pair) for number, pair in pairs if pair[0] != pair[1])
+        return f"number {number} of {len(claimed)} is the first that differs: ", one, other
+    return "", claimed, found
 
 
 def _print_list(title: str, reasons: dict[str, list[Claim]]) -> None:
@@ -88,5 +99,5 @@ def _subjects(family: Sequence[Claim]) -> str:
 
 
 def _text(value: Any) -> str:
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = f"{value:.6g}" if isinstance(value, float) else str(list(value) if isinstance(value, tuple) else value)
     return text if len(text) <= LONGEST else f"{text[: LONGEST - 3]}..."

@@ -1,4 +1,4 @@
-"""How far a number that is measured again may be from the recorded one, and why."""
+"""How far a number that is computed again may be from the recorded one, and why."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from rlprune.experiments.validating.claims import Tolerance
+from rlprune.experiments.runs.checked import Within
+from rlprune.experiments.validating.claims import EXACT, SUMS, Tolerance
 
 DECIDING = ("torch", "numpy", "platform", "cpu", "gpu")
 """What decides in which order floats are summed, together with the threads, which are the run's."""
@@ -20,8 +21,7 @@ OTHER = (
 RATIO = Tolerance(relative=0.1, why="share of the dense latency in the same rounds; it repeats to a few percent")
 ENERGY = Tolerance(relative=0.2, why="share of the dense energy as metered; meters read the whole processor")
 MEMORY = Tolerance(relative=0.1, why="the runtime's allocator takes whole blocks")
-LATER = 60.0
-"""Seconds in which report and pictures are written, after the cost was noted."""
+LATER = Tolerance(60.0, why="report and pictures are written after it was noted")
 
 
 @dataclass(frozen=True)
@@ -30,40 +30,41 @@ class Tolerances:
 
     Attributes:
         same: whether machine and libraries are those of the run.
+        samples: that each kind of score is of.
     """
 
     same: bool
+    samples: Mapping[Within, int]
 
     @classmethod
-    def of(cls, then: Mapping[str, Any], now: Mapping[str, Any]) -> Tolerances:
+    def of(cls, then: Mapping[str, Any], now: Mapping[str, Any], samples: Mapping[Within, int]) -> Tolerances:
         """From the versions of the run and those of this process."""
-        return cls(all(then.get(name) == now.get(name) for name in DECIDING))
+        return cls(all(then.get(name) == now.get(name) for name in DECIDING), samples)
 
-    @property
-    def why(self) -> str:
-        """For people."""
-        return SAME if self.same else OTHER
+    def __getitem__(self, within: Within) -> Tolerance:
+        if within in self.samples:
+            return self.score(self.samples[within])
+        return {
+            Within.EXACT: EXACT,
+            Within.SUMS: SUMS,
+            Within.LATER: LATER,
+            Within.DIVERGENCE: self._either((1e-9, 1e-5), (1e-6, 1e-3)),
+            Within.REWARD: self._either((1e-5, 1e-5), (2e-3, 1e-3)),  # mostly a logarithm of two divergences
+        }[within]
+
+    def _either(self, here: tuple[float, float], elsewhere: tuple[float, float]) -> Tolerance:
+        return Tolerance(*(here if self.same else elsewhere), why=SAME if self.same else OTHER)
 
     def score(self, samples: int) -> Tolerance:
         """Of a score on so many samples."""
-        return Tolerance(*((1e-9, 1e-9) if self.same else (2.5 / samples, 1e-3)), self.why)
+        return self._either((1e-9, 1e-9), (2.5 / samples, 1e-3))
 
     @property
     def count(self) -> Tolerance:
         """Of a number of samples."""
-        return Tolerance(*((0.0, 0.0) if self.same else (2.5, 1e-3)), self.why)
-
-    @property
-    def divergence(self) -> Tolerance:
-        """Of a divergence."""
-        return Tolerance(*((1e-9, 1e-5) if self.same else (1e-6, 1e-3)), self.why)
-
-    @property
-    def reward(self) -> Tolerance:
-        """Of a reward: mostly a logarithm of two divergences."""
-        return Tolerance(*((1e-5, 1e-5) if self.same else (2e-3, 1e-3)), self.why)
+        return self._either((0.0, 0.0), (2.5, 1e-3))
 
     @property
     def weight(self) -> Tolerance:
         """Of a weight, as a share of its tensor's largest."""
-        return Tolerance(1e-5 if self.same else 1e-3, 0.0, self.why)
+        return self._either((1e-5, 0.0), (1e-3, 0.0))

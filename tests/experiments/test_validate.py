@@ -13,6 +13,8 @@ import torch
 import yaml
 from safetensors.torch import load_file, save_file
 
+from rlprune.experiments.validating.claims import Claims
+from rlprune.experiments.validating.table import print_claims
 from tests.experiments.conftest import TINY
 from tests.experiments.test_fronts import RANGE
 
@@ -265,6 +267,26 @@ def test_people_see_what_differs_first(call: Any, copied: Path) -> None:
     assert "1 CLAIM DIFFERS" in first
     assert "macs of random: claimed 1, found" in second
     assert "cannot be checked here." in called.out.splitlines()[-1]
+
+
+def test_people_see_which_channels_are_not_those_of_the_planner(call: Any, copied: Path) -> None:
+    edit_json(copied / "result.json", widest_uniform)
+    lines = call("validate", copied, *TINY[:4], "--evaluations", "0").out.splitlines()
+    told = [line for line in lines if line.startswith("! networks: channels of uniform: claimed [")]
+    assert len(told) == 1
+    assert "], found [" in told[0]
+    assert "the planner's" in told[0]
+
+
+def test_of_long_lists_the_first_difference_is_shown(capsys: pytest.CaptureFixture[str]) -> None:
+    claims = Claims(topic="networks")
+    claims.equal("channels", "ddpg", [*range(64), 5], [*range(64), 7])
+    print_claims(claims.items)
+    assert "number 65 of 65 is the first that differs: claimed 5, found 7" in capsys.readouterr().out
+
+
+def widest_uniform(result: dict[str, Any]) -> None:
+    row_of(result, "uniform")["widths"] = row_of(result, "dense")["widths"]
 
 
 def test_the_answer_is_written_outside_the_run_only(check: Any, copied: Path, tmp_path: Path) -> None:

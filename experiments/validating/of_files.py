@@ -1,10 +1,9 @@
-"""The claims about inputs and record: network, data, settings, versions, cost, and the delivered files."""
+"""The claims about files: plans, the device profile, and the delivered network."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -16,99 +15,47 @@ from rlprune.delivery.delivered import Delivered
 from rlprune.delivery.onnx.verifying import TOLERANCE, verify_onnx
 from rlprune.devices import DeviceProfile
 from rlprune.errors import RunError
-from rlprune.experiments.pipeline.candidate import digest, weights
-from rlprune.experiments.pipeline.results import labelled
-from rlprune.experiments.runs.result import TotalCost
-from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PROFILE, TENSORS
-from rlprune.experiments.runs.sessions import FILE, read_sessions
-from rlprune.experiments.validating.claims import EXACT, Claims, Tolerance
+from rlprune.experiments.pipeline.candidate import weights
+from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, PROFILE, TENSORS
+from rlprune.experiments.validating.claims import Claims, Tolerance
 from rlprune.experiments.validating.rebuilding import Rebuilt
-from rlprune.experiments.validating.tolerances import LATER, Tolerances
+from rlprune.experiments.validating.recomputing import Listed
+from rlprune.experiments.validating.tolerances import Tolerances
 from rlprune.networks.checking.verification import telling_inputs
 from rlprune.networks.inputs import Inputs, call, map_tensors, named_tensors_in
 from rlprune.networks.network import Network
-from rlprune.tasks.base import APART
-from rlprune.tasks.overlap import split_digest
+from rlprune.plans.plan import PruningPlan
 
 Read = Callable[[Path, int], dict[str, torch.Tensor]]
-EARLIER = "the run is of an rlprune that did not record it"
-SETTINGS = ("network", "agent", "episodes", "seed", "reward")
-LIBRARIES = ("rlprune", "commit", "python", "torch", "numpy", "onnxruntime")
-MACHINE = ("operating_system", "cpu", "cores", "memory_bytes")
-WRITTEN_LATER = Tolerance(LATER, why="report and pictures are written after it was noted")
 ROUNDING = Tolerance(TOLERANCE, why="float32 sums in another order")
 ROOM = 2**26
 """Bytes that a file may have beyond the expected weights before it is not read."""
 
 
-def check_inputs(claims: Claims, rebuilt: Rebuilt) -> None:
-    """Network, weights and data are those of the run."""
-    result, network, task = rebuilt.result, rebuilt.network, rebuilt.material.task
-    found: dict[str, Any] = {"fingerprint": network.fingerprint, "weights": digest(weights(network.model))}
-    for name, value in found.items():
-        _recorded(claims, name, result.network, getattr(result, name), value)
-    for which in APART:
-        _recorded(claims, "samples", which, (result.data or {}).get(which), split_digest(getattr(task, which)))
-    claimed = [f"{group.name} {group.width}" for group in result.groups]
-    there = [f"{label} {choice.full}" for label, choice in labelled(rebuilt.problem.space)]
-    claims.equal("groups", result.network, claimed, there)
-    claims.near("samples of one evaluation", "validation", result.samples, rebuilt.evaluator.dense.samples, EXACT)
-    _check_profile(claims, rebuilt)
-
-
-def _recorded(claims: Claims, name: str, subject: str, claimed: Any, found: Any) -> None:
-    if claimed is None:
-        claims.unchecked(name, subject, None, EARLIER, found)
-    else:
-        claims.equal(name, subject, claimed, found)
-
-
-def _check_profile(claims: Claims, rebuilt: Rebuilt) -> None:
+def check_profile(claims: Claims, rebuilt: Rebuilt) -> None:
     """The profile carries a seal; a broken one is an error."""
     path = rebuilt.run.path / PROFILE
     if rebuilt.lacking is not None:
         claims.differs("profile", PROFILE, "as it was measured, and of this network", rebuilt.lacking)
     elif path.is_file():
-        device = DeviceProfile.load(path).device
-        claims.equal("profile", PROFILE, (rebuilt.result.device or {}).get("device"), device, "its seal fits")
+        claimed = (rebuilt.result.device or {}).get("device")
+        claims.equal("profile", PROFILE, claimed, DeviceProfile.load(path).device, "its seal fits")
 
 
-def check_settings(claims: Claims, rebuilt: Rebuilt) -> None:
-    """Result and settings tell the same."""
-    for name in SETTINGS:
-        claims.equal(
-            "setting", name, getattr(rebuilt.result, name), getattr(rebuilt.config, name), "result and config.yaml"
-        )
+def check_plans(claims: Claims, rebuilt: Rebuilt, networks: list[Listed]) -> None:
+    """The plan of each network leaves the channels that its row states, and the kept plan is the winner's."""
+    for item in networks:
+        if item.plan is not None:
+            _check_plan(claims, rebuilt, "channels in plans/", item.plan, item)
+        if item.subject == rebuilt.result.winner:
+            _check_plan(claims, rebuilt, f"channels in {PLAN}", PLAN, item)
 
 
-def check_cost(claims: Claims, rebuilt: Rebuilt, then: Mapping[str, Any]) -> None:
-    """Versions, machine and cost are stated; the cost is the sum of its parts."""
-    missing = [name for name in (*LIBRARIES, *MACHINE) if name not in then]
-    claims.equal("versions and machine", "versions.json", "stated", f"without {missing}" if missing else "stated", "")
-    cost = rebuilt.result.cost
-    if cost is None:
-        claims.unchecked("cost", "of the run", None, EARLIER)
-        return
-    searched = sum(item.evaluations for item in rebuilt.result.searches.values())
-    claims.near("evaluations", "of the run", cost.evaluations, searched, EXACT)
-    with claims.reading("sessions", FILE, cost.sessions):
-        sessions = read_sessions(rebuilt.run.path / FILE)
-        claims.near("sessions", "of the run", cost.sessions, len(sessions), EXACT)
-        for name, key in (("wall_seconds", "seconds"), ("cpu_seconds", "cpu_seconds")):
-            total = sum(float(getattr(session, key)) for session in sessions)
-            claims.near(name, "of the run", getattr(cost, name), total, WRITTEN_LATER)
-        _check_energy(claims, cost, [session.energy_j for session in sessions])
-
-
-def _check_energy(claims: Claims, cost: TotalCost, energies: list[float | None]) -> None:
-    known = [energy for energy in energies if energy is not None]
-    if cost.energy_j is None:
-        claims.unchecked("energy, J", "of the run", None, cost.energy_source)
-    elif len(known) < len(energies):
-        claims.differs("energy, J", "of the run", cost.energy_j, f"{FILE} does not hold it of every session")
-    else:
-        later = Tolerance(0.01, LATER / max(cost.wall_seconds, 1.0), WRITTEN_LATER.why)
-        claims.near("energy, J", "of the run", cost.energy_j, sum(known), later)
+def _check_plan(claims: Claims, rebuilt: Rebuilt, name: str, path: str, item: Listed) -> None:
+    widths = list(item.row.widths)
+    with claims.reading(name, item.subject, widths):
+        plan = PruningPlan.load(rebuilt.run.path / path)
+        claims.equal(name, item.subject, widths, plan.exact_levels(rebuilt.problem.space))
 
 
 def check_files(claims: Claims, rebuilt: Rebuilt, tolerances: Tolerances) -> None:
@@ -138,7 +85,7 @@ def _check_weights(claims: Claims, path: Path, read: Read, module: nn.Module, to
             claims.differs("weights", path.name, shapes.get(name), f"{name} must be {wanted.get(name, 'absent')}")
             return
         apart = max((_apart(claimed[name], tensor) for name, tensor in found.items()), default=0.0)
-        claims.near("weights, largest difference", path.name, 0.0, apart, tolerances.weight)
+        claims.check("weights, largest difference", path.name, 0.0, apart, tolerances.weight)
 
 
 def _tensors(path: Path, expected: int) -> dict[str, torch.Tensor]:
@@ -202,7 +149,7 @@ def _check_outputs(claims: Claims, rebuilt: Rebuilt, module: nn.Module) -> None:
         claims.equal("shape of output", subject, list(dense.shape), None if cut is None else list(cut.shape))
         if dense.is_floating_point():
             apart = _apart(permuted, dense)
-            claims.near("output uncut, largest difference", subject, 0.0, apart, ROUNDING)
+            claims.check("output uncut, largest difference", subject, 0.0, apart, ROUNDING)
 
 
 def _answers(network: Network, model: nn.Module, inputs: Inputs) -> dict[str, torch.Tensor]:
