@@ -36,17 +36,15 @@ class Episode:
 
 
 ORIGINS = {
-    "policy": "the learned policy, as it stands",
-    "sampled": "walks of the policy with noise, of which the surrogate expects this one to lose least",
-    "refined": "the policy's plan, changed a little by the surrogate",
-    "surrogate": "the surrogate: a plan near one of the best",
+    "policy": "the learned policy by itself",
+    "sampled": "the learned policy: of its walks with noise, the one that the surrogate expected to lose least",
+    "refined": "the learned policy and the surrogate, which changed the policy's plan a little",
+    "surrogate": "the surrogate, near one of the best plans so far",
     "explored": "the algorithm of SB3 with its own noise",
     "filled": "no search: equal keep ratios, filled up",
     "probe": "no search: what each choice loses alone",
 }
-"""Who decides a plan of an agent's search. """
-LEARNED_ORIGINS = ("policy", "sampled", "explored")
-"""Origins of plans that a policy decided."""
+"""Who may decide a plan of an agent's search."""
 
 EpisodeCallback = Callable[[Episode], None]
 MOST_REPEATED = 50

@@ -110,17 +110,23 @@ def choose(
 def _contenders(
     config: TrainConfig, problems: Sequence[PruningProblem], searches: Mapping[str, Search]
 ) -> Iterator[_Contenders]:
-    """In the order of the table, budget by budget; the policy alone stands beside a range only."""
+    """In the order of the table, budget by budget; what the policy decides alone is the agent's too."""
     several, policy = len(problems) > 1, searches[config.agent].policy
+    decided = [] if policy is None else [replay(policy, problem) for problem in problems]
     for place, problem in enumerate(problems):
         for name, outcome in problem.unsearched.items():
             yield _Contenders(name, name, place, [outcome])
         for name, search in searches.items():
             best = _best_within(search, problem) if several else search.best(config.finalists)
-            yield _Contenders(name, role_of(name, config.agent), place, best, search.evaluations)
-    if several and policy is not None:
-        for place, problem in enumerate(problems):
-            yield _Contenders(POLICY_ALONE, POLICY_ALONE, place, [replay(policy, problem)])
+            own = decided[place : place + 1] if name == config.agent else []
+            yield _Contenders(name, role_of(name, config.agent), place, _distinct([*best, *own]), search.evaluations)
+    for place, outcome in enumerate(decided):
+        yield _Contenders(POLICY_ALONE, POLICY_ALONE, place, [outcome])
+
+
+def _distinct(outcomes: Iterable[Outcome]) -> list[Outcome]:
+    """Each plan once."""
+    return list({tuple(outcome.levels.tolist()): outcome for outcome in outcomes}.values())
 
 
 def _best_within(search: Search, problem: PruningProblem) -> list[Outcome]:
@@ -154,7 +160,6 @@ def _candidate(
 ) -> Candidate:
     """The best of a method at a budget; its name tells the budget where the table is about another one."""
     problem = problems[one.place]
-    shown = one.place == chosen and one.method != POLICY_ALONE
-    name = one.method if shown else f"{one.method} {problem.planner.budgets[0]}"
+    name = one.method if one.place == chosen else f"{one.method} {problem.planner.budgets[0]}"
     made = candidate(name, one.role, finalists, problems[-1].evaluator)
     return replace(made, evaluations=one.evaluations, method=one.method, place=one.place)

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from rlprune.agents import AGENTS, ORIGINS
 from rlprune.agents.replay import action_spread, replayed_plan
 from rlprune.budgets.limits import cost_name
 from rlprune.choices.choice import Choice
@@ -121,8 +122,19 @@ def _verdict(findings: Findings, front: Front | None) -> str:
             used=problem.planner.target,
             front="" if front is None else f"{front.verdict} Chosen on it: {front.chosen}.",
             spread=None if policy is None or len(problem.space.units) < 2 else action_spread(policy, problem),
+            priced=policy is not None and policy.spec.meaning == "price",
+            decided=_decided(findings),
         )
     )
+
+
+def _decided(findings: Findings) -> str:
+    """Who decided the agent's plan in the table, in words; nothing where the method is one whole."""
+    agent = findings.config.agent
+    own = next(item for item in findings.chosen.table if item.name == agent)
+    episodes = findings.searches[agent].episodes
+    origins = (e.origin for e in episodes if tuple(e.outcome.levels.tolist()) == tuple(own.levels.tolist()))
+    return ORIGINS.get(next(origins, "policy"), "") if agent in AGENTS else ""
 
 
 def _best_rewards(findings: Findings) -> dict[str, float]:

@@ -108,12 +108,12 @@ def check_episodes(config: TrainConfig, problems: Sequence[PruningProblem]) -> N
 
 def idle_workers(config: TrainConfig) -> list[str]:
     """That some workers have nothing to do, where the agent runs fewer episodes at once than there are workers."""
-    envs = getattr(getattr(searcher_of(config.agent, config), "settings", None), "envs", None)
-    if envs is None or config.workers is None or envs >= config.workers:
+    at_once = getattr(getattr(searcher_of(config.agent, config), "settings", None), "at_once", None)
+    if at_once is None or config.workers is None or at_once >= config.workers:
         return []
     return [
-        f"{config.agent} runs {envs} episodes at once, so of {config.workers} workers some are idle; "
-        f"--setting envs={config.workers} makes use of them (and another search)."
+        f"{config.agent} evaluates {at_once} plans at once, so of {config.workers} workers some are idle; "
+        f"--setting at_once={config.workers} makes use of them (and another search)."
     ]
 
 

@@ -42,6 +42,7 @@ FIXED = {
     "dense": Style(BLACK, ":", "*"),
     "uniform": Style(GREY, ":", "X"),
     "filled": Style(BROWN, "--", "P"),
+    "probe": Style(BROWN, "-.", "p"),
     "policy": Style(VERMILION, ":", "x"),
 }
 """What stands in every run: the dense network, plans without a search, and a policy by itself."""

@@ -22,11 +22,13 @@ MAX_CSV_BYTES = 32 * 2**20
 MAX_VALUES = 2**21
 MAX_COUNT = 10**6
 """Of episodes and evaluations: learning curves have a point for each."""
-FIXED = ("number", "reward", "score", "divergence", "evaluations", "cache_hits", "seconds", "widths")
+FIXED = ("number", "reward", "score", "divergence", "evaluations", "cache_hits", "seconds")
+TEXTS = ("widths", "origin")
+"""Columns that are no numbers; tables of earlier versions have no origin."""
 
 
 def to_csv(episodes: Sequence[Episode]) -> str:
-    """One line an episode: number, reward and its terms, quality, costs, counts, seconds, widths (spaces between)."""
+    """One line an episode: reward and its terms, quality, costs, counts, seconds, who decided, widths (spaced)."""
     return csv_text([_row(episode) for episode in episodes])
 
 
@@ -42,6 +44,7 @@ def _row(episode: Episode) -> dict[str, object]:
         "evaluations": episode.evaluations,
         "cache_hits": episode.cache_hits,
         "seconds": round(episode.seconds, 4),
+        "origin": episode.origin,
         "widths": " ".join(str(width) for width in outcome.levels),
     }
 
@@ -74,7 +77,7 @@ def read_csv(path: Path) -> EpisodeTable:
     try:
         rows = list(csv.DictReader(io.StringIO(text, newline="")))
         widths = np.array([[int(width) for width in row["widths"].split()] for row in rows], dtype=np.int64)
-        names = [name for name in rows[0] if name != "widths"]
+        names = [name for name in rows[0] if name not in TEXTS]
         columns = {name: np.array([float(row[name]) for row in rows]) for name in names}
         _check(columns)
     except (LookupError, ValueError, TypeError, AttributeError, OverflowError, csv.Error) as reason:
@@ -83,7 +86,7 @@ def read_csv(path: Path) -> EpisodeTable:
 
 
 def _check(columns: dict[str, FloatArray]) -> None:
-    missing = [name for name in FIXED if name not in columns and name != "widths"]
+    missing = [name for name in FIXED if name not in columns]
     if missing:
         raise ValueError(f"it lacks {', '.join(missing)}")
     if not np.isfinite(columns["reward"]).all():

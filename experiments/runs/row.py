@@ -13,10 +13,11 @@ from rlprune.experiments.runs.ranking import Standing
 
 DENSE, UNIFORM, FILLED, BASELINE, AGENT, LEARNED = "dense", "uniform", "filled", "baseline", "agent", "learned"
 """Roles. The agent is the method that a run is about; what is learned was decided by a learned policy by itself."""
-UNSEARCHED = (UNIFORM, FILLED)
+PROBE = "probe"
+UNSEARCHED = (UNIFORM, FILLED, PROBE)
 """Methods that search nothing: they stand in every run."""
 POLICY_ALONE = "policy"
-"""Method and role of what a learned policy decides by itself at a budget of a range: one walk, no search."""
+"""Method and role of what a learned policy decides by itself: one walk, no search."""
 REWARDED = (*UNSEARCHED, BASELINE, AGENT)
 CHOSEN = "of dense all, of uniform and filled the planner's, of a method those of its best finalist"
 """Where the channels of a row come from."""
@@ -31,7 +32,8 @@ class Row(Struct, frozen=True):
 
     Attributes:
         name: dense, uniform, filled, or the method that found it.
-        role: dense, uniform, filled, baseline, agent, learned (decided by a learned policy alone), policy or plan.
+        role: dense, uniform, filled, probe, baseline, agent, policy or learned (decided by a learned policy alone; the
+            latter in a replay), or plan.
         score_validation: on all validation samples, as it is delivered.
         divergence: from the dense network's outputs on the same samples.
         macs: multiply-adds of one sample.

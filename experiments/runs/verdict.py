@@ -30,6 +30,8 @@ class Case:
         front: what was said of a range, if it was one.
         kept: whether ``plan.json`` is one of these plans.
         spread: of the actions of the agent's policy over the units of the network; None without one.
+        priced: whether these actions are prices.
+        decided: who decided the agent's plan, where that is not the method as a whole.
     """
 
     agent: str
@@ -42,6 +44,8 @@ class Case:
     front: str = ""
     kept: bool = True
     spread: float | None = None
+    priced: bool = True
+    decided: str = ""
 
 
 def ranked(rows: Sequence[Row]) -> list[Row]:
@@ -62,7 +66,7 @@ def same_plan(rows: Sequence[Row], plan: Row) -> list[Row]:
 
 def verdict(case: Case) -> str:
     """Which plan is the best, by what, and what is wrong with it: decided on the validation samples alone."""
-    sentences = [case.front, _outcome(case), _kept(case), _few(case), _nothing_better(case)]
+    sentences = [case.front, _outcome(case), _kept(case), _decided(case), _few(case), _nothing_better(case)]
     return " ".join(sentence for sentence in sentences if sentence) + _collapse(case) + _blind(case)
 
 
@@ -116,6 +120,10 @@ def _kept(case: Case) -> str:
     return f"`plan.json` is {'that plan' if len(names) > 1 else f'the plan of {names[0]}'}."
 
 
+def _decided(case: Case) -> str:
+    return f"The plan of {case.agent} was decided by {case.decided}." if case.decided else ""
+
+
 def _few(case: Case) -> str:
     return "" if case.plans is None else f"{few_plans(case.plans, case.budgets, case.used)}."
 
@@ -161,6 +169,11 @@ def _blind(case: Case) -> str:
     all_the_same = len(searched) > 1 and len(set(searched)) == 1
     if case.spread is None or case.spread >= SAME_ACTION or case.plans is not None or all_the_same:
         return ""
+    if case.priced:
+        return (
+            f" The policy of {case.agent} prices every group alike (they spread by {case.spread:.4f}): its plan is "
+            "that of the probes, and it learned nothing that another network could use."
+        )
     return (
         f"{COLLAPSE} the policy of {case.agent} takes the same action at every group (they spread by "
         f"{case.spread:.4f}): it ignores what it observes and will not carry over. Give it more episodes, or another "

@@ -138,7 +138,7 @@ class PruningProblem:
     @property
     def unsearched(self) -> dict[str, Outcome]:
         """The plans that need no search, by the name of their method."""
-        return {"uniform": self.uniform, "filled": self.filled}
+        return {"uniform": self.uniform, "filled": self.filled, "probe": self.outcome(self.probe)}
 
     def outcome(self, levels: IntArray) -> Outcome:
         """Quality, costs and reward of a plan, ``[K]``. Nothing is evaluated twice.
