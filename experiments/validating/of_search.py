@@ -9,6 +9,7 @@ import numpy as np
 from rlprune.agents import AGENTS, Policy
 from rlprune.agents.replay import replayed_plan
 from rlprune.budgets.limits import cost_name
+from rlprune.costs.registry import COUNTED, PROMISED
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.result import Mark
@@ -18,9 +19,6 @@ from rlprune.experiments.validating.claims import Claims
 from rlprune.experiments.validating.comparing import Comparison
 from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.recomputing import counts_of, mark_of, points_of
-
-LISTED = ("macs", "params", "latency", "energy")
-"""Costs that are compared besides those that are limited."""
 
 
 def check_tables(comparison: Comparison, rebuilt: Rebuilt) -> dict[str, EpisodeTable]:
@@ -71,7 +69,7 @@ def check_episodes(
     if not drawn:
         comparison.claims.unchecked("episodes", "all", None, "none was evaluated again (--evaluations 0)")
         return
-    costs = {cost_name(metric) for metric in (*LISTED, *rebuilt.problem.planner.limits)}
+    costs = {cost_name(metric) for metric in (*COUNTED, *PROMISED, *rebuilt.problem.planner.limits)}
     with progress.bar("repeat", len(drawn)) as bar:
         for name, index in (lines[place] for place in sorted(drawn)):
             subject, widths = f"episode {index + 1} of {name}", tuple(tables[name].widths[index].tolist())
