@@ -9,9 +9,9 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 
-from msgspec import Meta, Struct
+from msgspec import Struct
 
 from rlprune.devices.meters import PowerMeter, meters_of
 from rlprune.devices.meters.base import EnergyCounter
@@ -19,12 +19,11 @@ from rlprune.errors import DeviceError, RunError
 from rlprune.experiments.runs.result import TotalCost
 from rlprune.experiments.runs.run_folder import RunFolder
 from rlprune.support.files import read_json
-from rlprune.support.records import as_plain, as_record
+from rlprune.support.records import NotNegative, as_plain, as_record
 
 SCHEMA = "rlprune-sessions/1"
 FILE = "sessions.json"
 EVERY_S = 10.0
-Amount = Annotated[float, Meta(ge=0)]
 
 
 class WorkSession(Struct, forbid_unknown_fields=True):
@@ -39,9 +38,9 @@ class WorkSession(Struct, forbid_unknown_fields=True):
     """
 
     started: str
-    seconds: Amount
-    cpu_seconds: Amount
-    energy_j: Amount | None
+    seconds: NotNegative
+    cpu_seconds: NotNegative
+    energy_j: NotNegative | None
     ended: Literal["running", "complete", "interrupted", "failed", "killed"]
 
     def __post_init__(self) -> None:

@@ -6,7 +6,7 @@ import numpy as np
 
 from rlprune.arrays import BoolArray, FloatArray, IntArray
 from rlprune.choices.space import Space
-from rlprune.devices.profiles.mixed import MixedLatency
+from rlprune.devices.profiles.mixed import NO_MIXES
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiles.records import QUANTILES
 from rlprune.errors import ProfileError, unknown_name
@@ -32,7 +32,7 @@ class LatencyCost:
         self._predict = profile.predictor.bind(self._space.network)
         self._lowest = profile.lowest()
         self._names = [group.name for group in self._space.network.groups]
-        mixed = profile.mixed or MixedLatency()
+        mixed = profile.mixed or NO_MIXES
         self._dropped_ms = mixed.dropped_ms(self._space, profile.predictor)
         self._int8 = mixed.rule(self._space, profile.predictor)
         self._is_chosen_by_it = self._space.int8 == self._int8

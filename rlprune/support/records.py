@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
 import msgspec
+from msgspec import Meta
+
+from rlprune.support.files import LARGEST
 
 Record = TypeVar("Record")
 Key = str | int
+Whole = Annotated[int, Meta(ge=0, le=LARGEST)]
+Count = Annotated[int, Meta(ge=1, le=LARGEST)]
+NotNegative = Annotated[float, Meta(ge=0, le=LARGEST)]
+Positive = Annotated[float, Meta(gt=0, le=LARGEST)]
+Share = Annotated[float, Meta(ge=0, le=1)]
 MISSING = "Object missing required field "
 UNNAMED = "[...]"
 """What msgspec says of any key in an object whose names are free."""
@@ -31,7 +39,7 @@ def as_record(value: Any, kind: type[Record]) -> Record:
 
 
 def as_plain(record: Any) -> Any:
-    """The values that :func:`as_record` reads."""
+    """The values that :func:`as_record` reads, of structs and containers of them."""
     return msgspec.to_builtins(record)
 
 

@@ -14,7 +14,7 @@ from rlprune.costs import LatencyCost
 from rlprune.devices import DeviceProfile
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiles.int8.model import KindInInt8
-from rlprune.devices.profiles.mixed import MixedLatency
+from rlprune.devices.profiles.mixed import NO_MIXES
 from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.profiler import build_profile
 from rlprune.networks.network import Network
@@ -37,7 +37,7 @@ def mixed_costs(network: Network, profile: DeviceProfile) -> tuple[Space, Latenc
     layers = tuple(choice.name for choice in offered.choices if choice.kind == "bits")
     kinds = {layer.kind: KindInInt8(0.4, 0.0, 1e-4) for layer in network.layers if layer.name in layers}
     shares = dict.fromkeys(offered.blocks.names, 0.5)
-    profile = replace(profile, mixed=MixedLatency(shares=shares, layers=layers, kinds=kinds))
+    profile = replace(profile, mixed=replace(NO_MIXES, shares=shares, layers=layers, kinds=kinds))
     space = profile.restrict(offered)
     return space, LatencyCost(space, profile)
 

@@ -19,7 +19,7 @@ from rlprune.costs import CostModel, EnergyCost, LatencyCost, MacsCost, ParamsCo
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiles.int8.model import KindInInt8
-from rlprune.devices.profiles.mixed import MixedLatency
+from rlprune.devices.profiles.mixed import NO_MIXES
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.profiler import build_profile
@@ -45,7 +45,8 @@ def invented_profile(name: str) -> DeviceProfile:
     profile = build_profile(network, InventedRuntime(), PowerModel(5.0), effort)
     shares = dict(zip(blocks, np.linspace(0.9, 0.5, len(blocks)), strict=True))
     kinds = {"conv": KindInInt8(0.4, 1e-7, 5e-4), "linear": KindInInt8(0.5, 1e-7, 1e-3)}
-    return replace(profile, mixed=MixedLatency(shares, int8_layers(network), kinds, layer_ms=1e-4))
+    mixed = replace(NO_MIXES, shares=shares, layers=int8_layers(network), kinds=kinds, layer_ms=1e-4)
+    return replace(profile, mixed=mixed)
 
 
 def counts_of(space: Space) -> Iterator[CostModel]:
@@ -108,7 +109,7 @@ def test_latency_does_not_fall_at_the_width_from_which_int8_pays() -> None:
     network = Network(build("residual"), images(1), multiple=1)
     measured = build_profile(network, InventedRuntime(), PowerModel(5.0), Effort(plans=24, checks=4, samples=10))
     kinds = {"conv": KindInInt8(0.4, 1e-7, 3e-3)}
-    profile = replace(measured, mixed=MixedLatency(layers=int8_layers(network), kinds=kinds))
+    profile = replace(measured, mixed=replace(NO_MIXES, layers=int8_layers(network), kinds=kinds))
     space = profile.restrict(Space(network, Scope(("channels", "bits"), bits=(8, 32))))
     low, high = rising_pairs(space, 90)
     pays = [space.in_int8(rows).any(axis=1) for rows in (low, high)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 from itertools import product
 from typing import Any
@@ -18,8 +19,8 @@ from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
 from rlprune.devices.profiles.int8.links import Link, find_links
 from rlprune.devices.profiles.int8.model import Conversion, KindInInt8
-from rlprune.devices.profiles.mixed import MixedLatency, MixedPlan
-from rlprune.devices.profiles.predictor import LatencyPredictor, timed_layers
+from rlprune.devices.profiles.mixed import NO_MIXES, MixedLatency, MixedPlan
+from rlprune.devices.profiles.predictor import LatencyPredictor, Step, timed_layers
 from rlprune.devices.runtimes.base import Inference, Runtime, RuntimeIdentity
 from rlprune.networks.layers import Layer
 from rlprune.networks.network import Network
@@ -86,15 +87,14 @@ def predictor_of(net: Network) -> LatencyPredictor:
     """Milliseconds: a call, the products, outputs and inputs of every layer, and steps of the first group."""
     layers = {layer.name: {"macs": 1e-6, "outputs": 2e-6, "inputs": 1e-6} for layer in timed_layers(net)}
     group = net.groups[0]
-    return LatencyPredictor(0.2, 1, layers, {group.name: {group.widths[len(group.widths) // 2]: 0.01}})
+    return LatencyPredictor(0.2, 1, layers, {group.name: (Step(group.widths[len(group.widths) // 2], 0.01),)})
 
 
 def truth_of(space: Space, kinds: dict[str, KindInInt8], layers: Sequence[str] | None = None) -> MixedLatency:
     """Shares that differ, and every layer a candidate for int8."""
     shares = {name: 0.5 + 0.4 * number / len(space.blocks) for number, name in enumerate(space.blocks.names)}
-    return MixedLatency(
-        shares, int8_layers(space.network) if layers is None else tuple(layers), kinds, 0.002, conversion=CONVERSION
-    )
+    candidates = int8_layers(space.network) if layers is None else tuple(layers)
+    return replace(NO_MIXES, shares=shares, layers=candidates, kinds=kinds, layer_ms=0.002, conversion=CONVERSION)
 
 
 def random_rows(space: Space, count: int, seed: int = 0) -> IntArray:

@@ -194,14 +194,14 @@ def test_interrupted_and_resumed_equals_unbroken(profile: LayerProfile, tmp_path
     [
         (("schema",), "rlprune-layer-profile/2", "newer rlprune"),
         (("schema",), "rlprune-device-profile/2", "must have the schema"),
-        (("block",), 0, "'block'"),
-        (("intercept_ms",), -1.0, "'intercept_ms'"),
+        (("block",), 0, "block: expected int >= 1; 0 came"),
+        (("intercept_ms",), -1.0, "intercept_ms: expected float >= 0.0; -1.0 came"),
         (("kinds", 0, "each_ms"), float("nan"), "NaN is no finite number"),
-        (("kinds", 0, "kernel"), [0], "'kernel'"),
-        (("kinds", 0, "knots"), [], "must have a knot"),
-        (("kinds", 0, "knots", 0, "magic"), 1.0, "unknown feature"),
-        (("kinds", 0, "knots", 0, "positions"), 0, "'positions'"),
-        (("network_error",), "small", "'network_error'"),
+        (("kinds", 0, "kernel"), [0], r"kinds\[0\].kernel\[0\]: expected int >= 1; 0 came"),
+        (("kinds", 0, "knots"), [], r"kinds\[0\].knots: expected array of length >= 1"),
+        (("kinds", 0, "knots", 0, "magic"), 1.0, r"kinds\[0\].knots\[0\]: .*unknown field.*magic"),
+        (("kinds", 0, "knots", 0, "positions"), 0, r"kinds\[0\].knots\[0\].positions: expected int >= 1; 0 came"),
+        (("network_error",), "small", "network_error: expected object, got str"),
     ],
 )
 def test_bad_files(profile: LayerProfile, tmp_path: Path, keys: tuple[Any, ...], value: Any, told: str) -> None:

@@ -86,6 +86,9 @@ def profile_of(space: Space, mixed: MixedLatency | None) -> DeviceProfile:
         cross_validated=NOTHING,
         sessions=(MeasuringPass("2025-01-01T00:00:00Z", 2, 10, dense, 0.01, 0.03),),
         seed=0,
+        basis="network",
+        notes=(),
+        readings=(),
         measured=(MeasuredPlan(narrow, dense, (dense, dense, dense), held_out=False),),
         mixed=mixed,
     )

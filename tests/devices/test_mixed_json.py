@@ -94,11 +94,11 @@ def setting(*keys: Any, value: Any) -> Change:
 
 
 BAD = {
-    "a share above 1": (setting("shares", "blocks.0", value=1.01), r"lie in \[0, 1\]"),
+    "a share above 1": (setting("shares", "blocks.0", value=1.01), "shares.blocks.0: expected float <= 1.0"),
     "a negative share": (setting("shares", "blocks.0", value=-0.1), "blocks.0"),
     "a share that is text": (setting("shares", "blocks.0", value="1"), "blocks.0"),
     "shares in a list": (setting("shares", value=[1.0]), "shares"),
-    "a factor above 1": (setting("kinds", "conv", "factor", value=1.5), r"lie in \[0, 1\]"),
+    "a factor above 1": (setting("kinds", "conv", "factor", value=1.5), "kinds.conv.factor: expected float <= 1.0"),
     "a negative factor": (setting("kinds", "conv", "factor", value=-1), "factor"),
     "elements that give time back": (setting("kinds", "conv", "element_ms", value=-1e-9), "element_ms"),
     "layers that give time back": (setting("kinds", "conv", "fixed_ms", value=-1e-9), "fixed_ms"),

@@ -14,6 +14,7 @@ import pytest
 
 from rlprune.costs import EnergyCost, LatencyCost, TailCost
 from rlprune.devices import Device
+from rlprune.devices.grid.layer_profile import LayerProfile
 from rlprune.devices.meters import PowerModel
 from rlprune.devices.profiles.digest import sealed
 from rlprune.devices.profiles.profile import DeviceProfile
@@ -21,6 +22,7 @@ from rlprune.devices.profiles.records import ErrorSummary
 from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.plans import choose_plans
 from rlprune.devices.profiling.profiler import build_profile
+from rlprune.devices.ready import FOLDER
 from rlprune.errors import ProfileError
 from rlprune.experiments.pipeline.provenance import provenance_of
 from rlprune.experiments.surveys.profiling import profile_facts
@@ -188,6 +190,20 @@ def test_wrong_values(saved: Path, keys: tuple[Any, ...], value: Any) -> None:
     edit(saved, *keys, value="null" if value is None else value)
     with pytest.raises(ProfileError):
         DeviceProfile.load(saved)
+
+
+def test_an_error_says_file_place_rule_what_came_and_what_to_do(saved: Path) -> None:
+    edit(saved, "measured", 0, "latency_ms", value=-0.5)
+    with pytest.raises(ProfileError) as refused:
+        DeviceProfile.load(saved)
+    told = "measured[0].latency_ms: expected float > 0.0; -0.5 came. Measure it again."
+    assert str(refused.value) == f"{saved}: {told}"
+
+
+@pytest.mark.parametrize("path", sorted(FOLDER.glob("*.json")), ids=lambda path: path.stem)
+def test_ready_profiles_are_written_as_they_were_read(path: Path, tmp_path: Path) -> None:
+    kind = LayerProfile if path.stem.endswith("--layers") else DeviceProfile
+    assert kind.load(path).save(tmp_path / "again.json").read_bytes() == path.read_bytes()
 
 
 def test_the_network_it_was_made_for(profile: DeviceProfile, residual_network: Network) -> None:

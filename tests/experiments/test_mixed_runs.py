@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from rlprune.devices.profiles.int8.model import Conversion, KindInInt8
-from rlprune.devices.profiles.mixed import MixedLatency
+from rlprune.devices.profiles.mixed import NO_MIXES
 from rlprune.devices.profiles.profile import DeviceProfile
 from rlprune.errors import RunError
 from rlprune.experiments.fronting.evaluated_plans import measured_plans, searched_plans
@@ -62,7 +62,7 @@ def test_a_run_in_int8_holds_its_onnx_network_too(here: Path) -> None:
     loaded = resolve_network("tiny_networks:network")
     network = Network(loaded.model, loaded.example_inputs, multiple=2)
     kinds = {kind: KindInInt8(0.3, 0.0, 0.0) for kind in ("conv", "image conv", "linear")}
-    mixed = MixedLatency(layers=int8_layers(network), kinds=kinds, conversion=Conversion(0.0, 0.0))
+    mixed = replace(NO_MIXES, layers=int8_layers(network), kinds=kinds, conversion=Conversion(0.0, 0.0))
     replace(DeviceProfile.load("profile.json"), mixed=mixed).save("faster.json")
     search = ("--decide", "bits", "--budget", "latency=0.9", "--episodes", "4", "--out", "in-int8")
     called = call("train", *TINY, "--device", "faster.json", "--profile-samples", "10", *search)

@@ -142,7 +142,10 @@ def test_bad_input(call: Any, here: Path, tmp_path: Path, flags: tuple[str, ...]
         (lambda text: text[:-30], "truncated"),
         (lambda text: text.replace("rlprune-device-profile/2", "rlprune-device-profile/3"), "newer rlprune"),
         (lambda text: text.replace('"seed": 0', '"seed": 3'), "edited"),
-        (lambda text: text.replace('"dense_latency_ms": ', '"dense_latency_ms": -'), "above 0"),
+        (
+            lambda text: text.replace('"dense_latency_ms": ', '"dense_latency_ms": -'),
+            "dense_latency_ms: expected float > 0.0",
+        ),
         (lambda text: text.replace('"dense_latency_ms": ', '"dense_latency_ms": NaN, "was": '), "no finite number"),
     ],
 )

@@ -9,16 +9,20 @@ relative errors with a small ridge; block and ridge by cross-validation.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta, Struct
 from scipy.optimize import nnls
 
 from rlprune.arrays import BoolArray, FloatArray, IntArray
-from rlprune.devices.profiles.predictor import FEATURES, LayerFeatures
+from rlprune.devices.profiles.predictor import FEATURES, Feature, LayerFeatures
 from rlprune.networks.layers import Layer
 from rlprune.networks.network import Network
+from rlprune.support.records import Count, NotNegative, Whole
 
 KNOTS = (1, 4, 16, 49, 64, 196, 256, 784, 1024, 3136)
 """Output positions at which costs are told apart; a network is measured at each."""
@@ -40,26 +44,62 @@ class MeasuredProbe:
     latency_ms: FloatArray
 
 
-@dataclass
-class KindCost:
+class Knot(Struct, frozen=True, omit_defaults=True, forbid_unknown_fields=True):
+    """Milliseconds per unit of each feature at some output positions; None where it costs nothing."""
+
+    positions: Count
+    macs: NotNegative | None = None
+    outputs: NotNegative | None = None
+    inputs: NotNegative | None = None
+    block_macs: NotNegative | None = None
+    block_outputs: NotNegative | None = None
+    block_inputs: NotNegative | None = None
+
+    def costs(self) -> dict[Feature, float]:
+        """Feature -> milliseconds per unit."""
+        values = {feature: getattr(self, feature) for feature in FEATURES}
+        return {feature: value for feature, value in values.items() if value is not None}
+
+
+class KindCost(Struct, frozen=True):
     """What layers of one kind cost.
 
     Attributes:
+        kind, kernel, stride: of the layers.
         each_ms: of every layer.
-        per_unit: knot (output positions) -> feature -> milliseconds per unit.
         channels: most that were measured, on either side.
+        knots: costs per unit, by rising output positions.
     """
 
-    each_ms: float = 0.0
-    per_unit: dict[int, dict[str, float]] = field(default_factory=dict)
-    channels: int = 0
+    kind: str
+    kernel: tuple[Count, ...]
+    stride: tuple[Count, ...]
+    each_ms: NotNegative
+    channels: Whole
+    knots: Annotated[tuple[Knot, ...], Meta(min_length=1)]
 
-    def coefficients(self, positions: float) -> dict[str, float]:
+    def __post_init__(self) -> None:
+        """Refuse knots out of order."""
+        if self.positions != sorted(set(self.positions)):
+            raise ValueError(f"positions of knots must rise; {self.positions!r:.80} came")
+
+    @property
+    def key(self) -> LayerKind:
+        """By which it is found."""
+        return self.kind, self.kernel, self.stride
+
+    @property
+    def positions(self) -> list[int]:
+        """Output positions that were measured, rising."""
+        return [knot.positions for knot in self.knots]
+
+    def coefficients(self, positions: float) -> dict[Feature, float]:
         """Feature -> milliseconds per unit of a layer with these output positions, interpolated between knots."""
-        found: dict[str, float] = {}
-        for knot, weight in hats(positions, sorted(self.per_unit)).items():
-            for feature, value in self.per_unit[knot].items():
-                found[feature] = found.get(feature, 0.0) + weight * value
+        found: dict[Feature, float] = {}
+        weights = hats(positions, self.positions)
+        for knot in self.knots:
+            for feature, value in knot.costs().items() if knot.positions in weights else ():
+                found[feature] = found.get(feature, 0.0) + weights[knot.positions] * value
         return found
 
 
@@ -69,7 +109,7 @@ class GridFit:
 
     intercept_ms: float
     block: int
-    kinds: dict[LayerKind, KindCost]
+    kinds: tuple[KindCost, ...]
     errors: FloatArray
 
 
@@ -180,15 +220,17 @@ class _Design:
         return errors
 
     def fitted(self, solution: FloatArray, errors: FloatArray) -> GridFit:
-        kinds: dict[LayerKind, KindCost] = {}
+        each: dict[LayerKind, float] = {}
+        knots: dict[LayerKind, dict[int, dict[str, float]]] = defaultdict(dict)
         for (key, feature, knot), column in self._columns.items():
-            if key is None:
-                continue
-            kind = kinds.setdefault(key, KindCost(channels=self._most[key]))
-            if not feature:
-                kind.each_ms = float(solution[column])
-                continue
-            costs = kind.per_unit.setdefault(knot, {})
-            if solution[column] > 0:
-                costs[feature] = float(solution[column])
+            if key is not None and not feature:
+                each[key] = float(solution[column])
+            elif key is not None:
+                costs = knots[key].setdefault(knot, {})
+                if solution[column] > 0:
+                    costs[feature] = float(solution[column])
+        kinds = tuple(
+            KindCost(*key, ms, self._most[key], tuple(Knot(at, **costs) for at, costs in sorted(knots[key].items())))
+            for key, ms in each.items()
+        )
         return GridFit(float(solution[0]), self.block, kinds, errors)

@@ -4,23 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+from msgspec import Meta
 
 from rlprune.arrays import FloatArray
 from rlprune.devices.grid.fitting import KindCost, LayerKind, key_of, stand_in
-from rlprune.devices.profiles.digest import check_seal, sealed
-from rlprune.devices.profiles.fields import ADVICE, Fields
-from rlprune.devices.profiles.predictor import FEATURES, LatencyPredictor, timed_layers
+from rlprune.devices.profiles.digest import sealed
+from rlprune.devices.profiles.predictor import LatencyPredictor, timed_layers
 from rlprune.devices.profiles.profile import DeviceProfile
-from rlprune.devices.profiles.profile_json import (
-    check_schema,
-    energy_model,
-    errors,
-    runtime_identity,
-    sessions,
-    tail_models,
-)
+from rlprune.devices.profiles.profile_json import read_profile
 from rlprune.devices.profiles.records import EnergyModel, ErrorSummary, MeasuringPass, TailModel
 from rlprune.devices.profiling.fitting import paying_widths
 from rlprune.devices.runtimes.base import RuntimeIdentity
@@ -28,6 +23,7 @@ from rlprune.errors import ProfileError
 from rlprune.networks.layers import Layer
 from rlprune.networks.network import Network
 from rlprune.support.files import read_json, write_json
+from rlprune.support.records import Count, NotNegative, Whole, as_plain
 
 LAYER_SCHEMA = "rlprune-layer-profile/1"
 NEGLIGIBLE = 0.01
@@ -41,34 +37,39 @@ STRETCH = 1.5
 """How far beyond the measured positions and channels costs per unit are taken to hold without a note."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class LayerProfile:
     """Costs of kinds of layers on one device.
 
     Attributes:
-        device, os, runtime, estimator, created: as in :class:`rlprune.devices.profiles.profile.DeviceProfile`.
+        device, os, estimator, created: as in :class:`rlprune.devices.profiles.profile.DeviceProfile`.
         intercept_ms: of a call.
         block: channels are rounded up to this for the ``block_`` features.
-        kinds: kind, kernel and stride -> cost.
-        energy, tails, sessions, seed: as in a profile of a network.
+        seed, runtime, energy: as in a profile of a network.
         layer_error: on chains of layers, each plan left out in turn.
         network_error: on whole networks that were never fitted to.
+        tails, sessions: as in a profile of a network.
+        kinds: what each kind of layer costs.
     """
 
     device: str
     os: str
-    runtime: RuntimeIdentity
     estimator: str
     created: str
-    intercept_ms: float
-    block: int
-    kinds: dict[LayerKind, KindCost]
+    intercept_ms: NotNegative
+    block: Count
+    seed: Whole
+    runtime: RuntimeIdentity
     energy: EnergyModel
-    tails: dict[str, TailModel]
-    sessions: tuple[MeasuringPass, ...]
     layer_error: ErrorSummary
     network_error: ErrorSummary
-    seed: int
+    tails: dict[str, TailModel]
+    sessions: Annotated[tuple[MeasuringPass, ...], Meta(min_length=1)]
+    kinds: tuple[KindCost, ...]
+
+    @cached_property
+    def _by_key(self) -> dict[LayerKind, KindCost]:
+        return {kind.key: kind for kind in self.kinds}
 
     def predictor(self, network: Network) -> LatencyPredictor:
         """The latency of ``network``, put together from its layers.
@@ -107,6 +108,8 @@ class LayerProfile:
             seed=self.seed,
             basis="layers",
             notes=tuple(self._notes(network)),
+            measured=(),
+            readings=(),
         )
         profile.check(network)
         return profile
@@ -114,7 +117,7 @@ class LayerProfile:
     def _kind(self, layer: Layer) -> KindCost | None:
         """What layers such as this cost, or those that stand in for them; None where neither was measured."""
         key = key_of(layer)
-        return self.kinds.get(key) or self.kinds.get(stand_in(key))
+        return self._by_key.get(key) or self._by_key.get(stand_in(key))
 
     def _unknown(self, network: Network) -> tuple[list[Layer], float]:
         """Layers of unknown kinds, and their share of the multiply-adds."""
@@ -146,7 +149,7 @@ class LayerProfile:
                 "Where they take long, measure the network itself."
             )
         known = [(layer, kind) for layer in timed_layers(network) if (kind := self._kind(layer)) is not None]
-        if replaced := [layer for layer, _ in known if key_of(layer) not in self.kinds]:
+        if replaced := [layer for layer, _ in known if key_of(layer) not in self._by_key]:
             notes.append(f"Not measured on images, costs of wider convolutions were taken: {_named(replaced)}.")
         if beyond := [layer for layer, kind in known if _is_beyond(layer, kind)]:
             notes.append(f"Outside the measured grid, costs were extrapolated: {_named(beyond)}.")
@@ -171,44 +174,17 @@ class LayerProfile:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, with its schema version and a seal."""
-        names = ("device", "os", "estimator", "created", "intercept_ms", "block", "seed")
-        records = ("runtime", "energy", "layer_error", "network_error")
-        return sealed(
-            {
-                "schema": LAYER_SCHEMA,
-                **{name: getattr(self, name) for name in names},
-                **{name: asdict(getattr(self, name)) for name in records},
-                "tails": {name: asdict(tail) for name, tail in self.tails.items()},
-                "sessions": [asdict(session) for session in self.sessions],
-                "kinds": [_kind_as_dict(key, kind) for key, kind in self.kinds.items()],
-            }
-        )
+        return sealed({"schema": LAYER_SCHEMA, **asdict(self), "kinds": as_plain(self.kinds)})
 
     @classmethod
     def from_dict(cls, value: dict[str, Any], origin: str = "profile") -> LayerProfile:
         """Check and read the JSON form. Raises as :meth:`load`."""
-        check_schema(value, LAYER_SCHEMA, origin)
-        fields = Fields(value, origin)
-        found = cls(
-            **{name: fields.text(name) for name in ("device", "os", "estimator", "created")},
-            runtime=runtime_identity(fields.inner("runtime")),
-            intercept_ms=fields.number("intercept_ms"),
-            block=fields.positive("block"),
-            kinds=dict(_kind_from(item) for item in fields.objects("kinds")),
-            energy=energy_model(fields.inner("energy")),
-            tails=tail_models(fields.inner("tails")),
-            sessions=sessions(fields),
-            layer_error=errors(fields.inner("layer_error")),
-            network_error=errors(fields.inner("network_error")),
-            seed=fields.integer("seed"),
-        )
-        check_seal(value, origin)
-        return found
+        return read_profile(value, cls, LAYER_SCHEMA, origin)
 
 
 def _is_beyond(layer: Layer, kind: KindCost) -> bool:
     channels = max(layer.out_width, layer.in_width)
-    least, most = min(kind.per_unit), max(kind.per_unit)
+    least, most = min(kind.positions), max(kind.positions)
     inside = least / STRETCH <= layer.positions <= most * STRETCH
     return not inside or channels > kind.channels * STRETCH
 
@@ -225,28 +201,3 @@ def _named(layers: Sequence[Layer]) -> str:
     ]
     more = f" and {len(shown) - 3} more" if len(shown) > 3 else ""
     return ", ".join(shown[:3]) + more
-
-
-def _kind_as_dict(key: LayerKind, kind: KindCost) -> dict[str, Any]:
-    name, kernel, stride = key
-    return {
-        "kind": name,
-        "kernel": list(kernel),
-        "stride": list(stride),
-        "each_ms": kind.each_ms,
-        "channels": kind.channels,
-        "knots": [{"positions": knot, **costs} for knot, costs in sorted(kind.per_unit.items())],
-    }
-
-
-def _kind_from(fields: Fields) -> tuple[LayerKind, KindCost]:
-    key = (fields.text("kind"), fields.sizes("kernel"), fields.sizes("stride"))
-    per_unit = {}
-    for item in fields.objects("knots"):
-        named = [name for name in item.names() if name != "positions"]
-        if not set(named) <= set(FEATURES):
-            raise ProfileError(f"A knot has an unknown feature; {named} came, known: {', '.join(FEATURES)}. {ADVICE}")
-        per_unit[item.positive("positions")] = {name: item.number(name) for name in named}
-    if not per_unit:
-        raise ProfileError(f"Every kind of layer must have a knot; {fields.text('kind')!r} has none. {ADVICE}")
-    return key, KindCost(fields.number("each_ms"), per_unit, fields.integer("channels"))

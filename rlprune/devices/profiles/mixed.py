@@ -12,22 +12,20 @@ returns to float, or a width rises. Widths inside dropped blocks count as the sm
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.optimize import lsq_linear
 
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.space import Space
-from rlprune.devices.profiles.fields import ADVICE, Fields
 from rlprune.devices.profiles.int8.model import Conversion, Int8Rule, KindInInt8, TimedInInt8, fit_kinds
 from rlprune.devices.profiles.predictor import LatencyPredictor, timed_layers
-from rlprune.devices.profiles.records import ErrorSummary
-from rlprune.errors import ProfileError
+from rlprune.devices.profiles.records import ErrorSummary, Widths
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.blocks import Blocks
 from rlprune.pruning.blocks.droppable import find_blocks
+from rlprune.support.records import NotNegative, Positive, Share
 
 
 @dataclass(frozen=True)
@@ -42,12 +40,12 @@ class MixedPlan:
         promised_ms: what the fit says; None where int8 does not pay, so that nothing is promised of it.
     """
 
-    widths: tuple[int, ...]
+    widths: Widths
     dropped: tuple[str, ...]
     int8: tuple[str, ...]
-    latency_ms: float
+    latency_ms: Positive
     held_out: bool
-    promised_ms: float | None = None
+    promised_ms: NotNegative | None = None
 
 
 @dataclass(frozen=True)
@@ -66,13 +64,13 @@ class MixedLatency:
         int8_ratio: latency to that in float of the dense network with all layers in int8; None without probes.
     """
 
-    shares: Mapping[str, float] = field(default_factory=dict)
-    layers: tuple[str, ...] = ()
-    kinds: Mapping[str, KindInInt8] = field(default_factory=dict)
-    layer_ms: float = 0.0
-    held_out: ErrorSummary = field(default_factory=lambda: ErrorSummary(0.0, 0.0, 0.0, 0))
-    measured: tuple[MixedPlan, ...] = ()
-    int8_ratio: float | None = None
+    shares: Mapping[str, Share]
+    layers: tuple[str, ...]
+    kinds: Mapping[str, KindInInt8]
+    layer_ms: NotNegative
+    held_out: ErrorSummary
+    measured: tuple[MixedPlan, ...]
+    int8_ratio: NotNegative | None = None
     conversion: Conversion | None = None
 
     def rule(self, space: Space, predictor: LatencyPredictor) -> Int8Rule:
@@ -96,63 +94,9 @@ class MixedLatency:
         calls = counts * min(self.layer_ms, predictor.intercept_ms / max(int(counts.sum()), 1))
         return lambda widths: np.asarray(own(widths) * shares + calls)
 
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form of what was fitted."""
-        return {
-            "shares": dict(self.shares),
-            "layers": list(self.layers),
-            "kinds": {kind: asdict(constants) for kind, constants in self.kinds.items()},
-            "layer_ms": self.layer_ms,
-            "held_out": asdict(self.held_out),
-            "measured": [
-                {**asdict(p), "widths": list(p.widths), "dropped": list(p.dropped), "int8": list(p.int8)}
-                for p in self.measured
-            ],
-            "int8_ratio": self.int8_ratio,
-            **({} if self.conversion is None else {"conversion": asdict(self.conversion)}),
-        }
 
-    @classmethod
-    def from_fields(cls, fields: Fields) -> MixedLatency:
-        """What was fitted, from its JSON form, checked.
-
-        Raises:
-            ProfileError: a key is missing, or a value is not of its kind.
-        """
-        shares, kinds, error = (fields.inner(name) for name in ("shares", "kinds", "held_out"))
-        found = cls(
-            {name: shares.number(name) for name in shares.names()},
-            fields.texts("layers"),
-            {name: _kind(kinds.inner(name)) for name in kinds.names()},
-            fields.number("layer_ms"),
-            ErrorSummary(error.number("median"), error.number("p90"), error.number("worst"), error.integer("plans")),
-            tuple(_plan(item) for item in fields.objects("measured")),
-            fields.optional("int8_ratio"),
-            _conversion(fields.inner("conversion")) if fields.has("conversion") else None,
-        )
-        if max([*found.shares.values(), *(kind.factor for kind in found.kinds.values())], default=0.0) > 1:
-            raise ProfileError(f"Shares of blocks and factors of int8 lie in [0, 1]. {ADVICE}")
-        return found
-
-
-def _kind(fields: Fields) -> KindInInt8:
-    macs = (fields.number("mac_ms"), fields.positive("block")) if fields.has("mac_ms") else ()
-    return KindInInt8(fields.number("factor"), fields.number("element_ms"), fields.number("fixed_ms"), *macs)
-
-
-def _conversion(fields: Fields) -> Conversion:
-    return Conversion(fields.number("element_ms"), fields.number("fixed_ms"))
-
-
-def _plan(fields: Fields) -> MixedPlan:
-    return MixedPlan(
-        fields.integers("widths"),
-        fields.texts("dropped"),
-        fields.texts("int8"),
-        fields.number("latency_ms", positive=True),
-        fields.flag("held_out"),
-        fields.optional("promised_ms"),
-    )
+NO_MIXES = MixedLatency({}, (), {}, 0.0, ErrorSummary(0.0, 0.0, 0.0, 0), ())
+"""Where none were measured."""
 
 
 class OwnTime:
@@ -234,16 +178,15 @@ def _fit_drops(
     """Shares, and what a call of a layer costs, of least relative error."""
     blocks = space.blocks.names
     if not dropped.any():
-        return MixedLatency(dict.fromkeys(blocks, 1.0))
+        return replace(NO_MIXES, shares=dict.fromkeys(blocks, 1.0))
     calls = dropped @ np.array(timed_counts(space), dtype=np.float64)
     matrix = np.hstack([own(widths) * dropped, calls[:, None]]) / latency[:, None]
     most = predictor.intercept_ms / max(sum(timed_counts(space)), 1)
     upper = np.array([1.0] * len(blocks) + [max(most, 1e-12)])
     found = lsq_linear(matrix, base / latency - 1, bounds=(0.0, upper)).x
     shares = np.where((dropped > 0).any(axis=0), found[:-1], 1.0)
-    return MixedLatency(
-        {name: float(share) for name, share in zip(blocks, shares, strict=True)}, layer_ms=float(found[-1])
-    )
+    by_block = {name: float(share) for name, share in zip(blocks, shares, strict=True)}
+    return replace(NO_MIXES, shares=by_block, layer_ms=float(found[-1]))
 
 
 def int8_ratio(network: Network, predictor: LatencyPredictor, plans: Sequence[MixedPlan]) -> float | None:

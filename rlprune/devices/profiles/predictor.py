@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Literal, NamedTuple, get_args
 
 import numpy as np
 
@@ -22,9 +22,18 @@ from rlprune.arrays import FloatArray, IntArray
 from rlprune.errors import ProfileError
 from rlprune.networks.layers import Layer
 from rlprune.networks.network import Network
+from rlprune.support.records import Count, NotNegative
 
-FEATURES = ("macs", "outputs", "inputs", "block_macs", "block_outputs", "block_inputs")
-LayerCoefficients = Mapping[str, Mapping[str, float]]
+Feature = Literal["macs", "outputs", "inputs", "block_macs", "block_outputs", "block_inputs"]
+FEATURES: tuple[Feature, ...] = get_args(Feature)
+LayerCoefficients = Mapping[str, Mapping[Feature, NotNegative]]
+
+
+class Step(NamedTuple):
+    """Milliseconds that are added from a width on."""
+
+    width: Count
+    ms: NotNegative
 
 
 def timed_layers(network: Network) -> tuple[Layer, ...]:
@@ -109,13 +118,13 @@ class LatencyPredictor:
         intercept_ms: c0.
         block: channels are rounded up to this for the ``block_`` features; 1 where they are not used.
         layers: layer name -> feature -> milliseconds per unit; zeros are left out.
-        steps: group name -> width -> milliseconds that are added from this width on.
+        steps: group name -> its steps.
     """
 
-    intercept_ms: float
-    block: int
+    intercept_ms: NotNegative
+    block: Count
     layers: LayerCoefficients
-    steps: Mapping[str, Mapping[int, float]] = field(default_factory=dict)
+    steps: Mapping[str, tuple[Step, ...]] = field(default_factory=dict)
 
     def bind(self, network: Network) -> BoundPredictor:
         """A quick function from widths ``[N, G]`` to milliseconds ``[N]``.
@@ -133,19 +142,8 @@ class LatencyPredictor:
                 )
             for feature, value in coefficients.items():
                 table[position[name], FEATURES.index(feature)] = value
-        steps = [
-            (network.group_index(name), width, ms) for name, each in self.steps.items() for width, ms in each.items()
-        ]
+        steps = [(network.group_index(name), width, ms) for name, each in self.steps.items() for width, ms in each]
         return BoundPredictor(features, self.intercept_ms, table, steps)
-
-    def to_dict(self) -> dict[str, Any]:
-        """The JSON form of the predictor."""
-        return {
-            "intercept_ms": self.intercept_ms,
-            "block": self.block,
-            "layers": {name: dict(values) for name, values in self.layers.items()},
-            "steps": {name: [[width, ms] for width, ms in each.items()] for name, each in self.steps.items()},
-        }
 
 
 class BoundPredictor:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import numpy as np
+from msgspec import Meta
 
 from rlprune.arrays import IntArray
 from rlprune.choices.space import Space
 from rlprune.devices.profiles.digest import sealed
 from rlprune.devices.profiles.mixed import MixedLatency
 from rlprune.devices.profiles.predictor import LatencyPredictor
-from rlprune.devices.profiles.profile_json import SCHEMA, parse
+from rlprune.devices.profiles.profile_json import read_profile
 from rlprune.devices.profiles.records import (
     EnergyModel,
     EnergyReading,
@@ -21,18 +22,21 @@ from rlprune.devices.profiles.records import (
     MeasuredPlan,
     MeasuringPass,
     TailModel,
+    Widths,
 )
 from rlprune.devices.runtimes.base import RuntimeIdentity
 from rlprune.errors import ProfileError
 from rlprune.networks.network import Network
 from rlprune.support.files import read_json, write_json
+from rlprune.support.records import Positive, Whole
 
+SCHEMA = "rlprune-device-profile/2"
 Basis = Literal["network", "layers"]
 BUSY = 0.1
 """Cores of other programs from which on a measurement is called disturbed."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class DeviceProfile:
     """Latency and energy of one network on one device.
 
@@ -47,46 +51,58 @@ class DeviceProfile:
     Attributes:
         device: processor or GPU, for people to read.
         os: operating system.
-        runtime: library, version, provider, threads, batch, precision, warm-up.
         estimator: how a latency was made of samples.
         created: ISO 8601, UTC.
         fingerprint: of the network; see :class:`rlprune.networks.network.Network`.
         dense_latency_ms: latency of the dense network, one inference of ``runtime.batch`` samples.
-        predictor: latency of any plan.
-        widths: group name -> allowed channel counts, those that pay on this runtime; the last is the dense width.
-        energy: millijoules of any plan.
-        tails: name of a quantile (``p50``, ``p95``, ``p99``) -> its line.
-        held_out: errors on plans the fit never saw; of a profile made of layers, on networks it never saw.
-        cross_validated: errors on the fitted plans, each left out in turn.
-        sessions: the passes in which it was measured; the first, and one for each extension.
         seed: of the choice and order of plans.
-        measured: every plan that was timed, so that a predictor can be fitted again.
-        readings: every plan that was put under a meter.
         basis: ``network`` where this network was measured, ``layers`` where it was put together from its layers.
         notes: what a user of the profile must know, in sentences.
+        runtime: library, version, provider, threads, batch, precision, warm-up.
+        energy: millijoules of any plan.
+        held_out: errors on plans the fit never saw; of a profile made of layers, on networks it never saw.
+        cross_validated: errors on the fitted plans, each left out in turn.
+        tails: name of a quantile (``p50``, ``p95``, ``p99``) -> its line.
+        sessions: the passes in which it was measured; the first, and one for each extension.
+        widths: group name -> allowed channel counts, those that pay on this runtime; the last is the dense width.
+        predictor: latency of any plan.
+        measured: every plan that was timed, so that a predictor can be fitted again.
+        readings: every plan that was put under a meter.
         mixed: how dropped blocks and layers in int8 change the latency, where that was measured.
     """
 
     device: str
     os: str
-    runtime: RuntimeIdentity
     estimator: str
     created: str
     fingerprint: str
-    dense_latency_ms: float
-    predictor: LatencyPredictor
-    widths: dict[str, tuple[int, ...]]
+    dense_latency_ms: Positive
+    seed: Whole
+    basis: Basis
+    notes: tuple[str, ...]
+    runtime: RuntimeIdentity
     energy: EnergyModel
-    tails: dict[str, TailModel]
     held_out: ErrorSummary
     cross_validated: ErrorSummary
-    sessions: tuple[MeasuringPass, ...]
-    seed: int
-    measured: tuple[MeasuredPlan, ...] = ()
-    readings: tuple[EnergyReading, ...] = ()
-    basis: Basis = "network"
-    notes: tuple[str, ...] = ()
+    tails: dict[str, TailModel]
+    sessions: Annotated[tuple[MeasuringPass, ...], Meta(min_length=1)]
+    widths: Annotated[dict[str, Widths], Meta(min_length=1)]
+    predictor: LatencyPredictor
+    measured: tuple[MeasuredPlan, ...]
+    readings: tuple[EnergyReading, ...]
     mixed: MixedLatency | None = None
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be true of values that are each of their kind."""
+        for name, widths in self.widths.items():
+            if list(widths) != sorted(set(widths)):
+                raise ValueError(f"widths of {name!r} must rise; {list(widths)!r:.80} came")
+        mixes = () if self.mixed is None else self.mixed.measured
+        plans = [*(p.widths for p in self.measured), *(p.widths for p in self.readings), *(p.widths for p in mixes)]
+        if any(len(widths) != len(self.widths) for widths in plans):
+            raise ValueError(f"every measured plan must have {len(self.widths)} widths")
+        if any(plan.session >= len(self.sessions) for plan in self.measured):
+            raise ValueError(f"every measured plan must be of one of the {len(self.sessions)} sessions")
 
     @property
     def spread(self) -> float:
@@ -200,32 +216,17 @@ class DeviceProfile:
 
     def to_dict(self) -> dict[str, Any]:
         """JSON form, with its schema version and a seal."""
-        names = ("device", "os", "estimator", "created", "fingerprint", "dense_latency_ms", "seed", "basis")
-        records = ("runtime", "energy", "held_out", "cross_validated")
-        return sealed(
-            {
-                "schema": SCHEMA,
-                **{name: getattr(self, name) for name in names},
-                "notes": list(self.notes),
-                **{name: asdict(getattr(self, name)) for name in records},
-                "tails": {name: asdict(tail) for name, tail in self.tails.items()},
-                "sessions": [asdict(session) for session in self.sessions],
-                "widths": {name: list(widths) for name, widths in self.widths.items()},
-                "predictor": self.predictor.to_dict(),
-                "measured": [_listed(plan, "widths", "tails_ms") for plan in self.measured],
-                "readings": [_listed(reading, "widths") for reading in self.readings],
-                **({} if self.mixed is None else {"mixed": self.mixed.to_dict()}),
-            }
-        )
+        plain: dict[str, Any] = {"schema": SCHEMA, **asdict(self)}
+        if self.mixed is None:
+            del plain["mixed"]
+        elif self.mixed.conversion is None:
+            del plain["mixed"]["conversion"]
+        return sealed(plain)
 
     @classmethod
     def from_dict(cls, value: dict[str, Any], origin: str = "profile") -> DeviceProfile:
         """Check and read the JSON form; ``origin`` stands in error messages. Raises as :meth:`load`."""
-        return cls(**parse(value, origin))
-
-
-def _listed(record: MeasuredPlan | EnergyReading, *tuples: str) -> dict[str, Any]:
-    return {**asdict(record), **{name: list(getattr(record, name)) for name in tuples}}
+        return read_profile(value, cls, SCHEMA, origin)
 
 
 def _first_difference(profiled: list[tuple[str, int]], groups: list[tuple[str, int]]) -> str | None:

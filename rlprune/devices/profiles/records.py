@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 import numpy as np
+from msgspec import Meta
 
 from rlprune.arrays import FloatArray
+from rlprune.support.records import Count, NotNegative, Positive, Whole
 
 QUANTILES = {"p50": 0.5, "p95": 0.95, "p99": 0.99}
 """Tail latencies that a profile promises: name -> share of inferences that are at least as fast."""
-
-
+Widths = Annotated[tuple[Count, ...], Meta(min_length=1)]
+Tails = Annotated[tuple[NotNegative, ...], Meta(min_length=len(QUANTILES), max_length=len(QUANTILES))]
 WORST_TAIL = 0.5
 """Median error of a tail latency up to which it is promised."""
 
@@ -20,10 +23,10 @@ WORST_TAIL = 0.5
 class ErrorSummary:
     """Relative errors of predictions: ``|predicted - measured| / measured`` over ``plans`` plans."""
 
-    median: float
-    p90: float
-    worst: float
-    plans: int
+    median: NotNegative
+    p90: NotNegative
+    worst: NotNegative
+    plans: Whole
 
     @classmethod
     def of(cls, errors: FloatArray) -> ErrorSummary:
@@ -56,12 +59,12 @@ class EnergyModel:
         error: on measured plans, each left out in turn; of no plans where nothing was measured.
     """
 
-    watts: float
+    watts: NotNegative
     source: str
     measured: bool
-    base_mj: float = 0.0
-    mj_per_mmac: float = 0.0
-    idle_watts: float | None = None
+    base_mj: NotNegative = 0.0
+    mj_per_mmac: NotNegative = 0.0
+    idle_watts: NotNegative | None = None
     error: ErrorSummary = ErrorSummary(0.0, 0.0, 0.0, 0)
 
     def __call__(self, latency_ms: FloatArray, macs: FloatArray) -> FloatArray:
@@ -89,10 +92,10 @@ class EnergyReading:
         seconds: length of the window.
     """
 
-    widths: tuple[int, ...]
-    energy_mj: float
-    latency_ms: float
-    seconds: float
+    widths: Widths
+    energy_mj: Positive
+    latency_ms: Positive
+    seconds: Positive
 
 
 @dataclass(frozen=True)
@@ -107,8 +110,8 @@ class TailModel:
         error: against the quantiles that the plans which were not fitted showed themselves.
     """
 
-    offset_ms: float
-    factor: float
+    offset_ms: NotNegative
+    factor: NotNegative
     error: ErrorSummary
 
     @property
@@ -141,11 +144,11 @@ class MeasuredPlan:
         session: number of the pass in which it was measured.
     """
 
-    widths: tuple[int, ...]
-    latency_ms: float
-    tails_ms: tuple[float, ...]
+    widths: Widths
+    latency_ms: Positive
+    tails_ms: Tails
     held_out: bool
-    session: int = 0
+    session: Whole = 0
 
 
 @dataclass(frozen=True)
@@ -163,12 +166,12 @@ class MeasuringPass:
     """
 
     created: str
-    plans: int
-    samples: int
-    dense_latency_ms: float
-    spread: float
-    bound: float
-    other_load: float | None = None
+    plans: Whole
+    samples: Whole
+    dense_latency_ms: Positive
+    spread: NotNegative
+    bound: NotNegative
+    other_load: NotNegative | None = None
 
     @property
     def settled(self) -> bool:

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.optimize import nnls
 
 from rlprune.arrays import FloatArray, IntArray
-from rlprune.devices.profiles.predictor import FEATURES, LatencyPredictor, LayerFeatures
+from rlprune.devices.profiles.predictor import FEATURES, LatencyPredictor, LayerFeatures, Step
 from rlprune.devices.profiling.plans import at_levels
 from rlprune.errors import DeviceError
 from rlprune.networks.network import Network
@@ -157,10 +157,10 @@ def _predictor(design: _Design, solution: FloatArray) -> LatencyPredictor:
         for layer, row in zip(layers, table, strict=True)
         if row.any()
     }
-    of_groups: dict[str, dict[int, float]] = {}
+    of_groups: dict[str, tuple[Step, ...]] = {}
     for (name, width), value in zip(design.steps, steps, strict=True):
         if value > 0:
-            of_groups.setdefault(name, {})[width] = float(value)
+            of_groups[name] = (*of_groups.get(name, ()), Step(width, float(value)))
     return LatencyPredictor(float(solution[0]), design.features.block, coefficients, of_groups)
 
 

@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 from rlprune.arrays import FloatArray
-from rlprune.devices.profiles.fields import Fields
-from rlprune.devices.profiles.profile_json import reading
 from rlprune.devices.profiles.records import EnergyReading
 from rlprune.errors import ProfileError, RlpruneError
 from rlprune.support.files import read_json, write_json
+from rlprune.support.records import as_record
 
 SCHEMA = "rlprune-partial-profile/2"
 DECIMALS = 7
@@ -72,13 +71,13 @@ class PartialProfile:
     def readings(self) -> list[EnergyReading]:
         """Energy readings so far; none where the stored ones are not whole."""
         try:
-            return [reading(Fields(item, "reading")) for item in self._readings]
-        except ProfileError:
+            return as_record(self._readings, list[EnergyReading])
+        except ValueError:
             return []
 
     def store_readings(self, readings: list[EnergyReading]) -> None:
         """Write the energy readings, atomically. Raises as :meth:`store`."""
-        self._readings = [{**asdict(reading), "widths": list(reading.widths)} for reading in readings]
+        self._readings = [asdict(reading) for reading in readings]
         self._write()
 
     def _write(self) -> None:

@@ -88,6 +88,8 @@ def build_profile(
         widths=allowed,
         sessions=(_session(main, effort),),
         seed=effort.seed,
+        basis="network",
+        notes=(),
         measured=measured,
         readings=readings,
         **_fits(network, measured, readings, energy, effort.seed),

@@ -18,6 +18,7 @@ from rlprune.errors import DeviceError, RlpruneError
 from rlprune.networks import surgery
 from rlprune.networks.network import Network
 from rlprune.pruning.blocks.depth import drop_blocks
+from rlprune.support.records import Whole
 
 Inference = Callable[[], object]
 """Runs a loaded network once, on inputs that were prepared when it was loaded."""
@@ -40,10 +41,10 @@ class RuntimeIdentity:
     name: str
     version: str
     provider: str
-    threads: int
-    batch: int
+    threads: Whole
+    batch: Whole
     precision: str
-    warmup: int = 1
+    warmup: Whole = 1
 
     def __str__(self) -> str:
         """The runtime in one line for people."""

@@ -30,25 +30,26 @@ from rlprune.devices.profiles.predictor import LatencyPredictor, LayerFeatures
 from rlprune.networks.layers import Layer
 from rlprune.networks.network import Network
 from rlprune.pruning.quantization import int8_layers
+from rlprune.support.records import Count, NotNegative, Share
 
 
 @dataclass(frozen=True)
 class KindInInt8:
     """Constants of one kind of layer; see the module."""
 
-    factor: float
-    element_ms: float
-    fixed_ms: float
-    mac_ms: float = 0.0
-    block: int = 1
+    factor: Share
+    element_ms: NotNegative
+    fixed_ms: NotNegative
+    mac_ms: NotNegative = 0.0
+    block: Count = 1
 
 
 @dataclass(frozen=True)
 class Conversion:
     """What a conversion between float and int8 costs: for each element, and by itself."""
 
-    element_ms: float
-    fixed_ms: float
+    element_ms: NotNegative
+    fixed_ms: NotNegative
 
 
 BLOCKS = (1, 4, 8, 16, 32, 64)
