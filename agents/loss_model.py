@@ -12,7 +12,7 @@ from rlprune.evaluation.problem import PruningProblem
 
 PRIOR_WEIGHT = 0.1
 HARM: dict[Kind, float] = {"channels": 1.0, "weights": 0.7, "bits": 0.1, "depth": 6.0}
-"""Divergence for each unit of a kind's error curve, as a multiple of that of channels (docs/results.md, mixes)."""
+"""Divergence for each unit of a kind's error curve, as a multiple of that of channels (docs/results.md)."""
 LENGTHS = (0.25, 0.5, 1.0)
 NOISES = (0.03, 0.15, 0.6)
 FEWEST_FOR_RESIDUALS = 8

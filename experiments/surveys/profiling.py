@@ -23,9 +23,10 @@ from rlprune.devices.profiling.profiler import build_profile, extend_profile
 from rlprune.errors import ProfileError
 from rlprune.experiments.pipeline.device_profile import describe, told_meter
 from rlprune.experiments.pipeline.loading import Material, load_material
+from rlprune.experiments.pipeline.profile_plans import profile_plans
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.provenance import energy_note
-from rlprune.experiments.reports.profile_pictures import draw_profile, profile_plans
+from rlprune.experiments.reports.profile_pictures import draw_profile
 from rlprune.experiments.runs.free_folder import check_replaceable
 from rlprune.experiments.runs.tables import print_facts
 from rlprune.experiments.settings.commands import DATA, DECISIONS, WIDTHS, command
