@@ -26,7 +26,7 @@ DOORS = {
     "openvino": {"rlprune/devices/runtimes/openvino_cpu.py"},
     "ray": {"experiments/sweeping/on_ray.py"},
 }
-# Room of the core -> the rooms that it may import, besides what stands at the core's root. From the ground up.
+# Room -> the rooms of its own floor that it may import, besides what stands at the core's root. From the ground up.
 GROUND = ("errors", "arrays")
 ROOMS = {
     "support": set(),
@@ -42,6 +42,54 @@ ROOMS = {
     "budgets": {"choices", "costs"},
     "evaluation": {"support", "networks", "tasks", "pruning", "delivery", "choices", "plans", "costs", "budgets"},
     "finetuning": {"networks", "tasks", "pruning"},
+    "experiments/settings": set(),
+    "experiments/runs": {"experiments/settings"},
+    "experiments/presenting": set(),
+    "experiments/fronting": {"experiments/settings", "experiments/runs", "experiments/presenting"},
+    "experiments/reports": {
+        "experiments/settings",
+        "experiments/runs",
+        "experiments/presenting",
+        "experiments/fronting",
+    },
+    "experiments/tensorboard": {
+        "experiments/settings",
+        "experiments/runs",
+        "experiments/presenting",
+        "experiments/fronting",
+        "experiments/reports",
+    },
+    "experiments/pipeline": {
+        "experiments/settings",
+        "experiments/runs",
+        "experiments/reports",
+        "experiments/tensorboard",
+    },
+    "experiments/validating": {"experiments/settings", "experiments/runs", "experiments/pipeline"},
+    "experiments/surveys": {"experiments/settings", "experiments/runs", "experiments/reports", "experiments/pipeline"},
+    "experiments/comparing": {
+        "experiments/settings",
+        "experiments/runs",
+        "experiments/presenting",
+        "experiments/tensorboard",
+    },
+    "experiments/sweeping": {
+        "experiments/settings",
+        "experiments/runs",
+        "experiments/pipeline",
+        "experiments/surveys",
+        "experiments/comparing",
+    },
+    "experiments/cli": {"experiments/settings", "experiments/runs", "experiments/reports", "experiments/pipeline"},
+    "experiments/benchmarks": {
+        "experiments/settings",
+        "experiments/runs",
+        "experiments/presenting",
+        "experiments/reports",
+        "experiments/pipeline",
+        "experiments/validating",
+        "experiments/comparing",
+    },
 }
 
 
@@ -51,14 +99,15 @@ def floor_of(module: str) -> int:
 
 
 def room_of(module: str) -> str | None:
-    """The room of the core that a dotted module name of ours stands in; None for anything else."""
+    """The room that a dotted module name of ours stands in; None on floors of one room and for anything else."""
     parts = module.split(".")
-    return parts[1] if floor_of(module) == 1 and len(parts) > 1 else None
+    depth = {1: 2, 4: 3}.get(floor_of(module), len(parts) + 1)
+    return "/".join(parts[1:depth]) if len(parts) >= depth else None
 
 
 def room_faults(module: str, name: str) -> Iterator[str]:
     room, other = room_of(module), room_of(name)
-    if room is None or other in (None, room, *GROUND):
+    if room is None or other in (None, room, *GROUND) or floor_of(module) != floor_of(name):
         return
     if other not in (set() if room in GROUND else ROOMS.get(room, set())):
         yield f"room {room} imports {name} of room {other}"
@@ -130,7 +179,8 @@ def test_the_floors_and_rooms_hold() -> None:
 def test_rooms_may_import_what_they_do_and_no_more() -> None:
     used: dict[str, set[str]] = {room: set() for path in sources(ROOT) if (room := room_of(module_name(path, ROOT)))}
     for module, target in import_graph(ROOT):
-        if (room := room_of(module)) and (other := room_of(target)) not in (None, room, *GROUND):
+        on_one_floor = floor_of(module) == floor_of(target)
+        if on_one_floor and (room := room_of(module)) and (other := room_of(target)) not in (None, room, *GROUND):
             used[room].add(other)
     assert {room: others for room, others in used.items() if room not in GROUND} == ROOMS
 
@@ -180,6 +230,11 @@ PLANTED = [
     ),
     ("agents/ddpg.py", "from envs import actions", "import rlprune.envs, not envs"),
     ("rlprune/networks/groups.py", "from rlprune.pruning import axes", "room networks imports rlprune.pruning.axes"),
+    (
+        "experiments/runs/result.py",
+        "from rlprune.experiments.reports import report",
+        "room experiments/runs imports rlprune.experiments.reports.report",
+    ),
     ("rlprune/arrays.py", "from rlprune.support import files", "room arrays imports rlprune.support.files"),
     (
         "rlprune/choices/space.py",

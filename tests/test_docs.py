@@ -14,7 +14,7 @@ import pytest
 
 from rlprune.experiments.cli import main
 from tests import rooms
-from tests.imports import ROOT
+from tests.imports import ROOT, sources
 
 PAGES = [
     *sorted(ROOT.glob("*.md")),
@@ -60,6 +60,12 @@ def test_links_lead_somewhere(page: Path) -> None:
         if anchor:
             headings = re.findall(r"^#+ (.*)$", there.read_text(encoding="utf-8"), re.M)
             assert anchor in map(slug, headings), f"{target}: no such heading"
+
+
+def test_code_names_pages_that_there_are() -> None:
+    named = {name for path in sources(ROOT) for name in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))}
+    assert named
+    assert {name for name in named if not (ROOT / name).is_file()} == set()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())

@@ -1,4 +1,4 @@
-"""One threshold for the whole network, raised and lowered until the budgets are met: the loop of docs/article.md."""
+"""One threshold for the whole network, raised and lowered until the budgets are met."""
 
 from __future__ import annotations
 

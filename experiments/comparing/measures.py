@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rlprune.budgets.limits import plain
+from rlprune.costs.registry import METRICS, Metric
 from rlprune.experiments.comparing.bootstrap import Spread
 from rlprune.experiments.comparing.comparable import ComparableRuns, Line
 from rlprune.experiments.runs.columns import in_kilobytes, is_share, score_text
@@ -52,6 +53,11 @@ def _digits(digits: int, scale: float = 1.0) -> Cell:
     return lambda found, _: plain(found.mean / scale, digits)
 
 
+def _of_metric(metric: Metric) -> Measure:
+    (unit, scale), label = metric.shown, metric.label
+    return Measure(metric.column, f"{label}, {unit}", _digits(4, scale), (f"{label}\n{unit}", _digits(3, scale)))
+
+
 MEASURES = (
     Measure("score_test", "{metric}, test", _score, ("{metric}\ntest", _score)),
     Measure(
@@ -71,6 +77,7 @@ MEASURES = (
     Measure("macs", "MACs, M", _digits(4, 1e6), ("MACs\nM", _digits(3, 1e6))),
     Measure("params", "params, k", _mean(".1f", 1e3), ("params\nk", _mean(".1f", 1e3))),
     Measure("size_bytes", "size, kB", lambda found, _: in_kilobytes(found.mean)),
+    *(_of_metric(metric) for metric in METRICS.values() if not metric.fields),
     Measure("peak_bytes", "memory peak, kB", _mean(".0f", 1e3)),
     Measure("evaluations_to_best", "evaluations to the best plan", _mean(".0f"), ("plans\nto best", _mean(".0f"))),
     Measure("evaluations", "evaluations", _mean(".0f"), ("plans\ntried", _mean(".0f"))),

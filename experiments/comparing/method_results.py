@@ -36,7 +36,7 @@ class MethodResult:
 
     def value(self, name: str) -> float | None:
         """A measure, as the search or the row tells it."""
-        found = self.searched.get(name, getattr(self.row, name, None))
+        found = self.searched.get(name, self.row.value(name))
         return None if found is None else float(found)
 
 

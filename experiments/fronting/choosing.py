@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlprune.budgets.limits import Budget, format_cost
-from rlprune.errors import BudgetError, ConfigError, unknown_name
+from rlprune.errors import BudgetError, ConfigError
 from rlprune.evaluation.pareto import nearest
 from rlprune.experiments.fronting.evaluated_plans import EvaluatedPlan
 from rlprune.experiments.fronting.front import Front
@@ -60,8 +60,6 @@ def _limit(text: str) -> Limit:
     if name == SCORE:
         return _score_limit(text, value)
     budget = Budget.parse(text)
-    if budget.metric not in OBJECTIVES:
-        raise ConfigError(unknown_name("objective", budget.metric, OBJECTIVES))
     if budget.unit is None:
         return Limit(text, name, lambda plan: budget.value)
     return Limit(text, name, lambda plan: budget.value / plan.dense[name])

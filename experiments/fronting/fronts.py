@@ -74,7 +74,7 @@ class Fronts:
         return words.replace(SCORE, self.metric)
 
     def as_dict(self) -> dict[str, object]:
-        """Plain values: ``docs/fronts.md`` tells the names."""
+        """Plain values, as ``front.json`` holds them."""
         return {
             "schema": SCHEMA,
             "network": self.network,

@@ -8,14 +8,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from rlprune.arrays import FloatArray
-from rlprune.costs.registry import METRICS, Metric
+from rlprune.costs.registry import METRICS, PROMISED, Metric
 from rlprune.errors import ConfigError, unknown_name
 from rlprune.experiments.runs.row import Row
 
 SCORE, DIVERGENCE = "accuracy", "divergence"
-TIMED = ("latency", "latency_p99", "energy")
+TIMED = tuple(name for name, metric in METRICS.items() if metric.is_timed)
 """Objectives for which the device counts."""
-FIRST = ("latency", "energy")
 FEWEST, MOST = 2, 5
 REFERENCE = 1.0
 """The loss up to which volumes count: as dear as the dense network, all of its score lost, a divergence of 1."""
@@ -34,7 +33,7 @@ class Objective:
         name: as ``--objective`` takes it; ``accuracy`` is the task's metric, whatever it is.
         label: for people.
         column: of the table of episodes.
-        fields: of a row of the final table, the first of which that is known counts: what was measured, then promises.
+        names: of values of a row, the first of which that is known counts: what was measured, then promises.
         unit, scale: in tables and pictures; values are divided by ``scale``.
         file_unit: of values as they are; none for counts.
         is_cost: whether its loss is a share of the dense network's.
@@ -43,7 +42,7 @@ class Objective:
     name: str
     label: str
     column: str
-    fields: tuple[str, ...]
+    names: tuple[str, ...]
     unit: str = ""
     scale: float = 1.0
     file_unit: str | None = None
@@ -51,9 +50,10 @@ class Objective:
 
     @classmethod
     def of_metric(cls, metric: Metric) -> Objective:
-        """A cost that rows tell."""
+        """A cost."""
         file_unit = None if metric.is_count else {"B": "bytes"}.get(metric.unit, metric.unit)
-        return cls(metric.name, metric.label, metric.column, metric.fields, *metric.shown, file_unit, is_cost=True)
+        names = metric.fields or (metric.column,)
+        return cls(metric.name, metric.label, metric.column, names, *metric.shown, file_unit, is_cost=True)
 
     def title(self, metric: str) -> str:
         """Its label; the score is called by the ``metric`` of the task."""
@@ -61,7 +61,7 @@ class Objective:
 
     def of_row(self, row: Row) -> float | None:
         """The value in the final table; None where it is not known."""
-        return next((float(value) for name in self.fields if (value := getattr(row, name)) is not None), None)
+        return next((float(value) for name in self.names if (value := row.value(name)) is not None), None)
 
     def loss(self, value: float, dense: float) -> float:
         """What is to be small, beside the dense network: see ``REFERENCE_NOTE``."""
@@ -76,20 +76,15 @@ class Objective:
         return {"name": self.name, "unit": self.file_unit, "better": better, "reference_loss": REFERENCE}
 
 
-def _place(metric: Metric) -> int:
-    """Latency and energy stand first, the others in the order of the registry."""
-    return FIRST.index(metric.name) if metric.name in FIRST else len(FIRST)
-
-
 OBJECTIVES = {
     objective.name: objective
     for objective in (
         Objective(SCORE, "score", "score", ("score_validation",)),
-        *(Objective.of_metric(metric) for metric in sorted(METRICS.values(), key=_place) if metric.fields),
+        *(Objective.of_metric(METRICS[name]) for name in dict.fromkeys((*PROMISED, *METRICS))),
         Objective(DIVERGENCE, "divergence", "divergence", ("divergence",)),
     )
 }
-"""The score, every cost that rows tell, and the divergence."""
+"""The score, every cost, those that a profile promises first, and the divergence."""
 
 
 def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
@@ -110,7 +105,7 @@ def parse_objectives(names: Sequence[str]) -> tuple[str, ...]:
 
 def default_objectives(known: Collection[str], limited: Collection[str] = ()) -> tuple[str, ...]:
     """The score; of what is known latency, energy and costs ``limited`` by a budget; where that is none, MACs."""
-    costs = [name for name in dict.fromkeys(("latency", "energy", *limited)) if name in known and name in OBJECTIVES]
+    costs = [name for name in dict.fromkeys((*PROMISED, *limited)) if name in known]
     return (SCORE, *(costs[: MOST - 1] or ["macs"]))
 
 

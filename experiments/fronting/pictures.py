@@ -9,6 +9,7 @@ import numpy as np
 
 from rlprune.arrays import FloatArray
 from rlprune.budgets.limits import plain as digits
+from rlprune.costs.registry import COUNTED
 from rlprune.envs.plan_figure import new_figure, plain
 from rlprune.evaluation.pareto import scaled
 from rlprune.experiments.fronting.evaluated_plans import SEARCHED, EvaluatedPlan
@@ -88,7 +89,7 @@ def _places(front: Front) -> tuple[str, str, str | None]:
     across, *others = [name for name in names if name != up]
     repeated = {later for later, _ in front.repeated}
     more = [name for name in others if name not in repeated]
-    extra = [name for name in ("macs", "params") if name not in names and all(plan.knows(name) for plan in front.plans)]
+    extra = [name for name in COUNTED if name not in names and all(plan.knows(name) for plan in front.plans)]
     return across, up, next(iter([*more, *extra]), None)
 
 

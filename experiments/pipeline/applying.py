@@ -24,6 +24,7 @@ from rlprune.experiments.pipeline.provenance import Provenance, provenance_of
 from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.details_table import print_details
 from rlprune.experiments.runs.free_folder import check_free
+from rlprune.experiments.runs.plan_results import ApplyResult
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, PLAN, RESULT, TENSORS
 from rlprune.experiments.runs.tables import print_rows
 from rlprune.experiments.settings.result_configs import ApplyConfig
@@ -40,7 +41,7 @@ FILES = {"safetensors": TENSORS, "onnx": ONNX, "plan": PLAN, "result": RESULT, "
 class ApplyAnswer:
     """What became of the network."""
 
-    result: dict[str, Any]
+    result: ApplyResult
 
     def as_dict(self) -> dict[str, object]:
         """The result as plain values."""
@@ -50,12 +51,11 @@ class ApplyAnswer:
     def show(self) -> None:
         """Print the table and where the files are."""
         result = self.result
-        rows = result["rows"]
-        print_rows(f"{result['network']} pruned by {result['plan']}", result["metric"], rows)
-        print_details(result["details"], rows)
-        for note in result["notes"]:
+        print_rows(f"{result.network} pruned by {result.plan}", result.metric, result.rows)
+        print_details(result.details, result.rows)
+        for note in result.notes:
             print(f"- {note}")
-        for name, path in result["files"].items():
+        for name, path in result.files.items():
             print(f"{name + ':':<13}{path}")
 
 
@@ -143,20 +143,19 @@ def _result(
     networks: Sequence[Candidate],
     provenance: Provenance,
     files: NetworkFiles,
-) -> dict[str, Any]:
+) -> ApplyResult:
     folder = Path(config.out)
     names = {kind: name for kind, name in FILES.items() if name in (*files.contents, PLAN, RESULT)}
-    return {
-        "schema": "rlprune-applied/1",
-        "network": config.network,
-        "task": evaluator.task.name,
-        "metric": evaluator.task.metric,
-        "plan": config.plan,
-        "repaired": not config.no_repair,
-        "device": provenance.facts,
-        "energy_source": provenance.source,
-        "notes": [*provenance.notes, *files.notes],
-        "rows": [item.row(evaluator.space, provenance) for item in networks],
-        "details": details_of(evaluator.task, {item.name: item.details for item in networks}),
-        "files": {kind: str(folder / name) for kind, name in names.items()},
-    }
+    return ApplyResult(
+        network=config.network,
+        task=evaluator.task.name,
+        metric=evaluator.task.metric,
+        plan=config.plan,
+        repaired=not config.no_repair,
+        device=provenance.facts,
+        energy_source=provenance.source,
+        notes=[*provenance.notes, *files.notes],
+        rows=[item.row(evaluator.space, provenance) for item in networks],
+        details=details_of(evaluator.task, {item.name: item.details for item in networks}),
+        files={kind: str(folder / name) for kind, name in names.items()},
+    )

@@ -144,7 +144,7 @@ def _preferred(config: TrainConfig, problems: Sequence[PruningProblem], own: Seq
     """Number of the budget whose plan of the agent is nearest to the ideal one by the preferences."""
     if len(problems) == 1:
         return 0
-    cost = problems[0].planner.budgets[0].metric.partition("_")[0]
+    cost = problems[0].planner.budgets[0].metric
     weights = parse_preferences(config.prefer) or {"accuracy": 1.0, cost: 1.0}
     losses = [losses_of(best.quality.score, best.outcome.costs, weights) for best in own]
     return nearest(np.array(losses), list(weights.values()))

@@ -12,6 +12,7 @@ from torch import nn
 
 from rlprune.arrays import IntArray
 from rlprune.choices.space import Space
+from rlprune.costs.registry import METRICS
 from rlprune.delivery.compact.file import data_bytes
 from rlprune.delivery.delivered import Delivered
 from rlprune.devices.profiling.promise import PlanTiming
@@ -144,6 +145,7 @@ class Candidate:
             batch=provenance.batch,
             reward=self.reward,
             evaluations=self.evaluations,
+            costs={METRICS[name].column: cost for name, cost in self.costs.items() if not METRICS[name].fields},
         )
 
 

@@ -15,7 +15,6 @@ from rlprune.costs.registry import METRICS
 from rlprune.devices import Device, DeviceProfile, meter_of
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.profiles.records import EnergyModel
-from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.mixed_profiler import add_mixes, decides_mixes
 from rlprune.devices.profiling.profiler import build_profile
 from rlprune.devices.profiling.timing import time_round
@@ -69,7 +68,7 @@ def _new_profile(
     with progress.phase("profile"):
         meter = told_meter(device, config.watts, progress)
         progress.note(f"Profiling on {device.runtime.device_name()}, {device.runtime.identity.name}")
-        return build_profile(network, device.runtime, meter, effort_of(config), path=path, progress=True)
+        return build_profile(network, device.runtime, meter, config.effort(), path=path, progress=True)
 
 
 def refuse_hopeless(space: Space, device: Device, config: ProblemConfig, progress: Progress) -> None:
@@ -130,24 +129,12 @@ def with_mixes(
         )
         return profile
     with progress.phase("profile", "Measuring dropped blocks and layers in int8"):
-        return add_mixes(profile, space, device.runtime, effort_of(config), path=place and place(), progress=True)
+        return add_mixes(profile, space, device.runtime, config.effort(), path=place and place(), progress=True)
 
 
 def _lacks_mixes(profile: DeviceProfile, space: Space) -> bool:
     """Whether something is decided of which the profile does not say what it changes."""
     return profile.mixed is None and decides_mixes(space)
-
-
-def effort_of(config: ProblemConfig) -> Effort:
-    """How much a new profile measures."""
-    return Effort(
-        plans=config.profile_plans,
-        checks=config.profile_checks,
-        samples=config.profile_samples,
-        bound=config.profile_bound,
-        limit_s=config.profile_limit_s,
-        seed=config.seed,
-    )
 
 
 def told_meter(device: Device, watts: float | None, progress: Progress) -> PowerMeter:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
 
 import numpy as np
 
@@ -12,6 +11,7 @@ from rlprune.devices import Device, DeviceProfile, Runtime, meter_of
 from rlprune.devices.meters import PowerMeter, PowerModel
 from rlprune.devices.profiles.records import EnergyModel, TailModel
 from rlprune.devices.runtimes.base import RuntimeIdentity
+from rlprune.experiments.runs.result import Facts
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Provenance:
     tail: TailModel | None
     source: str
     batch: int
-    facts: dict[str, Any]
+    facts: Facts
     notes: list[str]
 
     def p99(self, latency_ms: float | None) -> float | None:
@@ -68,7 +68,7 @@ def provenance_of(
 
 
 def _of_profile(profile: DeviceProfile, device: Device, notes: Sequence[str]) -> Provenance:
-    facts: dict[str, Any] = {"device": profile.device, **_named(profile.runtime), "energy": profile.energy.source}
+    facts: Facts = {"device": profile.device, **_named(profile.runtime), "energy": profile.energy.source}
     facts["profile error"] = f"{profile.held_out} on {profile.held_out.plans} unseen plans"
     tail = profile.tails["p99"]
     facts["profile p99 error"] = str(tail.error) if tail.holds else tail.refusal
@@ -109,6 +109,6 @@ def energy_note(energy: EnergyModel) -> str:
     return f"Energy: {energy.source} ({'measured' if energy.measured else 'stated, not measured'}{idle})."
 
 
-def _named(identity: RuntimeIdentity) -> dict[str, Any]:
+def _named(identity: RuntimeIdentity) -> Facts:
     values = asdict(identity)
     return {"runtime": values.pop("name"), **values}

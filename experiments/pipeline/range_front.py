@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from rlprune.budgets.limits import cost_name
+from rlprune.costs.registry import PROMISED
 from rlprune.evaluation.pareto import dominated
 from rlprune.evaluation.range_plane import hypervolumes
 from rlprune.experiments.pipeline.best_plans import Chosen, losses_of
@@ -42,7 +43,7 @@ def _point(chosen: Chosen, item: Candidate, metric: str, provenance: Provenance)
 
 def _best(chosen: Chosen, metric: str) -> list[str]:
     """Points that no other one beats in accuracy and in every measured or limited cost."""
-    measured = [name for name in ("latency", "energy") if name in chosen.problem.costs]
+    measured = [name for name in PROMISED if name in chosen.problem.costs]
     names = ["accuracy", *dict.fromkeys([metric, *measured])]
     losses = [losses_of(item.quality.score, item.costs, names) for item in chosen.points]
     beaten = dominated(np.array(losses))

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from rlprune.agents import Policy, replay
 from rlprune.devices import Device, resolve_device
@@ -30,6 +29,7 @@ from rlprune.experiments.pipeline.results import labelled
 from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.details_table import print_details
 from rlprune.experiments.runs.free_folder import check_free
+from rlprune.experiments.runs.plan_results import ReplayResult
 from rlprune.experiments.runs.row import LEARNED
 from rlprune.experiments.runs.run_folder import PLAN, POLICY, PROFILE, RESULT, RunFolder
 from rlprune.experiments.runs.tables import print_rows
@@ -48,7 +48,7 @@ from rlprune.support.threads import torch_threads
 class ReplayAnswer:
     """What a replay found."""
 
-    result: dict[str, Any]
+    result: ReplayResult
 
     def as_dict(self) -> dict[str, object]:
         """The result as plain values."""
@@ -58,19 +58,18 @@ class ReplayAnswer:
     def show(self) -> None:
         """Print table, plan and verdict."""
         result = self.result
-        title = f"Policy of {result['run']} on {result['network']}, {', '.join(result['budgets'])}"
-        rows = result["rows"]
-        print_rows(title, result["metric"], rows)
-        print_details(result["details"], rows)
-        print(result["verdict"].replace("**", ""))
-        for note in result["notes"]:
+        title = f"Policy of {result.run} on {result.network}, {', '.join(result.budgets)}"
+        print_rows(title, result.metric, result.rows)
+        print_details(result.details, result.rows)
+        print(result.verdict.replace("**", ""))
+        for note in result.notes:
             print(f"- {note}")
-        widest = max(len(name) for name in result["plan"])
+        widest = max(len(name) for name in result.plan)
         print("What is kept:")
-        for (name, ratio), kept in zip(result["plan"].items(), rows[-1].widths, strict=True):
+        for (name, ratio), kept in zip(result.plan.items(), result.rows[-1].widths, strict=True):
             print(f"  {name:<{widest}}  {kept:>5}  {ratio:.2f}")
-        if result["out"]:
-            print(f"Plan: {Path(result['out']) / PLAN}")
+        if result.out:
+            print(f"Plan: {Path(result.out) / PLAN}")
 
 
 def replay_run(config: ReplayConfig, command: str, progress: Progress | None = None) -> ReplayAnswer:
@@ -170,43 +169,42 @@ def _result(
     problem: PruningProblem,
     candidates: Sequence[Candidate],
     provenance: Provenance,
-) -> dict[str, Any]:
+) -> ReplayResult:
     rows = table(candidates, problem.space, provenance)
     task, budgets = problem.evaluator.task, [str(budget) for budget in problem.planner.budgets]
-    return {
-        "schema": "rlprune-replay/1",
-        "run": config.run,
-        "command": command,
-        "network": settings.network,
-        "task": task.name,
-        "metric": task.metric,
-        "budgets": budgets,
-        "device": provenance.facts,
-        "energy_source": provenance.source,
-        "rows": rows,
-        "details": details_of(task, {item.name: item.details for item in candidates}),
-        "plan": {
+    return ReplayResult(
+        run=config.run,
+        command=command,
+        network=settings.network,
+        task=task.name,
+        metric=task.metric,
+        budgets=budgets,
+        device=provenance.facts,
+        energy_source=provenance.source,
+        rows=rows,
+        details=details_of(task, {item.name: item.details for item in candidates}),
+        plan={
             label: choice.share(level)
             for (label, choice), level in zip(labelled(problem.space), rows[-1].widths, strict=True)
         },
-        "verdict": verdict(Case(settings.agent, task.metric, budgets, rows, kept=False)),
-        "notes": [
+        verdict=verdict(Case(settings.agent, task.metric, budgets, rows, kept=False)),
+        notes=[
             "The policy was replayed as it is: one walk, one evaluation, no fine-tuning.",
             *batch_note(provenance.batch),
             *provenance.notes,
         ],
-        "out": config.out,
-    }
+        out=config.out,
+    )
 
 
 def _write(
     folder: Path,
     settings: TrainConfig,
-    result: dict[str, Any],
+    result: ReplayResult,
     prepared: Prepared,
     replayed: Candidate,
 ) -> None:
-    notes = {"policy_of": result["run"], **settings.network_notes(), "budgets": result["budgets"]}
+    notes = {"policy_of": result.run, **settings.network_notes(), "budgets": result.budgets}
     PruningPlan.from_levels(prepared.problem.space, replayed.levels, notes).save(folder / PLAN)
     write_json(folder / RESULT, as_plain(result), RunError)
     if prepared.profile is not None:

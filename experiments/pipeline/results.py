@@ -15,11 +15,11 @@ from rlprune.evaluation.resampling import LEVEL, SEED, draws_of
 from rlprune.experiments.pipeline import remarks
 from rlprune.experiments.pipeline.candidate import Candidate, digest, weights
 from rlprune.experiments.pipeline.findings import Findings
+from rlprune.experiments.pipeline.profile_plans import profile_plans
 from rlprune.experiments.pipeline.provenance import batch_note
 from rlprune.experiments.pipeline.range_front import front_of
 from rlprune.experiments.pipeline.running_methods import Search
 from rlprune.experiments.reports.outcome import over_budget
-from rlprune.experiments.reports.profile_pictures import profile_plans
 from rlprune.experiments.runs.details import details_of
 from rlprune.experiments.runs.profile_plans import ProfilePlans
 from rlprune.experiments.runs.result import (

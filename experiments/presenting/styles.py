@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rlprune.costs.registry import METRICS
+from rlprune.costs.registry import metric_of
 from rlprune.errors import RunError
 from rlprune.support.files import write_atomic
 
@@ -60,7 +60,7 @@ def styles_of(searched: Iterable[str]) -> dict[str, Style]:
 
 def cost_axis(column: str) -> tuple[str, float]:
     """Label of the axis of a cost, named as tables name it, and what its values are divided by."""
-    metric = next(metric for metric in METRICS.values() if metric.column == column)
+    metric = metric_of(column)
     unit, scale = metric.shown
     return f"{metric.label} in {unit}", scale
 

@@ -6,7 +6,7 @@ import math
 from collections.abc import Collection
 
 from rlprune.budgets.limits import Budget, cost_name, format_cost, plain
-from rlprune.costs.registry import METRICS
+from rlprune.costs.registry import METRICS, Metric, metric_of
 from rlprune.experiments.presenting.document import Block, Bullets, Figure, Figures, Folded, Section, Table, Words
 from rlprune.experiments.runs.columns import P99_NOTE, columns, is_share, score_text
 from rlprune.experiments.runs.result import Result
@@ -14,14 +14,6 @@ from rlprune.experiments.runs.row import UNIFORM, UNSEARCHED, Row
 from rlprune.experiments.runs.run_folder import COMPACT, ONNX, TENSORS
 from rlprune.experiments.runs.verdict import COLLAPSE, listed, ranked, same_plan
 
-WORDS = {
-    "macs": "multiply-adds (MACs)",
-    "size": "size as stored",
-    "latency_p50": "median latency",
-    "latency_p95": "latency in 95 of 100 inferences",
-    "latency_p99": "latency in 99 of 100 inferences",
-}
-"""What metrics are called in sentences, where not by their label."""
 DELIVERED = {ONNX: "the network", TENSORS: "its weights", COMPACT: "its weights as stored"}
 
 
@@ -73,11 +65,11 @@ def budget_words(text: str, result: Result) -> str:
 
 
 def _words(metric: str) -> str:
-    return WORDS.get(metric) or METRICS[metric].label
+    return METRICS[metric].words
 
 
 def _figures(result: Result) -> list[Figure]:
-    """Score, speed, energy and size of the kept plan, beside the dense network."""
+    """Score, speed, energy, size, MACs and whatever else is limited of the kept plan, beside the dense network."""
     dense, best = dense_of(result), winner_of(result)
     call = "" if dense.batch == 1 else f"for {dense.batch} samples, "
     figures = [_score_figure(result, dense, best)]
@@ -88,7 +80,14 @@ def _figures(result: Result) -> list[Figure]:
     if dense.energy_mj is not None and best.energy_mj is not None:
         figures.append(_less("energy", dense.energy_mj, best.energy_mj, "mJ", call + result.energy_source))
     figures.append(_less("size", dense.size_bytes / 1e3, best.size_bytes / 1e3, "kB", "as stored"))
-    return [*figures, _less("MACs", dense.macs / 1e6, best.macs / 1e6, "M", "of one sample")]
+    figures.append(_less("MACs", dense.macs / 1e6, best.macs / 1e6, "M", "of one sample"))
+    return figures + [_limited(metric_of(column), dense, best) for column in result.limits if column in best.costs]
+
+
+def _limited(metric: Metric, dense: Row, best: Row) -> Figure:
+    unit, scale = metric.shown
+    kind = "promised, not measured" if metric.is_timed else "counted"
+    return _less(metric.label, dense.costs[metric.column] / scale, best.costs[metric.column] / scale, unit, kind)
 
 
 def _score_figure(result: Result, dense: Row, best: Row) -> Figure:

@@ -8,7 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from rlprune.budgets.limits import cost_name
 from rlprune.choices.choice import Choice
+from rlprune.costs.registry import COUNTED, metric_of
 from rlprune.envs.plan_figure import ShownPlan, new_figure, plain, plan_figure, plan_lines
 from rlprune.experiments.presenting.styles import (
     BLUE,
@@ -139,7 +141,7 @@ class _Drawing:
         """Every evaluated plan: score against ``count`` costs, those that are limited and measured first."""
         result, known = self.result, next(iter(self.tables.values())).columns
         preferred = ["latency_ms", "energy_mj"] if metered(result) else ["latency_ms"]
-        wanted = dict.fromkeys((*result.limits, *preferred, "macs", "params"))
+        wanted = dict.fromkeys((*result.limits, *preferred, *map(cost_name, COUNTED)))
         names = [cost for cost in wanted if cost in known][:count]
         figure, panels = self._figure(len(names), 4.4)
         for axes, cost in zip(panels, names, strict=True):
@@ -164,7 +166,7 @@ class _Drawing:
         axes.axhline(dense.score, color=self._style("dense").colour, ls=":", lw=1.3, label="dense")
         axes.margins(x=0.08, y=0.08)
         self._score_axis(axes)
-        promised = ", promised" if cost.startswith(("latency", "energy")) else ""
+        promised = ", promised" if metric_of(cost).is_timed else ""
         axes.set_xlabel(f"{label}{promised}\n(dense: {short(dense.costs[cost] / unit)})")
 
     def _mark(self, axes: Axes, name: str, x: float, y: float) -> None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from rlprune.budgets.limits import plain
+from rlprune.costs.registry import METRICS, Metric
 from rlprune.experiments.runs.row import LEARNED, Row
 
 P99_NOTE = (
@@ -27,7 +28,7 @@ class Column:
 
     head: str
     unit: str
-    cell: Any
+    cell: Callable[[Row], str]
     spare: int = 0
 
     @property
@@ -40,6 +41,7 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
     """The columns of the table; those without any value are left out, except the measured ones."""
     ms, macs = _latency_form(rows), _macs_unit(rows)
     call = "" if rows[0].batch == 1 else f" for {rows[0].batch}"
+    known = {column for row in rows for column in row.costs}
     found = [
         Column("network", "", lambda row: row.name if row.role != LEARNED else f"{row.name} (learned)"),
         Column("plans", "evaluated", lambda row: _number(row.evaluations, "d")),
@@ -55,9 +57,16 @@ def columns(metric: str, rows: Sequence[Row]) -> list[Column]:
         Column("MACs", macs, lambda row: f"{row.macs / 1e6:.2f}" if macs == "M" else f"{row.macs / 1e3:.1f}"),
         Column("params", "k", lambda row: f"{row.params / 1e3:.1f}", 1),
         Column("size", "kB", lambda row: in_kilobytes(row.size_bytes), 2),
+        *(_cost_column(metric, call) for metric in METRICS.values() if metric.column in known),
         Column("memory", "peak, kB", lambda row: "-" if row.peak_bytes is None else f"{row.peak_bytes / 1e3:.0f}", 4),
     ]
     return [column for column in found if any(column.cell(row) != "-" for row in rows)]
+
+
+def _cost_column(metric: Metric, call: str) -> Column:
+    unit, scale = metric.shown
+    said = f"promised, {unit}{call}" if metric.is_timed else unit
+    return Column(metric.label, said, lambda row: plain(row.costs[metric.column] / scale, 4))
 
 
 def _latency_form(rows: Sequence[Row]) -> str:

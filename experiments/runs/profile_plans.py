@@ -28,7 +28,7 @@ class MixedPlans(Struct, frozen=True):
 
 
 class ProfilePlans(Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """What the pictures of a device profile show; see :func:`rlprune.experiments.reports.profile_pictures`."""
+    """What the pictures of a device profile show; see :mod:`rlprune.experiments.reports.profile_pictures`."""
 
     title: str
     error: ErrorSummary

@@ -19,6 +19,8 @@ from rlprune.support.files import plain_name, read_json
 from rlprune.support.records import as_plain, as_record
 
 SCHEMA = "rlprune-result/1"
+Facts = dict[str, str | int | float | None]
+"""Of device and runtime, by name."""
 MALFORMED = (ArithmeticError, AttributeError, LookupError, MemoryError, StopIteration, TypeError, ValueError)
 """What values that are each of their kind but do not belong together can lead to."""
 
@@ -172,7 +174,7 @@ class Result(Struct, frozen=True, kw_only=True):
     images: dict[str, int] | None = None
     budgets: list[str]
     limits: Annotated[dict[str, float], Checked("limit", Within.SUMS, needs_profile=True)]
-    device: dict[str, str | int | float | None] | None
+    device: Facts | None
     energy_source: str
     groups: Annotated[list[StatedChoice], Meta(min_length=1), Checked("groups")]
     rows: list[Row]

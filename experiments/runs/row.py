@@ -55,6 +55,7 @@ class Row(Struct, frozen=True):
         behind_low, behind_high: 95% interval of how far the validation score is behind the best one's of the table;
             None where it is not known.
         images_per_second: the speed as it is written.
+        costs: by column, those of :data:`rlprune.costs.registry.METRICS` that no field tells; promised where timed.
     """
 
     name: str
@@ -81,6 +82,7 @@ class Row(Struct, frozen=True):
     behind_low: Annotated[float | None, Checked("behind_low", Within.VALIDATION_SCORE, since_later=True)] = None
     behind_high: Annotated[float | None, Checked("behind_high", Within.VALIDATION_SCORE, since_later=True)] = None
     images_per_second: float | None = None
+    costs: Annotated[dict[str, float], Checked("", Within.SUMS, needs_profile=True, since_later=True)] = {}
 
     def __post_init__(self) -> None:
         if self.latency_ms is not None and self.latency_ms < SHORTEST_MS:
@@ -92,6 +94,11 @@ class Row(Struct, frozen=True):
     def speed(self) -> float | None:
         """S = 1/T in samples a second, for a batch of one; batch/T in general."""
         return None if self.latency_ms is None else 1e3 * self.batch / self.latency_ms
+
+    def value(self, name: str) -> float | None:
+        """A field, or a cost without one; None where it is not known."""
+        found = self.costs.get(name)
+        return getattr(self, name, None) if found is None else found
 
     @property
     def standing(self) -> Standing:

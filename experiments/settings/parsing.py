@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from rlprune.costs.registry import METRICS, PROMISED
 from rlprune.errors import ConfigError
 from rlprune.experiments.settings.options import at_least, check_keep_ratio, check_known
 
-OBJECTIVES = ("accuracy", "latency", "energy", "macs", "params")
+PREFERABLE = ("accuracy", *dict.fromkeys((*PROMISED, *METRICS)))
 RULE_FORM = "--rule must read 'PATTERN: multiple=N minimum=RATIO', such as 'layer3.*: multiple=16 minimum=0.5'"
 REST = "*"
 MOST_MULTIPLE = 10**6
@@ -62,7 +63,7 @@ def key_values(flag: str, texts: Sequence[str], example: str) -> dict[str, str]:
     return pairs
 
 
-def parse_preferences(texts: Sequence[str], known: Sequence[str] = OBJECTIVES) -> dict[str, float]:
+def parse_preferences(texts: Sequence[str], known: Sequence[str] = PREFERABLE) -> dict[str, float]:
     """How much each ``known`` objective counts, from texts such as ``accuracy=2``; empty where nothing was said.
 
     Raises:

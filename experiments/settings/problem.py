@@ -25,6 +25,7 @@ from rlprune.experiments.settings.parsing import MOST_MULTIPLE, WidthRules, pars
 
 if TYPE_CHECKING:
     from rlprune.choices.scope import Scope
+    from rlprune.devices.profiling.measuring import Effort
 
 DEVICE_HELP = "cpu, cuda, with a runtime if you like (cpu:openvino; see rlprune devices)"
 LONG_ENOUGH = "three times the timings asked for at most"
@@ -190,6 +191,19 @@ class ProblemConfig(DecideConfig):
     def profile_limit_s(self) -> float | None:
         """The time limit of measuring, where there is one."""
         return None if self.profile_minutes is None else 60 * self.profile_minutes
+
+    def effort(self) -> Effort:
+        """How much a new profile measures."""
+        from rlprune.devices.profiling.measuring import Effort
+
+        return Effort(
+            plans=self.profile_plans,
+            checks=self.profile_checks,
+            samples=self.profile_samples,
+            bound=self.profile_bound,
+            limit_s=self.profile_limit_s,
+            seed=self.seed,
+        )
 
     def check(self) -> None:
         """Refuse settings out of range, and budgets or rewards that do not exist."""

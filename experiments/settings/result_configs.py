@@ -20,7 +20,7 @@ from rlprune.experiments.settings.options import (
     like,
     option,
 )
-from rlprune.experiments.settings.parsing import parse_width_rules
+from rlprune.experiments.settings.parsing import PREFERABLE, parse_width_rules
 from rlprune.experiments.settings.problem import (
     CHOSEN,
     DEVICE_HELP,
@@ -51,7 +51,7 @@ class FrontConfig(Settings):
     runs: list[str] = option([], RUNS_HELP, positional=True)
     objective: list[str] = option(
         [],
-        "2 to 5 of accuracy, latency, energy, macs, params, size, latency_p99, divergence",
+        f"2 to 5 of {', '.join(PREFERABLE)}, divergence",
         otherwise="accuracy, latency and energy where they are known and costs with a budget, else accuracy and macs",
     )
     among: str = option(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rlprune.errors import ConfigError
 from rlprune.experiments.settings.options import (
@@ -29,6 +29,9 @@ from rlprune.experiments.settings.problem import (
     ProblemConfig,
     WidthsConfig,
 )
+
+if TYPE_CHECKING:
+    from rlprune.devices.profiling.measuring import Effort
 
 NOWHERE = "nothing is written"
 
@@ -100,6 +103,20 @@ class ProfileConfig(DecideConfig):
     def limit_s(self) -> float | None:
         """The time limit of measuring, where there is one."""
         return None if self.minutes is None else 60 * self.minutes
+
+    def effort(self) -> Effort:
+        """How much is measured."""
+        from rlprune.devices.profiling.measuring import Effort
+
+        return Effort(
+            plans=self.plans,
+            checks=self.checks,
+            samples=self.samples,
+            bound=self.bound,
+            limit_s=self.limit_s,
+            window_s=self.window,
+            seed=self.seed,
+        )
 
     def check(self) -> None:
         """Refuse settings out of range."""

@@ -199,8 +199,8 @@ def _train(config: InspectConfig, task: str | None) -> str:
     """The command that prunes the network as it was inspected; or what is missing for one."""
     if task is None:
         return (
-            "a training also needs data and a metric. Write a function that returns a task, which the README shows, "
-            "and name it as --task MODULE:FUNCTION."
+            "a training also needs data and a metric. Write a function that returns a task, which "
+            "docs/own-network.md shows, and name it as --task MODULE:FUNCTION."
         )
     words = ["--network", config.network, *words_of("task", task), *changed_words(config, "data_dir", *WIDTHS)]
     return command("train", *words, "--budget", "macs=0.5")

@@ -18,15 +18,15 @@ from rlprune.costs import LatencyCost
 from rlprune.devices import Device, DeviceProfile, resolve_device
 from rlprune.devices.grid import LayerProfile, build_layer_profile
 from rlprune.devices.meters import PowerModel
-from rlprune.devices.profiling.measuring import Effort
 from rlprune.devices.profiling.mixed_profiler import add_mixes, decides_mixes, is_unfinished
 from rlprune.devices.profiling.profiler import build_profile, extend_profile
 from rlprune.errors import ProfileError
 from rlprune.experiments.pipeline.device_profile import describe, told_meter
 from rlprune.experiments.pipeline.loading import Material, load_material
+from rlprune.experiments.pipeline.profile_plans import profile_plans
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.provenance import energy_note
-from rlprune.experiments.reports.profile_pictures import draw_profile, profile_plans
+from rlprune.experiments.reports.profile_pictures import draw_profile
 from rlprune.experiments.runs.free_folder import check_replaceable
 from rlprune.experiments.runs.tables import print_facts
 from rlprune.experiments.settings.commands import DATA, DECISIONS, WIDTHS, command
@@ -175,7 +175,7 @@ def measure_profile(config: ProfileConfig, progress: Progress | None = None) -> 
         known = DeviceProfile.load(config.out) if Path(config.out).exists() else None
         if known is not None:
             known.check(network)
-        effort, mixed = effort_of(config), decides_mixes(material.space)
+        effort, mixed = config.effort(), decides_mixes(material.space)
         if mixed and known is not None and is_unfinished(known, device.runtime, effort, config.out):
             profile = known
         else:
@@ -228,22 +228,9 @@ def _measure_network(
     if config.extend:
         if known is None:
             raise ProfileError(f"--extend needs the profile in --out; there is no {config.out}. Measure one first.")
-        return extend_profile(known, network, device.runtime, effort_of(config), **settings)
+        return extend_profile(known, network, device.runtime, config.effort(), **settings)
     meter = told_meter(device, config.watts, progress)
-    return build_profile(network, device.runtime, meter, effort_of(config), **settings)
-
-
-def effort_of(config: ProfileConfig) -> Effort:
-    """How much the settings ask to measure."""
-    return Effort(
-        plans=config.plans,
-        checks=config.checks,
-        samples=config.samples,
-        bound=config.bound,
-        limit_s=config.limit_s,
-        window_s=config.window,
-        seed=config.seed,
-    )
+    return build_profile(network, device.runtime, meter, config.effort(), **settings)
 
 
 def _measure_layers(config: ProfileConfig, device: Device, progress: Progress) -> LayerProfileAnswer:

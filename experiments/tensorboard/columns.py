@@ -85,6 +85,7 @@ def results_of(result: Result, row: Row, dense: Row) -> dict[str, Column]:
         "plan_macs": row.macs,
         "plan_params": row.params,
         "plan_size_bytes": row.size_bytes,
+        **{f"plan_{column}": cost for column, cost in row.costs.items()},
         "search_evaluations": 0 if search is None else search.evaluations,
         f"validation_{result.metric}": row.score_validation,
     }

@@ -7,49 +7,29 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rlprune.budgets.completion import FITS
-from rlprune.budgets.limits import cost_name
 from rlprune.errors import ConfigError, RlpruneError, RunError
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.checked import Within
-from rlprune.experiments.runs.result import TotalCost
-from rlprune.experiments.runs.row import DENSE, Row
 from rlprune.experiments.runs.run_folder import RESULT, RunFolder
-from rlprune.experiments.runs.sessions import FILE as SESSIONS
-from rlprune.experiments.runs.sessions import read_sessions
 from rlprune.experiments.runs.versions import versions
 from rlprune.experiments.settings.result_configs import ValidateConfig
-from rlprune.experiments.validating.claims import DIFFERS, HOLDS, UNCHECKED, Claims, Tolerance
-from rlprune.experiments.validating.comparing import EARLIER, Comparison
+from rlprune.experiments.validating.claims import DIFFERS, HOLDS, UNCHECKED, Claims
+from rlprune.experiments.validating.comparing import Comparison
 from rlprune.experiments.validating.of_details import check_details
 from rlprune.experiments.validating.of_files import check_files, check_plans, check_profile
 from rlprune.experiments.validating.of_measured import check_measured
+from rlprune.experiments.validating.of_networks import check_finalists, check_network
+from rlprune.experiments.validating.of_record import check_record
 from rlprune.experiments.validating.of_search import check_episodes, check_marks, check_policy, check_tables
 from rlprune.experiments.validating.rebuilding import Rebuilt, rebuild
-from rlprune.experiments.validating.recomputing import (
-    Listed,
-    cost_of,
-    finalist_of,
-    front_of,
-    inputs_of,
-    listed,
-    networks_of,
-)
+from rlprune.experiments.validating.recomputing import front_of, inputs_of, listed, networks_of
 from rlprune.experiments.validating.table import print_claims
-from rlprune.experiments.validating.tolerances import LATER, Tolerances
+from rlprune.experiments.validating.tolerances import Tolerances
 from rlprune.support.files import read_json, write_json
 from rlprune.support.threads import torch_threads
 
 SCHEMA = "rlprune-validation/1"
 FILE = "validation.json"
-STATED = (
-    *("rlprune", "commit", "python", "torch", "numpy", "onnxruntime"),
-    *("operating_system", "cpu", "cores", "memory_bytes"),
-)
-"""Versions and facts of the machine that every run states."""
-OF_ROWS = ("evaluations", "behind_low", "behind_high")
-"""Fields that are known of rows of the table alone, not of points of a front."""
-Versions = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
@@ -162,7 +142,7 @@ def _free(path: Path, run: Path) -> Path:
 
 
 def _check(
-    comparison: Comparison, rebuilt: Rebuilt, settings: ValidateConfig, then: Versions, progress: Progress
+    comparison: Comparison, rebuilt: Rebuilt, settings: ValidateConfig, then: Mapping[str, Any], progress: Progress
 ) -> None:
     claims, tolerances, result = comparison.claims, comparison.tolerances, rebuilt.result
     claims.topic = "inputs"
@@ -171,7 +151,7 @@ def _check(
     networks = list(listed(rebuilt))
     claims.topic = "networks"
     for item, found in zip(networks, networks_of(rebuilt, networks, progress), strict=True):
-        _check_network(comparison, rebuilt, item, found)
+        check_network(comparison, rebuilt, item, found)
     check_plans(claims, rebuilt, networks)
     check_details(claims, rebuilt, tolerances)
     claims.topic = "files"
@@ -181,7 +161,7 @@ def _check(
     tables = check_tables(comparison, rebuilt)
     check_marks(comparison, rebuilt, tables)
     check_episodes(comparison, rebuilt, tables, settings, progress)
-    _check_finalists(comparison, rebuilt, progress)
+    check_finalists(comparison, rebuilt, progress)
     check_policy(claims, rebuilt)
     if result.front is not None:
         with claims.reading("hypervolume", "all methods", result.front.hypervolume):
@@ -189,60 +169,4 @@ def _check(
     claims.topic = "measured"
     check_measured(claims, rebuilt, networks, progress)
     claims.topic = "record"
-    _check_record(comparison, rebuilt, then)
-
-
-def _check_network(comparison: Comparison, rebuilt: Rebuilt, item: Listed, found: Row) -> None:
-    """Its fields, and that it keeps to the budgets."""
-    row, claims = item.row, comparison.claims
-    if (reason := rebuilt.impossible(row.widths)) is not None:
-        claims.differs("channels", item.subject, row.widths, reason)
-        return
-    taken = ("widths",) if found.widths is row.widths else ()
-    comparison.compare(item.subject, row, found, taken if item.subject == row.name else (*taken, *OF_ROWS))
-    if row.role != DENSE and rebuilt.lacking is not None:
-        claims.unchecked("within the budgets", item.subject, "yes", rebuilt.lacking)
-    elif row.role != DENSE:
-        costs = item.problem.planner.costs_of(rebuilt.problem.space.as_matrix(row.widths)[0])
-        for metric, limit in item.problem.planner.limits.items():
-            within = "no" if costs[metric] > limit * FITS else "yes"
-            why = f"{costs[metric]:.6g} of {limit:.6g} {cost_name(metric)}"
-            claims.equal(f"within {metric}", item.subject, "yes", within, why)
-
-
-def _check_finalists(comparison: Comparison, rebuilt: Rebuilt, progress: Progress) -> None:
-    """Those of the winner, scored again."""
-    winner = rebuilt.result.winner
-    finalists = rebuilt.result.finalists.get(winner, [])
-    with progress.bar("finalists", len(finalists)) as bar:
-        for place, finalist in enumerate(finalists, start=1):
-            subject = f"finalist {place} of {winner}"
-            if (reason := rebuilt.impossible(finalist.widths)) is not None:
-                comparison.claims.differs("channels", subject, finalist.widths, reason)
-            comparison.compare(subject, finalist, finalist_of(rebuilt, finalist))
-            bar.step("")
-
-
-def _check_record(comparison: Comparison, rebuilt: Rebuilt, then: Versions) -> None:
-    """Versions and machine are stated; the cost is the sum of its parts."""
-    claims, cost = comparison.claims, rebuilt.result.cost
-    missing = [name for name in STATED if name not in then]
-    claims.equal("versions and machine", "versions.json", "stated", f"without {missing}" if missing else "stated", "")
-    if cost is None:
-        claims.unchecked("cost", "of the run", None, EARLIER)
-        return
-    with claims.reading("sessions", SESSIONS, cost.sessions):
-        sessions = read_sessions(rebuilt.run.path / SESSIONS)
-        comparison.compare("of the run", cost, cost_of(rebuilt.result, cost, sessions))
-        _check_energy(claims, cost, [session.energy_j for session in sessions])
-
-
-def _check_energy(claims: Claims, cost: TotalCost, energies: list[float | None]) -> None:
-    known = [energy for energy in energies if energy is not None]
-    if cost.energy_j is None:
-        claims.unchecked("energy, J", "of the run", None, cost.energy_source)
-    elif len(known) < len(energies):
-        claims.differs("energy, J", "of the run", cost.energy_j, f"{SESSIONS} does not hold it of every session")
-    else:
-        later = Tolerance(0.01, LATER.absolute / max(cost.wall_seconds, 1.0), LATER.why)
-        claims.check("energy, J", "of the run", cost.energy_j, sum(known), later)
+    check_record(comparison, rebuilt, then)

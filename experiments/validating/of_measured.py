@@ -8,9 +8,9 @@ from typing import Any
 from rlprune.experiments.pipeline.candidate import Candidate, peak_of
 from rlprune.experiments.pipeline.final_measurement import measure
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.runs.row import Row
+from rlprune.experiments.runs.row import DENSE, Row
 from rlprune.experiments.validating.claims import EXACT, SUMS, Claims
-from rlprune.experiments.validating.rebuilding import DENSE, Rebuilt
+from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.recomputing import Listed
 from rlprune.experiments.validating.tolerances import ENERGY, MEMORY, RATIO
 

@@ -9,6 +9,7 @@ import numpy as np
 from rlprune.agents import AGENTS, Policy
 from rlprune.agents.replay import replayed_plan
 from rlprune.budgets.limits import cost_name
+from rlprune.costs.registry import COUNTED, PROMISED
 from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.runs.episodes import EpisodeTable, read_csv
 from rlprune.experiments.runs.result import Mark
@@ -16,11 +17,9 @@ from rlprune.experiments.runs.row import DENSE, POLICY_ALONE, Row
 from rlprune.experiments.settings.result_configs import ValidateConfig
 from rlprune.experiments.validating.claims import Claims
 from rlprune.experiments.validating.comparing import Comparison
+from rlprune.experiments.validating.of_networks import is_possible
 from rlprune.experiments.validating.rebuilding import Rebuilt
 from rlprune.experiments.validating.recomputing import counts_of, mark_of, points_of
-
-LISTED = ("macs", "params", "latency", "energy")
-"""Costs that are compared besides those that are limited."""
 
 
 def check_tables(comparison: Comparison, rebuilt: Rebuilt) -> dict[str, EpisodeTable]:
@@ -28,7 +27,7 @@ def check_tables(comparison: Comparison, rebuilt: Rebuilt) -> dict[str, EpisodeT
     tables: dict[str, EpisodeTable] = {}
     for name, counts in rebuilt.result.searches.items():
         with comparison.claims.reading("table of episodes", name, f"episodes-{name}.csv"):
-            tables[name] = read_csv(rebuilt.run.path / f"episodes-{name}.csv")
+            tables[name] = read_csv(rebuilt.run.episodes(name))
             comparison.compare(name, counts, counts_of(counts, tables[name]))
     return tables
 
@@ -71,14 +70,13 @@ def check_episodes(
     if not drawn:
         comparison.claims.unchecked("episodes", "all", None, "none was evaluated again (--evaluations 0)")
         return
-    costs = {cost_name(metric) for metric in (*LISTED, *rebuilt.problem.planner.limits)}
+    costs = {cost_name(metric) for metric in (*COUNTED, *PROMISED, *rebuilt.problem.planner.limits)}
     with progress.bar("repeat", len(drawn)) as bar:
         for name, index in (lines[place] for place in sorted(drawn)):
             subject, widths = f"episode {index + 1} of {name}", tuple(tables[name].widths[index].tolist())
             mark = _seen(tables[name], index, costs)
-            if (reason := rebuilt.impossible(widths)) is not None:
-                comparison.claims.differs("channels", subject, widths, reason)
-            comparison.compare(subject, mark, mark_of(rebuilt, mark, widths))
+            if is_possible(comparison.claims, rebuilt, subject, widths):
+                comparison.compare(subject, mark, mark_of(rebuilt, mark, widths))
             bar.step(name)
 
 

@@ -22,13 +22,13 @@ from rlprune.experiments.pipeline.progress import Progress
 from rlprune.experiments.pipeline.provenance import Provenance, provenance_of
 from rlprune.experiments.pipeline.running_methods import at_each_budget
 from rlprune.experiments.runs.result import Result
+from rlprune.experiments.runs.row import DENSE
 from rlprune.experiments.runs.run_folder import PROFILE, RunFolder
 from rlprune.experiments.settings.result_configs import ValidateConfig
 from rlprune.experiments.settings.trust import refuse_code
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.networks.network import Network
 
-DENSE = "dense"
 ON_NAN = "skip"
 """A plan without a reward is a finding here, not an error."""
 

@@ -134,8 +134,6 @@ def _widths(rebuilt: Rebuilt, item: Listed) -> tuple[int, ...]:
 
 def mark_of(rebuilt: Rebuilt, mark: Mark, widths: tuple[int, ...], role: str = "") -> Mark:
     """What the search sees of a plan, at the budget where it earns nearest to what is claimed."""
-    if rebuilt.impossible(widths) is not None:
-        return mark
     outcome = rebuilt.outcome(widths, mark.reward)
     quality = rebuilt.evaluator.dense if role == DENSE else outcome.quality
     costs = {cost_name(metric): cost for metric, cost in outcome.costs.items() if cost_name(metric) in mark.costs}
@@ -145,8 +143,6 @@ def mark_of(rebuilt: Rebuilt, mark: Mark, widths: tuple[int, ...], role: str = "
 
 def finalist_of(rebuilt: Rebuilt, finalist: StatedFinalist) -> StatedFinalist:
     """A finalist scored again on all validation samples."""
-    if rebuilt.impossible(finalist.widths) is not None:
-        return finalist
     found = rebuilt.evaluator.finalist(np.array(finalist.widths))
     return replace(finalist, score_validation=found.score, divergence=found.divergence)
 

@@ -30,7 +30,9 @@ class Metric:
         shown: unit and scale of tables and pictures, such as ("M", 1e6).
         column: the name with its unit, as tables and files have it.
         model: ``module:class`` of its :class:`~rlprune.costs.base.CostModel`.
-        fields: of a row of the final table, the first of which that is known counts; none where a table has it not.
+        fields: of a row of the final table, the first of which that is known counts; a row tells a metric without any
+            by its ``column``.
+        phrase: what it is called in sentences, where not by its label.
         is_timed: whether only a device profile knows it.
         is_told: whether it is known of every plan; else where it has a budget, or (of what is stored) where more than
             channels is decided.
@@ -46,6 +48,7 @@ class Metric:
     column: str
     model: str
     fields: tuple[str, ...] = ()
+    phrase: str = ""
     is_timed: bool = False
     is_told: bool = True
     of_stored: bool = False
@@ -55,6 +58,11 @@ class Metric:
     def is_count(self) -> bool:
         """Whether its unit is the thing itself."""
         return self.unit == self.name
+
+    @property
+    def words(self) -> str:
+        """What it is called in a sentence."""
+        return self.phrase or self.label
 
     def cost(self, space: Space, profile: DeviceProfile | None) -> CostModel:
         """Its cost model for a space.
@@ -67,34 +75,44 @@ class Metric:
         return model
 
 
-def _tail(quantile: str) -> Metric:
+def _tail(quantile: str, phrase: str) -> Metric:
     name = f"latency_{quantile}"
     fields = (f"{name}_measured_ms", f"{name}_promised_ms") if quantile == "p99" else ()
     return Metric(
         name, f"latency {quantile}", "ms", TIMES, ("ms", 1.0), f"{name}_ms", "rlprune.costs.latency:TailCost", fields,
-        is_timed=True, is_told=False, arguments=(quantile,),
+        phrase, is_timed=True, is_told=False, arguments=(quantile,),
     )  # fmt: skip
 
 
 METRICS = {
     metric.name: metric
     for metric in (
-        Metric("macs", "MACs", "macs", COUNTS, ("M", 1e6), "macs", "rlprune.costs.macs:MacsCost", ("macs",)),
+        Metric("macs", "MACs", "macs", COUNTS, ("M", 1e6), "macs", "rlprune.costs.macs:MacsCost", ("macs",),
+               "multiply-adds (MACs)"),
         Metric("params", "parameters", "params", COUNTS, ("k", 1e3), "params", "rlprune.costs.params:ParamsCost",
                ("params",)),
         Metric("weights", "weights that remain", "weights", COUNTS, ("k", 1e3), "weights",
                "rlprune.costs.weights:WeightsCost", is_told=False, of_stored=True),
         Metric("size", "size", "B", BYTES, ("kB", 1e3), "size_bytes", "rlprune.costs.size:SizeCost", ("size_bytes",),
-               is_told=False, of_stored=True),
+               "size as stored", is_told=False, of_stored=True),
         Metric("latency", "latency", "ms", TIMES, ("ms", 1.0), "latency_ms", "rlprune.costs.latency:LatencyCost",
                ("latency_measured_ms", "latency_promised_ms"), is_timed=True),
-        _tail("p50"),
-        _tail("p95"),
-        _tail("p99"),
+        _tail("p50", "median latency"),
+        _tail("p95", "latency in 95 of 100 inferences"),
+        _tail("p99", "latency in 99 of 100 inferences"),
         Metric("energy", "energy", "mJ", ENERGIES, ("mJ", 1.0), "energy_mj", "rlprune.costs.energy:EnergyCost",
                ("energy_mj",), is_timed=True),
     )
 }  # fmt: skip
+PROMISED = tuple(name for name, metric in METRICS.items() if metric.is_timed and metric.is_told)
+"""What a device profile promises of every plan."""
+COUNTED = tuple(name for name, metric in METRICS.items() if metric.is_told and not metric.is_timed)
+"""What is known of every plan without a device."""
+
+
+def metric_of(column: str) -> Metric:
+    """The metric that tables and files have under this name."""
+    return next(metric for metric in METRICS.values() if metric.column == column)
 
 
 def known_costs(space: Space, profile: DeviceProfile | None, limited: Collection[str] = ()) -> dict[str, CostModel]:

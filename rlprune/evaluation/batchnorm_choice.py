@@ -24,7 +24,7 @@ SHARES = (0.0, 0.25, 0.5, 0.75, 1.0)
 JUDGES = 256
 """Validation samples that judge, whatever number a search uses: all evaluators of a network choose alike."""
 FEWEST = 256
-"""Search samples whose own statistics rank plans as those of more do (``docs/search-signal.md``)."""
+"""Search samples whose own statistics rank plans as those of more do (``docs/internals/search.md``)."""
 REFERENCE = {"channels": 0.7, "weights": 0.5, "bits": 0.125}
 """What is kept of each choice of a kind in the plan that judges: about half of the network's cost."""
 WORTH = 0.95

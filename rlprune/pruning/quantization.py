@@ -219,7 +219,7 @@ class Int8Inputs:
     """Rounds what layers of a module read to uint8 and back, for the layers a plan computes in int8.
 
     The weights are the caller's part (:func:`fake_quantized` with 8 bits). ONNX Runtime rounds the outputs of
-    convolutions too, which the next layer's input mostly is; docs/quantization.md says how far they agree.
+    convolutions too, which the next layer's input mostly is; docs/internals/int8.md says how far they agree.
 
     Args:
         module: in eval mode; hooks stay on it until :meth:`remove`.

@@ -18,8 +18,9 @@ from rlprune.devices.profiling.mixed_profiler import add_mixes
 from rlprune.errors import ProfileError, RunError
 from rlprune.experiments.pipeline import device_profile
 from rlprune.experiments.pipeline.device_profile import with_mixes
+from rlprune.experiments.pipeline.profile_plans import profile_plans
 from rlprune.experiments.pipeline.progress import Progress
-from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, profile_plans, promise_of_mixes
+from rlprune.experiments.reports.profile_pictures import MIXES, draw_profile, promise_of_mixes
 from rlprune.experiments.runs.result import result_of_values
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.experiments.surveys import profiling

@@ -285,6 +285,20 @@ def test_of_long_lists_the_first_difference_is_shown(capsys: pytest.CaptureFixtu
     assert "number 65 of 65 is the first that differs: claimed 5, found 7" in capsys.readouterr().out
 
 
+def test_channels_that_no_network_has_differ(check: Any, copied: Path) -> None:
+    edit_json(copied / "result.json", impossible_finalist)
+    called = check("--evaluations", "0")
+    assert called.code == 1, called.err
+    winner = json.loads((copied / "result.json").read_text())["winner"]
+    last = max(subject for name, subject in verdicts(called, "differs") if name == "channels")
+    assert last.startswith("finalist ")
+    assert last.endswith(f" of {winner}")
+
+
+def impossible_finalist(result: dict[str, Any]) -> None:
+    result["finalists"][result["winner"]][-1]["widths"][0] = 10**6
+
+
 def widest_uniform(result: dict[str, Any]) -> None:
     row_of(result, "uniform")["widths"] = row_of(result, "dense")["widths"]
 

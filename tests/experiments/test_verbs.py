@@ -18,10 +18,12 @@ from safetensors.torch import load_file
 
 from rlprune.devices import DeviceProfile
 from rlprune.experiments.cli.verbs import VERBS, Verb
+from rlprune.experiments.runs.plan_results import ApplyResult, ReplayResult
 from rlprune.experiments.settings.options import GROUPS
 from rlprune.experiments.settings.verb_configs import TrainConfig
 from rlprune.networks.network import Network
 from rlprune.plans.plan import PruningPlan
+from rlprune.support.records import as_plain, as_record
 from rlprune.zoo import resolve_network
 from tests.experiments.cli_page import page
 from tests.experiments.conftest import TINY, winner
@@ -45,7 +47,9 @@ def test_replay_on_another_network_needs_no_profile_for_macs(
     loaded = resolve_network("tiny_networks:wider")
     network = Network(loaded.model, loaded.example_inputs, multiple=2)
     assert PruningPlan.load(out / "plan.json").widths(network).tolist() == learned["widths"]
-    assert json.loads((out / "result.json").read_text()) == called.json
+    written = json.loads((out / "result.json").read_text())
+    assert written == called.json
+    assert json.loads(json.dumps(as_plain(as_record(written, ReplayResult)))) == written
 
 
 def test_replay_uses_the_profile_of_the_run_where_it_fits(call: Any, trained: Any, here: Path) -> None:
@@ -117,6 +121,8 @@ def test_apply_writes_a_network_that_runs(
     if not flags:  # repaired, it is the network of the training
         assert pruned["score_test"] == learned["score_test"]
         assert pruned["divergence"] == pytest.approx(learned["divergence"], rel=1e-4)
+    written = json.loads((out / "result.json").read_text())
+    assert json.loads(json.dumps(as_plain(as_record(written, ApplyResult)))) == written == called.json
     assert pruned["macs"] < dense["macs"]
     assert dense["score_test"] == 1.0
     assert pruned["latency_measured_ms"] > 0

@@ -112,11 +112,14 @@ def _documents(path: Path, text: bytes) -> list[bytes]:
 
 
 def _flat(value: Any, dropped: Iterable[str], where: str = "") -> list[str]:
-    """Every leaf in a line with the path to it; leaves are written so that other bits are other text."""
+    """Every leaf in a line with the path to it; leaves are written so that other bits are other text.
+
+    A name for nothing, as of costs that no row has, is as good as no name.
+    """
     if isinstance(value, dict):
         if any(isinstance(item, str) and item in CLOCK for item in value.values()):
             return [f"{where} is a claim about a time"]
-        kept = ((key, item) for key, item in value.items() if key not in dropped)
+        kept = ((key, item) for key, item in value.items() if key not in dropped and item != {})
         return [line for key, item in kept for line in _flat(item, dropped, f"{where}/{key}")] or [f"{where} = {{}}"]
     if isinstance(value, list):
         items = enumerate(value)
