@@ -4,8 +4,8 @@
 
 A gain is log(divergence of the filled plan / divergence of the plan): 0 for filled, 0.69 for half of its divergence.
 That on the search's own images is partly fitted to them. METHOD is the best plan of a search, by those images; METHOD,
-policy is the plan of the policy that it saved: one walk, no search. A search sees at most half of the validation images,
-unseen are the others.
+policy is the plan of the policy that it saved: one walk, no search. A search sees at most half of the validation
+images; unseen are the others.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ def run(case: Case) -> list[Row]:
     """Rows of every method and seed: its best plan, and its policy's where there is one."""
     material = material_of(case)
     validation = material.task.validation
-    case.samples = min(case.samples, len(validation) // 2)
+    case = Case(**{**vars(case), "samples": min(case.samples, len(validation) // 2)})
     evaluator = evaluator_of(material, case)
     problem = problem_of(material, evaluator, case.budget)
     unseen = evaluator.on_samples(len(validation), validation.skip(case.samples))
