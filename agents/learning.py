@@ -91,12 +91,15 @@ class AgentSettings:
             raise ConfigError(unknown_name("kind of actions", self.actions, MEANINGS))
         if self.imagination and self.actions != "price":
             raise ConfigError("Imagined episodes have prices. Set actions=price, or imagination=false.")
-        if min(self.walks, self.at_once, self.samples) < 1 or min(self.first_imagined, self.imagined) < 0:
-            raise ConfigError("An agent needs at least 1 walk, sample and evaluation at once, and no fewer than 0 "
-                              "imagined episodes.")  # fmt: skip
-        if not 0 <= self.refined <= 1 or self.noise <= 0 or self.learning_rate <= 0 or self.caution < 0:
-            raise ConfigError("An agent needs a share of refined plans in [0, 1], a caution of at least 0, and noise "
-                              "and learning rate over 0.")  # fmt: skip
+        least = {"walks": 1, "at_once": 1, "samples": 1, "first_imagined": 0, "imagined": 0, "caution": 0.0}
+        for name, bound in least.items():
+            if not getattr(self, name) >= bound:
+                raise ConfigError(f"Setting {name!r} must be at least {bound:g}; {getattr(self, name):g} came.")
+        for name in ("noise", "learning_rate"):
+            if not getattr(self, name) > 0:
+                raise ConfigError(f"Setting {name!r} must be above 0; {getattr(self, name):g} came.")
+        if not 0 <= self.refined <= 1:
+            raise ConfigError(f"Setting 'refined' is a share between 0 and 1; {self.refined:g} came.")
 
     @property
     def meaning(self) -> Meaning:

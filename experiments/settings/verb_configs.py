@@ -130,7 +130,7 @@ class SearchSettings(ProblemConfig):
     """How long and with what a search is made, whatever the method."""
 
     preset: str = option(
-        "default", "settings of the agent: default, plain (the algorithm as it comes), no-model, ...", SEARCH
+        "default", "settings of the agent: default, plain (the algorithm as it comes), no-refinement, ...", SEARCH
     )
     setting: list[str] = option([], "a setting of the agent, such as optimism=2", SEARCH)
     episodes: int = option(

@@ -91,7 +91,7 @@ BAD = [
     ("setting out of range", "over: {episodes: [0]}", "Member episodes0 of the study: --episodes must be at least 1"),
     ("bad budget", "over: {budget: [latencies=0.5]}", "Did you mean 'latency'?"),
     ("bad agent", "over: {agent: [ddgp]}", "Did you mean 'ddpg'?"),
-    ("bad preset", "over: {preset: [no-modle]}", "Did you mean 'no-model'?"),
+    ("bad preset", "over: {preset: [no-shapng]}", "Did you mean 'no-shaping'?"),
     ("value twice", "over: {seed: [0, 0]}", "seed0 comes twice"),
     ("one name for two", "over: {network: ['a:b', a.b]}", "two are called a.b: network 'a:b' and 'a.b'"),
     ("equal members", "over: {minimum: [0, 0.0]}", "minimum0 and minimum0.0 have the same settings"),

@@ -173,7 +173,7 @@ BUDGETS = Topic(
         BadInput(
             "unknown preference",
             "train … --budget latency=0.6..0.9 --prefer acuracy=1",
-            "Unknown objective 'acuracy'. Did you mean 'accuracy'? Known: accuracy, energy, latency, macs, params.",
+            "Unknown objective 'acuracy'. Did you mean 'accuracy'? Known: ….",
         ),
         BadInput(
             "preference below 0",

@@ -29,12 +29,12 @@ METHODS = Topic(
         ),
         BadInput(
             "unknown preset",
-            "train … --preset no-modle",
-            "Unknown preset of ddpg 'no-modle'. Did you mean 'no-model'? Known: ….",
+            "train … --preset no-shapng",
+            "Unknown preset of ddpg 'no-shapng'. Did you mean 'no-shaping'? Known: ….",
         ),
         BadInput(
             "preset of what has none",
-            "search … --method greedy --preset no-model",
+            "search … --method greedy --preset no-shaping",
             "greedy has no presets and no settings. Leave --preset and --setting out.",
         ),
         BadInput(
@@ -54,14 +54,13 @@ METHODS = Topic(
         ),
         BadInput(
             "setting of the agent that comes twice",
-            "train … --setting batch=8 --setting batch=9",
-            "--setting takes each key once; 'batch' came again.",
+            "train … --setting walks=8 --setting walks=9",
+            "--setting takes each key once; 'walks' came again.",
         ),
         BadInput(
             "setting of the agent out of range",
-            "train … --setting batch=0",
-            "An agent needs at least 1 update, a batch and environments of at least 1, and a positive "
-            "learning rate; 2, 0, 4 and 0.001 came.",
+            "train … --setting walks=0",
+            "Setting 'walks' must be at least 1; 0 came.",
         ),
         BadInput(
             "setting of a method that has none",

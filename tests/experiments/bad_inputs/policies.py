@@ -51,19 +51,20 @@ POLICIES = Topic(
         BadInput(
             "policy of another observation version",
             "replay old-policy …",
-            "old-policy/policy.json was trained on observation version 0; this rlprune has version 1. Train "
+            "old-policy/policy.json was trained on observation version 0; this rlprune has version 2. Train "
             "the policy again.",
         ),
         BadInput(
             "policy of other actions",
             "replay other-actions …",
             "other-actions/policy.json decides ['sparsity']; this rlprune has the actions ['keep_block', "
-            "'keep_ratio', 'density', 'precision']. Train the policy again.",
+            "'keep_ratio', 'density', 'precision', 'price_of_depth', 'price_of_channels', 'price_of_weights', "
+            "'price_of_bits']. Train the policy again.",
         ),
         BadInput(
             "policy with layers that do not fit",
             "replay other-sizes …",
-            "other-sizes/policy.json: A policy maps 46 observation slots to 1 actions; its layers are (3, "
+            "other-sizes/policy.json: A policy maps 38 observation slots to 1 actions; its layers are (3, "
             "2). Train again.",
         ),
         BadInput(

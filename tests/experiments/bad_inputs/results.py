@@ -75,8 +75,7 @@ FRONTS = Topic(
         BadInput(
             "unknown objective",
             "front run --objective acuracy --objective latency",
-            "Unknown objective 'acuracy'. Did you mean 'accuracy'? Known: accuracy, divergence, energy, latency, "
-            "latency_p99, macs, params, size.",
+            "Unknown objective 'acuracy'. Did you mean 'accuracy'? Known: ….",
         ),
         BadInput(
             "one objective",
@@ -96,8 +95,7 @@ FRONTS = Topic(
         BadInput(
             "unknown way to choose",
             "front run --choose knees",
-            "Unknown way to choose 'knees'. Did you mean 'knee'? Known: accuracy, divergence, energy, knee, latency, "
-            "latency_p99, macs, params, size.",
+            "Unknown way to choose 'knees'. Did you mean 'knee'? Known: ….",
         ),
         BadInput(
             "two ways to choose",

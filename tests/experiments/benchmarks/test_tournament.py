@@ -16,13 +16,23 @@ FLAGS = ["--network", "digits-resnet", "--budget", "macs=0.3", "--samples", "64"
 
 def test_a_case_is_run_once_and_reported(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out, section = tmp_path / "out.json", tmp_path / "section.md"
-    flags = [*FLAGS, "--methods", "uniform", "random", "evolutionary", "ddpg", "ddpg/no-model", "--finetune-steps", "2"]
+    flags = [
+        *FLAGS,
+        "--methods",
+        "uniform",
+        "random",
+        "evolutionary",
+        "ddpg",
+        "ddpg/no-shaping",
+        "--finetune-steps",
+        "2",
+    ]
     call = [*flags, "--out", str(out), "--markdown", str(section), "--pictures", str(tmp_path)]
     assert tournament.main(call) == 0
     [case] = json.loads(out.read_text())["cases"]
     rows = case["rows"]
     assert [(row["method"], row["seed"]) for row in rows][:5] == [
-        ("uniform", 0), ("random", 0), ("evolutionary", 0), ("ddpg", 0), ("ddpg/no-model", 0)
+        ("uniform", 0), ("random", 0), ("evolutionary", 0), ("ddpg", 0), ("ddpg/no-shaping", 0)
     ]  # fmt: skip
     assert len(rows) == 9
     for row in rows:
@@ -50,7 +60,7 @@ def test_a_budget_that_no_plan_meets_is_told(capsys: pytest.CaptureFixture[str])
     [
         (["--seeds", "0"], "--seeds must be at least 1"),
         (["--methods", "randm"], "Did you mean 'random'"),
-        (["--methods", "ddpg/no-modle"], "Did you mean 'no-model'"),
+        (["--methods", "ddpg/no-shapng"], "Did you mean 'no-shaping'"),
     ],
 )
 def test_what_cannot_be_run_is_refused(
