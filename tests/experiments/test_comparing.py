@@ -81,7 +81,7 @@ def row_of(section: dict[str, Any], label: str) -> dict[str, Any]:
 
 def test_search_runs_any_method(searched: Path) -> None:
     result = json.loads((searched / "result.json").read_text())
-    assert [row["name"] for row in result["rows"]] == ["dense", "uniform", "filled", "evolutionary"]
+    assert [row["name"] for row in result["rows"]] == ["dense", "uniform", "filled", "probe", "evolutionary"]
     assert result["agent"] == "evolutionary"
     assert not (searched / "policy.json").exists()
 
@@ -100,7 +100,8 @@ def test_methods_of_different_runs_stand_in_one_table(call: Call, searched: Path
     called = call("compare", "run", "--out", "compared", "searched", "--json")
     assert called.code == 0, called.err
     (section,) = called.json["sections"]
-    assert {row["label"] for row in section["rows"]} == {"dense", "uniform", "filled", "random", "ddpg", "evolutionary"}
+    labels = {"dense", "uniform", "filled", "probe", "random", "ddpg", "policy", "evolutionary"}
+    assert {row["label"] for row in section["rows"]} == labels
     assert section["rows"][0]["label"] == "dense"
     found = row_of(section, "evolutionary")
     assert 1 <= found["evaluations_to_best"]["mean"] <= found["evaluations"]["mean"] <= 12
@@ -108,7 +109,7 @@ def test_methods_of_different_runs_stand_in_one_table(call: Call, searched: Path
     written = {path.name for path in (here / "compared").iterdir()}
     assert written == {"compare.csv", "compare.json", "compare.md", "front.png", "learning-curves.png", "tensorboard"}
     entries = {path.name for path in (here / "compared" / "tensorboard").iterdir()}
-    assert entries == {f"{name}-seed0" for name in ("ddpg", "evolutionary", "random", "uniform", "filled")}
+    assert entries == {f"{name}-seed0" for name in ("ddpg", "evolutionary", "random", "uniform", "filled", "probe")}
     assert "| evolutionary | 1 |" in (here / "compared" / "compare.md").read_text()
 
 
@@ -159,6 +160,7 @@ def test_a_single_run_is_ranked_as_it_ranks_itself(
     found = {"uniform": (0.4, 0.3), "filled": (0.70, 0.1), "random": (0.70, 0.1), "ddpg": (0.72, 0.2)}
 
     def change(result: dict[str, Any]) -> None:
+        result["rows"] = [row for row in result["rows"] if row["name"] in ("dense", *found)]
         plan = next(row["widths"] for row in result["rows"] if row["name"] == "random")
         for row in result["rows"][1:]:
             row["score_validation"], row["divergence"] = found[row["name"]]
@@ -196,7 +198,7 @@ def test_what_stands_in_two_runs_counts_once(call: Call, variant: Variant) -> No
     (section,) = called.json["sections"]
     assert row_of(section, "random")["seeds"] == row_of(section, "ddpg")["seeds"] == [0]
     notes = " ".join(called.json["notes"])
-    assert "Counted once, where it came first: random, ddpg with seed 0" in notes
+    assert "Counted once, where it came first: random, ddpg, policy with seed 0" in notes
     assert "a came twice and counts once" in notes
 
 
@@ -213,11 +215,12 @@ def test_dense_and_a_uniform_that_never_changes_are_no_seeds(call: Call, variant
 
 
 def test_settings_of_an_agent_are_lines_of_their_own(call: Call, variant: Variant) -> None:
-    runs = [variant("a"), variant("b", put("seed", value=1), preset="no-model", setting=["optimism=2"])]
+    runs = [variant("a"), variant("b", put("seed", value=1), preset="no-shaping", setting=["optimism=2"])]
     called = call("compare", *runs, "--json")
     (section,) = called.json["sections"]
     labels = {row["label"] for row in section["rows"]}
-    assert labels == {"dense", "uniform", "filled", "random", "ddpg", "ddpg preset=no-model setting=optimism=2"}
+    other = "ddpg preset=no-shaping setting=optimism=2"
+    assert labels == {"dense", "uniform", "filled", "probe", "random", "ddpg", "policy", other}
     assert row_of(section, "random")["seeds"] == [0, 1]
 
 
@@ -374,7 +377,7 @@ def test_twenty_runs(call: Call, variant: Variant, tmp_path: Path) -> None:
     called = call("compare", tmp_path / "runs", "--out", out)
     assert called.code == 0, called.err
     lines = list(csv.DictReader((out / "compare.csv").open()))
-    assert len(lines) == 5 * 5
+    assert len(lines) == 5 * 7
     assert {line["section"] for line in lines} == set("ABCDE")
     assert {line["seeds"] for line in lines if line["method"] == "ddpg"} == {"4"}
     assert all(float(line["score_test_low"]) <= float(line["score_test"]) for line in lines if line["score_test_low"])

@@ -36,8 +36,8 @@ def test_every_method_has_a_plan_at_every_budget_and_the_policy_too(front: dict[
     points = front["front"]["points"]
     budgets = [point["budget"] for point in points if point["method"] == "ddpg"]
     assert budgets == ["latency=0.5", "latency=0.7", "latency=0.9"]
-    assert {point["method"] for point in points} == {"uniform", "filled", "nsga2", "ddpg", "policy"}
-    assert len(points) == 15
+    assert {point["method"] for point in points} == {"uniform", "filled", "probe", "nsga2", "ddpg", "policy"}
+    assert len(points) == 18
     for point in points:
         limit = float(point["budget"].partition("=")[2]) * front["front"]["dense_cost"]
         assert point["budget_cost"] <= limit * (1 + 1e-9)
@@ -51,14 +51,14 @@ def test_costs_rise_along_the_front_and_the_best_are_among_its_points(front: dic
         scores = [point["score_validation"] for point in front["front"]["points"] if point["method"] == method]
         assert scores == sorted(scores)
     names = {point["name"] for point in front["front"]["points"]}
-    assert set(front["front"]["best"]) - names <= {"ddpg", "nsga2", "uniform", "filled"}
+    assert set(front["front"]["best"]) - names <= {"ddpg", "nsga2", "uniform", "filled", "probe"}
     assert front["front"]["chosen"] in front["verdict"]
-    assert set(front["front"]["hypervolume"]) == {"uniform", "filled", "nsga2", "ddpg"}
+    assert set(front["front"]["hypervolume"]) == {"uniform", "filled", "probe", "nsga2", "ddpg"}
 
 
 def test_the_table_is_of_the_chosen_budget(front: dict[str, Any]) -> None:
     assert front["budgets"] == [front["front"]["chosen"]]
-    assert [row["name"] for row in front["rows"]] == ["dense", "uniform", "filled", "nsga2", "ddpg"]
+    assert [row["name"] for row in front["rows"]] == ["dense", "uniform", "filled", "probe", "nsga2", "ddpg", "policy"]
 
 
 def test_the_folder_holds_a_plan_for_every_budget_the_picture_and_the_table(

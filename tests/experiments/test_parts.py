@@ -122,7 +122,7 @@ def episode(number: int, reward: float) -> Episode:
         {"score": 0.9, "log_cost": 2.0},
         0.1,
     )
-    return Episode(number, outcome, 0.25 * number, number, 0)
+    return Episode(number, outcome, 0.25 * number, number, 0, "refined")
 
 
 def test_the_table_of_episodes_reads_back(tmp_path: Path) -> None:

@@ -53,7 +53,7 @@ def read(path: Path) -> EventAccumulator:
 @pytest.fixture(scope="module")
 def events(trained: Any) -> dict[str, EventAccumulator]:
     entries = {path.name: path for path in (trained.path / "tensorboard").iterdir()}
-    assert set(entries) == {"ddpg-seed0", "random-seed0", "uniform-seed0", "filled-seed0"}
+    assert set(entries) == {f"{name}-seed0" for name in ("ddpg", "random", "uniform", "filled", "probe")}
     return {name.removesuffix("-seed0"): read(path) for name, path in entries.items()}
 
 
@@ -233,8 +233,8 @@ class Reward:
 def test_episodes_that_are_written_again_keep_their_time(tmp_path: Path) -> None:
     with EpisodeWriter(tmp_path, Reward()) as writer:
         for number, time in ((1, 1000.0), (2, 1060.5)):
-            writer.add(Episode(number, outcome(1.0, 1.0), 0.0, number, 0), wall_time=time)
-        writer.add(Episode(3, outcome(1.0, 1.0), 0.0, 3, 0))
+            writer.add(Episode(number, outcome(1.0, 1.0), 0.0, number, 0, "policy"), wall_time=time)
+        writer.add(Episode(3, outcome(1.0, 1.0), 0.0, 3, 0, "policy"))
     written = read(tmp_path).Scalars("run/best_reward")
     assert [event.wall_time for event in written[:2]] == [1000.0, 1060.5]
     assert written[2].wall_time > 1e9

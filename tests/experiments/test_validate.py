@@ -110,12 +110,12 @@ def result_best(run: Path) -> None:
 
 
 def result_noise(run: Path) -> None:
-    row = json.loads((run / "result.json").read_text())["rows"][3]
-    edit_json(run / "result.json", lambda result: result["rows"][3].update(behind_high=row["behind_high"] + 0.2))
+    row = json.loads((run / "result.json").read_text())["rows"][4]
+    edit_json(run / "result.json", lambda result: result["rows"][4].update(behind_high=row["behind_high"] + 0.2))
 
 
 def row_evaluations(run: Path) -> None:
-    edit_json(run / "result.json", lambda result: result["rows"][3].update(evaluations=99))
+    edit_json(run / "result.json", lambda result: result["rows"][4].update(evaluations=99))
 
 
 def result_cost(run: Path) -> None:

@@ -38,9 +38,9 @@ def test_replay_on_another_network_needs_no_profile_for_macs(
     out = tmp_path / "replayed"
     called = call("replay", "run", *WIDER, "--budget", "macs=0.5", "--out", out, "--json")
     assert called.code == 0, called.err
-    dense, uniform, filled, learned = called.json["rows"]
-    assert [row["role"] for row in called.json["rows"]] == ["dense", "uniform", "filled", "learned"]
-    assert max(uniform["macs"], filled["macs"], learned["macs"]) <= 0.5 * dense["macs"]
+    dense, uniform, filled, probe, learned = called.json["rows"]
+    assert [row["role"] for row in called.json["rows"]] == ["dense", "uniform", "filled", "probe", "learned"]
+    assert max(row["macs"] for row in (uniform, filled, probe, learned)) <= 0.5 * dense["macs"]
     assert all(row["latency_measured_ms"] is None for row in called.json["rows"])
     assert any("no budget and no reward is on latency or energy" in note for note in called.json["notes"])
     assert not {"Profiling", "Exporting", "time"} & set(called.err.replace(":", " ").split())
@@ -95,7 +95,7 @@ def test_replay_measures_where_a_device_is_named(call: Any, trained: Any, here: 
     assert called.code == 0, called.err
     assert "Profiling" not in called.err
     assert all(row["latency_measured_ms"] > 0 for row in called.json["rows"])
-    assert " 2 of " in next(line for line in called.err.splitlines() if line.startswith("time 4 networks"))
+    assert " 2 of " in next(line for line in called.err.splitlines() if line.startswith("time 5 networks"))
 
 
 def test_replay_of_a_run_without_policy_is_refused(call: Any, trained: Any, here: Path, tmp_path: Path) -> None:

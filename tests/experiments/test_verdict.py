@@ -133,9 +133,22 @@ CASES: dict[str, tuple[list[Row], dict[str, Any], str]] = {
         f"Within macs=0.5, **ddpg wins** by validation accuracy, beyond its noise {LEGEND}: ddpg 95.00% (0.0500), "
         "filled 92.00% (0.2000), uniform 90.00% (0.3000), random 90.00% (0.3000). `plan.json` is the plan of ddpg.",
     ),
-    "a policy that is blind": (
+    "who decided the agent's plan": (
+        [UNIFORM, FILLED, DDPG],
+        {"rewards": {"filled": 0.0, "ddpg": 0.7}, "decided": "the learned policy by itself"},
+        f"Within macs=0.5, **ddpg wins** by validation accuracy, beyond its noise {LEGEND}: ddpg 95.00% (0.0500), "
+        f"{PLAIN}. `plan.json` is the plan of ddpg. The plan of ddpg was decided by the learned policy by itself.",
+    ),
+    "a policy that adds nothing to the probes": (
         [UNIFORM, FILLED, DDPG],
         {"rewards": {"filled": 0.0, "ddpg": 0.7}, "spread": 0.001},
+        f"Within macs=0.5, **ddpg wins** by validation accuracy, beyond its noise {LEGEND}: ddpg 95.00% (0.0500), "
+        f"{PLAIN}. `plan.json` is the plan of ddpg. The policy of ddpg prices every group alike (they spread by "
+        "0.0010): its plan is that of the probes, and it learned nothing that another network could use.",
+    ),
+    "a policy that is blind": (
+        [UNIFORM, FILLED, DDPG],
+        {"rewards": {"filled": 0.0, "ddpg": 0.7}, "spread": 0.001, "priced": False},
         f"Within macs=0.5, **ddpg wins** by validation accuracy, beyond its noise {LEGEND}: ddpg 95.00% (0.0500), "
         f"{PLAIN}. `plan.json` is the plan of ddpg. **Collapse:** the policy of ddpg takes the same action at every "
         "group (they spread by 0.0010): it ignores what it observes and will not carry over. Give it more episodes, or "
