@@ -62,6 +62,16 @@ def test_links_lead_somewhere(page: Path) -> None:
             assert anchor in map(slug, headings), f"{target}: no such heading"
 
 
+def test_pages_name_files_that_there_are() -> None:
+    made = {"mine.py"}
+    every = [*sources(ROOT), *(ROOT / "tests").rglob("*.py")]
+    files = [f"/{path.relative_to(ROOT).as_posix()}" for path in every]
+    pages = [page for page in PAGES if page.name != "CHANGELOG.md"]  # tells of files that there were
+    named = {name for page in pages for name in re.findall(r"`([\w/-]+\.py)`", page.read_text("utf-8"))} - made
+    assert named
+    assert {name for name in named if not any(file.endswith(f"/{name}") for file in files)} == set()
+
+
 def test_code_names_pages_that_there_are() -> None:
     named = {name for path in sources(ROOT) for name in re.findall(r"docs/[\w/-]+\.md", path.read_text("utf-8"))}
     assert named

@@ -55,7 +55,8 @@ def _digits(digits: int, scale: float = 1.0) -> Cell:
 
 def _of_metric(metric: Metric) -> Measure:
     (unit, scale), label = metric.shown, metric.label
-    return Measure(metric.column, f"{label}, {unit}", _digits(4, scale), (f"{label}\n{unit}", _digits(3, scale)))
+    brief = f"{label} {unit}".replace(" ", "\n", 1), _digits(3, scale)
+    return Measure(metric.column, f"{label}, {unit}", _digits(4, scale), brief)
 
 
 MEASURES = (

@@ -1,17 +1,15 @@
 """Prepared tables: the repaired weights of any plan are looked up, not computed.
 
-Once per network: inputs of every consumer are sampled on calibration data, the channels of every group are put in
-order of importance, and each consumer is factored (see :mod:`rlprune.pruning.reconstruction`). In the permuted network
-every plan keeps leading channels, so its tensors are prefixes of tables and cost no arithmetic.
+Once per network it is prepared (:mod:`rlprune.pruning.preparation`), and each consumer is factored
+(:mod:`rlprune.pruning.reconstruction`). In the permuted network every plan keeps leading channels, so its tensors are
+prefixes of tables and cost no arithmetic.
 """
 
 from __future__ import annotations
 
 import copy
-import math
 from collections import defaultdict
-from collections.abc import Callable, Collection, Iterator, Mapping
-from functools import partial
+from collections.abc import Collection, Iterator
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +17,6 @@ import torch
 from torch import nn
 
 from rlprune.arrays import FloatArray, IntArray
-from rlprune.errors import ConfigError, unknown_name
 from rlprune.networks import layout, surgery
 from rlprune.networks.layers import Layer, Side, Sides
 from rlprune.networks.network import Network
@@ -28,28 +25,23 @@ from rlprune.pruning.axes import find_axes
 from rlprune.pruning.cache import RecentlyUsed
 from rlprune.pruning.calibration import (
     COMPUTED,
-    GIB,
     HELD_OUT_EVERY,
     Statistics,
     divided,
     gather,
-    linear_consumers,
-    too_large,
 )
-from rlprune.pruning.importance import IMPORTANCES, Ranker
+from rlprune.pruning.preparation import Limits, Preparing
 from rlprune.pruning.reconstruction import SubsetSolver
 from rlprune.pruning.refits import Refits
 from rlprune.pruning.rollout import harmful_when_run
 from rlprune.pruning.solvers import harm_told, judged_at, make_solvers
-from rlprune.pruning.statistics import ChannelMoments, LayerStatistics
-from rlprune.pruning.strands import aligned
-from rlprune.pruning.work import Tell, WorkDone
+from rlprune.pruning.statistics import LayerStatistics
+from rlprune.pruning.work import Tell
 from rlprune.tasks.batches import batches
 from rlprune.tasks.split import Split
 
 MEMORY_GIB = 2.0
 MOST_OPERATIONS = 2e11
-FACTORS_SHARE, RANKING_SHARE = 0.75, 1.0
 INDEX_BYTES, INDEX_SHARE = 2**26, 0.125
 MOMENTS_SHARE = 0.5
 ROLLED_OUT = 64
@@ -97,61 +89,28 @@ class PruningTables:
         most_operations: float | None = MOST_OPERATIONS,
         progress: Tell | None = None,
     ) -> None:
-        if importance not in IMPORTANCES:
-            raise ConfigError(unknown_name("importance", importance, IMPORTANCES))
-        if memory_gib is not None and not memory_gib > 0:
-            raise ConfigError(f"The memory of the tables must be above 0 GiB; {memory_gib!r} came. Use None for any.")
-        if most_operations is not None and not most_operations > 0:
-            raise ConfigError(f"The operations of a layer must be above 0; {most_operations!r} came. Use None for any.")
-        self.network = network
-        self.device = torch.device(device)
-        limit = math.inf if memory_gib is None else memory_gib * GIB
-        self._limits = FACTORS_SHARE * limit, math.inf if most_operations is None else most_operations
-        statistics, work = self._gather(calibration, seed, progress)
-        ranker = partial(Ranker, measure=importance, memory=RANKING_SHARE * limit)
-        few = next(batches(calibration.take(4), 4, next(network.model.parameters()).device))
-        self.network = aligned(network, few, lambda split: _orders(split, statistics, ranker))
-        if self.network is not network:
-            network, (statistics, work) = self.network, self._gather(calibration, seed, progress)
-        made, rankings = ranker(network, statistics), {}
-        for group in network.groups:
-            rankings[group.name] = made.rank(group)
-            work.ranked(group)
-        self.order = {name: ranking.order for name, ranking in rankings.items()}
-        self.approximate = {name: ranking.approximate for name, ranking in rankings.items() if ranking.approximate}
-        self._curves = {name: ranking.curve for name, ranking in rankings.items()}
-        self._permuted = surgery.prune(network, self.order).eval().requires_grad_(False).to(self.device)
+        self.device, limits = torch.device(device), Limits.of(memory_gib, most_operations)
+        known = Preparing(calibration, importance, seed, self.device, limits, progress).of(network)
+        self.network, statistics, self.unrepaired, work = known.network, known.statistics, known.unrepaired, known.work
+        self.order = {name: ranking.order for name, ranking in known.rankings.items()}
+        self.approximate = {name: each.approximate for name, each in known.rankings.items() if each.approximate}
+        self._curves = {name: ranking.curve for name, ranking in known.rankings.items()}
+        self._permuted = surgery.prune(self.network, self.order).eval().requires_grad_(False).to(self.device)
         self.channels_last = self._choose_layout(calibration)
         self._dense = {key: value.detach() for key, value in named_tensors(self._permuted)}
-        self._axes = find_axes(network)
+        self._axes = find_axes(self.network)
         for name in [name for name in statistics if self.unrepaired.get(name) == COMPUTED]:
             del statistics[name]
-        solvers, harmful = make_solvers(network, statistics, self.order, self._dense, self._axes, work)
+        solvers, harmful = make_solvers(self.network, statistics, self.order, self._dense, self._axes, work)
         self.unrepaired |= harmful
         self._recipes = list(self._find_recipes())
-        free = limit - sum(solver.bytes for solver in solvers.values())
+        free = limits.memory - sum(solver.bytes for solver in solvers.values())
         self._kept: RecentlyUsed[int | torch.Tensor] = RecentlyUsed(min(INDEX_SHARE * free, INDEX_BYTES))
         self.moments_limit = MOMENTS_SHARE * free
         left = free - self.moments_limit - self._kept.limit
         self._refits = Refits(solvers, self._axes, self.device, self.channels_last, left)
         self._leave_what_runs_away(calibration)
         work.finish()
-
-    def _gather(self, calibration: Split, seed: int, progress: Tell | None) -> tuple[dict[str, Statistics], WorkDone]:
-        coefficients, self.unrepaired = linear_consumers(self.network)
-        large = too_large(coefficients, *self._limits)
-        exact = {name: item for name, item in coefficients.items() if name not in large}
-        work = WorkDone(self.network, exact, len(calibration), progress)
-        statistics: dict[str, Statistics] = {}
-        for name, item in coefficients.items():
-            if name in large:
-                members = [(g.name, m) for g in self.network.groups for m in g.members]
-                slots = {group: m.slots for group, m in members if m.layer == name and m.side == "in"}
-                statistics[name] = ChannelMoments(item, slots)
-            else:
-                statistics[name] = LayerStatistics(item)
-        self.unrepaired |= large | gather(self.network, statistics, calibration, seed, self.device, work.gathered)
-        return statistics, work
 
     @property
     def bytes(self) -> int:
@@ -309,12 +268,3 @@ class PruningTables:
         """A plain, physically smaller network with repaired weights, independent of the tables."""
         tensors = {key: value.clone().contiguous() for key, value in self.tensors(widths).items()}
         return self.shell().fill(tensors, widths, trainable=True)
-
-
-def _orders(
-    network: Network, statistics: Mapping[str, Statistics], ranker: Callable[..., Ranker]
-) -> dict[str, torch.Tensor]:
-    """The order of every group by what is known of whole matrices."""
-    exact = {name: item for name, item in statistics.items() if isinstance(item, LayerStatistics)}
-    made = ranker(network, exact)
-    return {group.name: made.rank(group).order for group in network.groups}

@@ -11,7 +11,7 @@ from rlprune.errors import ConfigError, NetworkError
 from rlprune.networks import surgery
 from rlprune.networks.inputs import call
 from rlprune.networks.network import Network
-from rlprune.pruning import tables
+from rlprune.pruning import preparation
 from rlprune.pruning.importance import IMPORTANCES
 from rlprune.pruning.tables import PruningTables
 from rlprune.tasks.split import Split
@@ -227,7 +227,7 @@ def test_the_memory_is_stated() -> None:
 
 def test_a_consumer_too_large_to_rank_counts_without_compensation(monkeypatch: pytest.MonkeyPatch) -> None:
     network = Network(build("residual"), images(2))
-    monkeypatch.setattr(tables, "RANKING_SHARE", 1e-7)
+    monkeypatch.setattr(preparation, "RANKING_SHARE", 1e-7)
     prepared = PruningTables(network, Split(images(256), torch.zeros(256)))
     assert prepared.unrepaired == {}
     assert set(prepared.approximate) == {group.name for group in network.groups}
