@@ -44,6 +44,11 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     Linear between these points. Where a unit has no choice of a kind, the entry is masked: it does nothing, and 0 is
     executed. What was executed may differ from what was asked: see `info`.
 
+    That is `actions="ratio"`. With `actions="price"` an entry corrects what its unit is expected to lose, by a factor
+    between exp(-2) and exp(2), and after the last unit a knapsack makes the plan (`rlprune.envs.pricing`): every plan is
+    within budget, 0 everywhere is about the plan of the probes, and only `unit` and `executed_action` are told at each
+    step. It is what the agents of rlprune learn.
+
     ## Observation space
     `Box` of float32, one entry a slot (`rlprune.envs.slots.slots_of`). The observation after the last unit has
     position 1, the final costs and zeros. Where only channels are decided:
@@ -52,7 +57,8 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
 
     Where more is decided, slots follow for each kind: whether it is decided here, its lowest and its uniform share,
     what these lose alone, its share in the plan that would follow, and its share that was executed last; and for the
-    costs `weights` and `size` what the others have (`observation_table(kinds)` prints them).
+    costs `weights` and `size` what the others have. Of prices, slots tell what is static, what was measured of each
+    choice alone, and the last price (`observation_table(kinds, meaning)` prints them).
 
     ## Reward
     0 until the last unit, then the problem's reward (`rlprune.evaluation.rewards`):
@@ -93,12 +99,13 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
 
     ## Arguments
     - `problem`: the `rlprune.evaluation.problem.PruningProblem` to solve.
+    - `actions`: `"ratio"` or `"price"`, see above.
     - `render_mode`: what `render()` returns, before and after every step: `"ansi"` one line a choice, `"rgb_array"` the
       plan so far as a picture, `uint8 [height, width, 3]`; None, nothing.
 
     ## Errors
     `ActionError`: an action that is NaN, outside the box or of another shape, or a step after the end.
-    `ConfigError`: an unknown `render_mode`.
+    `ConfigError`: an unknown `render_mode`, or unknown `actions`.
 
     ## Example
     ```python

@@ -7,6 +7,7 @@ how much it matters to the outputs, is bent so that it passes through both.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -14,7 +15,7 @@ import numpy as np
 
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import Choice
-from rlprune.evaluation.quality import Quality
+from rlprune.evaluation.quality import WORST_DIVERGENCE, Quality
 
 PROBED = (0.5, 0.25)
 """Shares of a choice at which it is measured; the nearest of its levels count."""
@@ -77,7 +78,7 @@ def probed_tables(
     full = np.array([choice.full for choice in choices], dtype=np.int64)
     probed = [_probed_levels(choice) for choice in choices]
     rows = [_alone(full, at, level) for at, levels in enumerate(probed) for level in levels]
-    found = iter([max(quality.divergence, LEAST) for quality in measure(rows)])
+    found = iter([_known(quality.divergence) for quality in measure(rows)])
     curves, means = [], []
     for choice, levels in zip(choices, probed, strict=True):
         losses = np.array([next(found) for _ in levels])
@@ -90,6 +91,11 @@ def _probed_levels(choice: Choice) -> list[int]:
     """The levels nearest to the probed shares, without the one that changes nothing; ascending."""
     lower = np.array(choice.levels[:-1], dtype=np.int64)
     return sorted({int(lower[np.abs(lower / choice.full - share).argmin()]) for share in PROBED}) if len(lower) else []
+
+
+def _known(divergence: float) -> float:
+    """A divergence of which logarithms exist; one that is no number is the worst."""
+    return max(divergence, LEAST) if math.isfinite(divergence) else WORST_DIVERGENCE
 
 
 def _alone(full: IntArray, at: int, level: int) -> IntArray:
