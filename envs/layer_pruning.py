@@ -45,9 +45,9 @@ class LayerPruningEnv(gymnasium.Env[npt.NDArray[Any], npt.NDArray[Any]]):
     executed. What was executed may differ from what was asked: see `info`.
 
     That is `actions="ratio"`. With `actions="price"` an entry corrects what its unit is expected to lose, by a factor
-    between exp(-2) and exp(2), and after the last unit a knapsack makes the plan (`rlprune.envs.pricing`): every plan is
-    within budget, 0 everywhere is about the plan of the probes, and only `unit` and `executed_action` are told at each
-    step. It is what the agents of rlprune learn.
+    between exp(-2) and exp(2), and after the last unit a knapsack makes the plan (`rlprune.envs.pricing`): every plan
+    is within budget, 0 everywhere is about the plan of the probes, and only `unit` and `executed_action` are told at
+    each step. It is what the agents of rlprune learn.
 
     ## Observation space
     `Box` of float32, one entry a slot (`rlprune.envs.slots.slots_of`). The observation after the last unit has
