@@ -168,7 +168,7 @@ class ImaginedLearning:
     """One search: imagine, evaluate what the policy decides, learn from it, and so on.
 
     The policy that is kept is the one, of those that stood before and after each round, whose own plans lose least over
-    all budgets: as measured, or where they were not evaluated as expected.
+    all budgets: of those whose plans were all evaluated, or else as measured or expected.
     """
 
     def __init__(self, name: str, settings: AgentSettings, problems: Sequence[PruningProblem], seed: int) -> None:
@@ -193,7 +193,9 @@ class ImaginedLearning:
         while rounds.left:
             rounds.play(self._settings.at_once, self._propose)
             self._learn(self._settings.imagined)
-        return min(self._stood, key=lambda stood: self._mean_loss(stood[1]))[0]
+        known = self._surrogate.known
+        measured = [stood for stood in self._stood if all(tuple(plan.tolist()) in known for plan in stood[1])]
+        return min(measured or self._stood, key=lambda stood: self._mean_loss(stood[1]))[0]
 
     def _cautious(self, plans: IntArray) -> FloatArray:
         mean, spread = self._surrogate.expected(plans)
