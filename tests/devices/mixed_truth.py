@@ -17,7 +17,7 @@ from rlprune.arrays import FloatArray, IntArray
 from rlprune.choices.choice import Kind
 from rlprune.choices.scope import Scope
 from rlprune.choices.space import Space
-from rlprune.devices.profiles.int8.links import Link, find_links
+from rlprune.devices.profiles.int8.links import Int8Links, Link, find_links
 from rlprune.devices.profiles.int8.model import Conversion, KindInInt8
 from rlprune.devices.profiles.mixed import NO_MIXES, MixedLatency, MixedPlan
 from rlprune.devices.profiles.predictor import LatencyPredictor, Step, timed_layers
@@ -143,9 +143,15 @@ def _elements(layer: Layer, out: float, into: float) -> tuple[float, float]:
     return layer.positions * float(out), layer.positions * strides * float(into)
 
 
+@lru_cache(maxsize=8)
+def links_of(network: Network) -> Int8Links:
+    """What :func:`find_links` finds, once for all plans."""
+    return find_links(network)
+
+
 def converting_ms(conversion: Conversion | None, space: Space, row: IntArray) -> float:
     """The least of all ways to have sums and dropped layers in int8 or not."""
-    net, found, computed = space.network, find_links(space.network), space.computed_in_int8(row)
+    net, found, computed = space.network, links_of(space.network), space.computed_in_int8(row)
     if not computed or conversion is None:
         return 0.0
     widths = space.effective_widths(space.widths(row[None]), space.kept(row[None]))

@@ -279,7 +279,7 @@ def test_layers_compute_in_int8_where_that_takes_least_of_all_subsets(rule: str,
     """Every subset of them is costed by the formula."""
     space, profile = true_profile("tower", rule, conversion=conversion)
     assert profile.mixed is not None
-    for row in random_rows(space, 6, seed=4):
+    for row in random_rows(space, 3, seed=4):
         bits = space.bits(row[None])[0] <= 8
         may = [layer.name for layer, few in zip(space.network.layers, bits, strict=True) if few]
         named = [subset for size in range(len(may) + 1) for subset in combinations(may, size)]

@@ -21,7 +21,7 @@ from tests.experiments.conftest import content
 TINY = ("--network", "tiny_networks:network", "--task", "tiny_networks:task", "--samples", "32", "--multiple", "2")
 PROFILED = ("--device", "synthetic:gpu", "--budget", "latency=0.6", "--profile-plans", "16", "--profile-checks", "4")
 SHORT = ("--profile-samples", "20", "--episodes", "12", "--finalists", "2", "--baselines", "evolutionary")
-MOMENTS = 50
+MOMENTS = 24
 
 
 class Server:
@@ -144,7 +144,8 @@ def test_another_seed_gives_another_run(server: Server, unbroken: dict[str, Any]
     assert other["policy.safetensors"] != unbroken["content"]["policy.safetensors"]
 
 
-@pytest.mark.parametrize("where", ["half", pytest.param("after", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("where", ["half", "after"])
 def test_a_run_that_died_in_its_search_goes_on(server: Server, unbroken: dict[str, Any], where: str) -> None:
     out, die = f"search-{where}", int(0.7 * unbroken["writes"])
     assert server.run(*command(out), die=die, where=where)[0] == -signal.SIGKILL

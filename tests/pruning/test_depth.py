@@ -76,50 +76,32 @@ def plans(network: Network, blocks: Blocks) -> Iterator[tuple[IntArray, IntArray
         yield np.array([generator.integers(2, group.width + 1) for group in network.groups]), kept
 
 
-def shortened(network: Network, blocks: Blocks, widths: IntArray, kept: IntArray) -> nn.Module:
-    pruned = surgery.prune(network, surgery.leading_channels(network, widths)).eval()
-    return drop_blocks(pruned, blocks, dropped_names(blocks, kept))
-
-
 def dropped_names(blocks: Blocks, kept: IntArray) -> list[str]:
     return [name for name, stays in zip(blocks.names, kept, strict=True) if not stays]
 
 
-@pytest.mark.parametrize("name", [pytest.param(name, marks=SLOW.get(name, ())) for name in FOUND])
-def test_blocks_are_those_a_person_expects(name: str) -> None:
-    assert prepared(name)[1].names == FOUND[name]
-
-
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=SLOW.get(name, ()) if name in FOUND else pytest.mark.slow) for name in ARCHITECTURES],
 )
-def test_shorter_networks_run_and_cost_what_is_said(name: str) -> None:
+def test_shorter_networks_run_cost_what_is_said_and_answer_as_a_switch_does(name: str) -> None:
     network, blocks = prepared(name)
+    assert blocks.names == FOUND.get(name, blocks.names)
     dense = checks.structure(checks.answer(network.model, network))
-    for widths, kept in plans(network, blocks) if blocks else ():
-        short = shortened(network, blocks, widths, kept)
-        assert checks.structure(checks.answer(short, network)) == dense
-        params = params_without(network, blocks, widths, kept)
-        assert params == [sum(parameter.numel() for parameter in short.parameters())]
-        macs = macs_without(network, blocks, widths, kept)
-        assert name in ROUTED or macs == pytest.approx([counted_macs(short, network.example_inputs)])
-
-
-@pytest.mark.parametrize(
-    "name",
-    [pytest.param(name, marks=SLOW.get(name, ()) if name in FOUND else pytest.mark.slow) for name in ARCHITECTURES],
-)
-def test_a_switch_does_what_dropping_does(name: str) -> None:
-    network, blocks = prepared(name)
     shell = surgery.Shell(copy.deepcopy(network.model), network)
     switch, keys = BlockSwitch(shell.module, blocks), list(shell.module.state_dict())
     for widths, kept in plans(network, blocks) if blocks else ():
         cut = surgery.prune(network, surgery.leading_channels(network, widths)).eval()
+        short = drop_blocks(cut, blocks, dropped_names(blocks, kept))
+        answer = checks.answer(short, network)
+        assert checks.structure(answer) == dense
+        params = params_without(network, blocks, widths, kept)
+        assert params == [sum(parameter.numel() for parameter in short.parameters())]
+        macs = macs_without(network, blocks, widths, kept)
+        assert name in ROUTED or macs == pytest.approx([counted_macs(short, network.example_inputs)])
         switch.only(dropped_names(blocks, kept))
         module = shell.fill(dict(cut.state_dict()), widths)
-        short = shortened(network, blocks, widths, kept)
-        assert checks.difference(checks.answer(module, network), checks.answer(short, network)) < ROUNDING
+        assert checks.difference(checks.answer(module, network), answer) < ROUNDING
         assert list(module.state_dict()) == keys
         switch.only([])
         assert checks.difference(checks.answer(module, network), checks.answer(cut, network)) < ROUNDING

@@ -39,8 +39,8 @@ def start():
     ("line", "told"),
     [
         ("start()", "each process runs script.py again"),
-        ("if __name__:\n    start()", "each process runs the main script again"),
-        ('if __name__ == "__main__":\n    start()', "evaluated 2"),
+        pytest.param("if __name__:\n    start()", "each process runs the main script again", marks=pytest.mark.slow),
+        pytest.param('if __name__ == "__main__":\n    start()', "evaluated 2", marks=pytest.mark.slow),
     ],
 )
 def test_a_script_that_starts_workers_needs_a_guard(tmp_path: Path, line: str, told: str) -> None:
