@@ -215,7 +215,7 @@ def test_a_gzipped_bomb_is_not_unpacked(tmp_path: Path) -> None:
 def policy(tmp_path: Path) -> Path:
     """A policy on disk."""
     linears = [nn.Linear(len(PolicySpec("x", (), "relu", True).observation), 8), nn.Linear(8, 1)]
-    Policy.from_layers("ddpg", linears, "relu", True, CHANNELS).save(tmp_path)
+    Policy.from_layers("ddpg", linears, "relu", True, CHANNELS, "price").save(tmp_path)
     assert Policy.load(tmp_path).act(np.zeros(linears[0].in_features, np.float32)).shape == (1,)
     return tmp_path
 
