@@ -28,6 +28,8 @@ from rlprune.evaluation.problem import PruningProblem
 
 NO_LOG = 10**9
 """Episodes between SB3's own tables on stdout: never."""
+SHAPED_GAMMA = 0.9
+"""Discount where each price is rewarded at once: what it changes for later ones counts, less and less."""
 
 
 @contextmanager
@@ -232,7 +234,3 @@ class ImaginedLearning:
         if refined is not None:
             return Proposal(at, refined, "refined")
         return Proposal(at, self._surrogate.proposed(at, known), "surrogate")
-
-
-SHAPED_GAMMA = 0.9
-"""Discount where each price is rewarded at once: what it changes for later ones counts, less and less."""
