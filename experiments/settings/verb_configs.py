@@ -222,8 +222,8 @@ class SearchConfig(SearchSettings):
 
     method: str = option(
         "random",
-        "random, evolutionary, tpe, nsga2, greedy, sensitivity, prior, probe-shrunk, surrogate, threshold, or an agent, "
-        "such as ddpg or ppo",
+        "random, evolutionary, tpe, nsga2, greedy, sensitivity, prior, probe-shrunk, surrogate, threshold, or an agent "
+        "(ddpg, td3, sac, tqc, ppo)",
         SEARCH,
         first=True,
     )
