@@ -301,7 +301,7 @@ def test_apply_and_replay_tell_the_details(call: Any, copied: Path, tmp_path: Pa
     assert applied["pruned"]["test"] == result.details.of(result.winner, "test")
     replayed = call("replay", copied, *TINY[:4], "--json")
     assert replayed.code == 0, replayed.err
-    assert set(replayed.json["details"]["networks"]) == {"dense", "uniform", "filled", "ddpg"}
+    assert set(replayed.json["details"]["networks"]) == {"dense", "uniform", "filled", "probe", "ddpg"}
 
 
 def test_of_many_classes_the_report_lists_mistakes(result: dict[str, Any]) -> None:

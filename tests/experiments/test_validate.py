@@ -349,7 +349,7 @@ def test_what_was_measured_is_measured_again(call: Any, here: Path, tmp_path: Pa
     assert made.code == 0, made.err
     claims = call("validate", out, *TINY[:4], "--json").json["claims"]
     again = [claim for claim in claims if claim["name"] == "latency, share of dense"]
-    assert [claim["subject"] for claim in again] == ["uniform", "filled", "random"]
+    assert [claim["subject"] for claim in again] == ["uniform", "filled", "probe", "random"]
     assert all(claim["found"] > 0 and claim["tolerance"] > 0 for claim in again)
     assert {claim["topic"] for claim in claims if claim["verdict"] == "differs"} <= {"measured"}  # it may be busy here
     skipped = call("validate", out, *TINY[:4], "--json", "--no-timing", "--evaluations", "0")
