@@ -165,6 +165,11 @@ def _spec(path: Path, data: dict[str, Any]) -> PolicySpec:
     kinds, meaning = _decided(path, data.get("actions"))
     spec = PolicySpec(algorithm, _sizes(path, data.get("sizes")), cast(Activation, activation), squash, kinds, meaning)
     seen = [spec.observation_version, list(spec.observation)]
+    if data.get("observation_version") == spec.observation_version and data.get("observation") != seen[1]:
+        raise PolicyError(
+            f"{path}: 'observation' must name the slots of observation version {spec.observation_version}, in their "
+            "order; it does not. Train the policy again."
+        )
     if [data.get("observation_version"), data.get("observation")] != seen:
         raise PolicyError(
             f"{path} was trained on observation version {data.get('observation_version')!r:.80}; this rlprune has "

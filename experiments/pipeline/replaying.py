@@ -7,7 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from rlprune.agents import Policy, replay
+from rlprune.agents import AGENTS, Policy, replay
 from rlprune.devices import Device, resolve_device
 from rlprune.devices.sources import is_source
 from rlprune.errors import ProfileError, RlpruneError, RunError
@@ -85,6 +85,8 @@ def replay_run(config: ReplayConfig, command: str, progress: Progress | None = N
     settings.check()
     refuse_code(run.path, settings, config.network, config.task)
     if not (run.path / POLICY).is_file():
+        if settings.agent in AGENTS:
+            raise RunError(f"The policy of the run in {run.path} ({POLICY}) is missing. Put it back, or train again.")
         raise RunError(
             f"The run in {run.path} has no policy ({POLICY}); it is a run of {settings.agent}. Replay a run of an "
             "agent that learns, such as ddpg or ppo."

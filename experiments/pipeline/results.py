@@ -133,8 +133,14 @@ def _decided(findings: Findings) -> str:
     agent = findings.config.agent
     own = next(item for item in findings.chosen.table if item.name == agent)
     episodes = findings.searches[agent].episodes
+    if agent not in AGENTS:
+        return ""
+    problem, policy = findings.chosen.problem, findings.searches[agent].policy
+    alike = policy is not None and (replayed_plan(policy, problem) == problem.probe).all()
+    alone = "; by itself the policy decides the probes' plan here" if alike else ""
     origins = (e.origin for e in episodes if tuple(e.outcome.levels.tolist()) == tuple(own.levels.tolist()))
-    return ORIGINS.get(next(origins, "policy"), "") if agent in AGENTS else ""
+    told = ORIGINS.get(next(origins, "policy"), "")
+    return f"{told}{alone}" if told else ""
 
 
 def _best_rewards(findings: Findings) -> dict[str, float]:

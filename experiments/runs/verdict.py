@@ -84,9 +84,16 @@ def reason(rows: Sequence[Row], metric: str) -> str:
         alone = len(first) == len(order)
         return "" if alone and len(first) > 1 else f" by {measure}{'' if unknown or alone else ', beyond its noise'}"
     names = listed([row.name for row in others])
+    level = [row.name for row in others if (row.score_validation, row.divergence) == _figures(order[0])]
+    if level:
+        return f": level with {listed(level)} to the last digit; of such plans the first in the table is kept"
     if all(row.score_validation == order[0].score_validation for row in others):
         return f": of the same {measure} as {names}, and of the smallest divergence"
     return f": its {measure} differs from that of {names} by no more than the noise, its divergence is the smallest"
+
+
+def _figures(row: Row) -> tuple[float, float]:
+    return row.score_validation, row.divergence
 
 
 def equals_of_best(rows: Sequence[Row]) -> list[Row]:

@@ -287,12 +287,6 @@ def train(here: Path) -> Train:
     return _train
 
 
-@pytest.fixture
-def blank_pictures(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Files of pictures stay empty: drawing takes longer than a quick search, and ``trained`` is drawn truly."""
-    monkeypatch.setattr("matplotlib.figure.Figure.savefig", lambda *_, **__: None)
-
-
 @dataclass(frozen=True)
 class Trained:
     """A run that every test may read."""

@@ -401,7 +401,6 @@ def test_plans_that_none_beats_make_the_front(call: Call, variant: Variant) -> N
     assert sum(point["method"] == "dense" for point in front["points"]) == 1
 
 
-@pytest.mark.usefixtures("blank_pictures")
 def test_a_range_is_compared_at_one_of_its_budgets(call: Call, here: Path, tmp_path: Path) -> None:
     flags = ("--budget", "macs=0.3..0.8", "--levels", "3", "--episodes", "15", "--finalists", "2")
     trained = call("train", *TINY, *INVENTED[:2], *flags, "--out", tmp_path / "seed0")

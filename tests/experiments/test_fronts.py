@@ -89,7 +89,6 @@ def test_the_policy_alone_is_asked_at_budgets_between_those_of_its_training(
     assert "must be over a range" in capsys.readouterr().err
 
 
-@pytest.mark.usefixtures("blank_pictures")
 def test_preferences_choose_on_the_front(here: Path) -> None:
     chosen = {}
     for wish in ("accuracy", "latency"):

@@ -97,7 +97,6 @@ def test_a_run_within_the_99th_percentile(call: Any, measured: Path, tmp_path: P
     assert "profile p99 error" in report
 
 
-@pytest.mark.usefixtures("blank_pictures")
 def test_a_noisy_profile_warns_in_every_run(call: Any, measured: Path, tmp_path: Path) -> None:
     path = tmp_path / "noisy.json"
     flags = (*NETWORK, *GPU, *FEW, "--out", path, "--bound", 0.00001, "--no-pictures", "--json")

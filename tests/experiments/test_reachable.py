@@ -19,8 +19,6 @@ from rlprune.networks.network import Network
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import QUICK, TINY, InventedRuntime
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
-
 
 @pytest.fixture
 def network(here: Path) -> Network:

@@ -19,8 +19,6 @@ from rlprune.experiments.tensorboard.events import EpisodeWriter
 from rlprune.plans.plan import PruningPlan
 from tests.experiments.conftest import QUICK, TINY, Call, Called, Train, call
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
-
 PROGRAM = (sys.executable, "-m", "rlprune.experiments.cli")
 LONG = ("train", *TINY, *QUICK, "--episodes", "4000", "--baselines", "[]", "--agent", "random")
 

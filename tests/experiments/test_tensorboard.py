@@ -200,7 +200,6 @@ def test_pictures_and_texts_stand_with_the_agent(events: dict[str, EventAccumula
     assert not events["random"].Tags()["images"]
 
 
-@pytest.mark.usefixtures("blank_pictures")
 def test_a_range_does_not_mix_budgets(here: Path, tmp_path: Path) -> None:
     wide = ("--device", "profile.json", "--budget", "latency=0.5..0.9", "--levels", 2, "--profile-samples", 10)
     called = call("train", *TINY, *wide, "--episodes", 24, "--out", tmp_path / "range")

@@ -20,8 +20,6 @@ from rlprune.plans.plan import PruningPlan
 from rlprune.zoo import resolve_network
 from tests.experiments.conftest import winner
 
-pytestmark = pytest.mark.usefixtures("blank_pictures")
-
 
 @pytest.fixture
 def result(trained: Any) -> dict[str, Any]:

@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from tests.experiments.conftest import blank_pictures, call_fixture, here, trained, workplace
+from tests.experiments.conftest import call_fixture, here, trained, workplace
 
-__all__ = ["blank_pictures", "call_fixture", "here", "trained", "workplace"]
+__all__ = ["call_fixture", "here", "trained", "workplace"]

@@ -405,7 +405,6 @@ def test_a_malformed_table_of_episodes_is_refused(tmp_path: Path, line: str) -> 
         ("profile", {"title": "x"}),
     ],
 )
-@pytest.mark.usefixtures("blank_pictures")
 def test_a_malformed_result_is_refused(run: RunFolder, key: str, value: Any) -> None:  # noqa: F811
     write_report(run)
     path = run.path / "result.json"
