@@ -104,7 +104,7 @@ def test_replay_of_a_run_without_policy_is_refused(call: Any, trained: Any, here
     (other / "policy.json").unlink()
     called = call("replay", other, *TINY[:4])
     assert called.code == 2
-    assert "has no policy" in called.errors[0]
+    assert "is missing. Put it back" in called.errors[0]
 
 
 @pytest.mark.parametrize("flags", [(), ("--no-repair", "--watts", "7"), ("--device", "cpu:torch")])
