@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -70,18 +71,22 @@ class Surrogate:
         tables = first.evaluator.loss_tables
         self._model = LossModel(first.space.choices, tables, settings.prior_weight, settings.residuals)
         self._losses: dict[tuple[int, ...], float] = {}
+        self._undefined: Known = set()
         self._stale = False
 
     @property
     def known(self) -> Known:
-        """The plans that were recorded."""
-        return set(self._losses)
+        """The plans that were recorded, those without a reward too."""
+        return self._undefined.union(self._losses)
 
     def record(self, outcome: Outcome) -> None:
         """Take in what a plan does; one without a reward teaches nothing."""
+        plan = tuple(outcome.levels.tolist())
         if outcome.defined:
-            self._losses[tuple(outcome.levels.tolist())] = outcome.loss
+            self._losses[plan] = outcome.loss
             self._stale = True
+        else:
+            self._undefined.add(plan)
 
     def expected(self, plans: IntArray) -> tuple[FloatArray, FloatArray]:
         """Logarithm of the loss that is expected of plans ``[N, K]``, and its standard deviation, each ``[N]``."""
@@ -91,9 +96,11 @@ class Surrogate:
         return self._model.predict(plans)
 
     def log_loss(self, plan: IntArray) -> float:
-        """Logarithm of a plan's loss: measured, or else expected."""
-        known = self._losses.get(tuple(plan.tolist()))
-        return float(self.expected(plan[None])[0][0] if known is None else np.log(known))
+        """Logarithm of a plan's loss: measured, or else expected; infinite where it was found to have no reward."""
+        key = tuple(plan.tolist())
+        if key in self._losses:
+            return float(np.log(self._losses[key]))
+        return math.inf if key in self._undefined else float(self.expected(plan[None])[0][0])
 
     def refined(self, at: int, start: IntArray, known: Known) -> IntArray | None:
         """The best plan not ``known`` that is met going downhill from ``start`` at one of the problems; None if none.

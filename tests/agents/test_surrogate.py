@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import itertools
+import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -149,6 +151,16 @@ def test_plans_of_one_round_are_different_and_budgets_take_turns(problem: Prunin
     rounds.play(6, propose)
     assert proposed == [0, 1, 0, 1, 0, 1]
     assert rounds.left == 10
+
+
+def test_a_plan_without_a_reward_is_not_tried_again_and_worth_less_than_any(problem: PruningProblem) -> None:
+    surrogate = Surrogate([problem], SurrogateSettings(), 0)
+    surrogate.record(problem.filled)
+    before = surrogate.expected(problem.probe[None])
+    surrogate.record(replace(problem.outcome(problem.probe), reward=-1e6, loss=math.nan))
+    assert tuple(problem.probe.tolist()) in surrogate.known
+    assert surrogate.log_loss(problem.probe) == math.inf
+    assert surrogate.expected(problem.probe[None]) == before
 
 
 @pytest.mark.parametrize(

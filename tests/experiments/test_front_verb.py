@@ -59,9 +59,8 @@ def test_it_joins_every_plan_of_every_run(trained: Trained, other: Path) -> None
     assert [objective["unit"] for objective in found["objectives"]] == [None, "ms", "mJ", None]
     episodes = [read_csv(path).widths.tolist() for run in (trained.path, other) for path in run.glob("episodes-*.csv")]
     distinct = sum(len({tuple(widths) for widths in table}) for table in episodes)
-    assert (
-        found["fronts"]["searched"]["plans"] == distinct + 6
-    )  # and the uniform, the filled and the probes' plan of each run
+    unsearched = 2 * len(("uniform", "filled", "probe"))
+    assert found["fronts"]["searched"]["plans"] == distinct + unsearched
     rows = [json.loads((run / "result.json").read_text())["rows"] for run in (trained.path, other)]
     assert found["fronts"]["measured"]["plans"] >= sum(map(len, rows)) - 2
     assert {plan["run"] for plan in found["fronts"]["searched"]["best"]} <= {str(trained.path), str(other)}
