@@ -11,18 +11,18 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from stable_baselines3.common.vec_env import VecEnv
 
 from rlprune.arrays import FloatArray, IntArray
 from rlprune.envs.actions import action_space
 from rlprune.envs.pricing import Pricing
 from rlprune.envs.slots import observation_space
+from rlprune.envs.vector import TogetherVecEnv
 
 Expected = Callable[[IntArray], FloatArray]
 """From plans ``[N, K]`` to the logarithm of the loss that counts, ``[N]``."""
 
 
-class ImaginedVecEnv(VecEnv):
+class ImaginedVecEnv(TogetherVecEnv):
     """Walks that price units together; their plans are judged by a model, in a few array operations for all of them.
 
     The return of an episode is by how much less is expected to be lost than by the reference plan, in logarithms. With
@@ -31,7 +31,7 @@ class ImaginedVecEnv(VecEnv):
 
     Args:
         pricings: of the same network at one or several budgets, which the walks take in turn.
-        count: walks at once, a multiple of the number of pricings.
+        count: walks at once, at least as many as there are pricings.
         expected: see :data:`Expected`; asked anew in every episode, so that what is known may grow.
     """
 
@@ -87,23 +87,3 @@ class ImaginedVecEnv(VecEnv):
         return np.concatenate(
             [pricing.plans(self._prices[rows]) for pricing, rows in zip(self._pricings, self._rows, strict=True)]
         )
-
-    def close(self) -> None:
-        """Nothing to close."""
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute of this object, once for each walk."""
-        return [getattr(self, attr_name, None) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set an attribute that all walks share."""
-        setattr(self, attr_name, value)
-
-    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Call a method of this object, once for each walk."""
-        method = getattr(self, method_name)
-        return [method(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """False for every walk: none is wrapped."""
-        return [False for _ in self._get_indices(indices)]

@@ -7,14 +7,13 @@ from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from rlprune.agents.algorithms import ALGORITHMS
+from rlprune.agents.baselines.fixed_plan import FixedPlanSearcher
 from rlprune.agents.baselines.greedy import GreedySearcher
 from rlprune.agents.baselines.nsga2 import NSGA2Searcher
 from rlprune.agents.baselines.optuna_search import OptunaSearcher
-from rlprune.agents.baselines.probe import TableSearcher
 from rlprune.agents.baselines.random_search import RandomSearcher
 from rlprune.agents.baselines.sensitivity import SensitivitySearcher
 from rlprune.agents.baselines.threshold import ThresholdSearcher, ThresholdSettings
-from rlprune.agents.baselines.uniform import UniformSearcher
 from rlprune.agents.learning import AgentSettings, LearningSearcher
 from rlprune.agents.searcher import Searcher
 from rlprune.agents.surrogate import SurrogateSettings
@@ -25,17 +24,17 @@ Settings = TypeVar("Settings", AgentSettings, SurrogateSettings, ThresholdSettin
 Changes = Mapping[str, Any]
 
 BASELINES: dict[str, Callable[[], Searcher]] = {
-    "uniform": lambda: UniformSearcher("uniform"),
-    "filled": lambda: UniformSearcher("filled"),
+    "uniform": lambda: FixedPlanSearcher("uniform"),
+    "filled": lambda: FixedPlanSearcher("filled"),
     "random": RandomSearcher,
     "evolutionary": lambda: OptunaSearcher("evolutionary"),
     "tpe": lambda: OptunaSearcher("tpe"),
     "nsga2": NSGA2Searcher,
     "greedy": GreedySearcher,
     "sensitivity": SensitivitySearcher,
-    "prior": lambda: TableSearcher("prior"),
-    "probe": lambda: TableSearcher("probe"),
-    "probe-shrunk": lambda: TableSearcher("probe-shrunk"),
+    "prior": lambda: FixedPlanSearcher("prior"),
+    "probe": lambda: FixedPlanSearcher("probe"),
+    "probe-shrunk": lambda: FixedPlanSearcher("probe-shrunk"),
     "surrogate": SurrogateSearcher,
     "threshold": ThresholdSearcher,
 }

@@ -38,19 +38,18 @@ class Pricing:
     def __init__(self, problem: PruningProblem) -> None:
         self.problem = problem
         space = problem.space
-        self._kinds = len(space.kinds)
         self._knapsack = Knapsack(problem.planner, space.canonical)
         self._losses = problem.evaluator.loss_tables.of(space.choices)
         steps = [(at, space.kinds.index(kind), place)
                  for at, unit in enumerate(space.units) for kind, place in unit.places.items()]  # fmt: skip
         ordered = sorted(steps, key=lambda step: step[2])
         self._units, self._entries = np.array([(at, entry) for at, entry, _ in ordered]).T
-        self._present = np.zeros((len(space.units), self._kinds), dtype=np.float32)
+        self._present = np.zeros((len(space.units), len(space.kinds)), dtype=np.float32)
         self._present[self._units, self._entries] = 1.0
         box = observation_space(space.kinds, "price")
         self._low, self._high = box.low, box.high
         self._static = static_rows(problem)
-        self.reference = self.plans(np.zeros((1, len(space.units), self._kinds)))[0]
+        self.reference = self.plans(np.zeros((1, *self._present.shape)))[0]
 
     @property
     def length(self) -> int:
@@ -81,15 +80,18 @@ class PricedEpisode:
     Attributes:
         at: the number of the unit that is priced next.
         observation: at that unit.
-        levels: the plan of the prices so far, the other units priced at 0, ``[K]``.
     """
 
     def __init__(self, pricing: Pricing) -> None:
         self.problem, self._pricing = pricing.problem, pricing
         self.at = 0
-        self.levels = pricing.reference
         self._prices = np.zeros((1, pricing.length, len(self.problem.space.kinds)), dtype=np.float32)
         self.observation: Observation = pricing.observations(0, self._prices[:, 0])[0]
+
+    @property
+    def levels(self) -> IntArray:
+        """The plan of the prices so far, the other units priced at 0, ``[K]``."""
+        return np.asarray(self._pricing.plans(self._prices)[0])
 
     @property
     def done(self) -> bool:
@@ -117,5 +119,4 @@ class PricedEpisode:
         self._prices[0, self.at] = executed
         self.at += 1
         self.observation = self._pricing.observations(self.at, executed[None])[0]
-        self.levels = self._pricing.plans(self._prices)[0]
         return {"unit": unit.name, "executed_action": executed}

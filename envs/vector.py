@@ -15,7 +15,31 @@ from rlprune.envs.slots import observation_space
 from rlprune.evaluation.problem import Outcome, PruningProblem
 
 
-class PruningVecEnv(VecEnv):
+class TogetherVecEnv(VecEnv):
+    """Walks that one object steps together: what SB3 asks of each of them is asked of the object."""
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
+        """The attribute of this object, once for each walk."""
+        return [getattr(self, attr_name, None) for _ in self._get_indices(indices)]
+
+    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
+        """Set an attribute that all walks share."""
+        setattr(self, attr_name, value)
+
+    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
+        """Call a method of this object, once for each walk."""
+        method = getattr(self, method_name)
+        return [method(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
+
+    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
+        """False for every walk: none is wrapped."""
+        return [False for _ in self._get_indices(indices)]
+
+
+class PruningVecEnv(TogetherVecEnv):
     """``count`` walks that step together and end together; their plans are then evaluated as one batch.
 
     Spaces, rewards and ``info`` are those of :class:`rlprune.envs.LayerPruningEnv`. The problems differ in their
@@ -89,23 +113,3 @@ class PruningVecEnv(VecEnv):
             return self._lowest
         self._lowest = min(self._lowest, outcome.reward)
         return outcome.reward
-
-    def close(self) -> None:
-        """Nothing to close: whoever made the evaluator closes it."""
-
-    def get_attr(self, attr_name: str, indices: Any = None) -> list[Any]:
-        """The attribute of this object, once for each walk."""
-        return [getattr(self, attr_name, None) for _ in self._get_indices(indices)]
-
-    def set_attr(self, attr_name: str, value: Any, indices: Any = None) -> None:
-        """Set an attribute that all walks share."""
-        setattr(self, attr_name, value)
-
-    def env_method(self, method_name: str, *method_args: Any, indices: Any = None, **method_kwargs: Any) -> list[Any]:
-        """Call a method of this object, once for each walk."""
-        method = getattr(self, method_name)
-        return [method(*method_args, **method_kwargs) for _ in self._get_indices(indices)]
-
-    def env_is_wrapped(self, wrapper_class: Any, indices: Any = None) -> list[bool]:
-        """False for every walk: none is wrapped."""
-        return [False for _ in self._get_indices(indices)]

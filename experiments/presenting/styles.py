@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe and Ito's palette, which colour-blind readers can tell apart, with two greys and a brown.
-BLACK, GREY, BROWN = "#000000", "#6f6f6f", "#a5814e"
+# Okabe and Ito's palette, which colour-blind readers can tell apart, with two greys, a brown and a purple.
+BLACK, GREY, BROWN, PURPLE = "#000000", "#6f6f6f", "#a5814e", "#7b3294"
 BLUE, VERMILION = "#0072b2", "#d55e00"
 ORANGE, GREEN, PINK, SKY, YELLOW = "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#f0e442"
 BUDGET = VERMILION
@@ -42,7 +42,7 @@ FIXED = {
     "dense": Style(BLACK, ":", "*"),
     "uniform": Style(GREY, ":", "X"),
     "filled": Style(BROWN, "--", "P"),
-    "probe": Style(BROWN, "-.", "p"),
+    "probe": Style(PURPLE, "-.", "p"),
     "policy": Style(VERMILION, ":", "x"),
 }
 """What stands in every run: the dense network, plans without a search, and a policy by itself."""

@@ -131,13 +131,14 @@ class Knapsack:
 
     def _swapped(self, losses: FloatArray, places: IntArray) -> IntArray:
         """Each row with one choice a level higher, and perhaps another a level lower, where that gains and fits."""
-        up, gained, more = self._stepped(losses, places, 1)
-        down, lost, less = self._stepped(losses, places, -1)
+        before = self._used(places)
+        up, gained, more = self._stepped(losses, places, before, 1)
+        down, lost, less = self._stepped(losses, places, before, -1)
         rows, own = np.arange(len(places)), len(self._count)
         none = np.zeros((len(rows), 1))
         gain = gained[:, :, None] + np.concatenate([lost, none], axis=1)[:, None, :]
         used = more[:, :, None] + np.concatenate([less, none], axis=1)[:, None, :]
-        room = FITS - self._used(places)
+        room = FITS - before
         hopeful = (gain > 1e-12) & (used <= room[:, None, None])
         hopeful[:, self._every, self._every] = False
         score = np.where(hopeful, gain, -np.inf).reshape(len(rows), -1)
@@ -152,7 +153,9 @@ class Knapsack:
             taken |= good
         return places
 
-    def _stepped(self, losses: FloatArray, places: IntArray, step: int) -> tuple[IntArray, FloatArray, FloatArray]:
+    def _stepped(
+        self, losses: FloatArray, places: IntArray, before: FloatArray, step: int
+    ) -> tuple[IntArray, FloatArray, FloatArray]:
         """Each row with each choice a level higher or lower, ``[N, K, K]``; what that gains and uses more, ``[N, K]``.
 
         Where there is no such level nothing is gained, without bounds.
@@ -162,7 +165,7 @@ class Knapsack:
         to = np.clip(places + step, 0, self._count - 1)
         stepped[:, self._every, self._every] = to
         gained = losses[rows, self._every, places] - losses[rows, self._every, to]
-        more = self._used(stepped.reshape(-1, own)).reshape(len(places), own) - self._used(places)[:, None]
+        more = self._used(stepped.reshape(-1, own)).reshape(len(places), own) - before[:, None]
         return stepped, np.where(to == places, -np.inf, gained), more
 
     def _exchanged(self, losses: FloatArray, places: IntArray) -> IntArray:
